@@ -1,0 +1,32 @@
+# The pipeline at a glance:
+#
+#     data -> train -> evaluate ------------\
+#         \-> bounds, flops, throughput -----> tables -> figures -> report
+#
+# `snakemake --cores 8 all` runs the experiment in config.yaml; `--configfile workflow/experiments/NAME.yaml` another.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+# An experiment file stands alone: config.yaml is no base for it.
+if not workflow.config_settings.configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/measure.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.report.output.page,
+        rules.tables.output,
+        rules.figures.output,
+        rules.collect_accuracy.output.table,

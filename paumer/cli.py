@@ -1,0 +1,221 @@
+"""`paumer VERB`: one verb a stage, in the order of the pipeline. Every workflow rule is one call of it.
+
+Stages are imported inside their verbs, so help is instant and planning needs no torch.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from paumer.errors import PaumerError
+
+app = typer.Typer(
+    help="Patch pausing for semantic segmentation: train, evaluate, measure and report, one verb a stage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Settings = Annotated[str, typer.Option(help="YAML file, or YAML text in braces, with this stage's settings.")]
+Manifest = Annotated[Path, typer.Option("--data", help="data.json that `paumer data` wrote.")]
+Threads = Annotated[int | None, typer.Option(help="Processor threads; all of this process by default.")]
+Output = Annotated[Path, typer.Option(help="File to write.")]
+Folder = Annotated[Path, typer.Option(help="Folder to write to.")]
+
+
+def _settings(model: Any, text: str) -> Any:
+    """Read and check a stage's settings."""
+    from paumer.config import parse
+    from paumer.files import read_yaml
+
+    return parse(model, *read_yaml(text))
+
+
+def _threads(threads: int | None) -> int:
+    from paumer.runtime import set_threads
+
+    return set_threads(threads)
+
+
+@app.command()
+def doctor() -> None:
+    """Check versions, device, threads and disk, and whether torch and torchvision fit together."""
+    from paumer.doctor import examine
+
+    examine()
+
+
+@app.command()
+def schema(
+    output: Output = Path("workflow/schemas/config.schema.json"),
+    table: Annotated[Path, typer.Option(help="Markdown table of all keys.")] = Path("docs/configuration.md"),
+) -> None:
+    """Write the JSON schema of the configuration and the table of its keys."""
+    from paumer.schema import write_schema
+
+    write_schema(output, table)
+
+
+@app.command()
+def data(settings: Settings = "{}", output: Output = Path("results/scenes/data.json"), threads: Threads = None) -> None:
+    """Draw or find the dataset, check every file, and describe it."""
+    from paumer.config import Data
+    from paumer.data.preparation import prepare
+
+    prepare(_settings(Data, settings), output, _threads(threads))
+
+
+@app.command()
+def bounds(settings: Settings, data: Manifest, output: Output, threads: Threads = None) -> None:
+    """Measure what frames every mIoU: the ceiling of the patch size, and a linear classifier on raw patches."""
+    from paumer.evaluation.bounds import bounds
+    from paumer.stages import BoundsSettings
+
+    _threads(threads)
+    bounds(_settings(BoundsSettings, settings), data, output)
+
+
+@app.command()
+def train(
+    settings: Settings,
+    data: Manifest,
+    output: Folder,
+    checkpoint: Annotated[Path, typer.Option(help="Folder of resumable state.")],
+    start: Annotated[Path | None, typer.Option(help="Folder of the run to start from.")] = None,
+    threads: Threads = None,
+) -> None:
+    """Train one network; run again after a kill, it goes on where it stopped."""
+    from paumer.stages import TrainSettings
+    from paumer.training.loop import train
+
+    _threads(threads)
+    train(_settings(TrainSettings, settings), data, output, checkpoint, start)
+
+
+@app.command()
+def evaluate(
+    settings: Settings,
+    data: Manifest,
+    run: Annotated[Path, typer.Option(help="Folder of a trained run.")],
+    output: Output,
+    threads: Threads = None,
+) -> None:
+    """Measure the accuracy of a trained network at all its operating points."""
+    from paumer.evaluation.sweep import evaluate
+    from paumer.stages import EvaluateSettings
+
+    _threads(threads)
+    evaluate(_settings(EvaluateSettings, settings), data, run, output)
+
+
+@app.command()
+def flops(settings: Settings, data: Manifest, output: Output) -> None:
+    """Count multiply-accumulates (GMAC) of every operating point."""
+    from paumer.measurement.flops import flops
+    from paumer.stages import CostSettings
+
+    flops(_settings(CostSettings, settings), data, output)
+
+
+@app.command()
+def throughput(
+    settings: Settings,
+    data: Manifest,
+    output: Output,
+    rounds: Annotated[Path, typer.Option(help="File for the times of all rounds.")],
+    run: Annotated[list[Path], typer.Option(help="Folder of a trained run, once per backbone.")] = [],  # noqa: B006
+    threads: Threads = None,
+) -> None:
+    """Measure images/s of every operating point against dense, interleaved, with intervals."""
+    from paumer.files import read_json
+    from paumer.measurement.throughput import throughput
+    from paumer.stages import CostSettings
+
+    _threads(threads)
+    folders = {read_json(folder / "run.json")["backbone"]: folder for folder in run}
+    throughput(_settings(CostSettings, settings), data, folders, output, rounds)
+
+
+@app.command()
+def collect(
+    table: Annotated[list[Path], typer.Argument(help="CSV files with the same columns.")], output: Output
+) -> None:
+    """Put the rows of several CSV files into one."""
+    from paumer.reporting.tables import collect
+
+    collect(table, output)
+
+
+@app.command()
+def tables(
+    accuracy: Annotated[Path, typer.Option(help="accuracy.csv of all runs.")],
+    flops: Annotated[Path, typer.Option(help="flops.csv.")],
+    throughput: Annotated[Path, typer.Option(help="throughput.csv.")],
+    bounds: Annotated[Path, typer.Option(help="bounds.csv.")],
+    published: Annotated[Path, typer.Option(help="Published figures.")],
+    output: Folder,
+) -> None:
+    """Join accuracy, GMAC and images/s into the tables."""
+    from paumer.reporting.tables import write_tables
+
+    write_tables([accuracy], flops, throughput, bounds, published, output)
+
+
+@app.command()
+def maps(
+    settings: Settings,
+    data: Manifest,
+    run: Annotated[Path, typer.Option(help="Folder of a trained paumer run.")],
+    output: Output,
+    threads: Threads = None,
+) -> None:
+    """Draw what pauses where: image, entropy, paused patches, prediction, ground truth."""
+    from paumer.reporting.pause_maps import draw_pause_maps
+    from paumer.stages import MapsSettings
+
+    _threads(threads)
+    draw_pause_maps(_settings(MapsSettings, settings), data, run, output)
+
+
+@app.command()
+def figures(
+    table: Annotated[Path, typer.Option(help="tables/main.csv.")],
+    accuracy: Annotated[Path, typer.Option(help="accuracy.csv of all runs.")],
+    output: Folder,
+    log: Annotated[list[Path], typer.Option(help="train.csv, once per run.")] = [],  # noqa: B006
+) -> None:
+    """Draw the plots."""
+    from paumer.reporting.figures import write_figures
+
+    write_figures(table, [accuracy], log, output)
+
+
+@app.command()
+def report(
+    experiment: Annotated[str, typer.Option(help="Name of the experiment.")],
+    tables: Annotated[Path, typer.Option(help="Folder of the tables.")],
+    figures: Annotated[Path, typer.Option(help="Folder of the figures.")],
+    flops: Annotated[Path, typer.Option(help="flops.csv.")],
+    throughput: Annotated[Path, typer.Option(help="throughput.csv.")],
+    data: Manifest,
+    output: Output,
+    run: Annotated[list[Path], typer.Option(help="run.json, once per run.")] = [],  # noqa: B006
+) -> None:
+    """Write the report, one self-contained page."""
+    from paumer.reporting.page import write_report
+
+    write_report(experiment, tables, figures, flops, throughput, run, data, output)
+
+
+def main() -> None:
+    """Run the command line; mistakes of the user are one line and exit code 1."""
+    try:
+        app()
+    except PaumerError as error:
+        # A loader process hands its error over with a traceback in front; the last line is the error itself.
+        line = str(error).strip().splitlines()[-1].removeprefix("paumer.errors.PaumerError: ")
+        print(f"paumer: error: {line}", file=sys.stderr)
+        sys.exit(1)

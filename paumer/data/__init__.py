@@ -1,0 +1,1 @@
+"""Datasets, their class lists, and the way from files to batches."""

@@ -1,0 +1,90 @@
+"""Stage `data`: draw or find a dataset, read every file once, and describe it in `data.json`."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from paumer.config import Data
+from paumer.data.datasets import DATASETS, Dataset, Sample, find_folder
+from paumer.data.reading import read_sample
+from paumer.data.scenes import generate
+from paumer.errors import PaumerError
+from paumer.files import read_json, write_json, writing_folder
+
+
+def prepare(data: Data, output: Path, threads: int) -> None:
+    """Make the dataset ready and write its manifest to `output`.
+
+    Every image and label is decoded and checked here, so that no later stage stumbles over one.
+
+    Raises:
+        PaumerError: the dataset is missing, or a file of it is not what it should be.
+    """
+    dataset = DATASETS[data.dataset]
+    folder = find_folder(data, drawn=output.parent / "data" / "scenes")
+    if data.dataset == "scenes":
+        _draw_scenes(data, folder, threads)
+    splits = dict.fromkeys((data.train_split, data.eval_split))
+    write_json(
+        output,
+        {
+            "dataset": dataset.name,
+            "folder": str(folder),
+            "classes": list(dataset.classes),
+            "splits": {split: _check(dataset, dataset.samples(folder, split), split, threads) for split in splits},
+        },
+    )
+
+
+def samples(manifest: Path, split: str) -> tuple[Dataset, list[Sample]]:
+    """The dataset and the samples of a split that a manifest describes."""
+    content = read_json(manifest)
+    dataset = DATASETS[content["dataset"]]
+    return dataset, dataset.samples(Path(content["folder"]), split)
+
+
+def _draw_scenes(data: Data, folder: Path, processes: int) -> None:
+    """Draw the scenes unless the folder already holds just these.
+
+    Raises:
+        PaumerError: the folder holds something else, which drawing would replace.
+    """
+    wanted = data.scenes.model_dump()
+    recipe = folder / "scenes.json"
+    if recipe.exists() and read_json(recipe) == wanted:
+        return
+    if folder.exists() and any(folder.iterdir()) and not recipe.exists():
+        raise PaumerError(f"{folder}: holds files that are no scenes; name an empty or new folder in data.folder")
+    with writing_folder(folder) as temporary:
+        generate(temporary, **wanted, processes=processes)
+        write_json(temporary / recipe.name, wanted)
+
+
+def _check(dataset: Dataset, found: list[Sample], split: str, threads: int) -> dict[str, Any]:
+    """Read every sample of a split; count images and pixels per class, and take a checksum of all files."""
+    pixels = np.zeros(256, dtype=np.int64)
+    digest = hashlib.sha256()
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        read = pool.map(lambda sample: _read(dataset, sample), found)
+        for counts, checksum in tqdm(read, total=len(found), desc=f"checking {split}", mininterval=1):
+            pixels += counts
+            digest.update(checksum)
+    classes = pixels[: len(dataset.classes)]
+    return {
+        "images": len(found),
+        "class_frequencies": {
+            name: round(float(count) / max(1, int(classes.sum())), 6)
+            for name, count in zip(dataset.classes, classes, strict=True)
+        },
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _read(dataset: Dataset, sample: Sample) -> tuple[np.ndarray, bytes]:
+    _, label = read_sample(sample, dataset)
+    files = hashlib.sha256(sample.image.read_bytes() + sample.label.read_bytes())
+    return np.bincount(label.reshape(-1), minlength=256), files.digest()

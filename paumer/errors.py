@@ -1,0 +1,9 @@
+"""The one exception that users see."""
+
+
+class PaumerError(Exception):
+    """A mistake the user can mend.
+
+    Its text is one line that names the file, key or value at fault and says what to do. The command line prints it
+    without a traceback and exits with code 1.
+    """

@@ -1,0 +1,108 @@
+"""Stage `bounds`: what frames every mIoU of a dataset, from above and from below.
+
+The patch ceiling is the score of ground truth that is pooled to the cells a decoder predicts, and upsampled as logits
+are. The floor is a linear classifier on the raw pixels of each patch: no encoder at all.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from paumer.config import Backbone
+from paumer.data.datasets import IGNORE
+from paumer.data.loading import SegmentationData, evaluation_batches
+from paumer.data.preparation import samples
+from paumer.data.transforms import normalize
+from paumer.evaluation.metrics import confusion_matrix, mean_iou
+from paumer.files import write_text
+from paumer.models.build import whole_patches
+from paumer.stages import BoundsSettings
+
+EPOCHS = 4
+LEARNING_RATE = 3e-3
+PATCHES_PER_STEP = 2048
+
+
+def bounds(settings: BoundsSettings, manifest: Path, output: Path) -> None:
+    """Write both bounds of every backbone to `output`."""
+    train = SegmentationData(*samples(manifest, settings.train_split))
+    evaluated = SegmentationData(*samples(manifest, settings.eval_split))
+    cells = settings.decoder.sub_patch if settings.decoder.name == "linear" else 1
+    measured: dict[tuple[int, int], dict[str, float]] = {}
+    rows = []
+    for backbone in settings.backbones:
+        key = (patch_size(backbone), cells)
+        if key not in measured:
+            measured[key] = {
+                "patch ceiling": patch_ceiling(evaluated, *key),
+                "linear on raw patches": raw_patch_score(train, evaluated, *key),
+            }
+        rows += [
+            {"experiment": settings.experiment, "backbone": backbone.name, "bound": bound, "miou": value}
+            for bound, value in measured[key].items()
+        ]
+    write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.4f"))
+
+
+def patch_ceiling(data: SegmentationData, patch: int, cells: int) -> float:
+    """The mIoU of pooled ground truth, in points."""
+    classes = len(data.dataset.classes)
+    matrix = torch.zeros(classes, classes, dtype=torch.int64)
+    for _, labels in evaluation_batches(data, 1):
+        full = _pool_and_upsample(labels, classes, patch, cells)
+        predicted = full[..., : labels.shape[-2], : labels.shape[-1]].argmax(dim=1)
+        matrix += confusion_matrix(labels, predicted, classes)
+    return mean_iou(matrix)
+
+
+def raw_patch_score(train: SegmentationData, evaluated: SegmentationData, patch: int, cells: int) -> float:
+    """The mIoU of a linear classifier on the raw pixels of each patch, trained on the training split, in points."""
+    classes = len(train.dataset.classes)
+    torch.manual_seed(0)
+    layer = nn.Conv2d(3, classes * cells**2, kernel_size=patch, stride=patch)
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=LEARNING_RATE)
+    for _ in tqdm(range(EPOCHS), desc="linear on raw patches"):
+        for images, labels in evaluation_batches(train, _images_per_step(train, patch)):
+            logits = _raw_logits(layer, images, patch, cells)
+            loss = functional.cross_entropy(logits, labels.long(), ignore_index=IGNORE)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    matrix = torch.zeros(classes, classes, dtype=torch.int64)
+    with torch.inference_mode():
+        for images, labels in evaluation_batches(evaluated, 8):
+            predicted = _raw_logits(layer, images, patch, cells).argmax(dim=1)
+            matrix += confusion_matrix(labels, predicted, classes)
+    return mean_iou(matrix)
+
+
+def patch_size(backbone: Backbone) -> int:
+    """Side of a backbone's patches in pixels."""
+    return whole_patches(backbone, (1, 1))[0]
+
+
+def _images_per_step(data: SegmentationData, patch: int) -> int:
+    height, width = data[0][1].shape
+    return max(1, PATCHES_PER_STEP * patch**2 // (height * width))
+
+
+def _raw_logits(layer: nn.Conv2d, images: Tensor, patch: int, cells: int) -> Tensor:
+    """Logits at pixel resolution, (batch, classes, height, width)."""
+    height, width = images.shape[-2:]
+    padded = functional.pad(normalize(images, "half"), (0, -width % patch, 0, -height % patch))
+    logits = functional.pixel_shuffle(layer(padded), cells)
+    return functional.interpolate(logits, size=padded.shape[-2:], mode="bilinear")[..., :height, :width]
+
+
+def _pool_and_upsample(labels: Tensor, classes: int, patch: int, cells: int) -> Tensor:
+    """Share of each class in every cell (a patch holds cells x cells), upsampled to (batch, classes, height, width)."""
+    height, width = labels.shape[-2:]
+    padded = functional.pad(labels, (0, -width % patch, 0, -height % patch), value=IGNORE).long()
+    one_hot = functional.one_hot(padded.clamp(max=classes), classes + 1)[..., :classes].permute(0, 3, 1, 2).float()
+    size = tuple(side // patch * cells for side in padded.shape[-2:])
+    shares = functional.adaptive_avg_pool2d(one_hot, size)
+    return functional.interpolate(shares, size=padded.shape[-2:], mode="bilinear")

@@ -1,0 +1,40 @@
+"""Turn pydantic's findings into one line that names the key and the remedy."""
+
+import difflib
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+
+def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
+    """Describe the first finding of `error` in one line, with the number of further ones."""
+    findings = error.errors(include_url=False)
+    first = findings[0]
+    key = ".".join(str(part) for part in first["loc"]) or "configuration"
+    if first["type"] == "extra_forbidden":
+        text = f"unknown key {key!r}{_nearest(model, first['loc'])}"
+    elif first["type"] == "missing":
+        text = f"key {key!r} is missing; add it"
+    elif first["type"] == "value_error":
+        text = f"{key}: {first['ctx']['error']}" if first["loc"] else str(first["ctx"]["error"])
+    else:
+        text = f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}"
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    return " ".join(f"{origin}: {text}{more}".split())
+
+
+def _nearest(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """Name the key that was probably meant, or all keys of that section."""
+    section: Any = model
+    for part in location[:-1]:
+        if isinstance(part, str):
+            section = _section_of(section.model_fields[part].annotation)
+    known = list(section.model_fields)
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(known)}"
+
+
+def _section_of(annotation: Any) -> Any:
+    """The configuration section inside `Section`, `Section | None` or `tuple[Section, ...]`."""
+    candidates = [annotation, *getattr(annotation, "__args__", ())]
+    return next(item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel))

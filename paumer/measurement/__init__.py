@@ -1,0 +1,1 @@
+"""Cost: multiply-accumulates and images/s."""

@@ -1,0 +1,91 @@
+"""Stage `flops`: multiply-accumulates of every operating point.
+
+Counted are convolutions, linear layers and matrix products, attention included, as papers do under the name GFLOPs.
+Norms, activations, softmax and resizing are left out, as they are no multiply-accumulates of matrices.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch import Tensor, nn
+
+from paumer.config import Size
+from paumer.data.loading import SegmentationData
+from paumer.data.preparation import samples
+from paumer.files import write_text
+from paumer.measurement.points import cost_points, input_size, network_settings
+from paumer.models.build import build
+from paumer.models.segmenter import Segmenter
+from paumer.stages import CostSettings
+from paumer.strategies.contract import Strategy
+
+# fvcore counts these by the element; they multiply no matrices.
+NOT_COUNTED = ("aten::layer_norm", "aten::upsample_bilinear2d", "aten::batch_norm", "aten::adaptive_avg_pool2d")
+
+
+def flops(settings: CostSettings, manifest: Path, output: Path) -> None:
+    """Write GMAC of every backbone and operating point, for one image of the evaluation split."""
+    data = SegmentationData(*samples(manifest, settings.split))
+    image, _ = data[0]
+    size = input_size(settings.evaluation, image)
+    rows = []
+    for backbone in settings.backbones:
+        model = build(network_settings(settings, backbone, len(data.dataset.classes), size), pretrained=False).eval()
+        for point in cost_points(settings.sweep, model):
+            rows.append(
+                {
+                    "backbone": backbone.name,
+                    "decoder": settings.decoder.name,
+                    "strategy": point.name,
+                    "schedule": point.schedule_text,
+                    "height": size[0],
+                    "width": size[1],
+                    **count(model, size, point),
+                }
+            )
+    write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6f"))
+
+
+def count(model: Segmenter, size: Size, strategy: Strategy) -> dict[str, float]:
+    """GMAC of one image of `size` in total and by part: encoder, decoder, auxiliary heads."""
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+    analysis = FlopCountAnalysis(_Forward(model, strategy), torch.zeros(1, 3, *size))
+    analysis.set_op_handle("aten::scaled_dot_product_attention", _attention)
+    analysis.set_op_handle(**{name: None for name in NOT_COUNTED})
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+    with torch.no_grad():
+        total = analysis.total()
+        parts = analysis.by_module()
+    decoder, heads = parts["model.decoder"], parts["model.heads"] if len(model.heads) else 0
+    # A head that an early exit reads stands in for the decoder, but is counted as the head it is.
+    return {
+        "gmac_total": total / 1e9,
+        "gmac_encoder": (total - decoder - heads) / 1e9,
+        "gmac_decoder": decoder / 1e9,
+        "gmac_heads": heads / 1e9,
+    }
+
+
+class _Forward(nn.Module):
+    """A network under one strategy, as the counter wants it."""
+
+    def __init__(self, model: Segmenter, strategy: Strategy) -> None:
+        super().__init__()
+        self.model, self.strategy = model, strategy
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images, self.strategy)
+
+
+def _attention(inputs: list[Any], outputs: list[Any]) -> float:
+    """Multiply-accumulates of fused attention: queries x keys, and weights x values."""
+    query, key, value = (item.type().sizes() for item in inputs[:3])
+    *batch, rows, width = query
+    pairs = rows * key[-2]
+    for size in batch:
+        pairs *= size
+    return float(pairs * (width + value[-1]))

@@ -1,0 +1,60 @@
+"""Time variants against each other: interleaved in random order, in blocks, with bootstrap intervals.
+
+Every round times every variant once; ratios to the reference are taken within a round, so slow drifts of the machine
+cancel.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from paumer.runtime import synchronize
+
+RESAMPLES = 2000
+
+
+def calibrate(run: Callable[[], object], device: torch.device, seconds: float) -> int:
+    """How often to call `run` for a block of at least `seconds`; the calls made here warm it up."""
+    run()
+    calls, elapsed = 1, 0.0
+    while True:
+        elapsed = time_block(run, device, calls) * calls
+        if elapsed >= seconds:
+            return calls
+        calls = max(calls + 1, min(10 * calls, int(np.ceil(1.1 * calls * seconds / max(elapsed, 1e-9)))))
+
+
+def time_block(run: Callable[[], object], device: torch.device, calls: int) -> float:
+    """Seconds per call over a block of `calls`, synchronised at its edges."""
+    synchronize(device)
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    synchronize(device)
+    return (time.perf_counter() - start) / calls
+
+
+def time_rounds(
+    variants: Mapping[str, Callable[[], object]], device: torch.device, rounds: int, seconds: float, title: str
+) -> dict[str, list[float]]:
+    """Seconds per call of every variant in every round."""
+    calls = {name: calibrate(run, device, seconds) for name, run in variants.items()}
+    order, timed = list(variants), {name: [] for name in variants}
+    shuffle = random.Random(0)
+    for _ in tqdm(range(rounds), desc=title, mininterval=1, maxinterval=30):
+        shuffle.shuffle(order)
+        for name in order:
+            timed[name].append(time_block(variants[name], device, calls[name]))
+    return timed
+
+
+def ratio(reference: Sequence[float], variant: Sequence[float]) -> tuple[float, float, float]:
+    """How much faster the variant is than the reference: median over the rounds and its 95% bootstrap interval."""
+    ratios = np.asarray(reference) / np.asarray(variant)
+    picks = np.random.default_rng(0).integers(len(ratios), size=(RESAMPLES, len(ratios)))
+    low, high = np.percentile(np.median(ratios[picks], axis=1), [2.5, 97.5])
+    return float(np.median(ratios)), float(low), float(high)

@@ -1,0 +1,1 @@
+"""Segmenter on plain vision transformers: encoder, decoders, auxiliary heads, building and loading."""

@@ -1,0 +1,85 @@
+"""The pieces of a plain timm vision transformer, so that strategies can act between its blocks."""
+
+import torch
+from timm.layers import build_sincos2d_pos_embed, resample_abs_pos_embed
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+Grid = tuple[int, int]
+
+
+class Encoder(nn.Module):
+    """Embeds images, offers the blocks one by one, and norms the result.
+
+    Attributes:
+        blocks: the encoder layers; block k of the vocabulary is `blocks[k - 1]`.
+        prefix: class and register tokens, which stand before the patches and are never paused.
+        width: channels of a token.
+        patch_size: side of a patch in pixels.
+    """
+
+    def __init__(self, vit: VisionTransformer) -> None:
+        super().__init__()
+        self.vit = vit
+        self.prefix: int = vit.num_prefix_tokens
+        self.width: int = vit.embed_dim
+        self.patch_size: int = vit.patch_embed.patch_size[0]
+
+    @property
+    def blocks(self) -> nn.Sequential:
+        """The encoder layers."""
+        return self.vit.blocks
+
+    @property
+    def depth(self) -> int:
+        """How many blocks there are."""
+        return len(self.vit.blocks)
+
+    def grid(self, height: int, width: int) -> Grid:
+        """Patches along the height and the width of an image whose sides are multiples of the patch size."""
+        return int(height) // self.patch_size, int(width) // self.patch_size  # tracing hands over tensors
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Turn images into tokens.
+
+        Args:
+            images: (batch, 3, height, width), sides multiples of the patch size.
+
+        Returns:
+            (batch, prefix + patches, width), patches row by row.
+        """
+        patches = self.vit.patch_embed(images).flatten(1, 2)
+        prefix = [
+            token.expand(len(images), -1, -1) for token in (self.vit.cls_token, self.vit.reg_token) if token is not None
+        ]
+        positions = self._positions(self.grid(*images.shape[-2:]))
+        if positions is None:
+            tokens = torch.cat([*prefix, patches], dim=1)
+        elif self.vit.no_embed_class:
+            tokens = torch.cat([*prefix, patches + positions], dim=1)
+        else:
+            tokens = torch.cat([*prefix, patches], dim=1) + positions
+        return self.vit.norm_pre(self.vit.pos_drop(tokens))
+
+    def norm(self, tokens: Tensor) -> Tensor:
+        """The network's final norm."""
+        return self.vit.norm(tokens)
+
+    def start_positions_as_sincos(self) -> None:
+        """Set the position embeddings of the patches to 2-D sines and cosines (they stay trainable)."""
+        height, width = self.vit.patch_embed.grid_size
+        waves = build_sincos2d_pos_embed([height, width], dim=self.width)
+        with torch.no_grad():
+            self.vit.pos_embed[:, -height * width :] = waves
+
+    def _positions(self, grid: Grid) -> Tensor | None:
+        """Position embeddings for `grid`, resampled where the network was built for another one."""
+        own = tuple(self.vit.patch_embed.grid_size)
+        if self.vit.pos_embed is None or own == grid:
+            return self.vit.pos_embed
+        return resample_abs_pos_embed(
+            self.vit.pos_embed,
+            new_size=list(grid),
+            old_size=list(own),
+            num_prefix_tokens=0 if self.vit.no_embed_class else self.prefix,
+        )

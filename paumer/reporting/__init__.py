@@ -1,0 +1,1 @@
+"""From measured CSV files to tables, figures and one self-contained report page."""

@@ -1,0 +1,32 @@
+"""IoU and drop of each class, where averages hide that one class pays for all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from paumer.reporting.aggregate import POINT, add_drop, over_seeds, read_accuracy
+from paumer.reporting.formatting import DECIMALS
+from paumer.reporting.selection import near_claim, select
+
+PREFIX = "iou_"
+
+
+def class_table(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame:
+    """IoU of each class for the dense network and each method's operating point near the claimed speed-up.
+
+    Returns:
+        Columns backbone, recipe, strategy, criterion, schedule, class, seeds, iou, iou_spread, drop, drop_spread
+        (points); one row per operating point and class, classes absent from the split left out.
+
+    Raises:
+        PaumerError: an accuracy file is unusable, or a dense row is missing.
+    """
+    table = read_accuracy(accuracy)
+    classes = [name for name in table.columns if name.startswith(PREFIX)]
+    long = table.melt([*POINT, "seed"], classes, "class", "iou").dropna(subset="iou")
+    long["class"] = long["class"].str.removeprefix(PREFIX)
+    scored = over_seeds(add_drop(long, "iou", ["backbone", "seed", "class"]), "iou", [*POINT, "class"])
+    dense = main[(main["recipe"] == "dense") & (main["strategy"] == "dense")]
+    chosen = pd.concat([dense[POINT], near_claim(main)[POINT]])
+    return select(scored, main[POINT].merge(chosen, on=POINT)).round(DECIMALS)

@@ -1,0 +1,81 @@
+"""Numbers and tables as people read them."""
+
+import math
+from dataclasses import dataclass, field
+
+import pandas as pd
+from tabulate import tabulate
+
+DECIMALS = 4
+TEXT_HEADINGS = frozenset(
+    [
+        *("backbone", "decoder", "recipe", "strategy", "criterion", "schedule", "method", "class", "remark"),
+        *("fastest", "smallest", "type", "mode", "data", "environment", "value", "code"),
+    ]
+)
+LATEX_SPECIAL = str.maketrans({character: f"\\{character}" for character in "&%$#_{}"})
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of finished text cells, with a heading over each column and notes below."""
+
+    headings: list[str]
+    rows: list[list[str]]
+    notes: list[str] = field(default_factory=list)
+    title: str = ""
+
+    @property
+    def aligned(self) -> list[str]:
+        """`left` for columns of words, `right` for columns of numbers."""
+        first_words = [heading.split(" ")[0] for heading in self.headings]
+        return ["left" if word in TEXT_HEADINGS else "right" for word in first_words]
+
+
+def number(value: float, decimals: int) -> str:
+    """Round; an unknown number (NaN) is empty text."""
+    return "" if pd.isna(value) else f"{value:.{decimals}f}"
+
+
+def significant(value: float) -> str:
+    """Three significant digits, or all digits before the point: 0.0123, 3.46, 1045."""
+    if pd.isna(value) or value == 0:
+        return number(value, 0)
+    return number(value, max(0, 2 - math.floor(math.log10(abs(value)))))
+
+
+def with_spread(mean: float, spread: float, decimals: int = 2) -> str:
+    """`70.12 ± 0.30`; only the mean where the spread is unknown."""
+    return number(mean, decimals) if pd.isna(spread) else f"{number(mean, decimals)} ± {number(spread, decimals)}"
+
+
+def with_interval(value: float, low: float, high: float, decimals: int = 2) -> str:
+    """`1.47 [1.45, 1.49]`; only the value where the interval is unknown or a point."""
+    known = low < high
+    return number(value, decimals) + (f" [{number(low, decimals)}, {number(high, decimals)}]" if known else "")
+
+
+def csv(table: pd.DataFrame) -> str:
+    """CSV text with a fixed number of decimals, so that the same numbers give the same bytes."""
+    return table.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
+
+
+def markdown(*sheets: Sheet) -> str:
+    """Markdown tables, each under its title and over its notes."""
+    parts = []
+    for sheet in sheets:
+        # Without numparse off, tabulate reads cells as numbers and changes them.
+        table = tabulate(sheet.rows, sheet.headings, "pipe", disable_numparse=True, colalign=sheet.aligned or None)
+        title = [f"## {sheet.title}"] if sheet.title else []
+        notes = ["\n".join(f"- {note}" for note in sheet.notes)] if sheet.notes else []
+        parts.append("\n\n".join([*title, table, *notes]))
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(sheet: Sheet) -> str:
+    """A booktabs tabular, with the notes as a small paragraph below."""
+    table = tabulate(
+        sheet.rows, sheet.headings, "latex_booktabs", disable_numparse=True, colalign=sheet.aligned or None
+    )
+    notes = "".join(f"\\par{{\\footnotesize {note.translate(LATEX_SPECIAL)}}}\n" for note in sheet.notes)
+    return f"{table}\n{notes}"

@@ -1,0 +1,168 @@
+"""Write the report: one page that needs no other file, no script and no network."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from paumer.errors import PaumerError
+from paumer.files import write_text
+from paumer.reporting.aggregate import POINT, read_main
+from paumer.reporting.claims import CLAIM
+from paumer.reporting.formatting import with_interval, with_spread
+from paumer.reporting.noise import noise_warnings
+from paumer.reporting.provenance import data_sheet, environment_sheet, read_runs, runs_sheet, settings_groups
+from paumer.reporting.readable import readable_bounds, readable_classes, readable_headline, readable_main
+from paumer.reporting.reading import read_table
+from paumer.reporting.speed import gmac_sheet, null_sheet, settings_timed, timings_sheet
+
+TEMPLATE = "report.html.j2"
+MIME = {".svg": "image/svg+xml", ".png": "image/png"}
+# name: (what a reader who cannot see it should know, what stands below it)
+FIGURES = {
+    "pareto_speed": (
+        "Scatter plot of mIoU against images per second for every operating point, with the Pareto front",
+        "mIoU against images/s. Bars: 95% interval of the speed-up, spread over seeds. Pale points are dominated. The "
+        "open diamond lies where the published claim would, counted from this dense network.",
+    ),
+    "pareto_gmac": (
+        "Scatter plot of mIoU against GMAC for every operating point, with the Pareto front",
+        "mIoU against GMAC per image. Pale points are dominated.",
+    ),
+    "drop_per_class": (
+        "Bar plot of the drop of each class, by criterion",
+        "Drop of each class at the schedule whose speed-up is nearest the claimed one. Bars: spread over seeds.",
+    ),
+    "throughput_batch": (
+        "Line plot of images per second against batch size",
+        "images/s against batch size for dense and a few schedules. Bars: 95% interval of the speed-up.",
+    ),
+    "speedup_gmac": (
+        "Scatter plot of measured speed-up against the ratio of GMAC",
+        "Measured speed-up against GMAC ratio. Below the diagonal, saved computation saved no time.",
+    ),
+    "training": ("Line plot of training loss against steps", "Training loss of every run, one line per seed."),
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image inside the page."""
+
+    source: str
+    alt: str
+    caption: str
+
+
+def write_report(
+    experiment: str,
+    tables: Path,
+    figures: Path,
+    flops: Path,
+    throughput: Path,
+    runs: Sequence[Path],
+    data: Path,
+    output: Path,
+) -> None:
+    """Write the report page.
+
+    Args:
+        experiment: its name.
+        tables: folder that `write_tables` wrote.
+        figures: folder that `write_figures` wrote; pictures named pause_maps*.png in it are shown too.
+        flops: flops.csv.
+        throughput: throughput.csv.
+        runs: run.json of every run.
+        data: manifest of the dataset.
+        output: the page.
+
+    Raises:
+        PaumerError: a file is missing or unusable.
+    """
+    warnings = noise_warnings(throughput)
+    headline = read_table(tables / "headline.csv", ["backbone", "method", "remark"])
+    described = read_runs(runs)
+    context = {
+        "experiment": experiment,
+        "claim": CLAIM,
+        "findings": findings(headline),
+        "headline": readable_headline(headline, warnings),
+        "main": readable_main(read_main(tables / "main.csv"), warnings),
+        "classes": readable_classes(read_table(tables / "classes.csv", [*POINT, "class", "iou", "drop"])),
+        "bounds": readable_bounds(read_table(tables / "bounds.csv", ["backbone", "dense"])),
+        "figures": {name: _figure(figures, name) for name in FIGURES},
+        "maps": [_pause_map(path) for path in sorted(figures.glob("pause_maps*.png"))],
+        "timings": timings_sheet(throughput),
+        "nulls": null_sheet(throughput),
+        "gmac": gmac_sheet(flops),
+        "timed": settings_timed(throughput),
+        "warnings": warnings,
+        "runs": runs_sheet(described),
+        "environment": environment_sheet(described),
+        "settings": settings_groups(described),
+        "data": data_sheet(data),
+    }
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    write_text(output, templates.get_template(TEMPLATE).render(context))
+
+
+def findings(headline: pd.DataFrame) -> list[str]:
+    """The best answers to the headline's two questions, one sentence each and backbone."""
+    sentences = []
+    measured = headline[headline["remark"] == ""]
+    for backbone, rows in measured.groupby("backbone", sort=False):
+        fast = rows.sort_values("fastest_speedup", ascending=False).iloc[0]
+        sentences.append(
+            f"{backbone}: no method stays within a drop of {CLAIM.drop:g} points."
+            if fast["fastest_schedule"] == "none"
+            else f"{backbone}: fastest within a drop of {CLAIM.drop:g} points is {_answer(fast, 'fastest')}."
+        )
+        accurate = rows.sort_values("most_accurate_drop").iloc[0]
+        sentences.append(
+            f"{backbone}: no method reaches a speed-up of {CLAIM.speedup:g}."
+            if accurate["most_accurate_schedule"] == "none"
+            else f"{backbone}: smallest drop at a speed-up of at least {CLAIM.speedup:g} is that of "
+            f"{_answer(accurate, 'most_accurate')}."
+        )
+    return sentences
+
+
+def _answer(row: pd.Series, group: str) -> str:
+    speedup = with_interval(*(row[f"{group}_{name}"] for name in ("speedup", "speedup_low", "speedup_high")))
+    drop = with_spread(row[f"{group}_drop"], row[f"{group}_drop_spread"])
+    return f"{row['method']} with {row[f'{group}_schedule']}: speed-up {speedup}, drop {drop} points"
+
+
+def _figure(folder: Path, name: str) -> Picture:
+    return Picture(_embedded(folder / f"{name}.svg"), *FIGURES[name])
+
+
+def _pause_map(path: Path) -> Picture:
+    return Picture(
+        _embedded(path),
+        "Rows of example images: image, entropy map, paused patches, prediction and ground truth",
+        "For each image: the image, the entropy that the auxiliary head sees, what paused where, the prediction with "
+        "pausing, and the ground truth.",
+    )
+
+
+def _embedded(path: Path) -> str:
+    """The file as a data URI.
+
+    Raises:
+        PaumerError: it is missing.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise PaumerError(f"{path}: no such file; run the stage that draws it first") from None
+    return f"data:{MIME[path.suffix]};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,94 @@
+"""Where the numbers come from: data, runs, environment, settings. Tolerant, so that old runs still make a report."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from paumer.files import read_json
+from paumer.reporting.formatting import Sheet, number
+
+RUN_HEADINGS = [
+    "backbone",
+    "recipe",
+    "seed",
+    "steps",
+    "epochs",
+    "minutes",
+    "final loss",
+    "parameters (millions)",
+    "code",
+]
+
+
+def read_runs(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Read every run.json.
+
+    Raises:
+        PaumerError: a file is missing or is not JSON.
+    """
+    return [read_json(path) for path in paths]
+
+
+def runs_sheet(runs: Sequence[dict[str, Any]]) -> Sheet:
+    """One row per trained run; unknown values stay empty."""
+    rows = []
+    for run in runs:
+        code = run.get("code") or {}
+        rows.append(
+            [
+                *(str(run.get(name, "")) for name in ("backbone", "recipe", "seed", "steps")),
+                _scaled(run.get("epochs"), 1, 1),
+                _scaled(run.get("wall_seconds"), 60, 1),
+                _scaled(run.get("final_loss"), 1, 4),
+                _scaled(run.get("parameters"), 1e6, 2),
+                " ".join(str(code[name]) for name in ("version", "revision") if name in code),
+            ]
+        )
+    return Sheet(RUN_HEADINGS, rows)
+
+
+def environment_sheet(runs: Sequence[dict[str, Any]]) -> Sheet:
+    """One row per entry of the environment; where runs differ, all their values."""
+    values: dict[str, list[str]] = {}
+    for run in runs:
+        for name, value in (run.get("environment") or {}).items():
+            if str(value) not in values.setdefault(name, []):
+                values[name].append(str(value))
+    return Sheet(["environment", "value"], [[name, " | ".join(found)] for name, found in values.items()])
+
+
+def settings_groups(runs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Names of the runs that share settings (apart from the seed), and these settings as JSON."""
+    groups: dict[str, list[str]] = {}
+    for run in runs:
+        settings = {name: value for name, value in (run.get("settings") or {}).items() if name != "seed"}
+        text = json.dumps(settings, indent=2)
+        groups.setdefault(text, []).append("/".join(str(run.get(name, "?")) for name in ("backbone", "recipe", "seed")))
+    return [(", ".join(names), text) for text, names in groups.items()]
+
+
+def data_sheet(data: Path) -> Sheet:
+    """Dataset, splits and classes.
+
+    Raises:
+        PaumerError: the manifest is missing or is not JSON.
+    """
+    manifest = read_json(data)
+    rows = [["dataset", str(manifest.get("dataset", ""))]]
+    for name, split in (manifest.get("splits") or {}).items():
+        rows.append([f"split {name}", f"{split.get('images', 'unknown number of')} images"])
+    classes = [str(name) for name in manifest.get("classes") or []]
+    rows.append(["classes", f"{len(classes)}: {', '.join(classes)}"])
+    # What else describes the data in a line, such as a checksum; the folder concerns only this machine.
+    known = {"dataset", "splits", "classes", "folder"}
+    rows += [[name, str(value)] for name, value in manifest.items() if name not in known and not _nested(value)]
+    return Sheet(["data", "value"], rows)
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, dict | list)
+
+
+def _scaled(value: Any, divisor: float, decimals: int) -> str:
+    return number(value / divisor, decimals) if isinstance(value, int | float) else ""

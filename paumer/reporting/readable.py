@@ -1,0 +1,117 @@
+"""The tables as sheets of rounded text, the same for Markdown, LaTeX and the report page."""
+
+import pandas as pd
+
+from paumer.reporting.aggregate import POINT, batches, method_names
+from paumer.reporting.claims import CLAIM
+from paumer.reporting.formatting import Sheet, number, significant, with_interval, with_spread
+
+OUT_OF_MEMORY = "out of memory"
+SPREAD = (
+    "± is the standard deviation over seeds; brackets hold the 95% interval of the speed-up; drop is counted in mIoU "
+    "points from the network trained and run without pausing."
+)
+FEW_SEEDS = "Fewer than three seeds: differences between methods may be chance."
+LARGEST_BATCH = "Speed-ups are those at the backbone's largest batch."
+
+
+def readable_main(main: pd.DataFrame, warnings: list[str]) -> Sheet:
+    """The main table."""
+    headings = [*POINT, "seeds", "mIoU (points)", "drop (points)", "GMAC", "GMAC ratio (dense / row)"]
+    for batch in batches(main):
+        headings += [f"images/s, batch {batch}", f"speed-up, batch {batch} [95%]", f"time / floor, batch {batch}"]
+    rows = [
+        [
+            *(row[name] for name in POINT),
+            str(row["seeds"]),
+            with_spread(row["miou"], row["miou_spread"]),
+            with_spread(row["drop"], row["drop_spread"]),
+            significant(row["gmac"]),
+            number(row["gmac_ratio"], 2),
+            *(cell for batch in batches(main) for cell in _speed(row, batch)),
+        ]
+        for row in main.to_dict("records")
+    ]
+    return Sheet(headings, rows, [SPREAD, *_few_seeds(main), *warnings])
+
+
+def _speed(row: dict, batch: int) -> list[str]:
+    if pd.isna(row[f"images_per_s_b{batch}"]):
+        return [OUT_OF_MEMORY, "", ""]
+    speedup = with_interval(*(row[f"{name}_b{batch}"] for name in ("speedup", "speedup_low", "speedup_high")))
+    return [significant(row[f"images_per_s_b{batch}"]), speedup, number(row[f"floor_ratio_b{batch}"], 2)]
+
+
+def readable_headline(headline: pd.DataFrame, warnings: list[str]) -> Sheet:
+    """The headline table: measured methods, then the published claims with their remarks."""
+    groups = {
+        "fastest": f"fastest at drop <= {CLAIM.drop:g}",
+        "most_accurate": f"smallest drop at speed-up >= {CLAIM.speedup:g}",
+    }
+    headings = ["backbone", "method", "batch", "seeds"]
+    for title in groups.values():
+        headings += [f"{title}: schedule", "its speed-up [95%]", "its drop (points)", "its GMAC ratio"]
+    rows = [
+        [
+            row["backbone"],
+            row["method"],
+            number(row["batch"], 0),
+            number(row["seeds"], 0),
+            *(cell for group in groups for cell in _chosen(row, group)),
+            row["remark"],
+        ]
+        for row in headline.to_dict("records")
+    ]
+    return Sheet([*headings, "remark"], rows, [SPREAD, LARGEST_BATCH, *_few_seeds(headline), *warnings])
+
+
+def _chosen(row: dict, group: str) -> list[str]:
+    def cell(name: str) -> float:
+        return row[f"{group}_{name}"]
+
+    return [
+        row[f"{group}_schedule"],
+        with_interval(cell("speedup"), cell("speedup_low"), cell("speedup_high")),
+        with_spread(cell("drop"), cell("drop_spread")),
+        number(cell("gmac_ratio"), 2),
+    ]
+
+
+def readable_classes(classes: pd.DataFrame) -> list[Sheet]:
+    """One sheet per backbone: a row per class, a column per operating point."""
+    sheets = []
+    for backbone, table in classes.groupby("backbone", sort=False):
+        labelled = table.assign(point=method_names(table) + " " + table["schedule"])
+        points, names = labelled["point"].unique(), labelled["class"].unique()
+        cells = {
+            (row["class"], row["point"]): _iou(row, dense=row["recipe"] == row["strategy"] == "dense")
+            for row in labelled.to_dict("records")
+        }
+        named = ["dense: IoU" if point == "dense/dense dense" else f"{point}: IoU (drop)" for point in points]
+        rows = [[name, *(cells.get((name, point), "") for point in points)] for name in names]
+        note = "IoU in points; in brackets the drop from the network trained and run without pausing."
+        sheets.append(Sheet(["class", *named], rows, [note], title=str(backbone)))
+    return sheets
+
+
+def _iou(row: dict, dense: bool) -> str:
+    return number(row["iou"], 1) if dense else f"{number(row['iou'], 1)} ({number(row['drop'], 1)})"
+
+
+def readable_bounds(bounds: pd.DataFrame) -> Sheet:
+    """Each bound beside the dense network it bounds."""
+    names = [name for name in bounds.columns if name not in ("backbone", "dense")]
+    rows = [
+        [row["backbone"], number(row["dense"], 2), *(number(row[name], 2) for name in names)]
+        for row in bounds.to_dict("records")
+    ]
+    headings = ["backbone", "dense network: mIoU (points)", *(f"{name}: mIoU (points)" for name in names)]
+    notes = [
+        "Patch ceiling: ground truth pooled to the prediction grid, what a perfect network of this patch size reaches.",
+        "Linear on raw patches: what a linear classifier reaches that sees one patch at a time.",
+    ]
+    return Sheet(headings, rows, notes)
+
+
+def _few_seeds(table: pd.DataFrame) -> list[str]:
+    return [FEW_SEEDS] if (table["seeds"] < 3).any() else []

@@ -1,0 +1,96 @@
+"""Sheets of the report's speed section: every timing, dense against itself, and where the GMAC go."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from paumer.reporting.aggregate import FLOPS, SETTING, read_throughput
+from paumer.reporting.formatting import Sheet, number, significant, with_interval
+from paumer.reporting.readable import OUT_OF_MEMORY
+from paumer.reporting.reading import read_table
+
+PARTS = ["gmac_encoder", "gmac_decoder", "gmac_heads"]
+
+
+def timings_sheet(throughput: Path) -> Sheet:
+    """Every timed variant.
+
+    Raises:
+        PaumerError: throughput.csv is unusable.
+    """
+    headings = ["backbone", "strategy", "schedule", "type", "mode", "batch", "images/s", "speed-up [95%]"]
+    rows = [
+        [
+            *(row[name] for name in ("backbone", "strategy", "schedule", "dtype", "mode")),
+            str(row["batch"]),
+            *_measured(row),
+        ]
+        for row in read_throughput(throughput).to_dict("records")
+    ]
+    return Sheet([*headings, "time / floor", "peak memory (MB)", "rounds"], rows)
+
+
+def null_sheet(throughput: Path) -> Sheet:
+    """Dense timed against itself: how far from 1 a speed-up of nothing comes out.
+
+    Raises:
+        PaumerError: throughput.csv is unusable.
+    """
+    table = read_throughput(throughput)
+    nulls = table[table["strategy"] == "null"]
+    rows = [
+        [
+            *(row[name] for name in ("backbone", "dtype", "mode")),
+            str(row["batch"]),
+            _interval(row, decimals=3) or OUT_OF_MEMORY,
+            _verdict(row),
+        ]
+        for row in nulls.to_dict("records")
+    ]
+    return Sheet(["backbone", "type", "mode", "batch", "speed-up of dense over dense [95%]", "remark"], rows)
+
+
+def gmac_sheet(flops: Path) -> Sheet:
+    """GMAC of every strategy and schedule, by part of the network.
+
+    Raises:
+        PaumerError: flops.csv is unusable.
+    """
+    table = read_table(flops, [*FLOPS, "height", "width", *PARTS])
+    rows = [
+        [
+            *(row[name] for name in ("backbone", "decoder", "strategy", "schedule")),
+            f"{row['height']:.0f} x {row['width']:.0f}",
+            *(significant(row[name]) for name in ("gmac_total", *PARTS)),
+        ]
+        for row in table.to_dict("records")
+    ]
+    headings = ["backbone", "decoder", "strategy", "schedule", "input (pixels)"]
+    return Sheet([*headings, "GMAC", "in the encoder", "in the decoder", "in the heads"], rows)
+
+
+def settings_timed(throughput: Path) -> list[str]:
+    """Device, number type, mode and scope of the timings; the first are those of the main table.
+
+    Raises:
+        PaumerError: throughput.csv is unusable.
+    """
+    settings = read_throughput(throughput)[SETTING].drop_duplicates()
+    return [", ".join(filter(None, row)) for row in settings.itertuples(index=False)]
+
+
+def _measured(row: dict) -> list[str]:
+    if row["status"] == "oom":
+        return [OUT_OF_MEMORY, "", "", "", ""]
+    numbers = (number(row.get(name, float("nan")), 0) for name in ("peak_memory_mb", "rounds"))
+    return [significant(row["images_per_s"]), _interval(row), number(row["floor_ratio"], 2), *numbers]
+
+
+def _interval(row: dict, decimals: int = 2) -> str:
+    return with_interval(row["speedup"], row["speedup_low"], row["speedup_high"], decimals)
+
+
+def _verdict(row: dict) -> str:
+    if pd.isna(row["speedup"]):
+        return ""
+    return "quiet" if row["speedup_low"] <= 1 <= row["speedup_high"] else "too noisy"

@@ -1,0 +1,98 @@
+"""Write the tables of an experiment: every operating point, the headline, classes and bounds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from paumer.errors import PaumerError
+from paumer.files import write_text
+from paumer.reporting.aggregate import main_table
+from paumer.reporting.claims import CLAIM, read_claims
+from paumer.reporting.classes import class_table
+from paumer.reporting.formatting import DECIMALS, csv, latex, markdown
+from paumer.reporting.noise import noise_warnings
+from paumer.reporting.readable import readable_bounds, readable_classes, readable_headline, readable_main
+from paumer.reporting.reading import read_table, read_text
+from paumer.reporting.selection import headline
+
+
+def write_tables(
+    accuracy: Sequence[Path], flops: Path, throughput: Path, bounds: Path, published: Path, output: Path
+) -> None:
+    """Write main.{csv,md,tex}, headline.{csv,md}, classes.{csv,md} and bounds.{csv,md}; all are built before any is
+    written.
+
+    Args:
+        accuracy: accuracy.csv of every run.
+        flops: GMAC of every strategy and schedule.
+        throughput: timings; the first device, number type, mode and scope in it are shown.
+        bounds: what the patch size and raw patches allow.
+        published: published numbers; PAUMER's claims are taken from it.
+        output: folder for the tables.
+
+    Raises:
+        PaumerError: a file is unusable, or a dense, GMAC or throughput row is missing.
+    """
+    warnings = noise_warnings(throughput)
+    main = main_table(accuracy, flops, throughput)
+    answers = with_claims(headline(main), read_claims(published))
+    classes = class_table(accuracy, main)
+    limits = bounds_table(bounds, main)
+    files = {
+        "main.csv": csv(main),
+        "main.md": markdown(readable_main(main, warnings)),
+        "main.tex": latex(readable_main(main, warnings)),
+        "headline.csv": csv(answers),
+        "headline.md": markdown(readable_headline(answers, warnings)),
+        "classes.csv": csv(classes),
+        "classes.md": markdown(*readable_classes(classes)),
+        "bounds.csv": csv(limits),
+        "bounds.md": markdown(readable_bounds(limits)),
+    }
+    for name, text in files.items():
+        write_text(output / name, text)
+
+
+def collect(tables: Sequence[Path], output: Path) -> None:
+    """Put the rows of several CSV files into one, unchanged; a column that a file lacks stays empty there.
+
+    Raises:
+        PaumerError: no file is given, or one is unusable.
+    """
+    if not tables:
+        raise PaumerError("collect: no CSV files are given; name at least one")
+    write_text(output, pd.concat([read_text(path) for path in tables]).fillna("").to_csv(index=False))
+
+
+def with_claims(answers: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
+    """Put the published claims below the measured answers, with a column `remark`."""
+    rows = []
+    for claim in claims.to_dict("records"):
+        chosen = {"schedule": "not stated", "speedup": claim["speedup"], "drop": claim["drop"]}
+        groups = {
+            "fastest": chosen if claim["drop"] <= CLAIM.drop else {"schedule": "none"},
+            "most_accurate": chosen if claim["speedup"] >= CLAIM.speedup else {"schedule": "none"},
+        }
+        remark = f"{claim['source']}; other data and devices; {claim['timing_note']}".removesuffix("; ")
+        numbers = {f"{group}_{name}": value for group, values in groups.items() for name, value in values.items()}
+        rows.append({"backbone": claim["dataset"], "method": "published claim", "remark": remark} | numbers)
+    published = pd.DataFrame(rows, columns=[*answers.columns, "remark"])
+    together = pd.concat([answers.assign(remark=""), published], ignore_index=True)
+    return together.astype({"batch": "Int64", "seeds": "Int64"})
+
+
+def bounds_table(bounds: Path, main: pd.DataFrame) -> pd.DataFrame:
+    """One row per backbone.
+
+    Returns:
+        Columns backbone, dense (mean mIoU of the network trained and run without pausing), and one per bound.
+
+    Raises:
+        PaumerError: bounds.csv is unusable.
+    """
+    table = read_table(bounds, ["backbone", "bound", "miou"])
+    wide = table.pivot_table(index="backbone", columns="bound", values="miou", aggfunc="mean", sort=False)
+    dense = main[(main["recipe"] == "dense") & (main["strategy"] == "dense")].set_index("backbone")["miou"]
+    wide.insert(0, "dense", dense)
+    return wide.reset_index().rename_axis(columns=None).round(DECIMALS)

@@ -1,0 +1,52 @@
+"""The device, its threads and its number types."""
+
+import os
+
+import torch
+
+from paumer.errors import PaumerError
+
+
+def set_threads(threads: int | None) -> int:
+    """Let torch use `threads` threads, never more than the processors this process may use; give that number."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = max(1, min(threads or available, available))
+    torch.set_num_threads(count)
+    return count
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name; `auto` is CUDA where there is one.
+
+    Raises:
+        PaumerError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise PaumerError(f"device: no {name!r} here; use auto, cpu or a CUDA device that exists") from None
+    return device
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Autocast to `precision`; `auto` is bfloat16 where the device computes it, float32 elsewhere."""
+    if precision == "auto":
+        precision = "bfloat16" if computes_bfloat16(device) else "float32"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all it was asked to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

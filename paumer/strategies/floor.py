@@ -1,0 +1,44 @@
+"""The floor of pausing: the same blocks on tokens already cut, and nothing else. For measuring only."""
+
+from torch import Tensor
+
+from paumer.schedule import Schedule
+from paumer.strategies.contract import State, Strategy
+
+
+class Floor(Strategy):
+    """Runs the blocks on as many tokens as a schedule leaves, without head, criterion, gather or write-back.
+
+    Its logits mean nothing. The cut tokens are kept from the first forward pass of a shape.
+    """
+
+    name = "floor"
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self._kept: dict[tuple[int, int, int], Tensor] = {}
+
+    @property
+    def schedule_text(self) -> str:
+        """The schedule whose floor this is."""
+        return str(self.schedule)
+
+    def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
+        """Go on with fewer tokens, which were cut before."""
+        keep = self.schedule.running(state.patches).get(block)
+        if keep is None:
+            return tokens
+        if block == self.schedule.blocks[0]:
+            self._keep(0, tokens[:, state.prefix :], state)
+        return self._keep(block, tokens[:, : state.prefix + keep], state)
+
+    def restore(self, tokens: Tensor, state: State) -> Tensor:
+        """As many patches as the image has."""
+        return self._keep(0, tokens[:, state.prefix :], state)
+
+    def _keep(self, block: int, tokens: Tensor, state: State) -> Tensor:
+        """The tokens kept for this place and shape; those given, the first time."""
+        key = (block, len(tokens), state.patches)
+        if key not in self._kept:
+            self._kept[key] = tokens.contiguous()
+        return self._kept[key]

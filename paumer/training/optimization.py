@@ -1,0 +1,82 @@
+"""Optimisers and learning rates."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from paumer.config import Phase
+from paumer.models.segmenter import Segmenter
+from paumer.stages import TrainSettings
+
+
+class Optimization:
+    """The optimisers of a run and its learning rate as a function of the step.
+
+    AdamW everywhere; with `optimizer: muon` the matrices inside the blocks take Muon (Jordan et al., "Muon: An optimizer
+    for hidden layers in neural networks", 2024), scaled to AdamW's step size.
+    """
+
+    def __init__(self, model: Segmenter, settings: TrainSettings, steps: int) -> None:
+        self.model, self.phase, self.steps, self.clip = model, settings.phase, steps, settings.options.clip
+        decay = settings.options.weight_decay
+        rest = dict(model.named_parameters())
+        self.optimizers: list[torch.optim.Optimizer] = []
+        if settings.options.optimizer == "muon":
+            matrices = [rest.pop(name) for name, value in list(rest.items()) if ".blocks." in name and value.ndim == 2]
+            rate = settings.phase.matrix_learning_rate
+            self.optimizers.append(
+                torch.optim.Muon(
+                    [{"params": matrices, "peak": rate}], lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
+                )
+            )
+        self.optimizers.append(torch.optim.AdamW(_groups(rest.items(), settings), weight_decay=decay))
+
+    def step(self, loss: torch.Tensor, step: int) -> None:
+        """One step down the gradient of `loss`, at the learning rate of `step` (from 0)."""
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        factor = learning_rate_factor(step, self.steps, self.phase)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * factor
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> list[dict[str, object]]:
+        """The optimisers' states, for a checkpoint."""
+        return [optimizer.state_dict() for optimizer in self.optimizers]
+
+    def load_state_dict(self, states: list[dict[str, object]]) -> None:
+        """Go on from a checkpoint."""
+        for optimizer, state in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
+
+
+def learning_rate_factor(step: int, steps: int, phase: Phase) -> float:
+    """Share of the peak learning rate at `step` of `steps`: linear warm-up, then the phase's decay towards 0."""
+    warmup = round(phase.warmup * steps)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    progress = (step - warmup) / max(1, steps - warmup)
+    if phase.decay == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * progress))
+    return (1 - progress) ** 0.9
+
+
+def _groups(parameters: Iterable[tuple[str, nn.Parameter]], settings: TrainSettings) -> list[dict[str, object]]:
+    """Backbone and the rest apart, with weight decay for matrices only; each group remembers its peak rate."""
+    phase = settings.phase
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, value in parameters:
+        matrix = value.ndim >= 2 and not name.endswith(("pos_embed", "cls_token", "reg_token", "class_tokens"))
+        groups.setdefault((name.startswith("encoder."), matrix), []).append(value)
+    return [
+        {
+            "params": values,
+            "peak": phase.learning_rate if backbone else phase.head_learning_rate,
+            **({} if matrix else {"weight_decay": 0.0}),
+        }
+        for (backbone, matrix), values in groups.items()
+    ]

@@ -1,0 +1,143 @@
+"""Street scenes: layout, determinism, labels and class frequencies."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from paumer.data.cityscapes import EVALUATED, IGNORE, LABELS, image_paths, label_path
+from paumer.data.scenes import draw_scene, generate, writer
+from paumer.errors import PaumerError
+
+# Percent of the evaluated pixels, lowest and highest that a street may have.
+BANDS = {
+    "road": (26, 42),
+    "sidewalk": (3, 10),
+    "building": (13, 27),
+    "wall": (0.3, 2.5),
+    "fence": (0.3, 2.5),
+    "pole": (0.6, 2.5),
+    "traffic light": (0.08, 0.8),
+    "traffic sign": (0.15, 1.2),
+    "vegetation": (8, 20),
+    "terrain": (0.5, 3.5),
+    "sky": (3, 12),
+    "person": (0.4, 2.5),
+    "rider": (0.05, 0.8),
+    "car": (3.5, 11),
+    "truck": (0.08, 1.8),
+    "bus": (0.08, 1.8),
+    "train": (0.05, 1.8),
+    "motorcycle": (0.05, 0.8),
+    "bicycle": (0.08, 0.9),
+}
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
+
+
+def test_bytes_depend_neither_on_processes_nor_on_counts(tmp_path: Path) -> None:
+    generate(tmp_path / "one", 3, 1, 48, 96, seed=7)
+    generate(tmp_path / "two", 5, 2, 48, 96, seed=7, processes=2)
+    one, two = _content(tmp_path / "one"), _content(tmp_path / "two")
+    assert len(one) == 12 and len(two) == 21
+    assert one.items() <= two.items()
+
+
+def test_seeds_splits_and_indices_give_different_scenes(tmp_path: Path) -> None:
+    generate(tmp_path / "a", 2, 1, 32, 64, seed=1)
+    generate(tmp_path / "b", 2, 1, 32, 64, seed=2)
+    images = [
+        path.read_bytes()
+        for root in ("a", "b")
+        for split in ("train", "val")
+        for path in image_paths(tmp_path / root, split)
+    ]
+    assert len(set(images)) == len(images) == 6
+
+
+def test_layout_is_that_of_cityscapes(tmp_path: Path) -> None:
+    generate(tmp_path, 2, 1, 32, 64, seed=0)
+    train_ids = np.full(256, IGNORE)
+    train_ids[[label.id for label in LABELS]] = [label.train_id for label in LABELS]
+    for split, count in (("train", 2), ("val", 1)):
+        paths = image_paths(tmp_path, split)
+        assert len(paths) == count
+        for path in paths:
+            assert path.name.startswith(f"{path.parent.name}_00000")
+            label = label_path(tmp_path, split, path)
+            ids = label.with_name(label.name.replace("labelTrainIds", "labelIds"))
+            with Image.open(path) as image, Image.open(label) as evaluated, Image.open(ids) as every:
+                assert (image.mode, evaluated.mode, every.mode) == ("RGB", "L", "L")
+                assert image.size == evaluated.size == every.size == (64, 32)
+                assert np.array_equal(np.asarray(evaluated), train_ids[np.asarray(every)])
+
+
+def test_an_existing_folder_is_replaced(tmp_path: Path) -> None:
+    generate(tmp_path / "data", 2, 0, 32, 32, seed=0)
+    generate(tmp_path / "data", 1, 0, 32, 32, seed=0)
+    assert len(_content(tmp_path / "data")) == 3
+
+
+def test_a_failing_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_at_second(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        if image_written(tmp_path):
+            raise OSError("disk full")
+        return draw_scene(rng, height, width)
+
+    def image_written(folder: Path) -> bool:
+        return any(folder.rglob("*.png"))
+
+    monkeypatch.setattr(writer, "draw_scene", fail_at_second)
+    with pytest.raises(OSError, match="disk full"):
+        generate(tmp_path / "data", 2, 1, 32, 64, seed=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("train_images", "height", "seed", "processes"), [(1, 31, 0, 1), (-1, 32, 0, 1), (1, 32, -1, 1), (1, 32, 0, 0)]
+)
+def test_values_out_of_range_are_refused(
+    tmp_path: Path, train_images: int, height: int, seed: int, processes: int
+) -> None:
+    with pytest.raises(PaumerError):
+        generate(tmp_path / "data", train_images, 1, height, 64, seed, processes)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (48, 96), (97, 191), (256, 512), (64, 40)])
+def test_scenes_come_in_any_size(height: int, width: int) -> None:
+    image, label_ids = draw_scene(np.random.default_rng(3), height, width)
+    assert image.shape == (height, width, 3) and image.dtype == np.uint8
+    assert label_ids.shape == (height, width) and label_ids.dtype == np.uint8
+    assert {label.id for label in LABELS} >= set(np.unique(label_ids).tolist())
+    assert image.std() > 5
+
+
+def test_class_frequencies_are_those_of_streets() -> None:
+    counts = np.zeros(256)
+    for index in range(150):
+        _, label_ids = draw_scene(np.random.default_rng([0, 1, index]), 96, 192)
+        counts += np.bincount(label_ids.ravel(), minlength=256)
+    evaluated = sum(counts[label.id] for label in EVALUATED)
+    percent = {label.name: 100 * counts[label.id] / evaluated for label in EVALUATED}
+    outside = {name: share for name, share in percent.items() if not BANDS[name][0] <= share <= BANDS[name][1]}
+    assert not outside
+    assert 0.001 < 1 - evaluated / counts.sum() < 0.04
+
+
+def test_colour_does_not_give_the_class_away() -> None:
+    """Mean colours of classes differ less between classes than colours vary within them."""
+    pixels: dict[int, list[np.ndarray]] = {}
+    for index in range(30):
+        image, label_ids = draw_scene(np.random.default_rng([4, index]), 48, 96)
+        for label in np.unique(label_ids):
+            pixels.setdefault(int(label), []).append(image[label_ids == label].astype(float))
+    colours = {label: np.concatenate(parts) for label, parts in pixels.items()}
+    names = {label.name: label.id for label in LABELS}
+    # Pairs of common classes only: a rare class has the colours of the few objects drawn.
+    for first, second in (("road", "sidewalk"), ("building", "wall"), ("building", "car"), ("road", "car")):
+        one, other = colours[names[first]], colours[names[second]]
+        assert (np.abs(one.mean(0) - other.mean(0)) < 1.5 * (one.std(0) + other.std(0)) / 2).all()

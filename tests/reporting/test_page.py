@@ -1,0 +1,150 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from paumer.errors import PaumerError
+from paumer.files import read_json, write_json
+from paumer.reporting.claims import CLAIM, read_claims
+from paumer.reporting.page import write_report
+from paumer.reporting.provenance import data_sheet, environment_sheet, runs_sheet, settings_groups
+
+SECTIONS = ["about", "headline", "pareto", "maps", "bounds", "table", "classes", "speed", "training", "provenance"]
+PUBLISHED = Path(__file__).parents[2] / "results/reference/published.csv"
+VOID = {"meta", "img", "link", "br", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Collects tags, and checks that they close in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="session")
+def text(reported):
+    return reported.page.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def page(text):
+    return Page(text)
+
+
+def attributes(page, tag):
+    return [values for name, values in page.tags if name == tag]
+
+
+def test_page_is_well_formed(page):
+    assert page.open == []
+
+
+def test_page_needs_nothing_else(text, page):
+    assert not attributes(page, "script")
+    assert not attributes(page, "link")
+    assert not attributes(page, "iframe")
+    for _, values in page.tags:
+        for name in ("src", "href", "srcset", "data", "poster"):
+            assert values.get(name, "#").startswith(("data:image/", "#"))
+        assert not any(name.startswith("on") for name in values)
+    assert not re.search(r"@import|url\(", text)
+
+
+def test_every_section_is_there_and_reachable(page):
+    assert [values["id"] for values in attributes(page, "section")] == SECTIONS
+    assert [values["href"] for values in attributes(page, "a")] == [f"#{name}" for name in SECTIONS]
+
+
+def test_every_image_has_a_text(page):
+    images = attributes(page, "img")
+    assert len(images) == 7  # six figures and the pause maps
+    assert all(len(values["alt"]) > 20 for values in images)
+
+
+def test_page_names_noise_claim_and_results(text):
+    assert "tiny, batch 8 (float32, eager)" in text
+    assert "other data and devices" in text
+    assert "3:0.2+6:0.2" in text
+    assert "tiny: fastest within a drop of 0.65 points is paumer/pause/entropy" in text
+    assert "out of memory" in text
+    assert "88.25" in text
+    assert "abc1234" in text
+
+
+def test_page_is_small(reported):
+    assert reported.page.stat().st_size < 5e6
+
+
+def test_names_are_escaped(reported, tmp_path):
+    write(reported, tmp_path / "report.html", experiment="<script>alert(1)</script>")
+    assert "<script>" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_missing_figure_is_named(reported, tmp_path):
+    with pytest.raises(PaumerError, match="pareto_speed.svg"):
+        write(reported, tmp_path / "report.html", figures=tmp_path)
+
+
+def test_old_runs_without_details_still_report(reported, tmp_path):
+    write_json(tmp_path / "run.json", {"backbone": "tiny"})
+    write_json(tmp_path / "data.json", {})
+    write(reported, tmp_path / "report.html", runs=[tmp_path / "run.json"], data=tmp_path / "data.json")
+    assert "tiny" in runs_sheet([{"backbone": "tiny"}]).rows[0]
+
+
+def write(reported, output, **changes):
+    inputs = reported.measured
+    arguments = {
+        "experiment": "scenes",
+        "tables": reported.tables,
+        "figures": reported.figures,
+        "flops": inputs.flops,
+        "throughput": inputs.throughput,
+        "runs": inputs.runs,
+        "data": inputs.data,
+    }
+    write_report(**(arguments | changes), output=output)
+
+
+def test_differing_environments_are_both_shown(reported):
+    runs = [read_json(path) for path in reported.measured.runs]
+    assert ["threads", "1 | 2"] in environment_sheet(runs).rows
+
+
+def test_runs_that_share_settings_are_grouped(reported):
+    groups = settings_groups([read_json(path) for path in reported.measured.runs])
+    assert len(groups) == 3  # one per recipe
+    assert "tiny/paumer/0" in groups[2][0]
+
+
+def test_data_sheet_leaves_the_folder_out(tmp_path):
+    write_json(
+        tmp_path / "data.json", {"dataset": "scenes", "folder": "/somewhere", "classes": ["a", "b"], "sha256": "x"}
+    )
+    assert data_sheet(tmp_path / "data.json").rows == [["dataset", "scenes"], ["classes", "2: a, b"], ["sha256", "x"]]
+
+
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="published figures are not in this checkout")
+def test_headline_asks_for_what_was_published():
+    claims = read_claims(PUBLISHED)
+    best = claims.sort_values("drop").iloc[0]
+    assert (best["dataset"], best["drop"], best["speedup"]) == (CLAIM.dataset.lower(), CLAIM.drop, CLAIM.speedup)
+
+
+def test_published_without_the_claim_is_refused(tmp_path):
+    columns = ["source", "method", "dataset", "miou_change", "speedup", "timing_note"]
+    pd.DataFrame(columns=columns).to_csv(tmp_path / "published.csv", index=False)
+    with pytest.raises(PaumerError, match="no row of method paumer"):
+        read_claims(tmp_path / "published.csv")

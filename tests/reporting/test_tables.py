@@ -1,0 +1,277 @@
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from paumer.errors import PaumerError
+from paumer.reporting.aggregate import at_largest_batch, main_table, read_main
+from paumer.reporting.noise import noise_warnings
+from paumer.reporting.selection import headline
+from paumer.reporting.tables import collect, write_tables
+
+KEY = ["backbone", "recipe", "strategy", "criterion", "schedule"]
+
+
+@pytest.fixture
+def main(reported):
+    return read_main(reported.tables / "main.csv")
+
+
+@pytest.fixture
+def accuracy(reported):
+    return pd.concat([pd.read_csv(path, keep_default_na=False) for path in reported.measured.accuracy])
+
+
+def point(table, *key):
+    found = table[(table[KEY] == list(key)).all(axis=1)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def test_one_row_per_operating_point(main, accuracy):
+    assert len(main) == len(accuracy[KEY].drop_duplicates())
+    assert not main.duplicated(KEY).any()
+    assert set(main["seeds"]) == {2}
+
+
+@pytest.mark.parametrize("criterion", ["entropy", "random"])
+def test_drop_is_counted_from_dense_of_the_same_seed(main, accuracy, criterion):
+    def miou(*key):
+        return accuracy[(accuracy[KEY] == list(key)).all(axis=1)].set_index("seed")["miou"]
+
+    paused = miou("tiny", "paumer", "pause", criterion, "3:0.2+6:0.2")
+    dense = miou("tiny", "dense", "dense", "", "dense")
+    row = point(main, "tiny", "paumer", "pause", criterion, "3:0.2+6:0.2")
+    assert row["miou"] == pytest.approx(paused.mean(), abs=1e-4)
+    assert row["miou_spread"] == pytest.approx(np.std(paused, ddof=1), abs=1e-4)
+    assert row["drop"] == pytest.approx((dense - paused).mean(), abs=1e-4)
+    assert row["drop_spread"] == pytest.approx(np.std(dense - paused, ddof=1), abs=1e-4)
+
+
+def test_dense_drops_nothing_and_other_recipes_do(main):
+    assert point(main, "tiny", "dense", "dense", "", "dense")["drop"] == 0
+    assert point(main, "tiny", "paumer", "dense", "", "dense")["drop"] != 0
+
+
+def test_one_seed_has_no_spread(measured):
+    first = [path for path in measured.accuracy if path.parent.name == "seed0"]
+    main = main_table(first, measured.flops, measured.throughput)
+    assert main[["miou_spread", "drop_spread"]].isna().all(axis=None)
+    assert set(main["seeds"]) == {1}
+
+
+def test_gmac_ratio_is_dense_over_row(main):
+    row = point(main, "tiny", "multi-exit", "early-exit", "", "exit:6")
+    assert row["gmac"] == pytest.approx(6.4)
+    assert row["gmac_ratio"] == pytest.approx(2)
+
+
+def test_speed_is_that_of_the_first_setting(main, reported):
+    timed = pd.read_csv(reported.measured.throughput)
+    wanted = timed[(timed["dtype"] == "float32") & (timed["backbone"] == "tiny") & (timed["schedule"] == "3:0.4")]
+    row = point(main, "tiny", "paumer", "pause", "entropy", "3:0.4")
+    for batch in (1, 8):
+        expected = wanted[wanted["batch"] == batch].iloc[0]
+        for name in ("images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio"):
+            assert row[f"{name}_b{batch}"] == pytest.approx(expected[name], abs=1e-4)
+
+
+def test_order_is_small_network_first_then_recipe_then_cost(main):
+    assert list(main["backbone"].unique()) == ["tiny", "small"]
+    tiny = main[main["backbone"] == "tiny"]
+    assert list(tiny["recipe"].unique()) == ["dense", "multi-exit", "paumer"]
+    paused = tiny[(tiny["recipe"] == "paumer") & (tiny["strategy"] == "pause")]
+    assert paused["gmac"].is_monotonic_decreasing
+
+
+def test_largest_batch_is_one_where_dense_fits(main):
+    rows = at_largest_batch(main)
+    assert dict(rows.groupby("backbone")["batch"].unique().map(list)) == {"tiny": [8], "small": [1]}
+
+
+def test_headline_agrees_with_brute_force(main):
+    table = headline(main).set_index(["backbone", "method"])
+    batch = {"tiny": 8, "small": 1}
+    for backbone, (recipe, strategy, criterion) in product(
+        batch, main[["recipe", "strategy", "criterion"]].drop_duplicates().itertuples(index=False)
+    ):
+        method = "/".join(filter(None, (recipe, strategy, criterion)))
+        if strategy == "dense":
+            assert (backbone, method) not in table.index
+            continue
+        rows = main[(main[KEY[:4]] == [backbone, recipe, strategy, criterion]).all(axis=1)].to_dict("records")
+        speed = f"speedup_b{batch[backbone]}"
+        within = [row for row in rows if row["drop"] <= 0.65]
+        fast = [row for row in rows if row[speed] >= 1.5]
+        found = table.loc[(backbone, method)]
+        if within:
+            best = max(within, key=lambda row: row[speed])
+            assert found["fastest_schedule"] == best["schedule"]
+            assert (found["fastest_speedup"], found["fastest_drop"]) == (best[speed], best["drop"])
+        else:
+            assert found["fastest_schedule"] == "none"
+        if fast:
+            best = min(fast, key=lambda row: row["drop"])
+            assert found["most_accurate_schedule"] == best["schedule"]
+            assert found["most_accurate_drop"] == best["drop"]
+        else:
+            assert found["most_accurate_schedule"] == "none"
+
+
+def test_headline_has_both_answers_and_none(main):
+    schedules = set(headline(main)["fastest_schedule"])
+    assert "none" in schedules
+    assert len(schedules) > 1
+
+
+def test_headline_ends_with_the_published_claims(reported):
+    table = pd.read_csv(reported.tables / "headline.csv", keep_default_na=False)
+    claims = table[table["method"] == "published claim"]
+    assert list(claims.index) == [len(table) - 2, len(table) - 1]
+    assert list(claims["backbone"]) == ["cityscapes", "ade20k"]
+    assert list(claims["most_accurate_drop"]) == ["0.6500", "4.6000"]
+    assert list(claims["fastest_schedule"]) == ["not stated", "none"]
+    assert claims["remark"].str.contains("other data and devices").all()
+
+
+def test_oracle_is_no_method(main):
+    oracle = main.assign(criterion=main["criterion"].replace("entropy", "oracle"))
+    assert not headline(oracle)["method"].str.contains("oracle").any()
+
+
+def test_noisy_null_is_named_with_its_batch(reported):
+    warnings = noise_warnings(reported.measured.throughput)
+    assert len(warnings) == 2  # tiny at batch 8, in both number types
+    assert all("tiny, batch 8" in warning and "1.050 [1.030, 1.070]" in warning for warning in warnings)
+    for name in ("main.md", "headline.md", "main.tex"):
+        assert "batch 8 (float32, eager)" in (reported.tables / name).read_text()
+
+
+def test_quiet_machine_is_not_blamed(measured, edit):
+    edit(measured.throughput, lambda table: table[table["batch"] == "1"])
+    assert noise_warnings(measured.throughput) == []
+
+
+@pytest.mark.parametrize("name", ["main.md", "headline.md", "classes.md"])
+def test_markdown_keeps_schedules(reported, name):
+    assert "3:0." in (reported.tables / name).read_text()
+
+
+def test_main_markdown_reads_well(reported):
+    text = (reported.tables / "main.md").read_text()
+    row = next(line for line in text.splitlines() if "3:0.2+6:0.2" in line)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:2] == ["tiny", "multi-exit"]
+    assert "3:0.2+6:0.2" in cells
+    assert any(cell.endswith("]") and cell[1] == "." for cell in cells)
+    assert "out of memory" in text
+    assert "speed-up, batch 8 [95%]" in text
+
+
+def test_latex_uses_booktabs(reported):
+    text = (reported.tables / "main.tex").read_text()
+    assert "\\toprule" in text
+    assert "3:0.2+6:0.2" in text
+    assert "[95\\%]" in text
+
+
+def test_class_table_has_dense_and_each_method_once(reported):
+    table = pd.read_csv(reported.tables / "classes.csv", keep_default_na=False)
+    assert "train" not in set(table["class"])  # absent from the split
+    points = table[table["backbone"] == "tiny"].drop_duplicates(KEY)
+    assert (points["strategy"] == "dense").sum() == 1
+    assert not points.duplicated(["recipe", "strategy", "criterion"]).any()
+    paused = points[(points["recipe"] == "paumer") & (points["strategy"] == "pause")]
+    assert paused["schedule"].nunique() == 1  # criteria are compared at the same schedule
+
+
+def test_class_drop_is_counted_from_dense(reported, accuracy):
+    table = pd.read_csv(reported.tables / "classes.csv", keep_default_na=False)
+    row = table[(table["recipe"] == "paumer") & (table["class"] == "pole")].iloc[0]
+    key = [row[name] for name in KEY]
+    paused = accuracy[(accuracy[KEY] == key).all(axis=1)]["iou_pole"].mean()
+    dense = accuracy[(accuracy[KEY] == [key[0], "dense", "dense", "", "dense"]).all(axis=1)]["iou_pole"].mean()
+    assert row["drop"] == pytest.approx(dense - paused, abs=1e-4)
+
+
+def test_bounds_stand_beside_dense(reported):
+    text = (reported.tables / "bounds.md").read_text()
+    assert "patch ceiling" in text
+    assert "88.25" in text
+
+
+def test_tables_are_the_same_bytes_twice(reported, tmp_path):
+    inputs = reported.measured
+    write_tables(
+        inputs.accuracy[::-1], inputs.flops, inputs.throughput, inputs.bounds, inputs.published, tmp_path / "tables"
+    )
+    for path in reported.tables.iterdir():
+        if path.suffix != ".md" or path.name != "classes.md":
+            assert (tmp_path / "tables" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_collect_keeps_every_cell(tmp_path):
+    (tmp_path / "a.csv").write_text("schedule,criterion,miou\n3:0.20,,1.50\n")
+    (tmp_path / "b.csv").write_text("schedule,criterion,miou,extra\ndense,NA,2,x\n")
+    collect([tmp_path / "a.csv", tmp_path / "b.csv"], tmp_path / "all.csv")
+    assert (tmp_path / "all.csv").read_text() == "schedule,criterion,miou,extra\n3:0.20,,1.50,\ndense,NA,2,x\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "keep", "culprit"),
+    [
+        (
+            "flops",
+            lambda table: table[table["schedule"] != "exit:6"],
+            "flops.csv.*schedule exit:6.*run the flops stage",
+        ),
+        ("flops", lambda table: table[table["strategy"] != "dense"], "flops.csv.*backbone tiny"),
+        (
+            "throughput",
+            lambda table: table[(table["schedule"] != "3:0.6") | (table["batch"] != "8")],
+            "throughput.csv, batch 8.*backbone tiny, strategy pause, schedule 3:0.6",
+        ),
+        ("throughput", lambda table: table.drop(columns="speedup"), "throughput.csv: column 'speedup' is missing"),
+        (
+            "throughput",
+            lambda table: table.assign(speedup="fast"),
+            "throughput.csv: column 'speedup' must hold numbers",
+        ),
+        ("flops", lambda table: pd.concat([table, table]), "more than one row for backbone tiny"),
+    ],
+)
+def test_missing_measurements_name_the_culprit(measured, edit, name, keep, culprit):
+    edit(getattr(measured, name), keep)
+    with pytest.raises(PaumerError, match=culprit) as error:
+        main_table(measured.accuracy, measured.flops, measured.throughput)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_dense_run_is_named(measured):
+    rest = [path for path in measured.accuracy if path.parts[-4:-1] != ("tiny", "dense", "seed1")]
+    with pytest.raises(PaumerError, match="backbone tiny.*seed 1.*train and evaluate recipe dense"):
+        main_table(rest, measured.flops, measured.throughput)
+
+
+def test_run_given_twice_is_refused(measured):
+    with pytest.raises(PaumerError, match="more than one row"):
+        main_table([*measured.accuracy, measured.accuracy[0]], measured.flops, measured.throughput)
+
+
+def test_nothing_is_written_when_an_input_is_wrong(measured, tmp_path):
+    with pytest.raises(PaumerError, match="no such file"):
+        write_tables(
+            measured.accuracy,
+            measured.flops,
+            measured.throughput,
+            measured.bounds,
+            tmp_path / "nowhere.csv",
+            tmp_path / "tables",
+        )
+    assert not (tmp_path / "tables").exists()
+
+
+def test_dense_that_never_fits_is_an_error(main):
+    with pytest.raises(PaumerError, match="dense small never fitted"):
+        at_largest_batch(main.assign(images_per_s_b1=main["images_per_s_b1"].where(main["backbone"] == "tiny")))

@@ -1,0 +1,111 @@
+# The experiment, checked once, and what the rules share.
+import os
+import shlex
+import sys
+
+# Planning needs paumer even where only the rules' environments have it installed.
+sys.path.insert(0, str(workflow.basedir))
+
+from paumer import stages
+from paumer.config import Experiment
+from paumer.config import parse as parse_section
+from paumer.errors import PaumerError
+
+try:
+    experiment = parse_section(Experiment, config, "configuration")
+except PaumerError as error:
+    sys.exit(f"paumer: error: {error}")
+
+RESULTS = f"{experiment.results}/{experiment.experiment}"
+LOGS = f"logs/{experiment.experiment}"
+RUN = f"{RESULTS}/runs/{{backbone}}/{{recipe}}/seed{{seed}}"
+BACKBONES = [backbone.name for backbone in experiment.backbones]
+SHARED = ["shared"] if experiment.training.shared_phase else []
+
+
+wildcard_constraints:
+    backbone="|".join(BACKBONES),
+    recipe="|".join([*experiment.training.recipes, *SHARED]),
+    seed=r"\d+",
+
+
+def runs(pattern):
+    """A file of every trained run."""
+    return expand(
+        pattern,
+        backbone=BACKBONES,
+        recipe=experiment.training.recipes,
+        seed=experiment.seeds,
+    )
+
+
+def text(settings):
+    """A stage's settings as one argument of the command line."""
+    return settings.model_dump_json()
+
+
+def run_folder(wildcards, input):
+    """Folder of the (first) run whose weights a rule reads."""
+    weights = input.weights if isinstance(input.weights, str) else input.weights[0]
+    return os.path.dirname(weights)
+
+
+def output_folder(wildcards, output):
+    """Folder that a rule writes to."""
+    return os.path.dirname(output[0])
+
+
+def options(name, paths):
+    """The same option once for every path."""
+    return " ".join(f"{name} {shlex.quote(path)}" for path in paths)
+
+
+def shared_run(wildcards):
+    """Weights that a recipe starts from."""
+    if wildcards.recipe == "shared" or not SHARED:
+        return []
+    return expand(
+        f"{RUN}/model.safetensors",
+        backbone=wildcards.backbone,
+        recipe="shared",
+        seed=wildcards.seed,
+    )
+
+
+def train_settings(wildcards):
+    """This run's part of the configuration."""
+    return text(
+        stages.TrainSettings.of(
+            experiment, wildcards.backbone, wildcards.recipe, int(wildcards.seed)
+        )
+    )
+
+
+def start_option(wildcards, input):
+    """Name the shared run on the command line."""
+    return options("--start", map(os.path.dirname, input.start))
+
+
+def measured_runs(wildcards, input):
+    """`--run` for the network of every backbone."""
+    return options("--run", map(os.path.dirname, input.weights))
+
+
+def train_log_options(wildcards, input):
+    """`--log` for every training log."""
+    return options("--log", input.logs)
+
+
+def tables_folder(wildcards, input):
+    """Folder of the tables."""
+    return os.path.dirname(input.tables[0])
+
+
+def figures_folder(wildcards, input):
+    """Folder of the figures."""
+    return os.path.dirname(input.figures[0])
+
+
+def run_options(wildcards, input):
+    """`--run` for every run's description."""
+    return options("--run", input.runs)

@@ -1,0 +1,14 @@
+rule data:
+    output:
+        manifest=f"{RESULTS}/data.json",
+    log:
+        f"{LOGS}/data.log",
+    conda:
+        "../../envs/paumer.yaml"
+    threads: workflow.cores
+    params:
+        settings=text(experiment.data),
+    message:
+        "Preparing and checking dataset {config[data][dataset]}"
+    shell:
+        "paumer data --settings {params.settings:q} --output {output.manifest:q} --threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,56 @@
+rule evaluate:
+    input:
+        manifest=rules.data.output.manifest,
+        weights=rules.train.output.weights,
+        run=rules.train.output.run,
+    output:
+        table=f"{RUN}/accuracy.csv",
+    log:
+        f"{LOGS}/evaluate/{{backbone}}-{{recipe}}-seed{{seed}}.log",
+    conda:
+        "../../envs/paumer.yaml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        settings=text(stages.EvaluateSettings.of(experiment)),
+        folder=run_folder,
+    message:
+        "Evaluating {wildcards.backbone}, recipe {wildcards.recipe}, seed {wildcards.seed}"
+    shell:
+        "paumer evaluate --settings {params.settings:q} --data {input.manifest:q} --run {params.folder:q}"
+        " --output {output.table:q} --threads {threads} > {log:q} 2>&1"
+
+
+rule collect_accuracy:
+    input:
+        runs(f"{RUN}/accuracy.csv"),
+    output:
+        table=f"{RESULTS}/accuracy.csv",
+    log:
+        f"{LOGS}/collect.log",
+    conda:
+        "../../envs/paumer.yaml"
+    message:
+        "Collecting the accuracy of all runs"
+    shell:
+        "paumer collect {input:q} --output {output.table:q} > {log:q} 2>&1"
+
+
+rule bounds:
+    input:
+        manifest=rules.data.output.manifest,
+    output:
+        table=f"{RESULTS}/bounds.csv",
+    log:
+        f"{LOGS}/bounds.log",
+    conda:
+        "../../envs/paumer.yaml"
+    threads: workflow.cores
+    params:
+        settings=text(stages.BoundsSettings.of(experiment)),
+    message:
+        "Measuring the ceiling of the patch size and a linear classifier on raw patches"
+    shell:
+        "paumer bounds --settings {params.settings:q} --data {input.manifest:q} --output {output.table:q}"
+        " --threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,49 @@
+MEASURED = "paumer" if "paumer" in experiment.training.recipes else "dense"
+
+
+rule flops:
+    input:
+        manifest=rules.data.output.manifest,
+    output:
+        table=f"{RESULTS}/flops.csv",
+    log:
+        f"{LOGS}/flops.log",
+    conda:
+        "../../envs/paumer.yaml"
+    params:
+        settings=text(stages.CostSettings.of(experiment, timed=False)),
+    message:
+        "Counting multiply-accumulates"
+    shell:
+        "paumer flops --settings {params.settings:q} --data {input.manifest:q} --output {output.table:q}"
+        " > {log:q} 2>&1"
+
+
+# All variants in one process, which has the machine to itself: `exclusive` is the whole of it.
+rule throughput:
+    input:
+        manifest=rules.data.output.manifest,
+        weights=expand(
+            f"{RUN}/model.safetensors",
+            backbone=BACKBONES,
+            recipe=MEASURED,
+            seed=experiment.seeds[0],
+        ),
+    output:
+        table=f"{RESULTS}/throughput.csv",
+        rounds=f"{RESULTS}/throughput_rounds.csv",
+    log:
+        f"{LOGS}/throughput.log",
+    conda:
+        "../../envs/paumer.yaml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        settings=text(stages.CostSettings.of(experiment, timed=True)),
+        runs=measured_runs,
+    message:
+        "Measuring images/s"
+    shell:
+        "paumer throughput --settings {params.settings:q} --data {input.manifest:q} {params.runs}"
+        " --output {output.table:q} --rounds {output.rounds:q} --threads {threads} > {log:q} 2>&1"

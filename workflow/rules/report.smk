@@ -1,0 +1,109 @@
+rule tables:
+    input:
+        accuracy=rules.collect_accuracy.output.table,
+        flops=rules.flops.output.table,
+        throughput=rules.throughput.output.table,
+        bounds=rules.bounds.output.table,
+        published="results/reference/published.csv",
+    output:
+        main=multiext(f"{RESULTS}/tables/main", ".csv", ".md", ".tex"),
+        headline=multiext(f"{RESULTS}/tables/headline", ".csv", ".md"),
+        classes=multiext(f"{RESULTS}/tables/classes", ".csv", ".md"),
+        bounds=multiext(f"{RESULTS}/tables/bounds", ".csv", ".md"),
+    log:
+        f"{LOGS}/tables.log",
+    conda:
+        "../../envs/paumer.yaml"
+    params:
+        folder=output_folder,
+    message:
+        "Joining accuracy, GMAC and images/s into the tables"
+    shell:
+        "paumer tables --accuracy {input.accuracy:q} --flops {input.flops:q} --throughput {input.throughput:q}"
+        " --bounds {input.bounds:q} --published {input.published:q} --output {params.folder:q} > {log:q} 2>&1"
+
+
+rule maps:
+    input:
+        manifest=rules.data.output.manifest,
+        weights=expand(
+            f"{RUN}/model.safetensors",
+            backbone=BACKBONES[0],
+            recipe="paumer",
+            seed=experiment.seeds[0],
+        ),
+    output:
+        picture=f"{RESULTS}/figures/pause_maps.png",
+    log:
+        f"{LOGS}/maps.log",
+    conda:
+        "../../envs/paumer.yaml"
+    threads: workflow.cores
+    params:
+        settings=text(stages.MapsSettings.of(experiment)),
+        folder=run_folder,
+    message:
+        "Drawing what pauses where"
+    shell:
+        "paumer maps --settings {params.settings:q} --data {input.manifest:q} --run {params.folder:q}"
+        " --output {output.picture:q} --threads {threads} > {log:q} 2>&1"
+
+
+rule figures:
+    input:
+        main=rules.tables.output.main[0],
+        accuracy=rules.collect_accuracy.output.table,
+        logs=runs(f"{RUN}/train.csv"),
+    output:
+        expand(
+            f"{RESULTS}/figures/{{figure}}.{{ending}}",
+            figure=[
+                "pareto_speed",
+                "pareto_gmac",
+                "drop_per_class",
+                "throughput_batch",
+                "speedup_gmac",
+                "training",
+            ],
+            ending=["svg", "png", "csv"],
+        ),
+    log:
+        f"{LOGS}/figures.log",
+    conda:
+        "../../envs/paumer.yaml"
+    params:
+        folder=output_folder,
+        logs=train_log_options,
+    message:
+        "Drawing the plots"
+    shell:
+        "paumer figures --table {input.main:q} --accuracy {input.accuracy:q} {params.logs} --output {params.folder:q}"
+        " > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        tables=rules.tables.output,
+        figures=rules.figures.output,
+        maps=rules.maps.output if "paumer" in experiment.training.recipes else [],
+        flops=rules.flops.output.table,
+        throughput=rules.throughput.output.table,
+        manifest=rules.data.output.manifest,
+        runs=runs(f"{RUN}/run.json"),
+    output:
+        page=f"{RESULTS}/report.html",
+    log:
+        f"{LOGS}/report.log",
+    conda:
+        "../../envs/paumer.yaml"
+    params:
+        experiment=experiment.experiment,
+        tables=tables_folder,
+        figures=figures_folder,
+        runs=run_options,
+    message:
+        "Writing the report"
+    shell:
+        "paumer report --experiment {params.experiment:q} --tables {params.tables:q} --figures {params.figures:q}"
+        " --flops {input.flops:q} --throughput {input.throughput:q} --data {input.manifest:q} {params.runs}"
+        " --output {output.page:q} > {log:q} 2>&1"

@@ -1,0 +1,29 @@
+# Each recipe starts from the shared run of its backbone and seed, where the experiment has a shared phase.
+
+
+rule train:
+    input:
+        manifest=rules.data.output.manifest,
+        start=shared_run,
+    output:
+        weights=f"{RUN}/model.safetensors",
+        run=f"{RUN}/run.json",
+        log=f"{RUN}/train.csv",
+    log:
+        f"{LOGS}/train/{{backbone}}-{{recipe}}-seed{{seed}}.log",
+    conda:
+        "../../envs/paumer.yaml"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        settings=train_settings,
+        start=start_option,
+        folder=output_folder,
+        # Outside output:, which Snakemake removes before and after a failed job; so a killed job resumes.
+        checkpoint=f"{RESULTS}/checkpoints/{{backbone}}/{{recipe}}/seed{{seed}}",
+    message:
+        "Training {wildcards.backbone} by recipe {wildcards.recipe}, seed {wildcards.seed}"
+    shell:
+        "paumer train --settings {params.settings:q} --data {input.manifest:q} {params.start}"
+        " --output {params.folder:q} --checkpoint {params.checkpoint:q} --threads {threads} > {log:q} 2>&1"
