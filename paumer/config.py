@@ -149,7 +149,7 @@ class TrainingOptions(Section):
     drop_path: float = Field(0.0, ge=0, lt=1, description="Stochastic depth rate.")
     clip: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="Autocast type; `auto` takes bfloat16 where the device computes it."
+        "auto", description="Autocast type; `auto` takes bfloat16 where the device is fast at it."
     )
     augmentation: Augmentation = Field(default_factory=Augmentation, description="Random changes of the images.")
     workers: int = Field(1, ge=0, description="Processes that load images.")

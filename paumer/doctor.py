@@ -50,10 +50,10 @@ def _torch_and_torchvision() -> str:
 
 def _device() -> str:
     from paumer.environment import device_name
-    from paumer.runtime import computes_bfloat16, find_device
+    from paumer.runtime import fast_at_bfloat16, find_device
 
     device = find_device("auto")
-    return f"{device_name(device)}, {'computes' if computes_bfloat16(device) else 'no'} bfloat16"
+    return f"{device_name(device)}, {'fast' if fast_at_bfloat16(device) else 'slow'} at bfloat16"
 
 
 def _threads() -> str:

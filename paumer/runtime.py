@@ -32,18 +32,17 @@ def find_device(name: str) -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Autocast to `precision`; `auto` is bfloat16 where the device computes it, float32 elsewhere."""
+    """Autocast to `precision`; `auto` is bfloat16 where the device is fast at it, float32 elsewhere."""
     if precision == "auto":
-        precision = "bfloat16" if computes_bfloat16(device) else "float32"
+        precision = "bfloat16" if fast_at_bfloat16(device) else "float32"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for bfloat16."""
+def fast_at_bfloat16(device: torch.device) -> bool:
+    """Whether the device has matrix units for bfloat16; without them a processor is slower at it than at float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def synchronize(device: torch.device) -> None:

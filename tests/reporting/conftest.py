@@ -239,6 +239,12 @@ def report(measured: Measured) -> Reported:
 
 
 @pytest.fixture
+def run_reporting() -> Callable[[Measured], Reported]:
+    """The whole reporting stage as a function."""
+    return report
+
+
+@pytest.fixture
 def edit() -> Callable[[Path, Callable[[pd.DataFrame], pd.DataFrame]], None]:
     """Change a CSV file in place."""
 

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def test_names_are_escaped(reported, tmp_path):
 
 
 def test_missing_figure_is_named(reported, tmp_path):
-    with pytest.raises(PaumerError, match="pareto_speed.svg"):
+    with pytest.raises(PaumerError, match=r"pareto_speed\.svg"):
         write(reported, tmp_path / "report.html", figures=tmp_path)
 
 
@@ -102,6 +103,19 @@ def test_old_runs_without_details_still_report(reported, tmp_path):
     write_json(tmp_path / "data.json", {})
     write(reported, tmp_path / "report.html", runs=[tmp_path / "run.json"], data=tmp_path / "data.json")
     assert "tiny" in runs_sheet([{"backbone": "tiny"}]).rows[0]
+
+
+@pytest.mark.parametrize("strategies", [("dense",), ("dense", "pause"), ("dense", "early-exit")])
+def test_small_experiments_report_too(measured, edit, run_reporting, strategies):
+    """One backbone, one seed, one batch, and only some strategies."""
+    few = [path for path in measured.accuracy if path.parts[-4] == "tiny" and path.parent.name == "seed0"]
+    for path in few:
+        edit(path, lambda table: table[table["strategy"].isin(strategies)])
+    for path in (measured.flops, measured.throughput, measured.bounds):
+        edit(path, lambda table: table[table["backbone"] == "tiny"])
+    edit(measured.throughput, lambda table: table[table["batch"] == "1"])
+    small = run_reporting(replace(measured, accuracy=few, training=[], runs=measured.runs[:1]))
+    Page(small.page.read_text(encoding="utf-8"))
 
 
 def write(reported, output, **changes):
