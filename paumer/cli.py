@@ -69,6 +69,16 @@ def data(settings: Settings = "{}", output: Output = Path("results/scenes/data.j
 
 
 @app.command()
+def samples(
+    data: Manifest, output: Output, split: Annotated[str, typer.Option(help="Split to show.")] = "train"
+) -> None:
+    """Draw nine samples of the dataset with their labels."""
+    from paumer.reporting.samples import draw_samples
+
+    draw_samples(data, split, output)
+
+
+@app.command()
 def bounds(settings: Settings, data: Manifest, output: Output, threads: Threads = None) -> None:
     """Measure what frames every mIoU: the ceiling of the patch size, and a linear classifier on raw patches."""
     from paumer.evaluation.bounds import bounds

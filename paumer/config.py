@@ -53,7 +53,7 @@ class Backbone(Section):
     options: dict[str, int | float | bool | str] = Field(
         default_factory=dict, description="Passed to `timm.create_model` (`patch_size`, `embed_dim`, `depth`, ...)."
     )
-    weights: str = Field("none", description="`none` (from scratch), `hub` (timm's pretrained weights) or a local file.")
+    weights: str = Field("none", description="`none` (from scratch), `hub` (timm's pretrained weights) or a file.")
     positions: Literal["learned", "sincos"] = Field(
         "learned", description="How position embeddings start; `sincos` helps a network trained from scratch."
     )
@@ -68,7 +68,10 @@ class Decoder(Section):
     name: Literal["linear", "mask_transformer"] = Field("linear", description="Decoder, as Segmenter defines it.")
     layers: int = Field(2, ge=1, description="Blocks of the mask transformer.")
     sub_patch: int = Field(
-        1, ge=1, le=8, description="The linear decoder predicts sub_patch x sub_patch cells per patch (1: as Segmenter)."
+        1,
+        ge=1,
+        le=8,
+        description="The linear decoder predicts sub_patch x sub_patch cells a patch (1: as Segmenter).",
     )
 
 

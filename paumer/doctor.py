@@ -28,8 +28,6 @@ def examine() -> None:
 
 
 def _python() -> str:
-    if sys.version_info < (3, 11):
-        raise PaumerError(f"{sys.version.split()[0]}; install Python 3.11 or newer")
     return sys.version.split()[0]
 
 

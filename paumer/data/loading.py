@@ -68,7 +68,9 @@ def draw_seed(seed: int, number: int) -> int:
     return (seed * 1_000_003 + number) * 0x9E3779B97F4A7C15 % 2**62
 
 
-def training_loader(data: SegmentationData, batches: TrainingBatches, workers: int) -> DataLoader[tuple[Tensor, Tensor]]:
+def training_loader(
+    data: SegmentationData, batches: TrainingBatches, workers: int
+) -> DataLoader[tuple[Tensor, Tensor]]:
     """Batches for training: images (batch, 3, height, width) and class ids (batch, height, width), uint8."""
     return DataLoader(
         data,

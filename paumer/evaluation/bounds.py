@@ -103,6 +103,6 @@ def _pool_and_upsample(labels: Tensor, classes: int, patch: int, cells: int) -> 
     height, width = labels.shape[-2:]
     padded = functional.pad(labels, (0, -width % patch, 0, -height % patch), value=IGNORE).long()
     one_hot = functional.one_hot(padded.clamp(max=classes), classes + 1)[..., :classes].permute(0, 3, 1, 2).float()
-    size = tuple(side // patch * cells for side in padded.shape[-2:])
+    size = (padded.shape[-2] // patch * cells, padded.shape[-1] // patch * cells)
     shares = functional.adaptive_avg_pool2d(one_hot, size)
     return functional.interpolate(shares, size=padded.shape[-2:], mode="bilinear")

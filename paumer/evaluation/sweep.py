@@ -32,9 +32,7 @@ def operating_points(recipe: str, sweep: Sweep) -> list[Strategy]:
     if recipe in ("multi-exit", "paumer"):
         points += [EarlyExit(block) for block in sweep.exits]
     if recipe == "paumer":
-        points += [
-            Pause(Schedule.parse(text), criterion) for criterion in sweep.criteria for text in sweep.schedules
-        ]
+        points += [Pause(Schedule.parse(text), criterion) for criterion in sweep.criteria for text in sweep.schedules]
     return points
 
 

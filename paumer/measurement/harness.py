@@ -43,7 +43,8 @@ def time_rounds(
 ) -> dict[str, list[float]]:
     """Seconds per call of every variant in every round."""
     calls = {name: calibrate(run, device, seconds) for name, run in variants.items()}
-    order, timed = list(variants), {name: [] for name in variants}
+    order = list(variants)
+    timed: dict[str, list[float]] = {name: [] for name in variants}
     shuffle = random.Random(0)
     for _ in tqdm(range(rounds), desc=title, mininterval=1, maxinterval=30):
         shuffle.shuffle(order)

@@ -71,8 +71,13 @@ def throughput(
             images = normalize(input_images(data, batch, size), backbone.normalization).to(device)
             condition = Condition(batch, dtype, device)
             timed, memory = _measure(model, images, points, condition, timing)
-            common = {"backbone": backbone.name, "device": device_name(device), "dtype": dtype, "mode": "eager"}
-            common |= {"scope": "logits", "batch": batch}
+            common: dict[str, Any] = {
+                "backbone": backbone.name,
+                "device": device_name(device),
+                "dtype": dtype,
+                "mode": "eager",
+            }
+            common |= {"mode": "eager", "scope": "logits", "batch": batch}
             rows += _rows(common, points, timed, memory)
             rounds += [
                 {**common, "variant": name, "round": number, "seconds": seconds}

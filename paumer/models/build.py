@@ -81,7 +81,7 @@ def _weights_file(backbone: Backbone) -> Path:
     path = Path(backbone.weights).expanduser()
     if not path.is_file():
         raise PaumerError(
-            f"backbones.{backbone.name}.weights: no file {backbone.weights!r}; give a safetensors or pth file, hub or none"
+            f"backbones.{backbone.name}.weights: no file {backbone.weights!r}; name a weights file, hub or none"
         )
     return path
 

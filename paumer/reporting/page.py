@@ -72,7 +72,7 @@ def write_report(
     Args:
         experiment: its name.
         tables: folder that `write_tables` wrote.
-        figures: folder that `write_figures` wrote; pictures named pause_maps*.png in it are shown too.
+        figures: folder that `write_figures` wrote; samples.png and pause_maps*.png in it are shown too.
         flops: flops.csv.
         throughput: throughput.csv.
         runs: run.json of every run.
@@ -95,6 +95,7 @@ def write_report(
         "bounds": readable_bounds(read_table(tables / "bounds.csv", ["backbone", "dense"])),
         "figures": {name: _figure(figures, name) for name in FIGURES},
         "maps": [_pause_map(path) for path in sorted(figures.glob("pause_maps*.png"))],
+        "samples": _samples(figures / "samples.png"),
         "timings": timings_sheet(throughput),
         "nulls": null_sheet(throughput),
         "gmac": gmac_sheet(flops),
@@ -153,6 +154,12 @@ def _pause_map(path: Path) -> Picture:
         "For each image: the image, the entropy that the auxiliary head sees, what paused where, the prediction with "
         "pausing, and the ground truth.",
     )
+
+
+def _samples(path: Path) -> Picture | None:
+    if not path.exists():
+        return None
+    return Picture(_embedded(path), "Nine images with their label maps", "Nine training images, labels below each.")
 
 
 def _embedded(path: Path) -> str:

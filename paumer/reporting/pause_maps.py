@@ -18,6 +18,7 @@ from paumer.errors import PaumerError
 from paumer.files import writing
 from paumer.models.build import load_run
 from paumer.models.segmenter import Segmenter
+from paumer.reporting.colours import colourise
 from paumer.runtime import find_device
 from paumer.schedule import Schedule
 from paumer.stages import MapsSettings
@@ -25,7 +26,7 @@ from paumer.strategies.criteria import entropy
 from paumer.strategies.pause import Pause
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  (the backend comes first)
+import matplotlib.pyplot as plt
 
 LOCATION_COLOURS = ("#E69F00", "#56B4E9", "#CC79A7")  # Okabe and Ito, safe for the colour-blind
 MOST_LOCATIONS = len(LOCATION_COLOURS)
@@ -111,8 +112,8 @@ def _draw(
         paused = np.ma.masked_equal(seen.paused_at, 0)
         colours = ListedColormap(LOCATION_COLOURS)
         row[2].imshow(paused, cmap=colours, vmin=1, vmax=MOST_LOCATIONS, alpha=0.65, extent=area, interpolation="none")
-        row[3].imshow(_colourise(seen.prediction, dataset))
-        row[4].imshow(_colourise(label.numpy(), dataset))
+        row[3].imshow(colourise(seen.prediction, dataset))
+        row[4].imshow(colourise(label.numpy(), dataset))
     for axis in axes.flat:
         axis.set_axis_off()
     handles = [
@@ -131,10 +132,3 @@ def _extent(seen: PauseMap, image: Tensor) -> tuple[float, float, float, float]:
     height, width = image.shape[-2:]
     patch = max(-(-height // rows), -(-width // columns))
     return (0, width / patch, height / patch, 0)
-
-
-def _colourise(classes: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """Class ids as colours; ignored pixels are black."""
-    palette = np.zeros((256, 3), dtype=np.uint8)
-    palette[: len(dataset.colours)] = dataset.colours
-    return palette[classes]

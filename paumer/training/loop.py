@@ -19,7 +19,6 @@ from paumer.environment import describe_code, describe_environment
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json, write_text
 from paumer.models.build import build, copy_weights, load_weights, save_weights
-from paumer.models.segmenter import Segmenter
 from paumer.runtime import autocast, find_device
 from paumer.schedule import Schedule
 from paumer.stages import NetworkSettings, TrainSettings

@@ -14,8 +14,8 @@ from paumer.stages import TrainSettings
 class Optimization:
     """The optimisers of a run and its learning rate as a function of the step.
 
-    AdamW everywhere; with `optimizer: muon` the matrices inside the blocks take Muon (Jordan et al., "Muon: An optimizer
-    for hidden layers in neural networks", 2024), scaled to AdamW's step size.
+    AdamW everywhere; with `optimizer: muon` the matrices inside the blocks take Muon (Jordan et al., "Muon: An
+    optimizer for hidden layers in neural networks", 2024), scaled to AdamW's step size.
     """
 
     def __init__(self, model: Segmenter, settings: TrainSettings, steps: int) -> None:

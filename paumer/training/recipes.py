@@ -44,16 +44,12 @@ def draw_schedule(settings: Pausing, blocks: tuple[int, ...], generator: random.
     fractions = [round(high - low, DECIMALS) for low, high in itertools.pairwise(cuts)]
     return Schedule(
         tuple(
-            Location(block, fraction)
-            for block, fraction in zip(chosen, fractions, strict=True)
-            if fraction >= SMALLEST
+            Location(block, fraction) for block, fraction in zip(chosen, fractions, strict=True) if fraction >= SMALLEST
         )
     )
 
 
-def compute_losses(
-    model: Segmenter, images: Tensor, labels: Tensor, schedule: Schedule, heads: Heads | None
-) -> Losses:
+def compute_losses(model: Segmenter, images: Tensor, labels: Tensor, schedule: Schedule, heads: Heads | None) -> Losses:
     """Cross-entropy of the final logits, plus the weighted mean over the heads of theirs.
 
     Args:

@@ -4,7 +4,7 @@ rule tables:
         flops=rules.flops.output.table,
         throughput=rules.throughput.output.table,
         bounds=rules.bounds.output.table,
-        published="results/reference/published.csv",
+        published=f"{workflow.basedir}/results/reference/published.csv",
     output:
         main=multiext(f"{RESULTS}/tables/main", ".csv", ".md", ".tex"),
         headline=multiext(f"{RESULTS}/tables/headline", ".csv", ".md"),
@@ -21,6 +21,23 @@ rule tables:
     shell:
         "paumer tables --accuracy {input.accuracy:q} --flops {input.flops:q} --throughput {input.throughput:q}"
         " --bounds {input.bounds:q} --published {input.published:q} --output {params.folder:q} > {log:q} 2>&1"
+
+
+rule samples:
+    input:
+        manifest=rules.data.output.manifest,
+    output:
+        picture=f"{RESULTS}/figures/samples.png",
+    log:
+        f"{LOGS}/samples.log",
+    params:
+        split=experiment.data.train_split,
+    conda:
+        "../../envs/paumer.yaml"
+    message:
+        "Drawing nine samples"
+    shell:
+        "paumer samples --data {input.manifest:q} --split {params.split:q} --output {output.picture:q} > {log:q} 2>&1"
 
 
 rule maps:
@@ -85,6 +102,7 @@ rule report:
     input:
         tables=rules.tables.output,
         figures=rules.figures.output,
+        samples=rules.samples.output,
         maps=rules.maps.output if "paumer" in experiment.training.recipes else [],
         flops=rules.flops.output.table,
         throughput=rules.throughput.output.table,

@@ -1,0 +1,140 @@
+"""The whole pipeline, once and for real: smoke.yaml from drawing scenes to the report."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from paumer.schedule import Schedule
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def run_snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        "snakemake",
+        "all",
+        "--cores",
+        "2",
+        "--snakefile",
+        str(REPOSITORY / "Snakefile"),
+        "--directory",
+        str(folder),
+    ]
+    command += ["--workflow-profile", str(REPOSITORY / "workflow/profiles/default")]
+    command += ["--configfile", str(REPOSITORY / "workflow/experiments/smoke.yaml"), *options]
+    environment = {key: value for key, value in os.environ.items() if key != "PAUMER_DATA"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("smoke")
+    finished = run_snakemake(place)
+    assert finished.returncode == 0, finished.stderr[-5000:]
+    return place
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path) -> Path:
+    return folder / "results/smoke"
+
+
+@pytest.fixture(scope="module")
+def main(results: Path) -> pd.DataFrame:
+    return pd.read_csv(results / "tables/main.csv", keep_default_na=False, na_values=[""])
+
+
+def test_a_second_run_has_nothing_to_do(folder: Path) -> None:
+    again = run_snakemake(folder)
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_drop_is_dense_minus_row(main: pd.DataFrame) -> None:
+    dense = main[(main.recipe == "dense") & (main.strategy == "dense")].miou.item()
+    assert (main["drop"] - (dense - main.miou)).abs().max() < 1e-3
+
+
+def test_main_table_says_what_accuracy_says(main: pd.DataFrame, results: Path) -> None:
+    accuracy = pd.read_csv(results / "accuracy.csv").fillna({"criterion": ""})
+    keys = ["recipe", "strategy", "criterion", "schedule"]
+    joined = main.fillna({"criterion": ""}).merge(accuracy, on=keys, suffixes=("", "_measured"))
+    assert len(joined) == len(main) == len(accuracy)
+    assert (joined.miou - joined.miou_measured).abs().max() < 1e-3
+    classes = accuracy.filter(like="iou_")
+    assert (classes.mean(axis=1) - accuracy.miou).abs().max() < 1e-3
+
+
+def test_gmac_falls_as_pausing_grows(main: pd.DataFrame) -> None:
+    for _, rows in main[main.strategy == "pause"].groupby("criterion"):
+        by_schedule = rows.set_index("schedule").gmac
+        assert by_schedule["2:0.6"] < by_schedule["2:0.3+4:0.3"] < by_schedule["2:0.3"]
+    dense = main[main.strategy == "dense"].gmac
+    assert main[main.strategy != "dense"].gmac.max() < dense.min()
+    assert dense.nunique() == 1
+
+
+def test_throughput_has_null_variant_and_floor(results: Path) -> None:
+    table = pd.read_csv(results / "throughput.csv")
+    assert set(table.status) == {"ok"}
+    for _, rows in table.groupby("batch"):
+        assert (rows.strategy == "null").sum() == 1
+        assert rows[rows.strategy == "pause"].floor_ratio.notna().all()
+        dense = rows[rows.strategy == "dense"].iloc[0]
+        assert dense.speedup == 1
+        assert ((rows.speedup_low <= rows.speedup) & (rows.speedup <= rows.speedup_high)).all()
+
+
+def test_rounds_hold_every_timing(results: Path) -> None:
+    rounds = pd.read_csv(results / "throughput_rounds.csv")
+    table = pd.read_csv(results / "throughput.csv")
+    medians = rounds.groupby(["batch", "variant"]).seconds.median()
+    for row in table.itertuples():
+        expected = row.batch / medians[row.batch, f"{row.strategy} {row.schedule}"]
+        assert row.images_per_s == pytest.approx(expected, rel=1e-3)
+
+
+def test_every_run_had_the_same_number_of_steps(results: Path) -> None:
+    steps = set()
+    for path in (results / "runs").glob("*/*/*/run.json"):
+        if "shared" not in path.parts:
+            steps.add(re.search(r'"steps": (\d+)', path.read_text())[1])
+    assert len(steps) == 1
+
+
+def test_headline_points_exist_and_qualify(main: pd.DataFrame, results: Path) -> None:
+    headline = pd.read_csv(results / "tables/headline.csv")
+    measured = headline[headline.method != "published claim"]
+    assert len(headline) > len(measured) > 0
+    for row in measured[measured.fastest_schedule != "none"].itertuples():
+        assert row.fastest_drop <= 0.65
+        assert row.fastest_schedule in set(main.schedule)
+
+
+def test_schedules_are_written_as_they_are_parsed(main: pd.DataFrame) -> None:
+    for text in main[main.strategy == "pause"].schedule:
+        assert str(Schedule.parse(text)) == text
+
+
+def test_report_is_self_contained_and_complete(results: Path) -> None:
+    page = (results / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r'(src|href)="https?:', page)
+    assert "<script" not in page
+    for section in ("headline", "pareto", "maps", "bounds", "table", "classes", "speed", "training", "provenance"):
+        assert f'id="{section}"' in page
+    for figure in (results / "figures").glob("*.csv"):
+        assert not pd.read_csv(figure).empty, figure.name
+
+
+def test_bounds_frame_the_dataset(results: Path) -> None:
+    bounds = pd.read_csv(results / "bounds.csv").set_index("bound").miou
+    assert 0 < bounds["linear on raw patches"] < bounds["patch ceiling"] < 100
+
+
+def test_no_checkpoint_and_no_partial_file_remains(results: Path) -> None:
+    assert not list(results.rglob("*.part*"))
+    assert not list(results.rglob("last.pt"))
