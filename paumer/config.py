@@ -148,6 +148,9 @@ class TrainingOptions(Section):
     optimizer: Literal["adamw", "muon"] = Field(
         "adamw", description="`muon` steps the block matrices with Muon, everything else with AdamW."
     )
+    class_balance: float = Field(
+        0.0, ge=0, le=1, description="A class weighs frequency ** -class_balance in the loss; 0: every pixel the same."
+    )
     weight_decay: float = Field(0.05, ge=0, description="Decoupled weight decay of matrices.")
     drop_path: float = Field(0.0, ge=0, lt=1, description="Stochastic depth rate.")
     clip: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")

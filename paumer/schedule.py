@@ -88,7 +88,7 @@ class Schedule:
         counts, paused = {}, 0.0
         for location in self.locations:
             paused += location.fraction
-            counts[location.block] = max(1, patches - round(paused * patches))
+            counts[location.block] = max(1, patches - round(round(paused, DECIMALS) * patches))
         return counts
 
     def check_depth(self, depth: int) -> None:

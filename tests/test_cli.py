@@ -8,22 +8,8 @@ import pytest
 
 from paumer import cli
 
-VERBS = [
-    "doctor",
-    "schema",
-    "data",
-    "samples",
-    "bounds",
-    "train",
-    "evaluate",
-    "flops",
-    "throughput",
-    "collect",
-    "tables",
-    "maps",
-    "figures",
-    "report",
-]
+VERBS = ["doctor", "schema", "data", "samples", "bounds", "train", "evaluate", "flops", "throughput"]
+VERBS += ["collect", "tables", "maps", "figures", "report"]
 
 
 def fail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:

@@ -13,6 +13,7 @@ from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
+from paumer.errors import PaumerError
 from paumer.evaluation.inference import predict
 from paumer.evaluation.metrics import class_iou, confusion_matrix, mean_iou, pixel_accuracy
 from paumer.files import write_text
@@ -36,7 +37,7 @@ def operating_points(recipe: str, sweep: Sweep) -> list[Strategy]:
     return points
 
 
-def check_points(points: Sequence[Strategy], depth: int) -> None:
+def check_points(points: Sequence[Strategy], model: Segmenter) -> None:
     """Refuse schedules that pause at or after the last block.
 
     Raises:
@@ -44,7 +45,12 @@ def check_points(points: Sequence[Strategy], depth: int) -> None:
     """
     for point in points:
         if isinstance(point, Pause):
-            point.schedule.check_depth(depth)
+            point.schedule.check_depth(model.encoder.depth)
+        blocks = point.schedule.blocks if isinstance(point, Pause) and point.criterion_name != "random" else ()
+        blocks = (point.block,) if isinstance(point, EarlyExit) else blocks
+        for block in blocks:
+            if str(block) not in model.heads:
+                raise PaumerError(f"{point.name} {point.schedule_text}: the network has no head after block {block}")
 
 
 def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, output: Path) -> None:
@@ -52,7 +58,7 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
     model, run = load_run(run_folder)
     dataset, found = samples(manifest, settings.split)
     points = operating_points(run["recipe"], settings.sweep)
-    check_points(points, model.encoder.depth)
+    check_points(points, model)
     data = SegmentationData(dataset, found)
     normalization = run["network"]["backbone"]["normalization"]
     matrices = confusion_matrices(model, data, points, settings, normalization)

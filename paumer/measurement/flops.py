@@ -55,7 +55,7 @@ def count(model: Segmenter, size: Size, strategy: Strategy) -> dict[str, float]:
     logging.getLogger("fvcore").setLevel(logging.ERROR)
     analysis = FlopCountAnalysis(_Forward(model, strategy), torch.zeros(1, 3, *size))
     analysis.set_op_handle("aten::scaled_dot_product_attention", _attention)
-    analysis.set_op_handle(**dict.fromkeys(NOT_COUNTED))
+    analysis.set_op_handle(**dict.fromkeys(NOT_COUNTED, lambda inputs, outputs: 0))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     with torch.no_grad():
         total = analysis.total()

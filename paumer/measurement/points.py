@@ -36,5 +36,5 @@ def cost_points(sweep: Sweep, model: Segmenter) -> list[Strategy]:
     points: list[Strategy] = [Dense()]
     points += [EarlyExit(block) for block in sweep.exits]
     points += [Pause(Schedule.parse(text), criterion) for text in sweep.schedules]
-    check_points(points, model.encoder.depth)
+    check_points(points, model)
     return points

@@ -84,14 +84,15 @@ def throughput(
                 for name, values in timed.items()
                 for number, seconds in enumerate(values)
             ]
-    write_text(rounds_output, pd.DataFrame(rounds).to_csv(index=False, float_format="%.6g"))
-    write_text(output, pd.DataFrame(rows)[COLUMNS].to_csv(index=False, float_format="%.4f"))
+    write_text(rounds_output, pd.DataFrame(rounds, columns=ROUND_COLUMNS).to_csv(index=False, float_format="%.6g"))
+    write_text(output, pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, float_format="%.4f"))
 
 
 COLUMNS = [
     *("backbone", "strategy", "schedule", "device", "dtype", "mode", "scope", "batch", "images_per_s", "speedup"),
     *("speedup_low", "speedup_high", "floor_ratio", "peak_memory_mb", "rounds", "status"),
 ]
+ROUND_COLUMNS = ["backbone", "device", "dtype", "mode", "scope", "batch", "variant", "round", "seconds"]
 
 
 def input_images(data: SegmentationData, batch: int, size: tuple[int, int]) -> Tensor:
@@ -153,10 +154,10 @@ def _rows(
     for name in [*(_name(point) for point in points), NULL]:
         strategy, schedule = name.split(" ", 1)
         row = {**common, "strategy": strategy, "schedule": schedule, "rounds": len(timed.get(name, ()))}
-        if name not in timed or DENSE not in timed:
+        if name not in timed:
             rows.append({**row, "status": "oom"})
             continue
-        speedup, low, high = ratio(timed[DENSE], timed[name])
+        speedup, low, high = ratio(timed[DENSE], timed[name]) if DENSE in timed else (None, None, None)
         floor = timed.get(f"floor {schedule}")
         row |= {"images_per_s": common["batch"] / statistics.median(timed[name]), "peak_memory_mb": memory[name]}
         row |= {"speedup": speedup, "speedup_low": low, "speedup_high": high, "status": "ok"}

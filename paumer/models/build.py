@@ -6,7 +6,8 @@ from typing import Any
 import timm
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from timm.models.vision_transformer import VisionTransformer
+from timm.models import is_model_in_modules, load_state_dict
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor
 
 from paumer.config import Backbone, Size, check_heads, parse
@@ -31,6 +32,11 @@ def build(settings: NetworkSettings, pretrained: bool = True) -> Segmenter:
     """
     encoder = Encoder(_create_vit(settings, pretrained))
     if settings.backbone.positions == "sincos":
+        if encoder.vit.pos_embed is None or encoder.width % 4:
+            raise PaumerError(
+                f"backbones.{settings.backbone.name}.positions: sincos needs position embeddings and an embed_dim that "
+                "is a multiple of 4; use learned"
+            )
         encoder.start_positions_as_sincos()
     blocks = settings.heads.blocks if settings.heads else ()
     check_heads(blocks, encoder.depth)
@@ -50,30 +56,47 @@ def _create_vit(settings: NetworkSettings, pretrained: bool) -> VisionTransforme
         )
     options: dict[str, Any] = {"num_classes": 0, "dynamic_img_size": True, "drop_path_rate": settings.drop_path}
     options |= {"img_size": whole_patches(backbone, settings.image_size), **backbone.options}
-    load = pretrained and backbone.weights != "none"
-    if load and backbone.weights != "hub":
-        options["pretrained_cfg_overlay"] = {"file": str(_weights_file(backbone)), "num_classes": 0}
+    local = pretrained and backbone.weights not in ("none", "hub")
+    path = _weights_file(backbone) if local else None
+    if not is_model_in_modules(backbone.architecture.split(".")[0], ["vision_transformer", "deit"]):
+        raise _not_plain(backbone)
     try:
-        vit = timm.create_model(backbone.architecture, pretrained=load, **options)
+        vit = timm.create_model(backbone.architecture, pretrained=pretrained and backbone.weights == "hub", **options)
+        if type(vit) is VisionTransformer and path is not None:
+            _load_backbone(vit, path)
     except (TypeError, ValueError, AssertionError) as error:
         raise PaumerError(f"backbones.{backbone.name}.options: {_line(error)}; mend the options") from None
-    except (RuntimeError, OSError, KeyError, SafetensorError) as error:
+    except Exception as error:  # unpickling garbage raises whatever the garbage says
         raise PaumerError(
             f"backbones.{backbone.name}.weights: {backbone.weights!r} does not load into {backbone.architecture} "
             f"({_line(error)}); name weights of this architecture"
         ) from None
-    if not isinstance(vit, VisionTransformer):
-        raise PaumerError(
-            f"backbones.{backbone.name}.architecture: {backbone.architecture} is no plain vision transformer; use one "
-            "of timm's vit_*, deit_* or vit_*_dinov2"
-        )
+    if type(vit) is not VisionTransformer:  # distilled ones have a second class token
+        raise _not_plain(backbone)
     return vit
+
+
+def _not_plain(backbone: Backbone) -> PaumerError:
+    return PaumerError(
+        f"backbones.{backbone.name}.architecture: {backbone.architecture} is no plain vision transformer; use one of "
+        "timm's vit_*, deit_* or vit_*_dinov2"
+    )
+
+
+def _load_backbone(vit: VisionTransformer, path: Path) -> None:
+    """Load a file, resampled to the network's patch and image size; a classifier of images is left out."""
+    weights = checkpoint_filter_fn(load_state_dict(str(path)), vit)
+    vit.load_state_dict({name: value for name, value in weights.items() if not name.startswith("head.")})
 
 
 def whole_patches(backbone: Backbone, size: Size) -> Size:
     """`size` padded to whole patches; the patch size stands in the options or in timm's name."""
     named = [part[5:] for part in backbone.architecture.split("_") if part.startswith("patch")]
-    patch = int(backbone.options.get("patch_size", next(iter(named), 16)))
+    patch = backbone.options.get("patch_size", int(next(iter(named), 16)))
+    if not isinstance(patch, int) or patch < 1:
+        raise PaumerError(
+            f"backbones.{backbone.name}.options: patch_size must be a whole number above 0, not {patch!r}"
+        )
     return size[0] + -size[0] % patch, size[1] + -size[1] % patch
 
 

@@ -36,6 +36,7 @@ def load(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
 
 def remove(folder: Path) -> None:
     """Remove the checkpoint of a finished run."""
-    (folder / NAME).unlink(missing_ok=True)
+    for path in (folder / NAME, *folder.glob(f".{Path(NAME).stem}.*.part*")):
+        path.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

@@ -1,5 +1,6 @@
 """The training loop: resumable at any step, bit for bit on a CPU."""
 
+import hashlib
 import math
 import random
 import time
@@ -24,7 +25,7 @@ from paumer.schedule import Schedule
 from paumer.stages import NetworkSettings, TrainSettings
 from paumer.training import checkpoints
 from paumer.training.optimization import Optimization, learning_rate_factor
-from paumer.training.recipes import compute_losses, draw_schedule
+from paumer.training.recipes import balance_classes, compute_losses, draw_schedule
 
 LOG_STEPS = 20
 
@@ -76,13 +77,17 @@ class _Run:
         )
         torch.manual_seed(draw_seed(settings.seed, 0))
         self.model = build(self.network, pretrained=start is None)
-        self.steps_before = 0
+        self.steps_before, self.start = 0, ""
         if start is not None:
             path = start / "model.safetensors"
+            self.start = hashlib.sha256(path.read_bytes()).hexdigest()
             copy_weights(self.model, load_weights(path), path, new_heads=True)
             self.steps_before = read_json(start / "run.json")["steps"]
         self.model.to(self.device).train()
         self.data = SegmentationData(dataset, found, training_transform(options.augmentation, options.crop))
+        frequencies = read_json(manifest)["splits"][settings.split]["class_frequencies"]
+        weights = balance_classes(list(frequencies.values()), options.class_balance)
+        self.class_weights = None if weights is None else weights.to(self.device)
         self.steps = max(1, round(settings.phase.epochs * len(found) / options.batch))
         self.optimization = Optimization(self.model, settings, self.steps)
         self.step = 0
@@ -110,7 +115,12 @@ class _Run:
         images = normalize(images.to(self.device, non_blocking=True), self.settings.backbone.normalization)
         with autocast(self.device, self.settings.options.precision):
             losses = compute_losses(
-                self.model, images, labels.to(self.device, non_blocking=True), self._schedule(draw), self.settings.heads
+                self.model,
+                images,
+                labels.to(self.device, non_blocking=True),
+                self._schedule(draw),
+                self.settings.heads,
+                self.class_weights,
             )
         self.optimization.step(losses.total, self.step)
         self.recent.append(torch.stack([losses.total, losses.final, losses.auxiliary]).detach())
@@ -202,4 +212,9 @@ class _Run:
 
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with."""
-        return {**self.settings.model_dump(mode="json"), "steps_before": self.steps_before, "steps": self.steps}
+        return {
+            **self.settings.model_dump(mode="json"),
+            "steps_before": self.steps_before,
+            "steps": self.steps,
+            "start": self.start,
+        }

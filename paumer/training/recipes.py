@@ -5,6 +5,7 @@ Ours throughout: the paper's training procedure was not available to us.
 
 import itertools
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,7 +50,14 @@ def draw_schedule(settings: Pausing, blocks: tuple[int, ...], generator: random.
     )
 
 
-def compute_losses(model: Segmenter, images: Tensor, labels: Tensor, schedule: Schedule, heads: Heads | None) -> Losses:
+def compute_losses(
+    model: Segmenter,
+    images: Tensor,
+    labels: Tensor,
+    schedule: Schedule,
+    heads: Heads | None,
+    class_weights: Tensor | None = None,
+) -> Losses:
     """Cross-entropy of the final logits, plus the weighted mean over the heads of theirs.
 
     Args:
@@ -58,16 +66,36 @@ def compute_losses(model: Segmenter, images: Tensor, labels: Tensor, schedule: S
         labels: class ids, (batch, height, width), 255 where ignored.
         schedule: where patches pause; a head learns from the patches that reach it.
         heads: weight of the auxiliary losses; None for recipes without heads.
+        class_weights: how much a pixel of each class counts, (classes,); None: all the same.
     """
     tokens, state = model.encode(images, Pause(schedule), read_heads=heads is not None)
     patches = Pause(schedule).restore(tokens, state)
     logits = model.upsample(model.decode(patches, state.grid), images)
-    final = functional.cross_entropy(logits.float(), labels.long(), ignore_index=IGNORE)
+    summed = functional.cross_entropy(
+        logits.float(), labels.long(), class_weights, ignore_index=IGNORE, reduction="sum"
+    )
+    valid = labels != IGNORE
+    total = valid.sum() if class_weights is None else class_weights[labels[valid].long()].sum()
+    final = summed / total.clamp(min=1)  # without a labelled pixel the loss is 0, not NaN
     if heads is None:
         return Losses(final, final, torch.zeros_like(final))
     counts = class_counts(labels, state.grid, model.encoder.patch_size, next(iter(state.predictions.values())))
+    if class_weights is not None:
+        counts = counts * class_weights
     auxiliary = torch.stack([auxiliary_loss(said, counts) for said in state.predictions.values()]).mean()
     return Losses(final + heads.weight * auxiliary, final, auxiliary)
+
+
+def balance_classes(frequencies: Sequence[float], power: float) -> Tensor | None:
+    """Weights frequency ** -power, scaled so that the mean over the pixels is 1; None where all are the same.
+
+    A class that no pixel has gets the weight of the rarest one that occurs.
+    """
+    if power == 0:
+        return None
+    shares = torch.tensor(frequencies, dtype=torch.float32)
+    weights = shares.clamp(min=float(shares[shares > 0].min())) ** -power
+    return weights / (weights * shares).sum()
 
 
 def class_counts(labels: Tensor, grid: tuple[int, int], patch_size: int, like: Prediction) -> Tensor:

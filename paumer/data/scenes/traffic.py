@@ -66,13 +66,13 @@ def _moving(rng: np.random.Generator, sides: tuple[Side, Side], character: Chara
     items: list[Item] = []
     lanes = [x for x in (0.0, -3.4, -6.6, 3.4) if -sides[0].kerb + 1.3 < x < sides[1].kerb - 1.3]
     for lane in lanes:
-        z = _distance(rng, 7.0, 25.0)
-        while z < 60.0:
+        z = _distance(rng, 6.0, 20.0)
+        while z < 45.0:
             if chance(rng, 0.31 * character.busy):
                 items.append(_vehicle(rng, lane + rng.normal(0.0, 0.2), z, across=False))
             z += rng.uniform(13.0, 30.0)
     if chance(rng, 0.14):
-        z = _distance(rng, 9.0, 35.0)
+        z = _distance(rng, 9.0, 25.0)
         for _ in range(int(rng.integers(1, 3))):
             items.append(_vehicle(rng, rng.uniform(-0.4, 0.4) * z, z, across=True))
             z += rng.uniform(3.5, 6.0)
@@ -80,7 +80,7 @@ def _moving(rng: np.random.Generator, sides: tuple[Side, Side], character: Chara
 
 
 def _vehicle(rng: np.random.Generator, x: float, z: float, across: bool) -> Item:
-    draw = (draw_car, draw_bus, draw_truck)[int(rng.choice(3, p=(0.915, 0.04, 0.045)))]
+    draw = (draw_car, draw_bus, draw_truck)[int(rng.choice(3, p=(0.87, 0.065, 0.065)))]
     # A tall vehicle that is too close hides the whole street.
     return _item(draw, x, z if draw is draw_car else max(z, 12.0), across=across)
 
@@ -91,7 +91,7 @@ def _parked(rng: np.random.Generator, side: Side, character: Character) -> list[
     if side.kerb < 3.4 or not chance(rng, 0.34 * character.busy):
         return items
     z, density = rng.uniform(3.0, 9.0), rng.uniform(0.3, 0.95)
-    while z < 55.0:
+    while z < 45.0:
         if chance(rng, density):
             draw = draw_truck if chance(rng, 0.02) and z > 9.0 else draw_car
             items.append(_item(draw, side.x(side.kerb - 1.05), z, across=False))
@@ -102,8 +102,8 @@ def _parked(rng: np.random.Generator, side: Side, character: Character) -> list[
 def _walkers(rng: np.random.Generator, side: Side, character: Character) -> list[Item]:
     """People on the pavement, alone or in groups, and some who cross the road."""
     items: list[Item] = []
-    for _ in range(int(rng.poisson(1.05 * character.busy))):
-        z = _distance(rng, 6.0, 26.0)
+    for _ in range(int(rng.poisson(0.7 * character.busy))):
+        z = _distance(rng, 5.0, 15.0)
         x = rng.uniform(side.verge, side.line) if chance(rng, 0.85) else rng.uniform(0.0, side.kerb)
         for _ in range(int(rng.integers(1, 4))):
             items.append(_item(draw_person, side.x(x), z))
@@ -114,13 +114,13 @@ def _walkers(rng: np.random.Generator, side: Side, character: Character) -> list
 def _two_wheelers(rng: np.random.Generator, side: Side) -> list[Item]:
     """Riders on the road, and bicycles and motorcycles left on the pavement."""
     items: list[Item] = []
-    if chance(rng, 0.14):
-        x, z = side.x(rng.uniform(0.3, 0.95) * side.kerb), _distance(rng, 5.0, 14.0)
+    if chance(rng, 0.2):
+        x, z = side.x(rng.uniform(0.3, 0.95) * side.kerb), _distance(rng, 5.0, 11.0)
         items.append(_item(draw_rider, x, z, along=chance(rng, 0.4), motor=chance(rng, 0.3)))
-    for draw, probability in ((draw_bicycle, 0.14), (draw_motorcycle, 0.09)):
+    for draw, probability in ((draw_bicycle, 0.18), (draw_motorcycle, 0.14)):
         if not chance(rng, probability):
             continue
-        z = _distance(rng, 5.0, 12.0)
+        z = _distance(rng, 4.5, 10.0)
         for _ in range(int(rng.integers(1, 4))):
             items.append(_item(draw, side.x(rng.uniform(side.verge, side.line)), z, along=chance(rng, 0.2)))
             z += rng.uniform(0.6, 1.6)

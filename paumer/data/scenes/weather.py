@@ -22,7 +22,7 @@ def photograph(rng: np.random.Generator, colours: np.ndarray, materials: np.ndar
     image = _expose(rng, image)
     photo = Image.fromarray(image.clip(0, 255).astype(np.uint8))
     photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(0.0, 0.5)))
-    noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(1.0, 4.0))
+    noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(1.0, 3.0))
     return (np.asarray(photo, dtype=np.float32) + noise).clip(0, 255).astype(np.uint8)
 
 
@@ -46,13 +46,13 @@ def _noise(rng: np.random.Generator, height: int, width: int, rows: int, columns
 def _expose(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Exposure, contrast, colour temperature, darker corners, and at times a low sun's veil."""
     height, width = image.shape[:2]
-    warmth, tint = rng.normal(0.0, 0.045), rng.normal(0.0, 0.02)
-    gains = np.array([1.0 + warmth, 1.0 + tint, 1.0 - warmth], dtype=np.float32) * rng.uniform(0.78, 1.12)
+    warmth, tint = rng.normal(0.0, 0.025), rng.normal(0.0, 0.01)
+    gains = np.array([1.0 + warmth, 1.0 + tint, 1.0 - warmth], dtype=np.float32) * rng.uniform(0.88, 1.12)
     rows, columns = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
-    corners = 1.0 - rng.uniform(0.0, 0.22) * (rows**2 + columns**2) / 2
+    corners = 1.0 - rng.uniform(0.0, 0.15) * (rows**2 + columns**2) / 2
     image = image * gains * corners[..., None].astype(np.float32)
     middle = np.float32(image.mean())
-    image = middle + (image - middle) * np.float32(rng.uniform(0.88, 1.15))
+    image = middle + (image - middle) * np.float32(rng.uniform(0.94, 1.12))
     if chance(rng, 0.06):
         veil = np.exp(-((columns - rng.uniform(-1, 1)) ** 2 + (rows + 0.6) ** 2) / 0.3)
         image = image + (rng.uniform(20, 80) * veil[..., None]).astype(np.float32)

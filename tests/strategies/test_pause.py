@@ -1,0 +1,144 @@
+"""Pausing: which patches go on, where they come back, and what the others keep."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from paumer.schedule import Location, Schedule
+from paumer.strategies.contract import Dense
+from paumer.strategies.criteria import entropy
+from paumer.strategies.pause import Pause
+
+DEPTH = 6
+PATCHES = 4 * 8
+SCHEDULES = ["1:0.5", "3:0.4", "5:0.9", "2:0.2+4:0.3", "1:0.1+2:0.1+3:0.1", "2:0.95", "2:0.01"]
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> Schedule:
+    blocks = sorted(draw(st.sets(st.integers(1, DEPTH - 1), min_size=1, max_size=3)))
+    return Schedule(tuple(Location(block, draw(st.integers(1, 33)) / 100) for block in blocks))
+
+
+def pause(text: str, criterion: str = "entropy") -> Pause:
+    return Pause(Schedule.parse(text), criterion)
+
+
+def after_blocks(model, images, blocks):
+    """The tokens of a dense network after some of its blocks."""
+    return model.encoder.blocks[:blocks](model.encoder.embed(images))
+
+
+def pause_one_image(model, image, schedule):
+    """Pausing of a single image, spelled out: final patches (patches, width)."""
+    tokens = model.encoder.embed(image[None])
+    prefix, patches = tokens[:, : model.encoder.prefix], tokens[0, model.encoder.prefix :].clone()
+    running = list(range(PATCHES))
+    paused_share = 0.0
+    shares = {location.block: location.fraction for location in schedule.locations}
+    for number, block in enumerate(model.encoder.blocks, start=1):
+        out = block(torch.cat([prefix, patches[running][None]], dim=1))
+        prefix = out[:, : model.encoder.prefix]
+        patches[running] = out[0, model.encoder.prefix :]
+        if number in shares:
+            paused_share += shares[number]
+            scores = entropy(model.heads[str(number)](patches[running][None]))[0].tolist()
+            uncertain = sorted(zip(scores, running, strict=True), reverse=True)
+            running = sorted(patch for _, patch in uncertain[: PATCHES - round(paused_share * PATCHES)])
+    return patches
+
+
+def test_empty_schedule_is_dense_bit_for_bit(model, images) -> None:
+    single, images = copy.deepcopy(model).float(), images.float()
+    assert torch.equal(single(images, Pause(Schedule())), single(images, Dense()))
+
+
+@pytest.mark.parametrize("text", SCHEDULES)
+def test_blocks_see_the_prefix_and_the_running_patches_alone(model, images, watch, text) -> None:
+    running = Schedule.parse(text).running(PATCHES)
+    expected, count = [], PATCHES
+    for number in range(1, DEPTH + 1):
+        expected.append((number, (3, model.encoder.prefix + count, 32)))
+        count = running.get(number, count)
+    for batch in (images, 5 * images.flip(-1)):  # whatever the images show
+        with watch(model) as seen:
+            model(batch, pause(text))
+        assert [(number, tuple(tokens.shape)) for number, tokens in seen] == expected
+
+
+@pytest.mark.parametrize("text", ["3:0.4", "2:0.2+4:0.3", "1:0.3+3:0.2+5:0.3"])
+def test_pausing_is_what_it_is_spelled_out_for_one_image(model, images, text) -> None:
+    strategy = pause(text)
+    final = strategy.restore(*model.encode(images, strategy))
+    for image, patches in zip(images, final, strict=True):
+        assert_close(patches, pause_one_image(model, image, strategy.schedule))
+
+
+@settings(deadline=None, max_examples=40)
+@given(schedules(), st.sampled_from(["entropy", "confidence", "margin", "random"]))
+def test_every_patch_comes_back_to_its_place(blockless, images, schedule, criterion) -> None:
+    strategy = Pause(schedule, criterion)
+    restored = strategy.restore(*blockless.encode(images, strategy))
+    assert torch.equal(restored, blockless.encoder.embed(images)[:, 1:])
+
+
+@settings(deadline=None, max_examples=20)
+@given(schedules())
+def test_running_positions_differ_from_each_other(blockless, images, schedule) -> None:
+    _, state = blockless.encode(images, Pause(schedule, "random"))
+    assert state.positions.shape == (3, schedule.running(PATCHES)[schedule.blocks[-1]])
+    assert all(len(set(positions)) == len(positions) for positions in state.positions.tolist())
+
+
+def test_paused_patches_are_those_of_lowest_score(model, images) -> None:
+    scores = entropy(model.heads["3"](after_blocks(model, images, 3)[:, model.encoder.prefix :]))
+    _, state = model.encode(images, pause("3:0.4"))
+    runs = torch.zeros_like(scores, dtype=torch.bool).scatter(1, state.positions, True)
+    for score, running in zip(scores, runs, strict=True):
+        assert score[~running].max() < score[running].min()
+
+
+def test_criterion_decides_who_runs(model, images) -> None:
+    kept = [model.encode(images, pause("3:0.5", name))[1].positions.sort().values for name in ("entropy", "confidence")]
+    assert not torch.equal(*kept)
+
+
+def test_paused_patches_keep_the_tokens_of_their_block(model, images) -> None:
+    strategy = pause("2:0.25+4:0.25")
+    final = strategy.restore(*model.encode(images, strategy))
+    _, early = model.encode(images, pause("2:0.25"))
+    paused = torch.ones(3, PATCHES, dtype=torch.bool).scatter(1, early.positions, False)
+    before = after_blocks(model, images, 2)[:, model.encoder.prefix :]
+    assert paused.sum() == 3 * 8
+    assert torch.equal(final[paused], before[paused])
+
+
+def test_an_image_does_not_depend_on_its_batch(model, images) -> None:
+    strategy = pause("2:0.2+4:0.3")
+    together = model(images, strategy)
+    for number in range(len(images)):
+        assert_close(model(images[number : number + 1], strategy)[0], together[number])
+
+
+def test_random_criterion_needs_no_head(plain, images) -> None:
+    headless = copy.copy(plain)
+    headless._modules = plain._modules | {"heads": torch.nn.ModuleDict()}
+    assert headless(images, pause("3:0.4", "random")).isfinite().all()
+
+
+def test_pausing_works_at_sizes_that_are_no_multiple_of_the_patch(plain, watch) -> None:
+    image = torch.randn(1, 3, 37, 50, dtype=torch.float64)
+    with watch(plain) as seen:
+        assert plain(image, pause("3:0.5")).shape == (1, 5, 37, 50)
+    assert [tokens.shape[1] for _, tokens in seen] == 3 * [1 + 35] + 3 * [1 + 35 - round(17.5)]
+
+
+def test_same_action_means_same_criterion_and_fraction() -> None:
+    assert pause("3:0.4").action(3) == pause("3:0.4+5:0.2").action(3)
+    assert pause("3:0.4").action(3) != pause("3:0.4", "margin").action(3)
+    assert pause("3:0.4").action(3) != pause("3:0.3").action(3)
+    assert pause("3:0.4").action(4) is Dense().action(4) is None

@@ -1,0 +1,97 @@
+"""A few drawn scenes, the settings of a short run on them, and tiny networks."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from paumer.cli import main
+from paumer.config import Backbone, Decoder, Heads, Pausing, Phase, parse
+from paumer.data.loading import SegmentationData
+from paumer.data.preparation import samples
+from paumer.models.build import build
+from paumer.models.segmenter import Segmenter
+from paumer.stages import NetworkSettings, TrainSettings
+
+IMAGES = 6
+BACKBONE = {
+    "name": "net",
+    "architecture": "vit_tiny_patch16_224",
+    "options": {"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Equal numbers to the last bit need equal numbers of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scenes") / "data.json"
+    scenes = f"{{train_images: {IMAGES}, val_images: 2, height: 32, width: 64}}"
+    arguments = ["paumer", "data", "--settings", f"{{scenes: {scenes}}}", "--output", str(path), "--threads", "1"]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", arguments)
+        main()
+    assert not ended.value.code
+    return path
+
+
+@pytest.fixture(scope="session")
+def data(manifest: Path) -> SegmentationData:
+    return SegmentationData(*samples(manifest, "train"))
+
+
+@pytest.fixture
+def settings() -> Callable[..., TrainSettings]:
+    """Settings of a run with everything that has a state: heads, pausing, Muon, dropped paths, augmentation."""
+
+    def describe(epochs: float = 3, rate: float = 1e-3, options: dict[str, Any] | None = None, **more: Any) -> Any:
+        content = {
+            "recipe": "paumer",
+            "device": "cpu",
+            "backbone": BACKBONE,
+            "decoder": Decoder(sub_patch=2),
+            "heads": Heads(blocks=(1, 2)),
+            "pausing": Pausing(),
+            "phase": Phase(epochs=epochs, learning_rate=rate, head_learning_rate=rate),
+            "options": {
+                "crop": (32, 64),
+                "batch": 2,
+                "optimizer": "muon",
+                "drop_path": 0.1,
+                "workers": 0,
+                "checkpoint_minutes": 0,
+                "precision": "float32",
+                **(options or {}),
+            },
+        }
+        return parse(TrainSettings, content | more, "test")
+
+    return describe
+
+
+@pytest.fixture
+def make() -> Callable[..., Segmenter]:
+    """Build a tiny network of float64 in eval mode with 5 classes."""
+
+    def build_tiny(heads: tuple[int, ...] = (1, 2), sub_patch: int = 1) -> Segmenter:
+        torch.manual_seed(0)
+        described = NetworkSettings(
+            backbone=Backbone(**BACKBONE),
+            decoder=Decoder(sub_patch=sub_patch),
+            heads=Heads(blocks=heads),
+            classes=5,
+            image_size=(32, 64),
+        )
+        return build(described).double().eval()
+
+    return build_tiny

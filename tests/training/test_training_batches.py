@@ -1,0 +1,75 @@
+"""The order of training data: a function of seed and step alone."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paumer.config import Augmentation
+from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader
+from paumer.data.preparation import samples
+from paumer.data.transforms import training_transform
+
+
+@given(st.integers(1, 20), st.integers(1, 7), st.integers(0, 5), st.integers(0, 12), st.integers(0, 12))
+def test_resumed_batches_are_the_tail_of_all(count, batch, seed, start, more) -> None:
+    whole = list(TrainingBatches(count, batch, seed, 0, start + more))
+    resumed = TrainingBatches(count, batch, seed, start, start + more)
+    assert list(resumed) == whole[start:]
+    assert len(resumed) == more
+
+
+@given(st.integers(1, 20), st.integers(1, 7), st.integers(0, 5))
+def test_each_epoch_visits_each_sample_once(count, batch, seed) -> None:
+    steps = -(-3 * count // batch)
+    indices = [index for keys in TrainingBatches(count, batch, seed, 0, steps) for index, _ in keys]
+    for epoch in range(3):
+        assert sorted(indices[epoch * count : (epoch + 1) * count]) == list(range(count))
+
+
+def test_orders_and_draws_differ_between_epochs_and_seeds() -> None:
+    def keys(seed):
+        return [key for batch in TrainingBatches(50, 5, seed, 0, 20) for key in batch]
+
+    indices = [index for index, _ in keys(0)]
+    assert indices[:50] != indices[50:]
+    assert indices != [index for index, _ in keys(1)]
+    draws = [draw for seed in range(5) for _, draw in keys(seed)]
+    assert len(set(draws)) == len(draws)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_seeds_of_draws_fit_torch(seed, number) -> None:
+    assert 0 <= draw_seed(seed, number) < 2**62
+
+
+@pytest.fixture
+def augmented(manifest) -> SegmentationData:
+    return SegmentationData(*samples(manifest, "train"), training_transform(Augmentation(), (32, 32)))
+
+
+def test_workers_do_not_change_the_batches(augmented) -> None:
+    loaded = [
+        list(training_loader(augmented, TrainingBatches(len(augmented), 2, 0, 1, 6), workers)) for workers in (0, 1)
+    ]
+    assert len(loaded[0]) == 5
+    for (images, labels), (other_images, other_labels) in zip(*loaded, strict=True):
+        assert images.shape == (2, 3, 32, 32)
+        assert torch.equal(images, other_images)
+        assert torch.equal(labels, other_labels)
+
+
+def test_augmentation_leaves_the_global_generator_alone(augmented) -> None:
+    before = torch.get_rng_state()
+    first, again, other = augmented[0, 7], augmented[0, 7], augmented[0, 8]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first[0], again[0])
+    assert not torch.equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("index", [0, 3])
+def test_without_transform_samples_are_as_they_lie_on_disk(data, index) -> None:
+    image, label = data[index]
+    assert image.shape == (3, 32, 64)
+    assert label.shape == (32, 64)
+    assert image.dtype == label.dtype == torch.uint8

@@ -1,0 +1,172 @@
+"""Whole runs: killed and resumed, started from another run, and broken off."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from paumer.cli import main
+from paumer.errors import PaumerError
+from paumer.files import read_json
+from paumer.models.build import load_run
+from paumer.training import checkpoints
+from paumer.training.loop import train
+from paumer.training.optimization import Optimization
+
+SAME = ["step", "epoch", "learning_rate", "loss", "final_loss", "auxiliary_loss"]
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def assert_same_run(first, second) -> None:
+    assert weights(first).keys() == weights(second).keys()
+    for name, value in weights(first).items():
+        assert torch.equal(value, weights(second)[name]), name
+    pd.testing.assert_frame_equal(pd.read_csv(first / "train.csv")[SAME], pd.read_csv(second / "train.csv")[SAME])
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Run a training until just before a step."""
+
+    def run(step, *arguments) -> None:
+        original = Optimization.step
+
+        def stop(self, loss, number):
+            if number == step:
+                raise KeyboardInterrupt
+            original(self, loss, number)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Optimization, "step", stop)
+            train(*arguments)
+
+    return run
+
+
+def test_killed_and_resumed_run_is_the_uninterrupted_one(settings, manifest, tmp_path) -> None:
+    described = settings(epochs=20)
+    whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
+    command = [sys.executable, "-c", "from paumer.cli import main; main()", "train", "--threads", "1"]
+    command += ["--settings", json.dumps(described.model_dump(mode="json")), "--data", str(manifest)]
+    command += ["--output", str(resumed), "--checkpoint", str(checkpoint)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (checkpoint / checkpoints.NAME).exists():
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (resumed / "model.safetensors").exists()
+    reached = torch.load(checkpoint / checkpoints.NAME)["step"]
+    assert 1 <= reached < 60
+
+    train(described, manifest, resumed, checkpoint, None)
+    train(described, manifest, whole, tmp_path / "other", None)
+    assert_same_run(resumed, whole)
+    assert pd.read_csv(whole / "train.csv")["step"].tolist() == [20, 40, 60]
+    assert not checkpoint.exists()
+
+
+@pytest.mark.parametrize("step", [1, 4, 8])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_run_goes_on_at_any_step(settings, manifest, tmp_path, interrupt, step, optimizer) -> None:
+    described = settings(options={"optimizer": optimizer})
+    whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
+    interrupt(step, described, manifest, resumed, checkpoint, None)
+    assert torch.load(checkpoint / checkpoints.NAME)["step"] == step
+    train(described, manifest, resumed, checkpoint, None)
+    train(described, manifest, whole, tmp_path / "other", None)
+    assert_same_run(resumed, whole)
+
+
+def test_checkpoint_of_other_settings_is_not_resumed(settings, manifest, tmp_path, interrupt) -> None:
+    whole, other, checkpoint = tmp_path / "whole", tmp_path / "other", tmp_path / "checkpoint"
+    interrupt(5, settings(rate=2e-3), manifest, other, checkpoint, None)
+    train(settings(), manifest, other, checkpoint, None)
+    train(settings(), manifest, whole, tmp_path / "none", None)
+    assert_same_run(other, whole)
+
+
+def test_checkpoint_from_another_start_is_not_resumed(settings, manifest, tmp_path, interrupt) -> None:
+    shared = {seed: tmp_path / f"shared{seed}" for seed in (0, 1)}
+    for seed, folder in shared.items():
+        train(settings(epochs=1, seed=seed, recipe="shared"), manifest, folder, tmp_path / "none", None)
+    whole, other, checkpoint = tmp_path / "whole", tmp_path / "other", tmp_path / "checkpoint"
+    interrupt(5, settings(), manifest, other, checkpoint, shared[0])
+    train(settings(), manifest, other, checkpoint, shared[1])
+    train(settings(), manifest, whole, tmp_path / "none", shared[1])
+    assert_same_run(other, whole)
+
+
+def test_leftovers_of_a_kill_go_with_the_checkpoint(settings, manifest, tmp_path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    (checkpoint / ".last.12345.part.pt").write_bytes(b"half a checkpoint")
+    train(settings(epochs=1), manifest, tmp_path / "run", checkpoint, None)
+    assert not checkpoint.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 50], ids=["empty", "garbage"])
+def test_damaged_checkpoint_is_named(settings, manifest, tmp_path, content) -> None:
+    (tmp_path / checkpoints.NAME).write_bytes(content)
+    with pytest.raises(PaumerError, match=r"last\.pt: checkpoint is damaged"):
+        train(settings(), manifest, tmp_path / "run", tmp_path, None)
+
+
+def test_run_describes_itself_and_loads(settings, manifest, tmp_path) -> None:
+    described = settings(epochs=1)
+    train(described, manifest, tmp_path / "run", tmp_path / "checkpoint", None)
+    model, run = load_run(tmp_path / "run")
+    assert run["steps"] == 3
+    assert run["epochs"] == 1.0
+    assert run["settings"] == described.model_dump(mode="json")
+    assert run["parameters"] == sum(value.numel() for value in model.parameters())
+    assert run["final_loss"] == pytest.approx(pd.read_csv(tmp_path / "run/train.csv")["final_loss"].iloc[-1], rel=1e-4)
+    assert set(model.heads) == {"1", "2"}
+
+
+def test_recipe_goes_on_where_the_shared_phase_ended(settings, manifest, tmp_path) -> None:
+    shared, recipe = tmp_path / "shared", tmp_path / "recipe"
+    plain = {"heads": None, "pausing": None}
+    train(settings(epochs=2, recipe="shared", **plain), manifest, shared, tmp_path / "checkpoint", None)
+    train(settings(epochs=1, rate=1e-12, options={"weight_decay": 0}), manifest, recipe, tmp_path / "none", shared)
+    assert read_json(recipe / "run.json")["steps"] == 6 + 3
+    assert pd.read_csv(recipe / "train.csv")["epoch"].tolist() == [3.0]
+    name = "decoder.head.linear.weight"  # at a vanishing learning rate it stays what it was
+    torch.testing.assert_close(weights(recipe)[name], weights(shared)[name], rtol=0, atol=1e-6)
+
+
+def test_runs_of_two_seeds_differ_and_of_one_seed_agree(settings, manifest, tmp_path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(settings(epochs=1, seed=seed), manifest, tmp_path / name, tmp_path / "none", None)
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    name = "decoder.head.linear.weight"
+    assert not torch.equal(weights(tmp_path / "a")[name], weights(tmp_path / "c")[name])
+
+
+def test_loss_that_is_not_finite_ends_the_run_with_one_line(settings, manifest, tmp_path, monkeypatch, capsys) -> None:
+    text = json.dumps(settings(rate=1e30, options={"optimizer": "adamw"}).model_dump(mode="json"))
+    arguments = ["--settings", text, "--data", str(manifest), "--output", str(tmp_path / "run")]
+    arguments += ["--checkpoint", str(tmp_path / "checkpoint"), "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", ["paumer", "train", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert error.strip().splitlines()[-1].startswith("paumer: error: training paumer: loss is nan before step 9")
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_training_learns(settings, manifest, tmp_path) -> None:
+    options = {"augmentation": {"scale": (1, 1), "flip": 0, "colour": 0}, "drop_path": 0}
+    train(settings(epochs=20, rate=3e-3, options=options), manifest, tmp_path / "run", tmp_path / "none", None)
+    losses = pd.read_csv(tmp_path / "run/train.csv")["loss"]
+    assert losses.iloc[-1] < 0.8 * losses.iloc[0]
