@@ -23,9 +23,12 @@ def draw_samples(manifest: Path, split: str, output: Path) -> None:
     items = [data[int(index)] for index in indices]
     height, width = items[0][0].shape[-2:]
     figure, axes = plt.subplots(
-        2 * ROWS, COLUMNS, figsize=(12, 12 / COLUMNS * 2 * ROWS * height / width), squeeze=False, layout="constrained"
+        2 * ROWS,
+        COLUMNS,
+        figsize=(12, 12 / COLUMNS * 2 * ROWS * height / width),
+        squeeze=False,
+        gridspec_kw={"left": 0, "right": 1, "bottom": 0, "top": 1, "wspace": 0.01, "hspace": 0.01},
     )
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, hspace=0, wspace=0)
     for number, (image, label) in enumerate(items):
         row, column = divmod(number, COLUMNS)
         axes[2 * row, column].imshow(image.permute(1, 2, 0).numpy())
