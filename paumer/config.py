@@ -78,7 +78,9 @@ class Decoder(Section):
 class Heads(Section):
     """Auxiliary heads, which predict classes from intermediate tokens."""
 
-    blocks: tuple[int, ...] = Field((3, 6, 9), description="A head reads the tokens after each of these blocks.")
+    blocks: tuple[int, ...] = Field(
+        (3, 6, 9), min_length=1, description="A head reads the tokens after each of these blocks."
+    )
     weight: float = Field(0.4, ge=0, description="Weight of the mean auxiliary loss beside the final loss.")
 
     @field_validator("blocks")

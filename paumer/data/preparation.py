@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from paumer.config import Data
 from paumer.data.datasets import DATASETS, Dataset, Sample, find_folder
@@ -14,6 +13,7 @@ from paumer.data.reading import read_sample
 from paumer.data.scenes import generate
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json, writing_folder
+from paumer.progress import progress
 
 
 def prepare(data: Data, output: Path, threads: int) -> None:
@@ -70,7 +70,7 @@ def _check(dataset: Dataset, found: list[Sample], split: str, threads: int) -> d
     digest = hashlib.sha256()
     with ThreadPoolExecutor(max(1, threads)) as pool:
         read = pool.map(lambda sample: _read(dataset, sample), found)
-        for counts, checksum in tqdm(read, total=len(found), desc=f"checking {split}", mininterval=1):
+        for counts, checksum in progress(read, title=f"checking {split}", total=len(found)):
             pixels += counts
             digest.update(checksum)
     classes = pixels[: len(dataset.classes)]

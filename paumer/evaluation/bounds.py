@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from paumer.config import Backbone
 from paumer.data.datasets import IGNORE
@@ -20,6 +19,7 @@ from paumer.data.transforms import normalize
 from paumer.evaluation.metrics import confusion_matrix, mean_iou
 from paumer.files import write_text
 from paumer.models.build import whole_patches
+from paumer.progress import progress
 from paumer.stages import BoundsSettings
 
 EPOCHS = 4
@@ -65,7 +65,7 @@ def raw_patch_score(train: SegmentationData, evaluated: SegmentationData, patch:
     torch.manual_seed(0)
     layer = nn.Conv2d(3, classes * cells**2, kernel_size=patch, stride=patch)
     optimizer = torch.optim.AdamW(layer.parameters(), lr=LEARNING_RATE)
-    for _ in tqdm(range(EPOCHS), desc="linear on raw patches"):
+    for _ in progress(range(EPOCHS), title="linear on raw patches"):
         for images, labels in evaluation_batches(train, _images_per_step(train, patch)):
             logits = _raw_logits(layer, images, patch, cells)
             loss = functional.cross_entropy(logits, labels.long(), ignore_index=IGNORE)

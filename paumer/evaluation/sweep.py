@@ -6,51 +6,21 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from paumer.config import Sweep
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
-from paumer.errors import PaumerError
 from paumer.evaluation.inference import predict
 from paumer.evaluation.metrics import class_iou, confusion_matrix, mean_iou, pixel_accuracy
 from paumer.files import write_text
 from paumer.models.build import load_run
 from paumer.models.segmenter import Segmenter
+from paumer.progress import progress
 from paumer.runtime import autocast, find_device
-from paumer.schedule import Schedule
 from paumer.stages import EvaluateSettings
-from paumer.strategies.contract import Dense, Strategy
-from paumer.strategies.early_exit import EarlyExit
-from paumer.strategies.pause import Pause
-
-
-def operating_points(recipe: str, sweep: Sweep) -> list[Strategy]:
-    """The strategies that a network of this recipe can run: exits need its heads, pausing needs its training."""
-    points: list[Strategy] = [Dense()]
-    if recipe in ("multi-exit", "paumer"):
-        points += [EarlyExit(block) for block in sweep.exits]
-    if recipe == "paumer":
-        points += [Pause(Schedule.parse(text), criterion) for criterion in sweep.criteria for text in sweep.schedules]
-    return points
-
-
-def check_points(points: Sequence[Strategy], model: Segmenter) -> None:
-    """Refuse schedules that pause at or after the last block.
-
-    Raises:
-        PaumerError: one does.
-    """
-    for point in points:
-        if isinstance(point, Pause):
-            point.schedule.check_depth(model.encoder.depth)
-        blocks = point.schedule.blocks if isinstance(point, Pause) and point.criterion_name != "random" else ()
-        blocks = (point.block,) if isinstance(point, EarlyExit) else blocks
-        for block in blocks:
-            if str(block) not in model.heads:
-                raise PaumerError(f"{point.name} {point.schedule_text}: the network has no head after block {block}")
+from paumer.strategies.contract import Strategy
+from paumer.strategies.points import check_points, operating_points
 
 
 def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, output: Path) -> None:
@@ -58,7 +28,7 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
     model, run = load_run(run_folder)
     dataset, found = samples(manifest, settings.split)
     points = operating_points(run["recipe"], settings.sweep)
-    check_points(points, model)
+    check_points(points, model.encoder.depth, model.heads.keys())
     data = SegmentationData(dataset, found)
     normalization = run["network"]["backbone"]["normalization"]
     matrices = confusion_matrices(model, data, points, settings, normalization)
@@ -94,7 +64,7 @@ def confusion_matrices(
     classes = len(data.dataset.classes)
     matrices = [torch.zeros(classes, classes, dtype=torch.int64, device=device) for _ in points]
     torch.manual_seed(0)  # for criterion random
-    with tqdm(total=len(data), desc="evaluate", mininterval=1, maxinterval=30) as bar:
+    with progress(title="evaluate", total=len(data)) as bar:
         for images, labels in evaluation_batches(data, settings.evaluation.batch):
             labels = labels.to(device)
             with autocast(device, settings.evaluation.precision):

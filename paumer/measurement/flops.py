@@ -17,11 +17,12 @@ from paumer.config import Size
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.files import write_text
-from paumer.measurement.points import cost_points, input_size, network_settings
+from paumer.measurement.inputs import input_size, network_settings
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
 from paumer.stages import CostSettings
 from paumer.strategies.contract import Strategy
+from paumer.strategies.points import check_points, cost_points
 
 # fvcore counts these by the element; they multiply no matrices.
 NOT_COUNTED = ("aten::layer_norm", "aten::upsample_bilinear2d", "aten::batch_norm", "aten::adaptive_avg_pool2d")
@@ -35,7 +36,9 @@ def flops(settings: CostSettings, manifest: Path, output: Path) -> None:
     rows = []
     for backbone in settings.backbones:
         model = build(network_settings(settings, backbone, len(data.dataset.classes), size), pretrained=False).eval()
-        for point in cost_points(settings.sweep, model):
+        points = cost_points(settings.sweep)
+        check_points(points, model.encoder.depth, model.heads.keys())
+        for point in points:
             rows.append(
                 {
                     "backbone": backbone.name,

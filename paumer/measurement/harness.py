@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from paumer.progress import progress
 from paumer.runtime import synchronize
 
 RESAMPLES = 2000
@@ -46,7 +46,7 @@ def time_rounds(
     order = list(variants)
     timed: dict[str, list[float]] = {name: [] for name in variants}
     shuffle = random.Random(0)
-    for _ in tqdm(range(rounds), desc=title, mininterval=1, maxinterval=30):
+    for _ in progress(range(rounds), title=title):
         shuffle.shuffle(order)
         for name in order:
             timed[name].append(time_block(variants[name], device, calls[name]))

@@ -24,7 +24,7 @@ from paumer.data.transforms import normalize
 from paumer.environment import device_name
 from paumer.files import write_text
 from paumer.measurement.harness import ratio, time_rounds
-from paumer.measurement.points import cost_points, input_size, network_settings
+from paumer.measurement.inputs import input_size, network_settings
 from paumer.models.build import build, load_run
 from paumer.models.segmenter import Segmenter
 from paumer.runtime import autocast, find_device
@@ -32,6 +32,7 @@ from paumer.stages import CostSettings
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.floor import Floor
 from paumer.strategies.pause import Pause
+from paumer.strategies.points import check_points, cost_points
 
 DENSE, NULL = "dense dense", "null dense"
 
@@ -65,7 +66,8 @@ def throughput(
     for backbone in settings.backbones:
         size = input_size(settings.evaluation, data[0][0])
         model = _network(settings, backbone.name, run_folders, len(data.dataset.classes), size).to(device)
-        points = cost_points(settings.sweep, model)
+        points = cost_points(settings.sweep)
+        check_points(points, model.encoder.depth, model.heads.keys())
         grid = itertools.product(timing.dtypes, timing.batches)
         for dtype, batch in grid:
             images = normalize(input_images(data, batch, size), backbone.normalization).to(device)

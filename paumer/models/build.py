@@ -54,8 +54,8 @@ def _create_vit(settings: NetworkSettings, pretrained: bool) -> VisionTransforme
             f"backbones.{backbone.name}.architecture: timm has no {backbone.architecture!r}; use one like "
             f"{', '.join(near)}"
         )
-    options: dict[str, Any] = {"num_classes": 0, "dynamic_img_size": True, "drop_path_rate": settings.drop_path}
-    options |= {"img_size": whole_patches(backbone, settings.image_size), **backbone.options}
+    options: dict[str, Any] = {"img_size": whole_patches(backbone, settings.image_size), **backbone.options}
+    options |= {"num_classes": 0, "dynamic_img_size": True, "drop_path_rate": settings.drop_path}
     local = pretrained and backbone.weights not in ("none", "hub")
     path = _weights_file(backbone) if local else None
     if not is_model_in_modules(backbone.architecture.split(".")[0], ["vision_transformer", "deit"]):

@@ -62,8 +62,8 @@ class Encoder(nn.Module):
         return self.vit.norm_pre(self.vit.pos_drop(tokens))
 
     def norm(self, tokens: Tensor) -> Tensor:
-        """The network's final norm."""
-        return self.vit.norm(tokens)
+        """The network's final norm, which average-pooling networks keep in `fc_norm`."""
+        return self.vit.fc_norm(self.vit.norm(tokens))
 
     def start_positions_as_sincos(self) -> None:
         """Set the position embeddings of the patches to 2-D sines and cosines (they stay trainable)."""

@@ -84,6 +84,11 @@ class Strategy:
         """Its parameters in tables."""
         return "dense"
 
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The blocks whose auxiliary heads it reads."""
+        return ()
+
     def last_block(self, depth: int) -> int:
         """The number of blocks to run in a network of `depth` blocks."""
         return depth

@@ -19,6 +19,11 @@ class EarlyExit(Strategy):
         """The block, `exit:6`."""
         return f"exit:{self.block}"
 
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The block of the exit."""
+        return (self.block,)
+
     def last_block(self, depth: int) -> int:
         """The block of the exit."""
         return self.block

@@ -27,6 +27,11 @@ class Pause(Strategy):
         """The schedule, `3:0.4`."""
         return str(self.schedule)
 
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The blocks of the schedule; criterion `random` needs no head."""
+        return () if self.criterion_name == "random" else self.schedule.blocks
+
     def action(self, block: int) -> Hashable:
         """Fraction and criterion at this block; None where the schedule pauses nothing."""
         fractions = {location.block: location.fraction for location in self.schedule.locations}

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader
 from paumer.data.preparation import samples
@@ -20,6 +19,7 @@ from paumer.environment import describe_code, describe_environment
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json, write_text
 from paumer.models.build import build, copy_weights, load_weights, save_weights
+from paumer.progress import progress
 from paumer.runtime import autocast, find_device
 from paumer.schedule import Schedule
 from paumer.stages import NetworkSettings, TrainSettings
@@ -46,8 +46,7 @@ def train(settings: TrainSettings, manifest: Path, output: Path, checkpoint: Pat
     run = _Run(settings, manifest, start)
     run.resume(checkpoint)
     last_save = time.monotonic()
-    bar = tqdm(run.batches(), desc=f"train {settings.recipe} {settings.seed}", initial=run.step, total=run.steps,
-               mininterval=1, maxinterval=30)  # fmt: skip
+    bar = progress(run.batches(), title=f"train {settings.recipe}", total=run.steps, done=run.step)
     for images, labels in bar:
         run.train_step(images, labels)
         if run.step % LOG_STEPS == 0 or run.step == run.steps:
@@ -129,7 +128,10 @@ class _Run:
     def _schedule(self, draw: int) -> Schedule:
         if self.settings.pausing is None or self.settings.heads is None:
             return Schedule()
-        blocks = tuple(block for block in self.settings.heads.blocks if block < self.model.encoder.depth)
+        depth = self.model.encoder.depth
+        blocks = tuple(block for block in self.settings.heads.blocks if block < depth)
+        if not blocks:
+            raise PaumerError(f"heads.blocks: pausing needs a head before block {depth}, the last; add one")
         return draw_schedule(self.settings.pausing, blocks, random.Random(draw))
 
     def write_log(self) -> float:

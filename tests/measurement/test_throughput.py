@@ -10,7 +10,7 @@ from paumer.data.preparation import samples
 from paumer.files import write_json
 from paumer.measurement import throughput as stage
 from paumer.measurement.harness import ratio
-from paumer.measurement.points import network_settings
+from paumer.measurement.inputs import network_settings
 from paumer.measurement.throughput import COLUMNS, input_images, throughput
 from paumer.models.build import build, save_weights
 from paumer.stages import CostSettings

@@ -20,6 +20,9 @@ RESULTS = f"{experiment.results}/{experiment.experiment}"
 LOGS = f"logs/{experiment.experiment}"
 RUN = f"{RESULTS}/runs/{{backbone}}/{{recipe}}/seed{{seed}}"
 BACKBONES = [backbone.name for backbone in experiment.backbones]
+# Heavy jobs take the machine to themselves: two of them at once are slower than one after the other. Where the cores
+# are not known, on a cluster or in a dry run, they ask for eight; `--set-threads` changes that.
+ALL_CORES = workflow.resource_settings.cores or 8
 SHARED = ["shared"] if experiment.training.shared_phase else []
 
 

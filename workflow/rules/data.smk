@@ -5,7 +5,9 @@ rule data:
         f"{LOGS}/data.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: workflow.cores
+    threads: ALL_CORES
+    resources:
+        mem_mb=2000,
     params:
         settings=text(experiment.data),
     message:

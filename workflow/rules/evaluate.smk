@@ -9,8 +9,9 @@ rule evaluate:
         f"{LOGS}/evaluate/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
+        mem_mb=8000,
         gpu=1,
     params:
         settings=text(stages.EvaluateSettings.of(experiment)),
@@ -31,6 +32,8 @@ rule collect_accuracy:
         f"{LOGS}/collect.log",
     conda:
         "../../envs/paumer.yaml"
+    resources:
+        mem_mb=1000,
     message:
         "Collecting the accuracy of all runs"
     shell:
@@ -46,7 +49,9 @@ rule bounds:
         f"{LOGS}/bounds.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: workflow.cores
+    threads: ALL_CORES
+    resources:
+        mem_mb=4000,
     params:
         settings=text(stages.BoundsSettings.of(experiment)),
     message:

@@ -10,6 +10,8 @@ rule flops:
         f"{LOGS}/flops.log",
     conda:
         "../../envs/paumer.yaml"
+    resources:
+        mem_mb=4000,
     params:
         settings=text(stages.CostSettings.of(experiment, timed=False)),
     message:
@@ -36,8 +38,9 @@ rule throughput:
         f"{LOGS}/throughput.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
+        mem_mb=8000,
         gpu=1,
     params:
         settings=text(stages.CostSettings.of(experiment, timed=True)),

@@ -14,6 +14,8 @@ rule tables:
         f"{LOGS}/tables.log",
     conda:
         "../../envs/paumer.yaml"
+    resources:
+        mem_mb=1000,
     params:
         folder=output_folder,
     message:
@@ -30,10 +32,12 @@ rule samples:
         picture=f"{RESULTS}/figures/samples.png",
     log:
         f"{LOGS}/samples.log",
-    params:
-        split=experiment.data.train_split,
     conda:
         "../../envs/paumer.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        split=experiment.data.train_split,
     message:
         "Drawing nine samples"
     shell:
@@ -55,7 +59,9 @@ rule maps:
         f"{LOGS}/maps.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: workflow.cores
+    threads: ALL_CORES
+    resources:
+        mem_mb=4000,
     params:
         settings=text(stages.MapsSettings.of(experiment)),
         folder=run_folder,
@@ -88,6 +94,8 @@ rule figures:
         f"{LOGS}/figures.log",
     conda:
         "../../envs/paumer.yaml"
+    resources:
+        mem_mb=1000,
     params:
         folder=output_folder,
         logs=train_log_options,
@@ -114,6 +122,8 @@ rule report:
         f"{LOGS}/report.log",
     conda:
         "../../envs/paumer.yaml"
+    resources:
+        mem_mb=1000,
     params:
         experiment=experiment.experiment,
         tables=tables_folder,

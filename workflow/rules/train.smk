@@ -13,8 +13,9 @@ rule train:
         f"{LOGS}/train/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
+        mem_mb=8000,
         gpu=1,
     params:
         settings=train_settings,

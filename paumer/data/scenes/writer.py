@@ -1,7 +1,6 @@
 """Scenes on disk, in the layout of Cityscapes."""
 
 import multiprocessing
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from paumer.data.cityscapes import IGNORE, IMAGE_ENDING, LABELS, image_folder, label_path
 from paumer.data.scenes.scene import draw_scene
 from paumer.errors import PaumerError
 from paumer.files import writing_folder
+from paumer.progress import progress
 
 SPLITS = ("train", "val")
 CITIES = ("aldenburg", "brunnstadt", "corvingen", "dornheim")
@@ -71,9 +70,7 @@ def generate(
 
 
 def _run(tasks: list[_Task], processes: int) -> None:
-    # A pipe or a log file gets a line now and then instead of a moving bar.
-    interval = 0.1 if sys.stderr.isatty() else 10.0
-    bar = tqdm(total=len(tasks), desc="scenes", unit="image", mininterval=interval)
+    bar = progress(title="scenes", total=len(tasks))
     with bar, _mapping(processes) as mapped:
         for _ in mapped(_write_scene, tasks):
             bar.update()

@@ -1,0 +1,38 @@
+"""What the README shows is what the repository holds."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def test_rule_graph_is_the_workflow() -> None:
+    command = ["snakemake", "--rulegraph", "mermaid-js"]
+    drawn = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout.strip()
+    shown = re.search(r"```mermaid\n(.*?)\n```", README, flags=re.DOTALL)
+    assert shown
+    assert shown[1] == drawn
+
+
+def test_headline_is_the_committed_result() -> None:
+    table = (REPOSITORY / "results/reference/scenes/headline.md").read_text(encoding="utf-8").split("\n\n")[0].strip()
+    assert table in README
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
+def test_links_lead_somewhere(target: str) -> None:
+    if not target.startswith("http"):
+        assert (REPOSITORY / target).exists()
+
+
+def test_commands_install_from_locks_that_exist() -> None:
+    first, second = re.findall(r"```bash\n(.*?)\n```", README, flags=re.DOTALL)[:2]
+    assert first.endswith("snakemake --cores 8 all")
+    assert second.endswith("pytest")
+    for lock in re.findall(r"-r (\S+)", first + second):
+        pins = (REPOSITORY / lock).read_text(encoding="utf-8").splitlines()
+        assert all(re.match(r"#|-r |\S+==\S+$", line) for line in pins)
