@@ -5,6 +5,7 @@ Imports no torch: the workflow plans with it.
 
 from typing import Any, Literal, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from paumer.errors import PaumerError
@@ -60,6 +61,14 @@ class Backbone(Section):
     normalization: Literal["imagenet", "half"] = Field(
         "imagenet", description="Input statistics: ImageNet's, or mean = std = 0.5 as AugReg networks expect."
     )
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _numbers(cls, options: Any) -> Any:
+        """Read numbers that arrive as text, as Snakemake's `--config` hands them over."""
+        if not isinstance(options, dict):
+            return options
+        return {key: yaml.safe_load(value) if isinstance(value, str) else value for key, value in options.items()}
 
 
 class Decoder(Section):
