@@ -1,8 +1,8 @@
 """Stage `throughput`: images/s of every operating point, against dense, in one process.
 
 The scope is `logits`: from images on the device to logits at their resolution. Every table holds dense twice (strategy
-`null`): where the interval of that ratio leaves out 1, the machine was too noisy. `floor_ratio` is the time of pausing
-over the time of the same blocks on tokens already cut.
+`dense-again`, the null variant): where the interval of that ratio leaves out 1, the machine was too noisy.
+`floor_ratio` is the time of pausing over the time of the same blocks on tokens already cut.
 """
 
 import itertools
@@ -34,7 +34,7 @@ from paumer.strategies.floor import Floor
 from paumer.strategies.pause import Pause
 from paumer.strategies.points import check_points, cost_points
 
-DENSE, NULL = "dense dense", "null dense"
+DENSE, NULL = "dense dense", "dense-again dense"
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,11 @@ def make() -> Callable[..., Segmenter]:
         torch.manual_seed(0)
         backbone = Backbone(name="net", architecture=architecture, options=options)
         described = NetworkSettings(
-            backbone=backbone, decoder=decoder, heads=Heads(blocks=heads), classes=classes, image_size=size
+            backbone=backbone,
+            decoder=decoder,
+            heads=Heads(blocks=heads) if heads else None,
+            classes=classes,
+            image_size=size,
         )
         return build(described).eval().requires_grad_(False)
 

@@ -17,8 +17,8 @@ from paumer.stages import CostSettings
 from paumer.strategies.contract import Strategy
 
 OPTIONS = {"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
-POINTS = [("dense", "dense"), ("early-exit", "exit:2"), ("pause", "2:0.4"), ("null", "dense")]
-TIMED = ["dense dense", "early-exit exit:2", "pause 2:0.4", "floor 2:0.4", "null dense"]
+POINTS = [("dense", "dense"), ("early-exit", "exit:2"), ("pause", "2:0.4"), ("dense-again", "dense")]
+TIMED = ["dense dense", "early-exit exit:2", "pause 2:0.4", "floor 2:0.4", "dense-again dense"]
 
 
 @pytest.fixture

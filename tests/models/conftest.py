@@ -25,7 +25,7 @@ def describe_network(
     return NetworkSettings(
         backbone=Backbone(name="net", architecture=architecture, options=TINY | (options or {}), **backbone),
         decoder=Decoder(**(decoder or {})),
-        heads=Heads(blocks=heads),
+        heads=Heads(blocks=heads) if heads else None,
         classes=5,
         image_size=size,
     )

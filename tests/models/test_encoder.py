@@ -25,7 +25,8 @@ def test_embedding_blocks_and_norm_are_timms_features(make, variant, size) -> No
     encoder = make(**variant).encoder
     images = torch.randn(2, 3, *size, dtype=torch.float64)
     tokens = encoder.norm(encoder.blocks(encoder.embed(images)))
-    assert_close(tokens, encoder.vit.forward_features(images), rtol=0, atol=1e-12)
+    expected = encoder.vit.fc_norm(encoder.vit.forward_features(images))
+    assert_close(tokens, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("variant", "prefix"), [("class token", 1), ("registers", 5), ("no prefix", 0)])

@@ -10,12 +10,19 @@ REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
+def edges(graph: str) -> set[tuple[str, str]]:
+    """The arrows of a graph by rule names; Snakemake numbers and orders them anew each time."""
+    names = dict(re.findall(r"(id\d+)\[(\w+)\]", graph))
+    return {(names[start], names[end]) for start, end in re.findall(r"(id\d+) --> (id\d+)", graph)}
+
+
 def test_rule_graph_is_the_workflow() -> None:
     command = ["snakemake", "--rulegraph", "mermaid-js"]
-    drawn = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout.strip()
+    drawn = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout
     shown = re.search(r"```mermaid\n(.*?)\n```", README, flags=re.DOTALL)
     assert shown
-    assert shown[1] == drawn
+    assert edges(shown[1]) == edges(drawn)
+    assert ("train", "evaluate") in edges(drawn)
 
 
 def test_headline_is_the_committed_result() -> None:

@@ -82,7 +82,7 @@ def test_throughput_has_null_variant_and_floor(results: Path) -> None:
     table = pd.read_csv(results / "throughput.csv")
     assert set(table.status) == {"ok"}
     for _, rows in table.groupby("batch"):
-        assert (rows.strategy == "null").sum() == 1
+        assert (rows.strategy == "dense-again").sum() == 1
         assert rows[rows.strategy == "pause"].floor_ratio.notna().all()
         dense = rows[rows.strategy == "dense"].iloc[0]
         assert dense.speedup == 1
