@@ -50,7 +50,7 @@ def train(settings: TrainSettings, manifest: Path, output: Path, checkpoint: Pat
     for images, labels in bar:
         run.train_step(images, labels)
         if run.step % LOG_STEPS == 0 or run.step == run.steps:
-            bar.set_postfix(loss=f"{run.write_log():.3f}")
+            bar.set_postfix(loss=f"{run.write_log():.3f}", refresh=False)
         if time.monotonic() - last_save >= 60 * settings.options.checkpoint_minutes and run.step < run.steps:
             run.save(checkpoint)
             last_save = time.monotonic()
