@@ -78,8 +78,9 @@ def throughput(
                 "device": device_name(device),
                 "dtype": dtype,
                 "mode": "eager",
+                "scope": "logits",
+                "batch": batch,
             }
-            common |= {"mode": "eager", "scope": "logits", "batch": batch}
             rows += _rows(common, points, timed, memory)
             rounds += [
                 {**common, "variant": name, "round": number, "seconds": seconds}

@@ -11,6 +11,6 @@ rule data:
     params:
         settings=text(experiment.data),
     message:
-        "Preparing and checking dataset {config[data][dataset]}"
+        f"Preparing and checking dataset {experiment.data.dataset}"
     shell:
         "paumer data --settings {params.settings:q} --output {output.manifest:q} --threads {threads} > {log:q} 2>&1"
