@@ -1,7 +1,35 @@
 """PAUMER: patch pausing for semantic segmentation with vision transformers, and a fair benchmark around it.
 
 The package follows the pipeline, one subpackage a stage: `config` -> `data` -> `models` and `strategies` -> `training`
--> `evaluation` and `measurement` -> `reporting`. Importing `paumer` imports no torch.
+-> `evaluation` and `measurement` -> `reporting`.
+
+For use as a library, `paumer.load_segmenter` loads a published Segmenter and `paumer.sliding_window_logits` runs a
+network on windows. They are imported when first used: importing `paumer` imports no torch.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paumer.evaluation.inference import sliding_window_logits
+    from paumer.models.published import load_segmenter
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "load_segmenter", "sliding_window_logits"]
+
+_HOMES = {
+    "load_segmenter": "paumer.models.published",
+    "sliding_window_logits": "paumer.evaluation.inference",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public function when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Public names, imported or not."""
+    return sorted({*globals(), *_HOMES})

@@ -136,7 +136,7 @@ def throughput(
     data: Manifest,
     output: Output,
     rounds: Annotated[Path, typer.Option(help="File for the times of all rounds.")],
-    run: Annotated[list[Path], typer.Option(help="Folder of a trained run, once per backbone.")] = [],  # noqa: B006
+    run: Annotated[list[Path], typer.Option(help="Folder of a trained run, once per backbone and recipe.")] = [],  # noqa: B006
     threads: Threads = None,
 ) -> None:
     """Measure images/s of every operating point against dense, interleaved, with intervals."""
@@ -145,7 +145,8 @@ def throughput(
     from paumer.stages import CostSettings
 
     _threads(threads)
-    folders = {read_json(folder / "run.json")["backbone"]: folder for folder in run}
+    described = {folder: read_json(folder / "run.json") for folder in run}
+    folders = {(content["backbone"], content["recipe"]): folder for folder, content in described.items()}
     throughput(_settings(CostSettings, settings), data, folders, output, rounds)
 
 
@@ -166,12 +167,13 @@ def tables(
     throughput: Annotated[Path, typer.Option(help="throughput.csv.")],
     bounds: Annotated[Path, typer.Option(help="bounds.csv.")],
     published: Annotated[Path, typer.Option(help="Published figures.")],
+    data: Manifest,
     output: Folder,
 ) -> None:
     """Join accuracy, GMAC and images/s into the tables."""
     from paumer.reporting.tables import write_tables
 
-    write_tables([accuracy], flops, throughput, bounds, published, output)
+    write_tables([accuracy], flops, throughput, bounds, published, output, manifest=data)
 
 
 @app.command()

@@ -1,16 +1,20 @@
-"""Schedules: where and how much to pause, written `3:0.4` or `3:0.2+6:0.2`.
+"""Schedules: where and how much to reduce, written `3:0.4`, `3:0.2+6:0.2` or `1-8:0.05`; and thresholds, `3@0.9`.
 
-The one parser and formatter of that notation. Configurations, file names, tables and the command line all use it.
+The one parser and formatter of that notation. Configurations, tables and the command line all use it.
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from paumer.errors import PaumerError
 
 EXAMPLE = "write it like 3:0.4 or 3:0.2+6:0.2 (after block 3 pause 0.2 of all patches, after block 6 0.2 more)"
-LOCATION = re.compile(r"(?P<block>[0-9]{1,4}):(?P<fraction>[0-9]*\.?[0-9]+)")
+THRESHOLD_EXAMPLE = "write it like 3@0.9+6@0.9 (after block 3 and after block 6, what is more certain than 0.9)"
+LOCATION = re.compile(r"(?P<first>[0-9]{1,4})(-(?P<last>[0-9]{1,4}))?(?P<sign>[:@])(?P<value>[0-9]*\.?[0-9]+)")
 DECIMALS = 4
+SHORTEST_RANGE = 3  # blocks in a row with the same value that are written as a range
 
 
 @dataclass(frozen=True, order=True)
@@ -32,11 +36,7 @@ class Schedule:
     locations: tuple[Location, ...] = ()
 
     def __post_init__(self) -> None:
-        blocks = [location.block for location in self.locations]
-        if any(block < 1 for block in blocks):
-            raise PaumerError(f"schedule {self}: blocks are counted from 1; {EXAMPLE}")
-        if blocks != sorted(set(blocks)):
-            raise PaumerError(f"schedule {self}: blocks must rise from left to right; {EXAMPLE}")
+        _check_blocks("schedule", str(self), self.blocks, EXAMPLE)
         if any(location.fraction <= 0 for location in self.locations):
             raise PaumerError(f"schedule {self}: every fraction must be above 0; leave the location out instead")
         if round(self.paused, DECIMALS) >= 1:
@@ -53,21 +53,11 @@ class Schedule:
         """
         if text.strip() in ("", "dense"):
             return cls()
-        parts = [part.strip() for part in text.split("+")]
-        matches = [LOCATION.fullmatch(part) for part in parts]
-        for part, match in zip(parts, matches, strict=True):
-            if match is None:
-                raise PaumerError(f"schedule {text!r}: {part!r} is not BLOCK:FRACTION; {EXAMPLE}")
-        return cls(
-            tuple(
-                Location(int(match["block"]), round(float(match["fraction"]), DECIMALS)) for match in matches if match
-            )
-        )
+        return cls(tuple(Location(block, value) for block, value in _read("schedule", text, ":", EXAMPLE)))
 
     def __str__(self) -> str:
         """The notation, `dense` for the empty schedule; `parse` reads it back."""
-        text = "+".join(f"{location.block}:{location.fraction:.{DECIMALS}g}" for location in self.locations)
-        return text or "dense"
+        return _write(((location.block, location.fraction) for location in self.locations), ":") or "dense"
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -97,9 +87,92 @@ class Schedule:
         Raises:
             PaumerError: a location lies at or after the last of `depth` blocks.
         """
-        for block in self.blocks:
-            if block >= depth:
-                raise PaumerError(
-                    f"schedule {self}: pausing after block {block} saves nothing in a network of {depth} blocks; "
-                    f"use blocks 1 to {depth - 1}"
-                )
+        _check_depth("schedule", str(self), self.blocks, depth)
+
+
+@dataclass(frozen=True, order=True)
+class Thresholds:
+    """How certain (0..1) a patch or image must be after which block; what happens then is the strategy's.
+
+    What exceeds the threshold depends on the image, and so does the cost.
+
+    Raises:
+        PaumerError: there is none, or blocks do not rise.
+    """
+
+    locations: tuple[tuple[int, float], ...]
+
+    def __post_init__(self) -> None:
+        if not self.locations:
+            raise PaumerError(f"thresholds: there is none; {THRESHOLD_EXAMPLE}")
+        _check_blocks("thresholds", str(self), self.blocks, THRESHOLD_EXAMPLE)
+
+    @classmethod
+    def parse(cls, text: str) -> "Thresholds":
+        """Read the notation.
+
+        Raises:
+            PaumerError: the text is none.
+        """
+        return cls(tuple(_read("thresholds", text, "@", THRESHOLD_EXAMPLE)))
+
+    def __str__(self) -> str:
+        """The notation; `parse` reads it back."""
+        return _write(self.locations, "@")
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The blocks after which something may happen."""
+        return tuple(block for block, _ in self.locations)
+
+    def check_depth(self, depth: int) -> None:
+        """Refuse locations where no block follows.
+
+        Raises:
+            PaumerError: one lies at or after the last of `depth` blocks.
+        """
+        _check_depth("thresholds", str(self), self.blocks, depth)
+
+
+def _read(what: str, text: str, sign: str, example: str) -> Iterator[tuple[int, float]]:
+    """Blocks and values of a text; a range of blocks gives the value once for each of them."""
+    for part in (part.strip() for part in text.split("+")):
+        match = LOCATION.fullmatch(part)
+        if match is None or match["sign"] != sign:
+            raise PaumerError(f"{what} {text!r}: {part!r} is not BLOCK{sign}VALUE; {example}")
+        first, last = int(match["first"]), int(match["last"] or match["first"])
+        if last < first:
+            raise PaumerError(f"{what} {text!r}: the blocks of {part!r} must rise; {example}")
+        for block in range(first, last + 1):
+            yield block, round(float(match["value"]), DECIMALS)
+
+
+def _write(locations: Iterable[tuple[int, float]], sign: str) -> str:
+    """The notation; blocks in a row with the same value are written as a range."""
+    runs: list[list[tuple[int, float]]] = []
+    for block, value in locations:
+        if runs and runs[-1][-1] == (block - 1, value):
+            runs[-1].append((block, value))
+        else:
+            runs.append([(block, value)])
+    parts = []
+    for run in runs:
+        names = [f"{run[0][0]}-{run[-1][0]}"] if len(run) >= SHORTEST_RANGE else [str(block) for block, _ in run]
+        parts += [f"{name}{sign}{run[0][1]:.{DECIMALS}g}" for name in names]
+    return "+".join(parts)
+
+
+def _check_blocks(what: str, text: str, blocks: tuple[int, ...], example: str) -> None:
+    if any(block < 1 for block in blocks):
+        raise PaumerError(f"{what} {text}: blocks are counted from 1; {example}")
+    if any(second <= first for first, second in pairwise(blocks)):
+        raise PaumerError(f"{what} {text}: blocks must rise from left to right; {example}")
+
+
+def _check_depth(what: str, text: str, blocks: tuple[int, ...], depth: int) -> None:
+    for block in blocks:
+        if block >= depth:
+            raise PaumerError(
+                f"{what} {text}: acting after block {block} saves nothing in a network of {depth} blocks; "
+                f"use blocks 1 to {depth - 1}"
+            )

@@ -15,16 +15,20 @@ from paumer.config import (
     Experiment,
     Figures,
     Heads,
+    Merging,
     Pausing,
     Phase,
+    Resizing,
     Section,
     Size,
     Sweep,
     Throughput,
     TrainingOptions,
+    sweep_points,
 )
+from paumer.registry import CONTROLS, WITH_HEADS, Point, RecipeName
 
-Recipe = Literal["shared", "dense", "multi-exit", "paumer"]
+Recipe = Literal["shared"] | RecipeName
 
 
 class NetworkSettings(Section):
@@ -49,12 +53,14 @@ class TrainSettings(Section):
     decoder: Decoder = Field(default_factory=Decoder)
     heads: Heads | None = None
     pausing: Pausing | None = None
+    merging: Merging | None = None
+    resizing: Resizing | None = None
     phase: Phase = Field(default_factory=lambda: Phase())
     options: TrainingOptions = Field(default_factory=TrainingOptions)
 
     @classmethod
     def of(cls, experiment: Experiment, backbone: str, recipe: Recipe, seed: int) -> Self:
-        """Pick them: heads only for recipes that train them, pausing only for `paumer`."""
+        """Pick them: heads, pausing, merging and resizing only for the recipes that train with them."""
         training = experiment.training
         shared = training.shared_phase if recipe == "shared" else None
         return cls(
@@ -64,8 +70,10 @@ class TrainSettings(Section):
             device=experiment.device,
             backbone=next(item for item in experiment.backbones if item.name == backbone),
             decoder=experiment.decoder,
-            heads=None if recipe in ("shared", "dense") else experiment.heads,
+            heads=experiment.heads if recipe in WITH_HEADS else None,
             pausing=training.pausing if recipe == "paumer" else None,
+            merging=training.merging if recipe == "merge" else None,
+            resizing=training.resizing if recipe == "resize" else None,
             phase=shared or training.recipe_phase,
             options=training.options,
         )
@@ -87,7 +95,7 @@ class BoundsSettings(Section):
             experiment=experiment.experiment,
             train_split=experiment.data.train_split,
             eval_split=experiment.data.eval_split,
-            backbones=experiment.backbones,
+            backbones=tuple(experiment.main_backbones),
             decoder=experiment.decoder,
         )
 
@@ -98,17 +106,18 @@ class EvaluateSettings(Section):
     experiment: str = "scenes"
     split: str = "val"
     device: str = "auto"
-    sweep: Sweep = Field(default_factory=Sweep)
+    sweep: Sweep = ()
     evaluation: Evaluation = Field(default_factory=Evaluation)
 
     @classmethod
-    def of(cls, experiment: Experiment) -> Self:
-        """Pick them."""
+    def of(cls, experiment: Experiment, backbone: str, recipe: Recipe) -> Self:
+        """Pick them; of the sweep what runs on this recipe. Controls run dense alone."""
+        control = backbone not in [item.name for item in experiment.main_backbones]
         return cls(
             experiment=experiment.experiment,
             split=experiment.data.eval_split,
             device=experiment.device,
-            sweep=experiment.sweep,
+            sweep=() if control else tuple(item for item in experiment.sweep if item.runs_on(recipe)),
             evaluation=experiment.evaluation,
         )
 
@@ -121,7 +130,8 @@ class CostSettings(Section):
     backbones: tuple[Backbone, ...]
     decoder: Decoder = Field(default_factory=Decoder)
     heads: Heads = Field(default_factory=Heads)
-    sweep: Sweep = Field(default_factory=Sweep)
+    recipes: tuple[RecipeName, ...] = ("dense",)
+    sweep: Sweep = ()
     evaluation: Evaluation = Field(default_factory=Evaluation)
     throughput: Throughput | None = None
 
@@ -134,10 +144,42 @@ class CostSettings(Section):
             backbones=experiment.backbones,
             decoder=experiment.decoder,
             heads=experiment.heads,
+            recipes=experiment.training.recipes,
             sweep=experiment.sweep,
             evaluation=experiment.evaluation,
             throughput=experiment.throughput if timed else None,
         )
+
+    def controls(self, backbone: Backbone) -> list[Backbone]:
+        """The smaller backbones that a studied one is compared with."""
+        return [item for item in self.backbones if item.control_for == backbone.name]
+
+    @property
+    def studied(self) -> list[Backbone]:
+        """The backbones without the controls."""
+        return [item for item in self.backbones if item.control_for is None]
+
+    def fixed_points(self) -> list[Point]:
+        """Dense, and every operating point whose cost does not depend on the image; the criterion does not change it.
+
+        Criterion `random`, which needs no head, and `oracle` stand back where there is another.
+        """
+        points = [point for recipe in self.recipes for point in sweep_points(self.sweep, recipe)]
+        points.sort(key=lambda point: point.criterion in CONTROLS)
+        chosen: dict[tuple[str, str], Point] = {}
+        for point in points:
+            if not point.depends_on_image:
+                chosen.setdefault((point.strategy, point.schedule), point)
+        return list(chosen.values())
+
+    def image_points(self, recipe: str) -> list[Point]:
+        """The operating points of a recipe whose cost depends on the image."""
+        return [point for point in sweep_points(self.sweep, recipe) if point.depends_on_image]
+
+    def timed_recipes(self) -> list[RecipeName]:
+        """The recipes whose trained networks are timed: paumer, on which every strategy of fixed cost runs, and others
+        only for costs that depend on the image."""
+        return [recipe for recipe in self.recipes if recipe == "paumer" or self.image_points(recipe)]
 
 
 class MapsSettings(Section):

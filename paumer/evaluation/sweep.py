@@ -1,12 +1,14 @@
 """Stage `evaluate`: accuracy of one trained network at all its operating points, in one pass over the data."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import Tensor
 
+from paumer.config import Backbone, parse, sweep_points
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.preparation import samples
@@ -17,65 +19,90 @@ from paumer.files import write_text
 from paumer.models.build import load_run
 from paumer.models.segmenter import Segmenter
 from paumer.progress import progress
+from paumer.registry import SMALLER_BACKBONE
 from paumer.runtime import autocast, find_device
 from paumer.stages import EvaluateSettings
 from paumer.strategies.contract import Strategy
-from paumer.strategies.points import check_points, operating_points
+from paumer.strategies.points import runnable
 
 
 def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, output: Path) -> None:
-    """Write one row per operating point of a trained network to `output`."""
+    """Write one row per operating point of a trained network to `output`; those that it cannot run are named."""
     model, run = load_run(run_folder)
     dataset, found = samples(manifest, settings.split)
-    points = operating_points(run["recipe"], settings.sweep)
-    check_points(points, model.encoder.depth, model.heads.keys())
+    points = runnable(model, sweep_points(settings.sweep), run["recipe"])
     data = SegmentationData(dataset, found)
-    normalization = run["network"]["backbone"]["normalization"]
-    matrices = confusion_matrices(model, data, points, settings, normalization)
+    backbone = parse(Backbone, run["network"]["backbone"], str(run_folder))
+    tallies = tally(model, data, [strategy for _, strategy in points], settings, backbone.normalization)
     rows = [
         {
             "experiment": settings.experiment,
-            "backbone": run["backbone"],
+            "backbone": backbone.control_for or backbone.name,
             "decoder": run["network"]["decoder"]["name"],
             "recipe": run["recipe"],
-            "strategy": point.name,
-            "criterion": point.criterion_name,
-            "schedule": point.schedule_text,
+            "strategy": point.strategy if backbone.control_for is None else SMALLER_BACKBONE,
+            "criterion": point.criterion,
+            "schedule": point.schedule if backbone.control_for is None else backbone.name,
             "seed": run["seed"],
-            **_scores(matrix, dataset),
+            **_scores(tallied, dataset),
             "images": len(found),
+            **_costs(tallied),
         }
-        for point, matrix in zip(points, matrices, strict=True)
+        for (point, _), tallied in zip(points, tallies, strict=True)
     ]
     write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.4f"))
 
 
+@dataclass
+class Tally:
+    """What one strategy did over a whole split.
+
+    Attributes:
+        matrix: confusion matrix (classes, classes).
+        macs: multiply-accumulates of every image, (images,).
+    """
+
+    matrix: Tensor
+    macs: Tensor
+
+
 @torch.inference_mode()
-def confusion_matrices(
+def tally(
     model: Segmenter,
     data: SegmentationData,
-    points: Sequence[Strategy],
+    strategies: Sequence[Strategy],
     settings: EvaluateSettings,
     normalization: str,
-) -> list[Tensor]:
-    """One confusion matrix over the whole split for each operating point."""
+) -> list[Tally]:
+    """Confusion matrix and costs over the whole split for each strategy."""
     device = find_device(settings.device)
     model = model.to(device)
     classes = len(data.dataset.classes)
-    matrices = [torch.zeros(classes, classes, dtype=torch.int64, device=device) for _ in points]
+    matrices = [torch.zeros(classes, classes, dtype=torch.int64, device=device) for _ in strategies]
+    costs: list[list[Tensor]] = [[] for _ in strategies]
+    needs_truth = any(strategy.criterion_name == "oracle" for strategy in strategies)
     torch.manual_seed(0)  # for criterion random
     with progress(title="evaluate", total=len(data)) as bar:
         for images, labels in evaluation_batches(data, settings.evaluation.batch):
             labels = labels.to(device)
+            inputs = normalize(images.to(device), normalization)
             with autocast(device, settings.evaluation.precision):
-                predictions = predict(model, normalize(images.to(device), normalization), points, settings.evaluation)
-                for index, predicted in predictions:
-                    matrices[index] += confusion_matrix(labels, predicted, classes)
+                truth = labels if needs_truth else None
+                for index, predicted in predict(model, inputs, strategies, settings.evaluation, truth):
+                    matrices[index] += confusion_matrix(labels, predicted.classes, classes)
+                    costs[index].append(predicted.macs)
             bar.update(len(images))
-    return matrices
+    return [Tally(matrix, torch.cat(spent)) for matrix, spent in zip(matrices, costs, strict=True)]
 
 
-def _scores(matrix: Tensor, dataset: Dataset) -> dict[str, float]:
+def _costs(tallied: Tally) -> dict[str, float]:
+    """Mean, 5th and 95th percentile of an image's GMAC."""
+    low, high = torch.quantile(tallied.macs, torch.tensor([0.05, 0.95], dtype=tallied.macs.dtype)).tolist()
+    return {"gmac": float(tallied.macs.mean()) / 1e9, "gmac_low": low / 1e9, "gmac_high": high / 1e9}
+
+
+def _scores(tallied: Tally, dataset: Dataset) -> dict[str, float]:
+    matrix = tallied.matrix
     ious = class_iou(matrix).tolist()
     return {
         "miou": mean_iou(matrix),

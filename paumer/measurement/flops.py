@@ -17,39 +17,33 @@ from paumer.config import Size
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.files import write_text
-from paumer.measurement.inputs import input_size, network_settings
-from paumer.models.build import build
+from paumer.measurement.inputs import input_size, untrained
 from paumer.models.segmenter import Segmenter
+from paumer.registry import SMALLER_BACKBONE
 from paumer.stages import CostSettings
-from paumer.strategies.contract import Strategy
-from paumer.strategies.points import check_points, cost_points
+from paumer.strategies.contract import Dense, Strategy
 
 # fvcore counts these by the element; they multiply no matrices.
 NOT_COUNTED = ("aten::layer_norm", "aten::upsample_bilinear2d", "aten::batch_norm", "aten::adaptive_avg_pool2d")
 
 
 def flops(settings: CostSettings, manifest: Path, output: Path) -> None:
-    """Write GMAC of every backbone and operating point, for one image of the evaluation split."""
+    """Write GMAC of one image for every backbone and every operating point whose cost does not depend on the image."""
     data = SegmentationData(*samples(manifest, settings.split))
     image, _ = data[0]
     size = input_size(settings.evaluation, image)
     rows = []
-    for backbone in settings.backbones:
-        model = build(network_settings(settings, backbone, len(data.dataset.classes), size), pretrained=False).eval()
-        points = cost_points(settings.sweep)
-        check_points(points, model.encoder.depth, model.heads.keys())
-        for point in points:
-            rows.append(
-                {
-                    "backbone": backbone.name,
-                    "decoder": settings.decoder.name,
-                    "strategy": point.name,
-                    "schedule": point.schedule_text,
-                    "height": size[0],
-                    "width": size[1],
-                    **count(model, size, point),
-                }
-            )
+    for backbone in settings.studied:
+        model, points = untrained(settings, backbone, len(data.dataset.classes), size)
+        counted = {(point.strategy, point.schedule): count(model, size, strategy) for point, strategy in points}
+        for control in settings.controls(backbone):
+            smaller, _ = untrained(settings, control, len(data.dataset.classes), size)
+            counted[SMALLER_BACKBONE, control.name] = count(smaller, size, Dense())
+        common = {"backbone": backbone.name, "decoder": settings.decoder.name}
+        rows += [
+            {**common, "strategy": strategy, "schedule": schedule, "height": size[0], "width": size[1], **parts}
+            for (strategy, schedule), parts in counted.items()
+        ]
     write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6f"))
 
 

@@ -1,4 +1,7 @@
-"""The decoders of Segmenter (Strudel et al., "Segmenter: Transformer for Semantic Segmentation", ICCV 2021)."""
+"""The decoders of Segmenter (Strudel et al., "Segmenter: Transformer for Semantic Segmentation", ICCV 2021).
+
+Every decoder maps normed patches (batch, patches, width) to class logits (batch, patches, cells, classes).
+"""
 
 import torch
 from timm.models.vision_transformer import Block
@@ -6,22 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from paumer.config import Decoder
-from paumer.models.encoder import Grid
-from paumer.models.heads import LinearHead, cells_to_map
+from paumer.models.blocks import block_macs
+from paumer.models.heads import LinearHead
 
 HEAD_WIDTH = 64  # channels of one attention head in every Segmenter
-
-
-class LinearDecoder(nn.Module):
-    """One linear layer per token; with sub_patch above 1 it predicts a finer map than one cell a patch."""
-
-    def __init__(self, width: int, classes: int, sub_patch: int) -> None:
-        super().__init__()
-        self.head = LinearHead(width, classes, sub_patch)
-
-    def forward(self, patches: Tensor, grid: Grid) -> Tensor:
-        """From patches (batch, patches, width) to logits (batch, classes, height, width) of the cells."""
-        return cells_to_map(self.head(patches), grid)
 
 
 class MaskTransformer(nn.Module):
@@ -33,7 +24,7 @@ class MaskTransformer(nn.Module):
         self.project = nn.Linear(width, width)
         self.class_tokens = nn.Parameter(torch.empty(1, classes, width))
         self.blocks = nn.ModuleList(
-            Block(width, num_heads=max(1, width // HEAD_WIDTH), qkv_bias=True) for _ in range(layers)
+            Block(width, max(1, width // HEAD_WIDTH), qkv_bias=True, norm_layer=nn.LayerNorm) for _ in range(layers)
         )
         self.norm = nn.LayerNorm(width)
         self.project_patches = nn.Linear(width, width, bias=False)
@@ -43,8 +34,8 @@ class MaskTransformer(nn.Module):
         for layer in (self.project_patches, self.project_classes):
             nn.init.normal_(layer.weight, std=width**-0.5)
 
-    def forward(self, patches: Tensor, grid: Grid) -> Tensor:
-        """From patches (batch, patches, width) to logits (batch, classes, height, width) of the grid."""
+    def forward(self, patches: Tensor) -> Tensor:
+        """From patches (batch, patches, width) to logits (batch, patches, 1, classes)."""
         tokens = torch.cat([self.project(patches), self.class_tokens.expand(len(patches), -1, -1)], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
@@ -52,12 +43,17 @@ class MaskTransformer(nn.Module):
         patches, classes = tokens[:, : -self.classes], tokens[:, -self.classes :]
         patches = functional.normalize(self.project_patches(patches), dim=-1)
         classes = functional.normalize(self.project_classes(classes), dim=-1)
-        masks = self.mask_norm(patches @ classes.transpose(1, 2))
-        return masks.transpose(1, 2).unflatten(-1, grid)
+        return self.mask_norm(patches @ classes.transpose(1, 2)).unsqueeze(2)
+
+    def macs(self, patches: int) -> float:
+        """Multiply-accumulates of one image of so many patches."""
+        width, tokens = self.project.in_features, patches + self.classes
+        blocks = sum(block_macs(block, tokens, tokens) for block in self.blocks)
+        return blocks + (patches + tokens) * width**2 + patches * self.classes * width
 
 
 def build_decoder(settings: Decoder, width: int, classes: int) -> nn.Module:
-    """Build the configured decoder."""
+    """Build the configured decoder; the linear one is one linear layer per token."""
     if settings.name == "mask_transformer":
         return MaskTransformer(width, classes, settings.layers)
-    return LinearDecoder(width, classes, settings.sub_patch)
+    return LinearHead(width, classes, settings.sub_patch)

@@ -1,11 +1,14 @@
 """The pieces of a plain timm vision transformer, so that strategies can act between its blocks."""
 
+from typing import Literal
+
 import torch
 from timm.layers import build_sincos2d_pos_embed, resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 Grid = tuple[int, int]
+Resampling = Literal["bicubic", "bilinear"]
 
 
 class Encoder(nn.Module):
@@ -13,14 +16,18 @@ class Encoder(nn.Module):
 
     Attributes:
         blocks: the encoder layers; block k of the vocabulary is `blocks[k - 1]`.
-        prefix: class and register tokens, which stand before the patches and are never paused.
+        prefix: class, distillation and register tokens, which stand in this order before the patches and are never
+            paused.
         width: channels of a token.
         patch_size: side of a patch in pixels.
+        resampling: how position embeddings get to another grid than their own: as timm does (bicubic, antialiased),
+            or as published Segmenters do (bilinear, not antialiased, and only where the number of patches differs).
     """
 
-    def __init__(self, vit: VisionTransformer) -> None:
+    def __init__(self, vit: VisionTransformer, resampling: Resampling = "bicubic") -> None:
         super().__init__()
         self.vit = vit
+        self.resampling: Resampling = resampling
         self.prefix: int = vit.num_prefix_tokens
         self.width: int = vit.embed_dim
         self.patch_size: int = vit.patch_embed.patch_size[0]
@@ -49,8 +56,11 @@ class Encoder(nn.Module):
             (batch, prefix + patches, width), patches row by row.
         """
         patches = self.vit.patch_embed(images).flatten(1, 2)
+        dist_token = getattr(self.vit, "dist_token", None)  # of timm's VisionTransformerDistilled alone
         prefix = [
-            token.expand(len(images), -1, -1) for token in (self.vit.cls_token, self.vit.reg_token) if token is not None
+            token.expand(len(images), -1, -1)
+            for token in (self.vit.cls_token, dist_token, self.vit.reg_token)
+            if token is not None
         ]
         positions = self._positions(self.grid(*images.shape[-2:]))
         if positions is None:
@@ -65,6 +75,10 @@ class Encoder(nn.Module):
         """The network's final norm, which average-pooling networks keep in `fc_norm`."""
         return self.vit.fc_norm(self.vit.norm(tokens))
 
+    def embed_macs(self, patches: int) -> float:
+        """Multiply-accumulates of embedding one image of so many patches."""
+        return patches * self.vit.patch_embed.proj.weight.numel()
+
     def start_positions_as_sincos(self) -> None:
         """Set the position embeddings of the patches to 2-D sines and cosines (they stay trainable)."""
         height, width = self.vit.patch_embed.grid_size
@@ -75,11 +89,14 @@ class Encoder(nn.Module):
     def _positions(self, grid: Grid) -> Tensor | None:
         """Position embeddings for `grid`, resampled where the network was built for another one."""
         own = tuple(self.vit.patch_embed.grid_size)
-        if self.vit.pos_embed is None or own == grid:
+        as_published = self.resampling == "bilinear"
+        if self.vit.pos_embed is None or own == grid or (as_published and own[0] * own[1] == grid[0] * grid[1]):
             return self.vit.pos_embed
         return resample_abs_pos_embed(
             self.vit.pos_embed,
             new_size=list(grid),
             old_size=list(own),
             num_prefix_tokens=0 if self.vit.no_embed_class else self.prefix,
+            interpolation=self.resampling,
+            antialias=not as_published,
         )

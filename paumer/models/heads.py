@@ -2,8 +2,6 @@
 
 from torch import Tensor, nn
 
-from paumer.models.encoder import Grid
-
 
 class LinearHead(nn.Module):
     """Predicts class logits for sub_patch x sub_patch cells of every patch."""
@@ -20,8 +18,12 @@ class LinearHead(nn.Module):
         """From patches (batch, patches, width) to logits (batch, patches, cells, classes)."""
         return self.linear(self.norm(patches)).unflatten(-1, (self.sub_patch**2, self.classes))
 
+    def macs(self, patches: int) -> float:
+        """Multiply-accumulates of one image of so many patches."""
+        return patches * self.linear.weight.numel()
 
-def cells_to_map(cells: Tensor, grid: Grid) -> Tensor:
+
+def cells_to_map(cells: Tensor, grid: tuple[int, int]) -> Tensor:
     """Arrange values per cell as a map.
 
     Args:

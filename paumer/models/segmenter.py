@@ -1,15 +1,46 @@
 """Segmenter with a strategy between its blocks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paumer.models.encoder import Encoder, Grid
+from paumer.data.patches import class_counts
+from paumer.models.blocks import attend, block_macs, feed_forward
+from paumer.models.encoder import Encoder
 from paumer.models.heads import LinearHead, cells_to_map
-from paumer.strategies.contract import Dense, State, Strategy
+from paumer.strategies.contract import Dense, Head, State, Strategy
 
 DENSE = Dense()
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a sweep gives for one strategy.
+
+    Attributes:
+        logits: at patch resolution, (batch, classes, grid height, grid width), finer where the decoder is.
+        macs: multiply-accumulates of each image, (batch,); None unless counted.
+    """
+
+    logits: Tensor
+    macs: Tensor | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What an auxiliary head said in training.
+
+    Attributes:
+        logits: (batch, running, cells, classes).
+        truth: pixels of each class in the same cells.
+    """
+
+    logits: Tensor
+    truth: Tensor
 
 
 class Segmenter(nn.Module):
@@ -20,82 +51,153 @@ class Segmenter(nn.Module):
         self.encoder, self.decoder = encoder, decoder
         self.heads = nn.ModuleDict({str(block): head for block, head in heads.items()})
 
+    @property
+    def blocks(self) -> nn.Sequential:
+        """The encoder layers."""
+        return self.encoder.blocks
+
     def forward(self, images: Tensor, strategy: Strategy = DENSE) -> Tensor:
         """From normalised images (batch, 3, height, width) to logits (batch, classes, height, width)."""
-        return self.upsample(self.patch_logits(images, strategy), images)
+        return self.upsample(self.patch_logits(images, strategy), images, strategy.input_scale)
 
     def patch_logits(self, images: Tensor, strategy: Strategy = DENSE) -> Tensor:
         """Logits before upsampling, (batch, classes, grid height, grid width), finer where the decoder is."""
+        if strategy.per_image and len(images) > 1:
+            return torch.cat([self.patch_logits(image, strategy) for image in images.split(1)])
         tokens, state = self.encode(images, strategy)
-        return strategy.decode(self, tokens, state)
+        return self.finish(tokens, state, strategy)
 
-    def encode(self, images: Tensor, strategy: Strategy, read_heads: bool = False) -> tuple[Tensor, State]:
+    def encode(self, images: Tensor, strategy: Strategy) -> tuple[Tensor, State]:
         """Run the blocks under a strategy.
+
+        Returns:
+            The tokens that still run, (batch, prefix + running, width), and the forward pass's state.
+        """
+        tokens, state = self.embed(images, strategy.input_scale)
+        for number in range(1, strategy.last_block(self.encoder.depth) + 1):
+            if len(tokens):
+                tokens = self._run_block(number, tokens, state, strategy)
+                tokens = strategy.after_block(number, tokens, state)
+        return tokens, state
+
+    def train_heads(self, images: Tensor, labels: Tensor, strategy: Strategy) -> tuple[Tensor, list[Prediction]]:
+        """As `patch_logits`, and every head predicts from the patches that reach it.
 
         Args:
             images: (batch, 3, height, width).
+            labels: class ids (batch, height, width).
             strategy: what happens between the blocks.
-            read_heads: let every head predict from the patches that reach it, as training needs.
 
         Returns:
-            The tokens that still run, (batch, prefix + running, width), and the strategy's state.
+            Patch logits, and what the heads said, with the pixels of their patches.
         """
-        tokens, state = self.embed(images)
-        for number, block in enumerate(self.encoder.blocks[: strategy.last_block(self.encoder.depth)], start=1):
-            tokens = block(tokens)
-            if read_heads and str(number) in self.heads:
-                state.predict(number, tokens)
+        tokens, state = self.embed(images, strategy.input_scale, labels)
+        predictions = []
+        for number in range(1, strategy.last_block(self.encoder.depth) + 1):
+            tokens = self._run_block(number, tokens, state, strategy)
+            if str(number) in self.heads and state.truth is not None:
+                predictions.append(Prediction(state.predict(number, tokens), state.truth))
             tokens = strategy.after_block(number, tokens, state)
+        return self.finish(tokens, state, strategy), predictions
+
+    def embed(self, images: Tensor, scale: float = 1.0, labels: Tensor | None = None) -> tuple[Tensor, State]:
+        """Scale and pad the images to whole patches, embed them, and start the state that strategies share.
+
+        Args:
+            images: (batch, 3, height, width).
+            scale: share of height and width that the network sees.
+            labels: class ids (batch, height, width); with them the state knows the truth of every patch.
+        """
+        seen = self._shrink(images, scale) if scale < 1 else self._pad(images)
+        tokens = self.encoder.embed(seen)
+        grid = self.encoder.grid(*seen.shape[-2:])
+        state = State(heads=self.heads, prefix=self.encoder.prefix, grid=grid)
+        if labels is not None and len(self.heads):
+            if scale < 1:
+                shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")
+                labels = shrunk[:, 0].to(labels.dtype)
+            head = cast(LinearHead, next(iter(self.heads.values())))
+            state.truth = class_counts(labels, grid, self.encoder.patch_size, head.sub_patch, head.classes)
         return tokens, state
 
-    def embed(self, images: Tensor) -> tuple[Tensor, State]:
-        """Pad the images to whole patches and embed them; start the state that strategies share."""
-        padded = self._pad(images)
-        tokens = self.encoder.embed(padded)
-        grid = self.encoder.grid(*padded.shape[-2:])
-        return tokens, State(heads=self.heads, prefix=self.encoder.prefix, grid=grid)
+    def classify(self, patches: Tensor, state: State) -> Tensor:
+        """Norm and decode patches (batch, patches, width) into logits (batch, patches, cells, classes)."""
+        decoder = cast(Head, self.decoder)
+        state.charge(lambda: decoder.macs(patches.shape[1]))
+        return decoder(self.encoder.norm(patches))
 
-    def decode(self, patches: Tensor, grid: Grid) -> Tensor:
-        """Norm and decode patches (batch, patches, width) that are all at their places."""
-        return self.decoder(self.encoder.norm(patches), grid)
+    def finish(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
+        """Patch logits as a map from the tokens after the last block."""
+        return cells_to_map(strategy.finish(self, tokens, state), state.grid)
 
-    def arrange(self, cells: Tensor, grid: Grid) -> Tensor:
-        """Arrange a head's logits (batch, patches, cells, classes) as a map (batch, classes, height, width)."""
-        return cells_to_map(cells, grid)
-
-    def sweep(self, images: Tensor, strategies: Sequence[Strategy]) -> list[Tensor]:
+    def sweep(
+        self, images: Tensor, strategies: Sequence[Strategy], labels: Tensor | None = None, count: bool = False
+    ) -> list[Output]:
         """Patch logits under several strategies, sharing every block that some of them have in common.
 
         Strategies that have acted alike so far run as one; the result equals separate forward passes.
-        """
-        results: list[Tensor | None] = [None] * len(strategies)
-        tokens, state = self.embed(images)
-        self._sweep(tokens, state, 0, list(enumerate(strategies)), results)
-        return [result for result in results if result is not None]
 
-    def _sweep(
-        self,
-        tokens: Tensor,
-        state: State,
-        done: int,
-        group: list[tuple[int, Strategy]],
-        results: list[Tensor | None],
+        Args:
+            images: (batch, 3, height, width).
+            strategies: what to run.
+            labels: class ids (batch, height, width), for criterion `oracle`.
+            count: count the multiply-accumulates of every image.
+        """
+        results: dict[int, Output] = {}
+        numbered = list(enumerate(strategies))
+        for group in _alike(numbered, lambda strategy: (strategy.per_image, strategy.input_scale)):
+            first = group[0][1]
+            parts = 1 if first.per_image else len(images)
+            outputs = [
+                self._sweep_group(part, group, None if labels is None else labels[number * parts :][:parts], count)
+                for number, part in enumerate(images.split(parts))
+            ]
+            for index, _ in group:
+                results[index] = _join([output[index] for output in outputs])
+        return [results[index] for index, _ in numbered]
+
+    def _sweep_group(
+        self, images: Tensor, group: list[tuple[int, Strategy]], labels: Tensor | None, count: bool
+    ) -> dict[int, Output]:
+        """Outputs of strategies that see the same input, by their number."""
+        results: dict[int, Output] = {}
+        tokens, state = self.embed(images, group[0][1].input_scale, labels)
+        if count:
+            state.macs = torch.zeros(len(images), dtype=torch.float64)
+            state.charge(lambda: self.encoder.embed_macs(state.patches))
+        self._advance(tokens, state, 0, group, results)
+        return results
+
+    def _advance(
+        self, tokens: Tensor, state: State, done: int, group: list[tuple[int, Strategy]], results: dict[int, Output]
     ) -> None:
         """Run a group of strategies that share `tokens` and `state` after `done` blocks."""
         depth = self.encoder.depth
-        for index, strategy in group:
-            if strategy.last_block(depth) == done:
-                results[index] = strategy.decode(self, tokens, state.fork())
-        group = [(index, strategy) for index, strategy in group if strategy.last_block(depth) > done]
-        if not group:
-            return
-        tokens = self.encoder.blocks[done](tokens)
-        branches: dict[object, list[tuple[int, Strategy]]] = {}
-        for index, strategy in group:
-            branches.setdefault(strategy.action(done + 1), []).append((index, strategy))
-        for branch in branches.values():
+        ended = [item for item in group if item[1].last_block(depth) == done or not len(tokens)]
+        for index, strategy in ended:
             fork = state.fork()
-            self._sweep(branch[0][1].after_block(done + 1, tokens, fork), fork, done + 1, branch, results)
+            results[index] = Output(self.finish(tokens, fork, strategy), fork.macs)
+        number, group = done + 1, [item for item in group if item not in ended]
+        for branch in _alike(group, lambda strategy: strategy.inside(number)):
+            inner = state.fork()
+            after = self._run_block(number, tokens, inner, branch[0][1])
+            for twig in _alike(branch, lambda strategy: strategy.action(number)):
+                outer = inner.fork()
+                self._advance(twig[0][1].after_block(number, after, outer), outer, number, twig, results)
+
+    def _run_block(self, number: int, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
+        """Run a block; in two halves where tokens merge or have merged."""
+        block, attended = self.encoder.blocks[number - 1], tokens.shape[1]
+        merging = strategy.inside(number) is not None
+        if state.sizes is None and not merging:
+            tokens = block(tokens)
+        else:
+            tokens, keys = attend(block, tokens, _size_bias(state))
+            if merging:
+                tokens = strategy.inside_block(number, tokens, keys, state)
+            tokens = feed_forward(block, tokens)
+        state.charge(lambda: block_macs(block, attended, tokens.shape[1]))
+        return tokens
 
     def _pad(self, images: Tensor) -> Tensor:
         """Pad on the right and bottom with zeros to multiples of the patch size, as Segmenter does."""
@@ -104,9 +206,42 @@ class Segmenter(nn.Module):
         missing = (0, -width % size, 0, -height % size)
         return functional.pad(images, missing) if any(missing) else images
 
-    def upsample(self, logits: Tensor, images: Tensor) -> Tensor:
+    def _shrink(self, images: Tensor, scale: float) -> Tensor:
+        """Resize images to a smaller scale, rounded to whole patches."""
+        size = self.encoder.patch_size
+        sides = [max(1, round(int(side) * scale / size)) * size for side in images.shape[-2:]]
+        return functional.interpolate(images, size=sides, mode="bilinear", antialias=True)
+
+    def upsample(self, logits: Tensor, images: Tensor, scale: float = 1.0) -> Tensor:
         """Resize patch logits to the images they belong to, bilinearly; padding is cut off."""
         height, width = images.shape[-2:]
+        if scale < 1:  # a smaller image had no padding
+            return functional.interpolate(logits, size=(height, width), mode="bilinear")
         size = self.encoder.patch_size
         padded = (height + -height % size, width + -width % size)
         return functional.interpolate(logits, size=padded, mode="bilinear")[..., :height, :width]
+
+
+def _size_bias(state: State) -> Tensor | None:
+    """The logarithm of every token's size, (batch, 1, 1, prefix + running), so that attention counts merged patches."""
+    if state.sizes is None:
+        return None
+    return functional.pad(state.sizes.log(), (state.prefix, 0))[:, None, None]
+
+
+def _alike(
+    group: Iterable[tuple[int, Strategy]], key: Callable[[Strategy], Hashable]
+) -> list[list[tuple[int, Strategy]]]:
+    """Split numbered strategies into those with the same key."""
+    parts: dict[Hashable, list[tuple[int, Strategy]]] = {}
+    for index, strategy in group:
+        parts.setdefault(key(strategy), []).append((index, strategy))
+    return list(parts.values())
+
+
+def _join(outputs: list[Output]) -> Output:
+    """The outputs of several batches as one."""
+    if len(outputs) == 1:
+        return outputs[0]
+    counts = [output.macs for output in outputs if output.macs is not None]
+    return Output(torch.cat([output.logits for output in outputs]), torch.cat(counts) if counts else None)

@@ -1,6 +1,5 @@
 """Join accuracy, cost and speed into one row per operating point."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,19 +7,14 @@ import pandas as pd
 
 from paumer.errors import PaumerError
 from paumer.reporting.formatting import DECIMALS
-from paumer.reporting.reading import join, read_table, refuse_duplicates
+from paumer.reporting.order import criterion_key, ranks, recipe_key, strategy_key
+from paumer.reporting.points import COST, NETWORK, POINT, is_dense
+from paumer.reporting.reading import describe, join, read_table, refuse_duplicates
+from paumer.reporting.timings import add_throughput
 
-NETWORK = ["backbone", "decoder"]
-POINT = ["backbone", "recipe", "strategy", "criterion", "schedule"]
-ACCURACY = [*NETWORK, "recipe", "strategy", "criterion", "schedule", "seed", "miou"]
+KEYS = [*NETWORK, *POINT[1:]]
+ACCURACY = [*KEYS, "seed", "miou", *COST]
 FLOPS = [*NETWORK, "strategy", "schedule", "gmac_total"]
-SETTING = ["device", "dtype", "mode", "scope"]
-MEASURES = ["images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio"]
-THROUGHPUT = ["backbone", "strategy", "schedule", *SETTING, "batch", *MEASURES, "status"]
-
-# Their order in tables; others follow.
-RECIPES = {"dense": 0, "multi-exit": 1, "paumer": 2}
-STRATEGIES = {"dense": 0, "pause": 1, "early-exit": 2}
 
 
 def read_accuracy(paths: Sequence[Path]) -> pd.DataFrame:
@@ -32,7 +26,7 @@ def read_accuracy(paths: Sequence[Path]) -> pd.DataFrame:
     if not paths:
         raise PaumerError("accuracy: no files are given; name the accuracy.csv of every run")
     table = pd.concat([read_table(path, ACCURACY) for path in paths], ignore_index=True)
-    refuse_duplicates(table, [*NETWORK, *POINT[1:], "seed"], "accuracy")
+    refuse_duplicates(table, [*KEYS, "seed"], "accuracy")
     return table
 
 
@@ -41,13 +35,16 @@ def main_table(accuracy: Sequence[Path], flops: Path, throughput: Path) -> pd.Da
 
     Returns:
         Columns backbone, recipe, strategy, criterion, schedule, seeds, miou, miou_spread, drop, drop_spread (points;
-        the spread is the standard deviation over seeds, NaN for one seed), gmac, gmac_ratio (dense / row), and for
-        each batch B images_per_s_bB, speedup_bB, speedup_low_bB, speedup_high_bB, floor_ratio_bB (NaN: out of memory).
+        the spread is the standard deviation over seeds, NaN for one seed), gmac, gmac_ratio (dense / row), gmac_low and
+        gmac_high (5th and 95th percentile over the images, NaN where all cost the same), and for each batch B
+        images_per_s_bB, speedup_bB, speedup_low_bB, speedup_high_bB, floor_ratio_bB (NaN: out of memory or skipped).
 
     Raises:
         PaumerError: a file is unusable, or a dense, GMAC or throughput row is missing.
     """
-    points = over_seeds(add_drop(read_accuracy(accuracy), "miou", [*NETWORK, "seed"]), "miou", [*NETWORK, *POINT[1:]])
+    table = read_accuracy(accuracy)
+    points = over_seeds(add_drop(table, "miou", [*NETWORK, "seed"]), "miou", KEYS)
+    points = points.merge(table.groupby(KEYS)[COST].mean().reset_index(), on=KEYS)
     points = add_gmac(points, flops).drop(columns="decoder")
     return _sort(add_throughput(points, throughput)).round(DECIMALS)
 
@@ -58,8 +55,7 @@ def add_drop(accuracy: pd.DataFrame, value: str, keys: Sequence[str]) -> pd.Data
     Raises:
         PaumerError: such a dense row is missing.
     """
-    dense = accuracy[(accuracy["recipe"] == "dense") & (accuracy["strategy"] == "dense")]
-    reference = dense[[*keys, value]].rename(columns={value: "reference"})
+    reference = accuracy.loc[is_dense(accuracy), [*keys, value]].rename(columns={value: "reference"})
     remedy = "every drop is counted from it, so train and evaluate recipe dense"
     joined = join(accuracy, reference, keys, "accuracy, recipe dense and strategy dense", remedy)
     return joined.assign(drop=joined["reference"] - joined[value]).drop(columns="reference")
@@ -75,108 +71,37 @@ def over_seeds(table: pd.DataFrame, value: str, keys: Sequence[str]) -> pd.DataF
 
 
 def add_gmac(points: pd.DataFrame, flops: Path) -> pd.DataFrame:
-    """Add `gmac` and `gmac_ratio` (dense / row).
+    """Take `gmac` from flops.csv where it stands there, which means that all images cost the same; add `gmac_ratio`.
+
+    Args:
+        points: operating points with the gmac, gmac_low and gmac_high of accuracy.csv.
+        flops: flops.csv.
 
     Raises:
-        PaumerError: the GMAC of an operating point or of dense is missing.
+        PaumerError: neither file holds the GMAC of an operating point.
     """
-    table = read_table(flops, FLOPS).rename(columns={"gmac_total": "gmac"})
-    dense = table[table["strategy"] == "dense"].rename(columns={"gmac": "dense_gmac"})
-    remedy = "count it: run the flops stage again"
-    joined = join(points, table[[*FLOPS[:-1], "gmac"]], FLOPS[:-1], str(flops), remedy)
-    joined = join(joined, dense[[*NETWORK, "dense_gmac"]], NETWORK, f"{flops}, strategy dense", remedy)
-    return joined.assign(gmac_ratio=joined["dense_gmac"] / joined["gmac"]).drop(columns="dense_gmac")
-
-
-def read_throughput(path: Path) -> pd.DataFrame:
-    """Read throughput.csv with whole batch sizes.
-
-    Raises:
-        PaumerError: it is unusable or empty.
-    """
-    table = read_table(path, THROUGHPUT)
-    if table.empty:
-        raise PaumerError(f"{path}: no rows; run the throughput stage again")
-    return table.astype({"batch": int})
-
-
-def in_first_setting(throughput: pd.DataFrame) -> pd.DataFrame:
-    """The rows with device, number type, mode and scope of the first row: what the main table shows."""
-    return throughput[(throughput[SETTING] == throughput[SETTING].iloc[0]).all(axis=1)]
-
-
-def add_throughput(points: pd.DataFrame, throughput: Path) -> pd.DataFrame:
-    """Add one set of columns for each batch size.
-
-    Raises:
-        PaumerError: an operating point was not timed at one of the batch sizes.
-    """
-    table = in_first_setting(read_throughput(throughput))
-    keys = ["backbone", "strategy", "schedule"]
-    remedy = "time it: run the throughput stage again"
-    for batch, part in table.groupby("batch"):
-        named = part[[*keys, *MEASURES]].rename(columns={name: f"{name}_b{batch}" for name in MEASURES})
-        points = join(points, named, keys, f"{throughput}, batch {batch}", remedy)
-    return points
-
-
-def read_main(path: Path) -> pd.DataFrame:
-    """Read a main table that was written before.
-
-    Raises:
-        PaumerError: it is unusable.
-    """
-    return read_table(path, [*POINT, "seeds", "miou", "miou_spread", "drop", "drop_spread", "gmac", "gmac_ratio"])
-
-
-def batches(main: pd.DataFrame) -> list[int]:
-    """The batch sizes that the main table has columns for, rising."""
-    matches = [re.fullmatch(r"images_per_s_b(\d+)", name) for name in main.columns]
-    return sorted(int(match[1]) for match in matches if match)
-
-
-def per_batch(main: pd.DataFrame) -> pd.DataFrame:
-    """One row per operating point and batch, in the order of `main`.
-
-    Returns:
-        The columns of `main` that concern no batch, `method`, `batch`, images_per_s, speedup, speedup_low, speedup_high
-        and floor_ratio.
-    """
-    suffixed = [f"{name}_b{batch}" for name in MEASURES for batch in batches(main)]
-    common = main.drop(columns=suffixed).assign(method=method_names(main))
-    parts = [
-        common.assign(batch=batch, **{name: main[f"{name}_b{batch}"] for name in MEASURES}) for batch in batches(main)
-    ]
-    return pd.concat(parts).sort_index(kind="stable", ignore_index=True)
-
-
-def at_largest_batch(main: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `per_batch` at each backbone's largest batch at which its dense network fits into memory.
-
-    Raises:
-        PaumerError: it fits at none.
-    """
-    table = per_batch(main)
-    fits = table[(table["strategy"] == "dense") & table["images_per_s"].notna()]
-    largest = fits.groupby("backbone", as_index=False)["batch"].max()
-    for backbone in main["backbone"].unique():
-        if backbone not in set(largest["backbone"]):
-            raise PaumerError(f"throughput: dense {backbone} never fitted into memory; add a smaller batch")
-    return table.merge(largest, on=["backbone", "batch"])
-
-
-def method_names(table: pd.DataFrame) -> pd.Series:
-    """What each row runs, apart from its schedule: `paumer/pause/entropy`, `multi-exit/early-exit`, `dense/dense`."""
-    rows = table[["recipe", "strategy", "criterion"]].itertuples(index=False)
-    return pd.Series(["/".join(part for part in row if part) for row in rows], index=table.index, dtype=str)
+    counted = read_table(flops, FLOPS)[FLOPS]
+    refuse_duplicates(counted, FLOPS[:-1], str(flops))
+    points = points.merge(counted, on=FLOPS[:-1], how="left")
+    fixed = points["gmac_total"].notna()
+    gmac = points["gmac_total"].fillna(points["gmac"])
+    if gmac.isna().any():
+        name = describe(points[gmac.isna()], FLOPS[:-1])
+        raise PaumerError(f"{flops}: no row for {name}, nor its gmac in accuracy; count it: run the flops stage again")
+    dense = points.assign(dense_gmac=gmac).loc[is_dense(points), [*NETWORK, "dense_gmac"]]
+    ratio = points.merge(dense, on=NETWORK)["dense_gmac"] / gmac
+    low, high = (points[name].mask(fixed) for name in ("gmac_low", "gmac_high"))
+    others = points.drop(columns=["gmac_total", *COST])
+    return others.assign(gmac=gmac, gmac_ratio=ratio, gmac_low=low, gmac_high=high)
 
 
 def _sort(points: pd.DataFrame) -> pd.DataFrame:
     """Small networks first, then recipes and strategies in their usual order, then from costly to cheap."""
     ranked = points.assign(
         size=(points["gmac"] * points["gmac_ratio"]).round(DECIMALS),
-        recipe_rank=points["recipe"].map(RECIPES),
-        strategy_rank=points["strategy"].map(STRATEGIES),
+        recipe_rank=points["recipe"].map(ranks(points["recipe"], recipe_key)),
+        strategy_rank=points["strategy"].map(ranks(points["strategy"], strategy_key)),
+        criterion_rank=points["criterion"].map(ranks(points["criterion"], criterion_key)),
     )
-    keys = ["size", "backbone", "recipe_rank", "recipe", "strategy_rank", "strategy", "gmac_ratio", *POINT[:2:-1]]
+    keys = ["size", "backbone", "recipe_rank", "strategy_rank", "gmac_ratio", "schedule", "criterion_rank"]
     return ranked.sort_values(keys)[list(points.columns)].reset_index(drop=True)

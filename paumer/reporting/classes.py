@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from paumer.reporting.aggregate import POINT, add_drop, over_seeds, read_accuracy
+from paumer.reporting.aggregate import add_drop, over_seeds, read_accuracy
 from paumer.reporting.formatting import DECIMALS
+from paumer.reporting.points import POINT, is_dense
 from paumer.reporting.selection import near_claim, select
 
 PREFIX = "iou_"
@@ -27,9 +28,7 @@ def class_table(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame:
     long = table.melt([*POINT, "seed"], classes, "class", "iou").dropna(subset="iou")
     long["class"] = long["class"].str.removeprefix(PREFIX)
     keys = ["backbone", "seed", "class"]
-    dense_rows = long[(long["recipe"] == "dense") & (long["strategy"] == "dense")]
-    long = long.merge(dense_rows[keys])  # a class that only some other row predicts has no drop
+    long = long.merge(long.loc[is_dense(long), keys])  # a class that only some other row predicts has no drop
     scored = over_seeds(add_drop(long, "iou", keys), "iou", [*POINT, "class"])
-    dense = main[(main["recipe"] == "dense") & (main["strategy"] == "dense")]
-    chosen = pd.concat([dense[POINT], near_claim(main)[POINT]])
+    chosen = pd.concat([main.loc[is_dense(main), POINT], near_claim(main)[POINT]])
     return select(scored, main[POINT].merge(chosen, on=POINT)).round(DECIMALS)

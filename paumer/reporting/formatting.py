@@ -10,7 +10,8 @@ DECIMALS = 4
 TEXT_HEADINGS = frozenset(
     [
         *("backbone", "decoder", "recipe", "strategy", "criterion", "schedule", "method", "class", "remark"),
-        *("fastest", "smallest", "type", "mode", "data", "environment", "value", "code"),
+        *("fastest", "smallest", "type", "mode", "data", "environment", "value", "code", "timed"),
+        *("source", "dataset", "setting", "timing", "same", "between"),
     ]
 )
 LATEX_SPECIAL = str.maketrans({character: f"\\{character}" for character in "&%$#_{}"})
@@ -18,12 +19,13 @@ LATEX_SPECIAL = str.maketrans({character: f"\\{character}" for character in "&%$
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table of finished text cells, with a heading over each column and notes below."""
+    """A table of finished text cells, with a heading over each column, a sentence above and notes below."""
 
     headings: list[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
     title: str = ""
+    opening: str = ""
 
     @property
     def aligned(self) -> list[str]:
@@ -55,20 +57,25 @@ def with_interval(value: float, low: float, high: float, decimals: int = 2) -> s
     return number(value, decimals) + (f" [{number(low, decimals)}, {number(high, decimals)}]" if known else "")
 
 
+def with_range(value: float, low: float, high: float) -> str:
+    """`0.71 (0.45 to 0.98)`; only the value where the range is unknown or a point."""
+    return significant(value) + (f" ({significant(low)} to {significant(high)})" if low < high else "")
+
+
 def csv(table: pd.DataFrame) -> str:
     """CSV text with a fixed number of decimals, so that the same numbers give the same bytes."""
     return table.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
 
 
 def markdown(*sheets: Sheet) -> str:
-    """Markdown tables, each under its title and over its notes."""
+    """Markdown tables, each under its title and opening sentence and over its notes."""
     parts = []
     for sheet in sheets:
         # Without numparse off, tabulate reads cells as numbers and changes them.
         table = tabulate(sheet.rows, sheet.headings, "pipe", disable_numparse=True, colalign=sheet.aligned or None)
-        title = [f"## {sheet.title}"] if sheet.title else []
-        notes = ["\n".join(f"- {note}" for note in sheet.notes)] if sheet.notes else []
-        parts.append("\n\n".join([*title, table, *notes]))
+        title = f"## {sheet.title}" if sheet.title else ""
+        notes = "\n".join(f"- {note}" for note in sheet.notes)
+        parts.append("\n\n".join(filter(None, [title, sheet.opening, table, notes])))
     return "\n\n".join(parts) + "\n"
 
 

@@ -16,6 +16,7 @@ PLACES: list[tuple[int, int, Literal["left", "right", "center"], Literal["bottom
     (0, -9, "center", "top"),
 ]
 RADIUS = 4.0
+BACKGROUND = {"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.5}
 
 
 def label_points(
@@ -33,7 +34,7 @@ def label_points(
     for x, y, text in texts:
         for right, up, horizontal, vertical in PLACES:
             label = axes.annotate(text, (x, y), (right, up), textcoords="offset points", fontsize=8, color="0.25")
-            label.set(horizontalalignment=horizontal, verticalalignment=vertical)
+            label.set(horizontalalignment=horizontal, verticalalignment=vertical, bbox=BACKGROUND)
             box = label.get_window_extent()
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
             if inside and not any(box.overlaps(other) for other in taken):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from paumer.reporting.aggregate import read_throughput
 from paumer.reporting.formatting import with_interval
+from paumer.reporting.timings import null_rows, read_throughput, timed_group
 
 
 def noise_warnings(throughput: Path) -> list[str]:
@@ -12,10 +12,10 @@ def noise_warnings(throughput: Path) -> list[str]:
     Raises:
         PaumerError: throughput.csv is unusable.
     """
-    table = read_throughput(throughput)
-    noisy = table[(table["strategy"] == "dense-again") & ((table["speedup_low"] > 1) | (table["speedup_high"] < 1))]
+    nulls = null_rows(read_throughput(throughput))
+    noisy = nulls[(nulls["speedup_low"] > 1) | (nulls["speedup_high"] < 1)]
     return [
-        f"Too noisy: {row['backbone']}, batch {row['batch']} ({row['dtype']}, {row['mode']}). "
+        f"Too noisy: {row['backbone']}, batch {row['batch']} ({row['dtype']}, {row['mode']}; {timed_group(row)}). "
         "Dense timed against itself gave a speed-up of "
         f"{with_interval(row['speedup'], row['speedup_low'], row['speedup_high'], decimals=3)}; "
         "distrust differences of this size and measure again on a quiet machine."

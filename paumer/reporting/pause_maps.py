@@ -18,11 +18,13 @@ from paumer.errors import PaumerError
 from paumer.files import writing
 from paumer.models.build import load_run
 from paumer.models.segmenter import Segmenter
+from paumer.parameters import Exit
 from paumer.reporting.colours import colourise
 from paumer.runtime import find_device
 from paumer.schedule import Schedule
 from paumer.stages import MapsSettings
-from paumer.strategies.criteria import entropy
+from paumer.strategies.criteria import scores
+from paumer.strategies.early_exit import EarlyExit
 from paumer.strategies.pause import Pause
 
 mpl.use("Agg")
@@ -76,19 +78,23 @@ def pause_map(model: Segmenter, image: Tensor, schedule: Schedule, normalization
     images = normalize(image[None].to(device), normalization)
     strategy = Pause(schedule)
     tokens, state = model.encode(images, strategy)
-    logits = model.upsample(strategy.decode(model, tokens, state), images)
+    logits = model.upsample(model.finish(tokens, state, strategy), images)
     paused_at = np.zeros(state.patches, dtype=int)
-    for number, block in enumerate(schedule.blocks, start=1):
-        running = state.predictions[block].positions
-        paused_at[slice(None) if running is None else running[0].cpu().numpy()] = number
-    assert state.positions is not None  # the schedule has a location
-    paused_at[state.positions[0].cpu().numpy()] = 0
-    first = entropy(state.predictions[schedule.blocks[0]].logits)[0]
+    for number, (before, after) in enumerate(state.paused_at(), start=1):
+        paused_at[before[0].cpu().numpy()] = number
+        paused_at[after[0].cpu().numpy()] = 0
+    first = first_scores(model, images, schedule.blocks[0])
     return PauseMap(
         entropy=first.view(state.grid).cpu().numpy(),
         paused_at=paused_at.reshape(state.grid),
         prediction=logits[0].argmax(dim=0).cpu().numpy(),
     )
+
+
+def first_scores(model: Segmenter, images: Tensor, block: int) -> Tensor:
+    """Entropy of every patch of one image after `block`, where nothing has paused yet, (patches,)."""
+    tokens, state = model.encode(images, EarlyExit(Exit(block)))
+    return scores("entropy", block, tokens, state)[0]
 
 
 def _draw(

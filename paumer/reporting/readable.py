@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from paumer.reporting.aggregate import POINT, batches, method_names
 from paumer.reporting.claims import CLAIM
-from paumer.reporting.formatting import Sheet, number, significant, with_interval, with_spread
+from paumer.reporting.formatting import Sheet, number, significant, with_interval, with_range, with_spread
+from paumer.reporting.points import MEASURES, POINT, batches, depends_on_image, method_names
 
-OUT_OF_MEMORY = "out of memory"
+NOT_TIMED = "not timed"
 SPREAD = (
     "± is the standard deviation over seeds; brackets hold the 95% interval of the speed-up; drop is counted in mIoU "
     "points from the network trained and run without pausing."
@@ -26,18 +26,30 @@ def readable_main(main: pd.DataFrame, warnings: list[str]) -> Sheet:
             str(row["seeds"]),
             with_spread(row["miou"], row["miou_spread"]),
             with_spread(row["drop"], row["drop_spread"]),
-            significant(row["gmac"]),
+            with_range(row["gmac"], row["gmac_low"], row["gmac_high"]),
             number(row["gmac_ratio"], 2),
             *(cell for batch in batches(main) for cell in _speed(row, batch)),
         ]
         for row in main.to_dict("records")
     ]
-    return Sheet(headings, rows, [SPREAD, *_few_seeds(main), *warnings])
+    explained = [note for note, needed in _explanations(main).items() if needed]
+    return Sheet(headings, rows, [SPREAD, *explained, *_few_seeds(main), *warnings])
+
+
+def _explanations(main: pd.DataFrame) -> dict[str, bool]:
+    """Notes on the main table, and whether it needs them."""
+    timed = main[[f"{MEASURES[0]}_b{batch}" for batch in batches(main)]]
+    return {
+        "GMAC in brackets: 5th and 95th percentile over the images, where what they show decides the cost.": bool(
+            depends_on_image(main).any()
+        ),
+        f"{NOT_TIMED.capitalize()}: out of memory or skipped.": bool(timed.isna().any(axis=None)),
+    }
 
 
 def _speed(row: dict, batch: int) -> list[str]:
     if pd.isna(row[f"images_per_s_b{batch}"]):
-        return [OUT_OF_MEMORY, "", ""]
+        return [NOT_TIMED, "", ""]
     speedup = with_interval(*(row[f"{name}_b{batch}"] for name in ("speedup", "speedup_low", "speedup_high")))
     return [significant(row[f"images_per_s_b{batch}"]), speedup, number(row[f"floor_ratio_b{batch}"], 2)]
 

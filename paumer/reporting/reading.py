@@ -11,7 +11,8 @@ TEXT = frozenset(
     [
         *("experiment", "backbone", "decoder", "recipe", "strategy", "criterion", "schedule"),
         *("device", "dtype", "mode", "scope", "status", "bound", "class"),
-        *("source", "method", "dataset", "timing_note", "remark", "fastest_schedule", "most_accurate_schedule"),
+        *("source", "method", "dataset", "setting", "timing_note", "same", "between"),
+        *("remark", "fastest_schedule", "most_accurate_schedule"),
     ]
 )
 

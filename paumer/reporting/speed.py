@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from paumer.reporting.aggregate import FLOPS, SETTING, read_throughput
+from paumer.reporting.aggregate import FLOPS
 from paumer.reporting.formatting import Sheet, number, significant, with_interval
-from paumer.reporting.readable import OUT_OF_MEMORY
+from paumer.reporting.points import POINT
 from paumer.reporting.reading import read_table
+from paumer.reporting.timings import LACKING, SETTING, null_rows, read_throughput, timed_group
 
 PARTS = ["gmac_encoder", "gmac_decoder", "gmac_heads"]
 
@@ -18,10 +19,10 @@ def timings_sheet(throughput: Path) -> Sheet:
     Raises:
         PaumerError: throughput.csv is unusable.
     """
-    headings = ["backbone", "strategy", "schedule", "type", "mode", "batch", "images/s", "speed-up [95%]"]
+    headings = [*POINT, "type", "mode", "batch", "images/s", "speed-up [95%]"]
     rows = [
         [
-            *(row[name] for name in ("backbone", "strategy", "schedule", "dtype", "mode")),
+            *(row[name] for name in (*POINT, "dtype", "mode")),
             str(row["batch"]),
             *_measured(row),
         ]
@@ -31,23 +32,24 @@ def timings_sheet(throughput: Path) -> Sheet:
 
 
 def null_sheet(throughput: Path) -> Sheet:
-    """Dense timed against itself: how far from 1 a speed-up of nothing comes out.
+    """Dense timed against itself in each group of variants: how far from 1 a speed-up of nothing comes out.
 
     Raises:
         PaumerError: throughput.csv is unusable.
     """
-    table = read_throughput(throughput)
-    nulls = table[table["strategy"] == "dense-again"]
     rows = [
         [
-            *(row[name] for name in ("backbone", "dtype", "mode")),
+            row["backbone"],
+            timed_group(row),
+            *(row[name] for name in ("dtype", "mode")),
             str(row["batch"]),
-            _interval(row, decimals=3) or OUT_OF_MEMORY,
+            LACKING.get(row["status"]) or _interval(row, decimals=3),
             _verdict(row),
         ]
-        for row in nulls.to_dict("records")
+        for row in null_rows(read_throughput(throughput)).to_dict("records")
     ]
-    return Sheet(["backbone", "type", "mode", "batch", "speed-up of dense over dense [95%]", "remark"], rows)
+    headings = ["backbone", "timed together", "type", "mode", "batch", "speed-up of dense over dense [95%]", "remark"]
+    return Sheet(headings, rows)
 
 
 def gmac_sheet(flops: Path) -> Sheet:
@@ -80,8 +82,8 @@ def settings_timed(throughput: Path) -> list[str]:
 
 
 def _measured(row: dict) -> list[str]:
-    if row["status"] == "oom":
-        return [OUT_OF_MEMORY, "", "", "", ""]
+    if row["status"] in LACKING:
+        return [LACKING[row["status"]], "", "", "", ""]
     numbers = (number(row.get(name, float("nan")), 0) for name in ("peak_memory_mb", "rounds"))
     return [significant(row["images_per_s"]), _interval(row), number(row["floor_ratio"], 2), *numbers]
 

@@ -16,11 +16,20 @@ from matplotlib.figure import Figure
 from paumer.files import write_text, writing
 from paumer.reporting.formatting import csv
 
-DENSE = "dense/dense"
-MARKERS = "osD^vPX<>hp"
+Marker = str | tuple[int, int, int]
+# Told apart with the usual colour-blindness as well (after Okabe and Ito, and Tol).
+COLOURS = (
+    *("#0173B2", "#DE8F05", "#029E73", "#D55E00", "#CC78BC", "#56B4E9"),
+    *("#8C5A2B", "#332288", "#882255", "#999933", "#44AA99"),
+)
+# Names, and (points, 0: polygon or 1: star, degrees turned), the plainest first.
+MARKERS: tuple[Marker, ...] = (
+    *("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "d"),
+    *((4, 1, 0), "h", (3, 1, 0), "8", (6, 1, 0), (4, 1, 45), (3, 1, 180), (5, 0, 180), "H", (3, 1, 90), (3, 1, 270)),
+)
 HATCHES = ("", "///", "...", "xxx", "\\\\\\")
 LINES = ("-", "--", ":", "-.")
-PALE = 0.35
+PALE = 0.4
 
 
 @contextmanager
@@ -76,14 +85,13 @@ def freeze_layout(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
-def palette(names: Iterable[str]) -> dict[str, tuple]:
+def palette(names: Iterable[str]) -> dict[str, str]:
     """A colour-blind-safe colour for each name."""
     ordered = list(dict.fromkeys(names))
-    colours = sns.color_palette("colorblind")
-    return {name: colours[index % len(colours)] for index, name in enumerate(ordered)}
+    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(ordered)}
 
 
-def markers(names: Iterable[str]) -> dict[str, str]:
+def markers(names: Iterable[str]) -> dict[str, Marker]:
     """A marker for each name; with `palette`, names that share a colour differ in their marker."""
     return {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(dict.fromkeys(names))}
 
@@ -93,6 +101,12 @@ def nothing(text: str) -> Figure:
     figure = Figure(figsize=(5.5, 1.5), layout="constrained")
     figure.text(0.5, 0.5, text, ha="center", va="center")
     return figure
+
+
+def nothing_here(panel: Axes, text: str) -> None:
+    """Say in an empty panel why it is empty."""
+    panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", va="center")
+    panel.set(xticks=[], yticks=[])
 
 
 def interval(table: pd.DataFrame, value: str, low: str, high: str) -> list[pd.Series]:

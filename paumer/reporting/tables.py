@@ -1,4 +1,4 @@
-"""Write the tables of an experiment: every operating point, the headline, classes and bounds."""
+"""Write the tables of an experiment: every operating point, the headline, classes, criteria, bounds, published."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,26 +10,39 @@ from paumer.files import write_text
 from paumer.reporting.aggregate import main_table
 from paumer.reporting.claims import CLAIM, read_claims
 from paumer.reporting.classes import class_table
+from paumer.reporting.criteria import criteria_table
 from paumer.reporting.formatting import DECIMALS, csv, latex, markdown
 from paumer.reporting.noise import noise_warnings
+from paumer.reporting.points import is_dense
+from paumer.reporting.published import published_table
 from paumer.reporting.readable import readable_bounds, readable_classes, readable_headline, readable_main
+from paumer.reporting.readable_comparisons import readable_criteria, readable_published
 from paumer.reporting.reading import read_table, read_text
 from paumer.reporting.selection import headline
 
 
 def write_tables(
-    accuracy: Sequence[Path], flops: Path, throughput: Path, bounds: Path, published: Path, output: Path
+    accuracy: Sequence[Path],
+    flops: Path,
+    throughput: Path,
+    bounds: Path,
+    published: Path,
+    output: Path,
+    *,
+    manifest: Path,
 ) -> None:
-    """Write main.{csv,md,tex}, headline.{csv,md}, classes.{csv,md} and bounds.{csv,md}; all are built before any is
-    written.
+    """Write main.{csv,md,tex}, and headline, classes, criteria, bounds and published.{csv,md}.
+
+    All are built before any is written.
 
     Args:
         accuracy: accuracy.csv of every run.
-        flops: GMAC of every strategy and schedule.
+        flops: GMAC of every strategy and schedule that costs the same for every image.
         throughput: timings; the first device, number type, mode and scope in it are shown.
         bounds: what the patch size and raw patches allow.
-        published: published numbers; PAUMER's claims are taken from it.
+        published: published figures; PAUMER's claims are taken from it.
         output: folder for the tables.
+        manifest: data.json, which names the dataset.
 
     Raises:
         PaumerError: a file is unusable, or a dense, GMAC or throughput row is missing.
@@ -39,6 +52,8 @@ def write_tables(
     answers = with_claims(headline(main), read_claims(published))
     classes = class_table(accuracy, main)
     limits = bounds_table(bounds, main)
+    criteria = criteria_table(accuracy, main)
+    elsewhere = published_table(main, published, manifest, flops, throughput)
     files = {
         "main.csv": csv(main),
         "main.md": markdown(readable_main(main, warnings)),
@@ -47,8 +62,12 @@ def write_tables(
         "headline.md": markdown(readable_headline(answers, warnings)),
         "classes.csv": csv(classes),
         "classes.md": markdown(*readable_classes(classes)),
+        "criteria.csv": csv(criteria),
+        "criteria.md": markdown(readable_criteria(criteria)),
         "bounds.csv": csv(limits),
         "bounds.md": markdown(readable_bounds(limits)),
+        "published.csv": csv(elsewhere),
+        "published.md": markdown(readable_published(elsewhere)),
     }
     for name, text in files.items():
         write_text(output / name, text)
@@ -93,6 +112,6 @@ def bounds_table(bounds: Path, main: pd.DataFrame) -> pd.DataFrame:
     """
     table = read_table(bounds, ["backbone", "bound", "miou"])
     wide = table.pivot_table(index="backbone", columns="bound", values="miou", aggfunc="mean", sort=False)
-    dense = main[(main["recipe"] == "dense") & (main["strategy"] == "dense")].set_index("backbone")["miou"]
+    dense = main[is_dense(main)].set_index("backbone")["miou"]
     wide.insert(0, "dense", dense)
     return wide.reset_index().rename_axis(columns=None).round(DECIMALS)

@@ -1,33 +1,36 @@
 """What every strategy offers, the state it keeps while the blocks run, and the strategy that does nothing."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
-from typing import Protocol, Self
+from dataclasses import dataclass, replace
+from typing import Protocol, Self, cast
 
+import torch
 from torch import Tensor, nn
+
+from paumer.strategies.reductions import Paused, Reduction, take
+
+
+class Head(Protocol):
+    """From patches (batch, patches, width) to logits (batch, patches, cells, classes)."""
+
+    def __call__(self, patches: Tensor) -> Tensor:
+        """Predict."""
+
+    def macs(self, patches: int) -> float:
+        """Multiply-accumulates of one image of so many patches."""
 
 
 class Network(Protocol):
     """What a strategy may ask of the network it runs in."""
 
-    def decode(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Norm and decode patches (batch, patches, width) into logits (batch, classes, height, width)."""
+    heads: nn.ModuleDict
 
-    def arrange(self, cells: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Arrange a head's logits (batch, patches, cells, classes) as a map (batch, classes, height, width)."""
+    @property
+    def blocks(self) -> nn.Sequential:
+        """The encoder layers."""
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """What an auxiliary head said.
-
-    Attributes:
-        logits: (batch, running, cells, classes).
-        positions: (batch, running), where those patches belong in the image; None: all, in order.
-    """
-
-    logits: Tensor
-    positions: Tensor | None
+    def classify(self, patches: Tensor, state: "State") -> Tensor:
+        """Norm and decode patches (batch, patches, width) into logits (batch, patches, cells, classes)."""
 
 
 @dataclass
@@ -36,48 +39,123 @@ class State:
 
     Attributes:
         heads: auxiliary heads by block number (as text).
-        prefix: tokens before the patches, which are never paused.
+        prefix: tokens before the patches, which are never reduced.
         grid: patches along height and width.
-        positions: (batch, running), where the running patches belong; None while all run.
-        canvas: (batch, patches, width), paused patches at their places; None while all run.
-        predictions: what the heads said, by block.
+        sizes: how many patches each running token stands for, (batch, running); None while each stands for one.
+        truth: pixels of each class in every cell, (batch, running, cells, classes), for training and analysis.
+        reductions: what has been reduced so far, to be undone from last to first.
+        said: what the heads said of the running patches after the present block.
+        macs: multiply-accumulates of each image so far, (images,); None where nobody counts.
+        images: which images of the batch still run; None while all do.
     """
 
     heads: nn.ModuleDict
     prefix: int
     grid: tuple[int, int]
-    positions: Tensor | None = None
-    canvas: Tensor | None = None
-    predictions: dict[int, Prediction] = field(default_factory=dict)
+    sizes: Tensor | None = None
+    truth: Tensor | None = None
+    reductions: tuple[Reduction, ...] = ()
+    said: tuple[tuple[int, Tensor], ...] = ()
+    macs: Tensor | None = None
+    images: Tensor | None = None
 
     @property
     def patches(self) -> int:
         """Patches of one image, N."""
         return self.grid[0] * self.grid[1]
 
+    def running(self, tokens: Tensor) -> int:
+        """How many patches of an image run."""
+        return int(tokens.shape[1]) - self.prefix  # tracing hands over tensors
+
     def fork(self) -> Self:
         """A copy whose changes do not reach the original; tensors are shared, nothing writes into them."""
-        return replace(self, predictions=dict(self.predictions))
+        return replace(self)
 
     def predict(self, block: int, tokens: Tensor) -> Tensor:
         """The head's logits for the running patches after `block`, (batch, running, cells, classes); run once."""
-        if block not in self.predictions:
-            logits = self.heads[str(block)](tokens[:, self.prefix :])
-            self.predictions[block] = Prediction(logits, self.positions)
-        return self.predictions[block].logits
+        known = dict(self.said)
+        if block not in known:
+            head = cast(Head, self.heads[str(block)])
+            patches = tokens[:, self.prefix :]
+            known[block] = head(patches)
+            self.charge(lambda: head.macs(patches.shape[1]))
+            self.said = ((block, known[block]),)
+        return known[block]
+
+    def received(self, strategy: str, running: int) -> int:
+        """How many patches a strategy received: those before its latest reductions in a row, else those running."""
+        for reduction in reversed(self.reductions):
+            if reduction.by != strategy:
+                break
+            running = reduction.before
+        return running
+
+    def select(self, tokens: Tensor, chosen: Tensor, reduction: Reduction) -> Tensor:
+        """Go on with the patches `chosen` (batch, kept); give prefix and chosen patches."""
+        self.sizes = None if self.sizes is None else take(self.sizes, chosen)
+        self.truth = None if self.truth is None else take(self.truth, chosen)
+        self.reductions, self.said = (*self.reductions, reduction), ()
+        prefix = torch.arange(self.prefix, device=tokens.device).expand(len(tokens), -1)
+        return take(tokens, torch.cat([prefix, chosen + self.prefix], dim=1))
+
+    def replace_patches(self, sizes: Tensor, truth: Tensor | None, reduction: Reduction) -> None:
+        """Note that the running patches have become others."""
+        self.sizes, self.truth = sizes, truth
+        self.reductions, self.said = (*self.reductions, reduction), ()
+
+    def leave(self, tokens: Tensor, stay: Tensor, reduction: Reduction) -> Tensor:
+        """Go on with the images `stay` alone; give their tokens."""
+        self.sizes = None if self.sizes is None else self.sizes[stay]
+        self.truth = None if self.truth is None else self.truth[stay]
+        self.images = stay if self.images is None else self.images[stay]
+        self.reductions, self.said = (*self.reductions, reduction), ()
+        return tokens[stay]
+
+    def charge(self, macs: "Count") -> None:
+        """Add multiply-accumulates to every image that still runs, where somebody counts."""
+        if self.macs is not None:
+            amount = torch.full((len(self.macs),), float(macs()), dtype=torch.float64)
+            if self.images is not None:
+                running = torch.zeros_like(amount).index_fill(0, self.images.cpu(), 1.0)
+                amount = amount * running
+            self.macs = self.macs + amount
+
+    def paused_at(self) -> list[tuple[Tensor, Tensor]]:
+        """For every pause so far the patches before it and those that went on, as places on the grid, (batch, ...)."""
+        places, steps = torch.arange(self.patches), []
+        for reduction in self.reductions:
+            if isinstance(reduction, Paused):
+                places = places.to(reduction.chosen.device).expand(len(reduction.chosen), -1)
+                steps.append((places, places.gather(1, reduction.chosen)))
+                places = steps[-1][1]
+        return steps
+
+
+class Count(Protocol):
+    """Computes a number of multiply-accumulates; called only where somebody counts."""
+
+    def __call__(self) -> float:
+        """Multiply-accumulates of one image."""
 
 
 class Strategy:
     """What happens between the blocks. The base class does nothing, which is dense inference.
 
+    A strategy reduces the running patches through the state, which undoes it before the decoder. Subclasses are built
+    from their parameters, and from a criterion if they take one, as the registry says.
+
     Attributes:
         name: its name in tables.
-        schedule_text: its parameters in tables.
         criterion_name: its criterion in tables; empty where it has none.
+        per_image: how many patches it leaves depends on the image, so images run one by one.
+        input_scale: share of the image's height and width that the network sees.
     """
 
     name = "dense"
     criterion_name = ""
+    per_image = False
+    input_scale = 1.0
 
     @property
     def schedule_text(self) -> str:
@@ -89,9 +167,29 @@ class Strategy:
         """The blocks whose auxiliary heads it reads."""
         return ()
 
+    def skip(self, network: Network) -> str:
+        """Why this network cannot run it; empty where it can."""
+        missing = [block for block in self.reads if str(block) not in network.heads]
+        return f"the network has no auxiliary head after block {missing[0]}" if missing else ""
+
     def last_block(self, depth: int) -> int:
         """The number of blocks to run in a network of `depth` blocks."""
         return depth
+
+    def inside(self, block: int) -> Hashable:
+        """What `inside_block` does there: None for nothing, equal values for equal actions."""
+        return None
+
+    def inside_block(self, block: int, tokens: Tensor, keys: Tensor, state: State) -> Tensor:
+        """Take the tokens between a block's attention and its feed-forward network; give those that go on.
+
+        Args:
+            block: its number.
+            tokens: (batch, prefix + running, width).
+            keys: of the attention, mean over its heads, (batch, prefix + running, channels).
+            state: the forward pass.
+        """
+        return tokens
 
     def action(self, block: int) -> Hashable:
         """What `after_block` does there: None for nothing, equal values for equal actions."""
@@ -101,13 +199,21 @@ class Strategy:
         """Take the tokens after a block, (batch, prefix + running, width); give those that go on."""
         return tokens
 
-    def restore(self, tokens: Tensor, state: State) -> Tensor:
-        """Put every patch back at its place, (batch, patches, width), without the prefix."""
-        return tokens[:, state.prefix :]
+    def classify(self, network: Network, patches: Tensor, state: State) -> Tensor:
+        """Logits (batch, patches, cells, classes) of patches (batch, patches, width) after the last block."""
+        return network.classify(patches, state)
 
-    def decode(self, network: Network, tokens: Tensor, state: State) -> Tensor:
-        """Patch logits (batch, classes, height, width) from the tokens after the last block."""
-        return network.decode(self.restore(tokens, state), state.grid)
+    def finish(self, network: Network, tokens: Tensor, state: State) -> Tensor:
+        """Undo all reductions and classify: logits of every patch at its place, (batch, patches, cells, classes).
+
+        Tokens are undone up to the first reduction that kept predictions; from there on it is logits.
+        """
+        values, classified = tokens[:, state.prefix :], False
+        for reduction in reversed(state.reductions):
+            if reduction.of_logits and not classified:
+                values, classified = self.classify(network, values, state), True
+            values = reduction.undo(values)
+        return values if classified else self.classify(network, values, state)
 
 
 class Dense(Strategy):

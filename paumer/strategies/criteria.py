@@ -1,6 +1,7 @@
 """Criteria: a score per patch from its auxiliary prediction, high where it needs more computation.
 
-Every function maps logits (batch, patches, cells, classes) to scores (batch, patches) in 0..1, the mean over the cells.
+Every function maps logits (batch, patches, cells, classes) to scores (batch, patches), the mean over the cells. Those
+of predictions lie in 0..1; one minus them is the certainty that thresholds are compared with.
 """
 
 import math
@@ -8,6 +9,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from paumer.strategies.contract import State
 
 Criterion = Callable[[Tensor], Tensor]
 
@@ -29,14 +32,38 @@ def margin(logits: Tensor) -> Tensor:
     return 1 - (first - second).mean(dim=-1)
 
 
-def random(logits: Tensor) -> Tensor:
-    """A random number: the control that every criterion has to beat. Needs no head."""
-    return torch.rand(logits.shape[:2], device=logits.device)
+def oracle(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy of the prediction with the ground truth, per pixel: knows where the prediction is wrong.
+
+    For analysis only. 0 where no pixel is labelled.
+
+    Args:
+        logits: (batch, patches, cells, classes).
+        truth: pixels of each class in every cell, same shape.
+    """
+    losses = -(truth * logits.float().log_softmax(dim=-1)).sum(dim=(-2, -1))
+    return losses / truth.sum(dim=(-2, -1)).clamp(min=1)
 
 
-CRITERIA: dict[str, Criterion] = {
-    "entropy": entropy,
-    "confidence": confidence,
-    "margin": margin,
-    "random": random,
-}
+CRITERIA: dict[str, Criterion] = {"entropy": entropy, "confidence": confidence, "margin": margin}
+
+
+@torch.no_grad()
+def scores(criterion: str, block: int, tokens: Tensor, state: State) -> Tensor:
+    """How much each running patch needs more computation, (batch, running).
+
+    Criterion `random`, the control that every other has to beat, needs no head; `oracle` needs the ground truth.
+    """
+    if criterion == "random":
+        return torch.rand(len(tokens), tokens.shape[1] - state.prefix, device=tokens.device)
+    logits = state.predict(block, tokens)
+    if criterion != "oracle":
+        return CRITERIA[criterion](logits)
+    # Measuring images/s needs no ground truth: what the score is does not change what it costs.
+    truth = torch.zeros_like(logits) if state.truth is None else state.truth
+    return oracle(logits, truth)
+
+
+def head_blocks(criterion: str, blocks: tuple[int, ...]) -> tuple[int, ...]:
+    """Of `blocks` those whose heads a criterion reads."""
+    return () if criterion == "random" else blocks

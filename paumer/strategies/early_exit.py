@@ -1,33 +1,37 @@
 """Early exit at a fixed block: the whole image leaves through the auxiliary head there."""
 
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor
 
-from paumer.strategies.contract import Network, State, Strategy
+from paumer.parameters import Exit
+from paumer.strategies.contract import Head, Network, State, Strategy
 
 
 @dataclass(frozen=True)
 class EarlyExit(Strategy):
-    """Stop after `block`; the auxiliary head's prediction is final."""
+    """Stop after a block; the auxiliary head's prediction is final."""
 
-    block: int
+    exit: Exit
     name = "early-exit"
 
     @property
     def schedule_text(self) -> str:
         """The block, `exit:6`."""
-        return f"exit:{self.block}"
+        return str(self.exit)
 
     @property
     def reads(self) -> tuple[int, ...]:
         """The block of the exit."""
-        return (self.block,)
+        return self.exit.blocks
 
     def last_block(self, depth: int) -> int:
         """The block of the exit."""
-        return self.block
+        return self.exit.block
 
-    def decode(self, network: Network, tokens: Tensor, state: State) -> Tensor:
-        """The head's logits as a map (batch, classes, height, width)."""
-        return network.arrange(state.predict(self.block, tokens), state.grid)
+    def classify(self, network: Network, patches: Tensor, state: State) -> Tensor:
+        """The head's logits."""
+        head = cast(Head, network.heads[str(self.exit.block)])
+        state.charge(lambda: head.macs(patches.shape[1]))
+        return head(patches)

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from paumer.schedule import Schedule
-from paumer.strategies.contract import State, Strategy
+from paumer.strategies.contract import Network, State, Strategy
 
 
 class Floor(Strategy):
@@ -32,9 +32,9 @@ class Floor(Strategy):
             self._keep(0, tokens[:, state.prefix :], state)
         return self._keep(block, tokens[:, : state.prefix + keep], state)
 
-    def restore(self, tokens: Tensor, state: State) -> Tensor:
-        """As many patches as the image has."""
-        return self._keep(0, tokens[:, state.prefix :], state)
+    def classify(self, network: Network, patches: Tensor, state: State) -> Tensor:
+        """Decode as many patches as the image has."""
+        return network.classify(self._keep(0, patches, state), state)
 
     def _keep(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """The tokens kept for this place and shape; those given, the first time."""

@@ -3,19 +3,20 @@
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from paumer.schedule import Schedule
 from paumer.strategies.contract import State, Strategy
-from paumer.strategies.criteria import CRITERIA
+from paumer.strategies.criteria import head_blocks, scores
+from paumer.strategies.reductions import Paused
 
 
 @dataclass(frozen=True)
 class Pause(Strategy):
     """Pause the patches with the lowest scores where the schedule says so.
 
-    Shapes depend on the schedule alone, so every image of a batch keeps as many patches as the others.
+    Shapes depend on the schedule alone, so every image of a batch keeps as many patches as the others. Fractions are
+    of the patches that it receives: all N, or those that an earlier part of a composition leaves.
     """
 
     schedule: Schedule
@@ -30,49 +31,18 @@ class Pause(Strategy):
     @property
     def reads(self) -> tuple[int, ...]:
         """The blocks of the schedule; criterion `random` needs no head."""
-        return () if self.criterion_name == "random" else self.schedule.blocks
+        return head_blocks(self.criterion_name, self.schedule.blocks)
 
     def action(self, block: int) -> Hashable:
         """Fraction and criterion at this block; None where the schedule pauses nothing."""
         fractions = {location.block: location.fraction for location in self.schedule.locations}
-        return (self.criterion_name, fractions[block]) if block in fractions else None
+        return (self.name, self.criterion_name, fractions[block]) if block in fractions else None
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
-        """Leave the least uncertain patches on the canvas; give prefix and running patches."""
-        keep = self.schedule.running(state.patches).get(block)
+        """Let the least uncertain patches wait; give prefix and running patches."""
+        keep = self.schedule.running(state.received(self.name, state.running(tokens))).get(block)
         if keep is None:
             return tokens
-        chosen = self._scores(block, tokens, state).topk(keep, dim=1, sorted=False).indices
-        state.canvas = _write_back(tokens, state)
-        state.positions = chosen if state.positions is None else state.positions.gather(1, chosen)
-        prefix = torch.arange(state.prefix, device=tokens.device).expand(len(tokens), -1)
-        return _take(tokens, torch.cat([prefix, chosen + state.prefix], dim=1))
-
-    def restore(self, tokens: Tensor, state: State) -> Tensor:
-        """Write the patches that ran to the end beside the paused ones, (batch, patches, width)."""
-        return _write_back(tokens, state)
-
-    @torch.no_grad()
-    def _scores(self, block: int, tokens: Tensor, state: State) -> Tensor:
-        """How much each running patch needs more computation, (batch, running)."""
-        if self.criterion_name == "random":
-            return CRITERIA["random"](tokens[:, state.prefix :])
-        return CRITERIA[self.criterion_name](state.predict(block, tokens))
-
-
-def _write_back(tokens: Tensor, state: State) -> Tensor:
-    """The canvas with the running patches at their places; the first canvas is the tokens themselves."""
-    patches = tokens[:, state.prefix :]
-    if state.canvas is None or state.positions is None:
-        return patches
-    return state.canvas.scatter(1, _wide(state.positions, patches), patches)
-
-
-def _take(tokens: Tensor, index: Tensor) -> Tensor:
-    """The tokens at `index` (batch, count)."""
-    return tokens.gather(1, _wide(index, tokens))
-
-
-def _wide(index: Tensor, like: Tensor) -> Tensor:
-    """Repeat an index (batch, count) over the channels without copying."""
-    return index.unsqueeze(-1).expand(-1, -1, like.shape[-1])
+        needs = scores(self.criterion_name, block, tokens, state)
+        chosen = needs.topk(keep, dim=1, sorted=False).indices
+        return state.select(tokens, chosen, Paused(self.name, tokens[:, state.prefix :], chosen))

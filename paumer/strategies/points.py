@@ -1,49 +1,44 @@
-"""The operating points of a sweep: what a trained network is evaluated and measured at."""
+"""From operating points, as the configuration writes them, to strategies that run."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 
-from paumer.config import Sweep
-from paumer.errors import PaumerError
-from paumer.schedule import Schedule
-from paumer.strategies.contract import Dense, Strategy
-from paumer.strategies.early_exit import EarlyExit
-from paumer.strategies.pause import Pause
+from paumer.registry import Entry, Parameters, Point
+from paumer.strategies.chain import Chain
+from paumer.strategies.contract import Dense, Network, Strategy
 
 
-def operating_points(recipe: str, sweep: Sweep) -> list[Strategy]:
-    """The strategies that a network of this recipe can run: exits need its heads, pausing needs its training."""
-    points: list[Strategy] = [Dense()]
-    if recipe in ("multi-exit", "paumer"):
-        points += [EarlyExit(block) for block in sweep.exits]
-    if recipe == "paumer":
-        points += [Pause(Schedule.parse(text), criterion) for criterion in sweep.criteria for text in sweep.schedules]
-    return points
+def build_strategy(point: Point) -> Strategy:
+    """The strategy of an operating point; a composition becomes a chain."""
+    links = tuple(_build(entry, parameters, point.criterion) for entry, parameters in point.links)
+    if not links:
+        return Dense()
+    return links[0] if len(links) == 1 else Chain(links)
 
 
-def cost_points(sweep: Sweep) -> list[Strategy]:
-    """Dense, every exit, and every schedule under the first criterion: what is paused does not change the cost."""
-    criterion = next((name for name in sweep.criteria if name != "random"), "entropy")
-    points: list[Strategy] = [Dense(), *(EarlyExit(block) for block in sweep.exits)]
-    return points + [Pause(Schedule.parse(text), criterion) for text in sweep.schedules]
-
-
-def check_points(points: Sequence[Strategy], depth: int, heads: Collection[str]) -> None:
-    """Refuse operating points that a network cannot run.
+def runnable(network: Network, points: Sequence[Point], label: str) -> list[tuple[Point, Strategy]]:
+    """The operating points that a network can run, with their strategies; the others are named with the reason.
 
     Args:
-        points: the operating points.
-        depth: blocks of the network.
-        heads: the blocks (as text) that its auxiliary heads read.
+        network: what they are to run in.
+        points: operating points.
+        label: what to call the network.
 
     Raises:
-        PaumerError: a schedule pauses at or after the last block, or a head is missing.
+        PaumerError: the parameters of one do not fit the network's depth.
     """
+    chosen = []
     for point in points:
-        if isinstance(point, Pause):
-            point.schedule.check_depth(depth)
-        for block in point.reads:
-            if str(block) not in heads:
-                raise PaumerError(
-                    f"{point.name} {point.schedule_text}: the network has no head after block {block}; it has "
-                    f"{', '.join(heads) or 'none'}"
-                )
+        point.check_depth(len(network.blocks))
+        strategy = build_strategy(point)
+        if reason := strategy.skip(network):
+            print(f"{label}: {point.strategy} {point.schedule} left out: {reason}")
+        else:
+            chosen.append((point, strategy))
+    return chosen
+
+
+def _build(entry: Entry, parameters: Parameters, criterion: str) -> Strategy:
+    module, name = entry.implementation.split(":")
+    implementation = getattr(import_module(module), name)
+    return implementation(parameters, criterion) if entry.criteria else implementation(parameters)

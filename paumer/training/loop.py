@@ -21,11 +21,10 @@ from paumer.files import read_json, write_json, write_text
 from paumer.models.build import build, copy_weights, load_weights, save_weights
 from paumer.progress import progress
 from paumer.runtime import autocast, find_device
-from paumer.schedule import Schedule
 from paumer.stages import NetworkSettings, TrainSettings
 from paumer.training import checkpoints
 from paumer.training.optimization import Optimization, learning_rate_factor
-from paumer.training.recipes import balance_classes, compute_losses, draw_schedule
+from paumer.training.recipes import balance_classes, compute_losses, draw_strategy
 
 LOG_STEPS = 20
 
@@ -117,22 +116,13 @@ class _Run:
                 self.model,
                 images,
                 labels.to(self.device, non_blocking=True),
-                self._schedule(draw),
+                draw_strategy(self.settings, self.model.encoder.depth, random.Random(draw)),
                 self.settings.heads,
                 self.class_weights,
             )
         self.optimization.step(losses.total, self.step)
         self.recent.append(torch.stack([losses.total, losses.final, losses.auxiliary]).detach())
         self.step += 1
-
-    def _schedule(self, draw: int) -> Schedule:
-        if self.settings.pausing is None or self.settings.heads is None:
-            return Schedule()
-        depth = self.model.encoder.depth
-        blocks = tuple(block for block in self.settings.heads.blocks if block < depth)
-        if not blocks:
-            raise PaumerError(f"heads.blocks: pausing needs a head before block {depth}, the last; add one")
-        return draw_schedule(self.settings.pausing, blocks, random.Random(draw))
 
     def write_log(self) -> float:
         """Add a row of mean losses since the last one; give the mean loss.

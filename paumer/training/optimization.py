@@ -70,7 +70,9 @@ def _groups(parameters: Iterable[tuple[str, nn.Parameter]], settings: TrainSetti
     phase = settings.phase
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, value in parameters:
-        matrix = value.ndim >= 2 and not name.endswith(("pos_embed", "cls_token", "reg_token", "class_tokens"))
+        matrix = value.ndim >= 2 and not name.endswith(
+            ("pos_embed", "cls_token", "dist_token", "reg_token", "class_tokens")
+        )
         groups.setdefault((name.startswith("encoder."), matrix), []).append(value)
     return [
         {

@@ -1,4 +1,4 @@
-"""Recipes: which schedule a step trains under, and what it minimises.
+"""Recipes: which strategy a step trains under, and what it minimises.
 
 Ours throughout: the paper's training procedure was not available to us.
 """
@@ -14,10 +14,16 @@ from torch.nn import functional
 
 from paumer.config import Heads, Pausing
 from paumer.data.datasets import IGNORE
-from paumer.models.segmenter import Segmenter
+from paumer.errors import PaumerError
+from paumer.models.segmenter import Prediction, Segmenter
+from paumer.parameters import Scale
+from paumer.registry import operating_point
 from paumer.schedule import DECIMALS, Location, Schedule
-from paumer.strategies.contract import Prediction
+from paumer.stages import TrainSettings
+from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.pause import Pause
+from paumer.strategies.points import build_strategy
+from paumer.strategies.resize import Resize
 
 SMALLEST = 10**-DECIMALS
 
@@ -50,11 +56,35 @@ def draw_schedule(settings: Pausing, blocks: tuple[int, ...], generator: random.
     )
 
 
+def draw_strategy(settings: TrainSettings, depth: int, generator: random.Random) -> Strategy:
+    """Draw what a training step runs under, as its recipe says.
+
+    Args:
+        settings: the run.
+        depth: blocks of the network.
+        generator: where chance comes from.
+
+    Raises:
+        PaumerError: recipe `paumer` has no head to pause at.
+    """
+    if settings.pausing is not None and settings.heads is not None:
+        blocks = tuple(block for block in settings.heads.blocks if block < depth)
+        if not blocks:
+            raise PaumerError(f"heads.blocks: pausing needs a head before block {depth}, the last; add one")
+        return Pause(draw_schedule(settings.pausing, blocks, generator))
+    if settings.merging is not None and generator.random() >= settings.merging.none:
+        text = generator.choice(settings.merging.schedules)
+        return build_strategy(operating_point("local-merge", "", text))
+    if settings.resizing is not None:
+        return Resize(Scale(generator.choice(settings.resizing.scales)))
+    return Dense()
+
+
 def compute_losses(
     model: Segmenter,
     images: Tensor,
     labels: Tensor,
-    schedule: Schedule,
+    strategy: Strategy,
     heads: Heads | None,
     class_weights: Tensor | None = None,
 ) -> Losses:
@@ -64,13 +94,12 @@ def compute_losses(
         model: the network to train.
         images: normalised, (batch, 3, height, width).
         labels: class ids, (batch, height, width), 255 where ignored.
-        schedule: where patches pause; a head learns from the patches that reach it.
+        strategy: what happens between the blocks; a head learns from the patches that reach it.
         heads: weight of the auxiliary losses; None for recipes without heads.
         class_weights: how much a pixel of each class counts, (classes,); None: all the same.
     """
-    tokens, state = model.encode(images, Pause(schedule), read_heads=heads is not None)
-    patches = Pause(schedule).restore(tokens, state)
-    logits = model.upsample(model.decode(patches, state.grid), images)
+    patch_logits, predictions = model.train_heads(images, labels, strategy)
+    logits = model.upsample(patch_logits, images, strategy.input_scale)
     summed = functional.cross_entropy(
         logits.float(), labels.long(), class_weights, ignore_index=IGNORE, reduction="sum"
     )
@@ -79,10 +108,7 @@ def compute_losses(
     final = summed / total.clamp(min=1)  # without a labelled pixel the loss is 0, not NaN
     if heads is None:
         return Losses(final, final, torch.zeros_like(final))
-    counts = class_counts(labels, state.grid, model.encoder.patch_size, next(iter(state.predictions.values())))
-    if class_weights is not None:
-        counts = counts * class_weights
-    auxiliary = torch.stack([auxiliary_loss(said, counts) for said in state.predictions.values()]).mean()
+    auxiliary = torch.stack([auxiliary_loss(said, class_weights) for said in predictions]).mean()
     return Losses(final + heads.weight * auxiliary, final, auxiliary)
 
 
@@ -98,30 +124,10 @@ def balance_classes(frequencies: Sequence[float], power: float) -> Tensor | None
     return weights / (weights * shares).sum()
 
 
-def class_counts(labels: Tensor, grid: tuple[int, int], patch_size: int, like: Prediction) -> Tensor:
-    """How many pixels of each class every cell holds, (batch, patches, cells, classes)."""
-    cells, classes = like.logits.shape[-2:]
-    side = int(cells**0.5)
-    height, width = labels.shape[-2:]
-    missing = (0, grid[1] * patch_size - width, 0, grid[0] * patch_size - height)
-    labels = functional.pad(labels, missing, value=IGNORE).long()
-    rows = torch.arange(labels.shape[-2], device=labels.device) * side // patch_size
-    columns = torch.arange(labels.shape[-1], device=labels.device) * side // patch_size
-    patch = (rows[:, None] // side) * grid[1] + columns // side
-    cell = patch * cells + (rows[:, None] % side) * side + columns % side
-    image = torch.arange(len(labels), device=labels.device)[:, None, None] * (grid[0] * grid[1] * cells)
-    valid = labels != IGNORE
-    slots = ((image + cell) * classes + labels)[valid]
-    counts = torch.bincount(slots, minlength=len(labels) * grid[0] * grid[1] * cells * classes)
-    return counts.view(len(labels), grid[0] * grid[1], cells, classes).float()
-
-
-def auxiliary_loss(said: Prediction, counts: Tensor) -> Tensor:
+def auxiliary_loss(said: Prediction, class_weights: Tensor | None = None) -> Tensor:
     """Pixel cross-entropy of a head that gives every pixel of a cell the same prediction.
 
-    Only the pixels of patches that reached the head count.
+    Only the pixels of patches that reached the head count, each by its class's weight.
     """
-    if said.positions is not None:
-        wide = said.positions[..., None, None].expand(-1, -1, *counts.shape[-2:])
-        counts = counts.gather(1, wide)
+    counts = said.truth if class_weights is None else said.truth * class_weights
     return -(counts * said.logits.float().log_softmax(dim=-1)).sum() / counts.sum().clamp(min=1)

@@ -34,12 +34,16 @@ wildcard_constraints:
 
 def runs(pattern):
     """A file of every trained run."""
-    return expand(
-        pattern,
-        backbone=BACKBONES,
-        recipe=experiment.training.recipes,
-        seed=experiment.seeds,
-    )
+    return [
+        path
+        for backbone in experiment.backbones
+        for path in expand(
+            pattern,
+            backbone=backbone.name,
+            recipe=experiment.recipes_of(backbone),
+            seed=experiment.seeds,
+        )
+    ]
 
 
 def text(settings):
@@ -84,13 +88,20 @@ def train_settings(wildcards):
     )
 
 
+def evaluate_settings(wildcards):
+    """What this run is evaluated at."""
+    return text(
+        stages.EvaluateSettings.of(experiment, wildcards.backbone, wildcards.recipe)
+    )
+
+
 def start_option(wildcards, input):
     """Name the shared run on the command line."""
     return options("--start", map(os.path.dirname, input.start))
 
 
 def measured_runs(wildcards, input):
-    """`--run` for the network of every backbone."""
+    """`--run` for the networks that are timed."""
     return options("--run", map(os.path.dirname, input.weights))
 
 

@@ -14,7 +14,7 @@ rule evaluate:
         mem_mb=8000,
         gpu=1,
     params:
-        settings=text(stages.EvaluateSettings.of(experiment)),
+        settings=evaluate_settings,
         folder=run_folder,
     message:
         "Evaluating {wildcards.backbone}, recipe {wildcards.recipe}, seed {wildcards.seed}"

@@ -1,5 +1,4 @@
-# Networks with every head, on which all strategies run; where none is trained, an untrained one is timed.
-MEASURED = [recipe for recipe in experiment.training.recipes if recipe == "paumer"]
+TIMED = stages.CostSettings.of(experiment, timed=True)
 
 
 rule flops:
@@ -28,8 +27,8 @@ rule throughput:
         manifest=rules.data.output.manifest,
         weights=expand(
             f"{RUN}/model.safetensors",
-            backbone=BACKBONES,
-            recipe=MEASURED,
+            backbone=[backbone.name for backbone in TIMED.studied],
+            recipe=TIMED.timed_recipes(),
             seed=experiment.seeds[0],
         ),
     output:
@@ -44,7 +43,7 @@ rule throughput:
         mem_mb=8000,
         gpu=1,
     params:
-        settings=text(stages.CostSettings.of(experiment, timed=True)),
+        settings=text(TIMED),
         runs=measured_runs,
     message:
         "Measuring images/s"

@@ -4,12 +4,15 @@ rule tables:
         flops=rules.flops.output.table,
         throughput=rules.throughput.output.table,
         bounds=rules.bounds.output.table,
+        manifest=rules.data.output.manifest,
         published=f"{workflow.basedir}/results/reference/published.csv",
     output:
         main=multiext(f"{RESULTS}/tables/main", ".csv", ".md", ".tex"),
         headline=multiext(f"{RESULTS}/tables/headline", ".csv", ".md"),
         classes=multiext(f"{RESULTS}/tables/classes", ".csv", ".md"),
         bounds=multiext(f"{RESULTS}/tables/bounds", ".csv", ".md"),
+        criteria=multiext(f"{RESULTS}/tables/criteria", ".csv", ".md"),
+        published=multiext(f"{RESULTS}/tables/published", ".csv", ".md"),
     log:
         f"{LOGS}/tables.log",
     conda:
@@ -22,7 +25,8 @@ rule tables:
         "Joining accuracy, GMAC and images/s into the tables"
     shell:
         "paumer tables --accuracy {input.accuracy:q} --flops {input.flops:q} --throughput {input.throughput:q}"
-        " --bounds {input.bounds:q} --published {input.published:q} --output {params.folder:q} > {log:q} 2>&1"
+        " --bounds {input.bounds:q} --published {input.published:q} --data {input.manifest:q} --output {params.folder:q}"
+        " > {log:q} 2>&1"
 
 
 rule samples:
@@ -49,7 +53,7 @@ rule maps:
         manifest=rules.data.output.manifest,
         weights=expand(
             f"{RUN}/model.safetensors",
-            backbone=BACKBONES[0],
+            backbone=experiment.main_backbones[0].name,
             recipe="paumer",
             seed=experiment.seeds[0],
         ),
@@ -83,6 +87,7 @@ rule figures:
             figure=[
                 "pareto_speed",
                 "pareto_gmac",
+                "cost_spread",
                 "drop_per_class",
                 "throughput_batch",
                 "speedup_gmac",

@@ -1,0 +1,37 @@
+"""The typed description of an experiment: the one source of its keys, defaults, checks and documentation.
+
+Imports no torch: the workflow plans with it.
+"""
+
+from paumer.config.base import NAME, Section, Size, parse
+from paumer.config.experiment import Experiment
+from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput, sweep_points
+from paumer.config.network import Backbone, Data, Decoder, Heads, Scenes, check_heads
+from paumer.config.training import Augmentation, Merging, Pausing, Phase, Resizing, Training, TrainingOptions
+
+__all__ = [
+    "NAME",
+    "Augmentation",
+    "Backbone",
+    "Data",
+    "Decoder",
+    "Evaluation",
+    "Experiment",
+    "Figures",
+    "Heads",
+    "Merging",
+    "Pausing",
+    "Phase",
+    "Resizing",
+    "Scenes",
+    "Section",
+    "Size",
+    "Sweep",
+    "SweepItem",
+    "Throughput",
+    "Training",
+    "TrainingOptions",
+    "check_heads",
+    "parse",
+    "sweep_points",
+]

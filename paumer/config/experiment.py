@@ -1,0 +1,89 @@
+"""The configuration of a whole experiment."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from paumer.config.base import NAME, Section
+from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput, sweep_points
+from paumer.config.network import Backbone, Data, Decoder, Heads, check_heads
+from paumer.config.training import Training
+from paumer.schedule import Schedule
+
+
+class Experiment(Section):
+    """A whole experiment: `config.yaml` and the files under `workflow/experiments` hold one each."""
+
+    experiment: str = Field("scenes", pattern=NAME, description="Results go to `<results>/<experiment>`.")
+    results: str = Field("results", description="Folder of all results.")
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="One training run per recipe and seed.")
+    device: str = Field("auto", description="`auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, ...")
+    data: Data = Field(default_factory=Data, description="Images.")
+    backbones: tuple[Backbone, ...] = Field(min_length=1, description="Vision transformers.")
+    decoder: Decoder = Field(default_factory=Decoder, description="Decoder.")
+    heads: Heads = Field(default_factory=Heads, description="Auxiliary heads.")
+    training: Training = Field(default_factory=Training, description="Training.")
+    sweep: Sweep = Field(
+        (SweepItem(strategy="pause", schedules=("3:0.4",), criteria=("entropy", "random")),),
+        description="Operating points at which trained networks are evaluated and measured, beside dense.",
+    )
+    evaluation: Evaluation = Field(default_factory=Evaluation, description="Accuracy.")
+    throughput: Throughput = Field(default_factory=Throughput, description="Images/s.")
+    figures: Figures = Field(default_factory=Figures, description="Figures.")
+
+    @property
+    def main_backbones(self) -> list[Backbone]:
+        """The backbones that are studied, without their controls."""
+        return [backbone for backbone in self.backbones if backbone.control_for is None]
+
+    def recipes_of(self, backbone: Backbone) -> tuple[str, ...]:
+        """The recipes by which a backbone is trained: a control only plainly."""
+        return self.training.recipes if backbone.control_for is None else ("dense",)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        names = [backbone.name for backbone in self.backbones]
+        if len(set(names)) != len(names):
+            raise ValueError(f"backbones: names must differ, not {', '.join(names)}")
+        main = [backbone.name for backbone in self.main_backbones]
+        for backbone in self.backbones:
+            if backbone.control_for is not None and backbone.control_for not in main:
+                raise ValueError(
+                    f"backbones.{backbone.name}.control_for: {backbone.control_for!r} is no backbone that is studied; "
+                    f"use {', '.join(main) or 'one without control_for'}"
+                )
+        self._check_heads()
+        if "dense" not in self.training.recipes:
+            raise ValueError("training.recipes: `dense` is missing; every drop is counted from it")
+        for item in self.sweep:
+            for recipe in item.recipes:
+                if recipe not in self.training.recipes:
+                    raise ValueError(
+                        f"sweep, {item.strategy}: no network of recipe {recipe} is trained; add it to training.recipes"
+                    )
+        for backbone in self.main_backbones:
+            depth = backbone.options.get("depth")
+            if isinstance(depth, int):
+                self.check_depth(depth)
+        return self
+
+    def _check_heads(self) -> None:
+        """Refuse operating points that read a head that is not there."""
+        wanted = [(text, block) for text in [self.figures.pause_schedule] for block in Schedule.parse(text).blocks]
+        wanted += [(point.schedule, block) for point in sweep_points(self.sweep) for block in point.head_blocks]
+        for text, block in wanted:
+            if block not in self.heads.blocks:
+                raise ValueError(
+                    f"{text} reads the prediction after block {block}, where no head is; add {block} to heads.blocks "
+                    f"(now {list(self.heads.blocks)})"
+                )
+
+    def check_depth(self, depth: int) -> None:
+        """Refuse heads and operating points beyond the last of `depth` blocks.
+
+        Raises:
+            PaumerError: one of them lies there.
+        """
+        check_heads(self.heads.blocks, depth)
+        for point in sweep_points(self.sweep):
+            point.check_depth(depth)

@@ -1,0 +1,108 @@
+"""The configuration of operating points, and of what is measured at them."""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from paumer.config.base import Section, Size, positive_size
+from paumer.errors import PaumerError
+from paumer.registry import Point, RecipeName, check_criterion, criteria_of, operating_point, recipes_of
+from paumer.schedule import Schedule
+
+
+class SweepItem(Section):
+    """One strategy at several operating points."""
+
+    strategy: str = Field(
+        description="Strategy, or a composition such as `merge>pause`; docs/strategies.md lists them."
+    )
+    schedules: tuple[str, ...] = Field(
+        min_length=1, description="Its parameters, one operating point each; a composition joins them by `>` too."
+    )
+    criteria: tuple[str, ...] = Field((), description="Criteria; without them the strategy's usual one.")
+    recipes: tuple[RecipeName, ...] = Field((), description="Networks to run it on; without them the usual ones.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        try:
+            for text in self.schedules:
+                operating_point(self.strategy, "", text)
+            for criterion in self.criteria:
+                check_criterion(self.strategy, criterion)
+        except PaumerError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def runs_on(self, recipe: str) -> bool:
+        """Whether a network of this recipe runs it."""
+        return recipe in (self.recipes or recipes_of(self.strategy))
+
+    def points(self) -> list[Point]:
+        """Its operating points."""
+        criteria = self.criteria or criteria_of(self.strategy)[:1] or ("",)
+        return [operating_point(self.strategy, criterion, text) for criterion in criteria for text in self.schedules]
+
+
+Sweep = tuple[SweepItem, ...]
+
+
+def sweep_points(sweep: Sequence[SweepItem], recipe: str | None = None) -> list[Point]:
+    """Dense and all operating points of a recipe (None: of all recipes), each once."""
+    items = [item for item in sweep if recipe is None or item.runs_on(recipe)]
+    return list(dict.fromkeys([Point(), *(point for item in items for point in item.points())]))
+
+
+class Evaluation(Section):
+    """How accuracy is measured."""
+
+    inference: Literal["whole", "sliding"] = Field("whole", description="Whole images, or sliding windows.")
+    window: Size = Field((768, 768), description="Height and width of sliding windows.")
+    stride: Size = Field((512, 512), description="Steps between sliding windows.")
+    batch: int = Field(8, ge=1, description="Images (or windows) per forward pass.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("float32", description="Autocast type.")
+
+    @field_validator("window", "stride")
+    @classmethod
+    def _positive(cls, size: Size) -> Size:
+        return positive_size(size)
+
+    @model_validator(mode="after")
+    def _covers(self) -> Self:
+        if any(stride > window for stride, window in zip(self.stride, self.window, strict=True)):
+            raise ValueError("stride is larger than window, which leaves gaps between windows; lower it")
+        return self
+
+
+class Throughput(Section):
+    """How images/s are measured."""
+
+    batches: tuple[int, ...] = Field((1, 4), description="Batch sizes.")
+    dtypes: tuple[Literal["float32", "bfloat16"], ...] = Field(("float32",), description="Number types (autocast).")
+    images: int = Field(
+        32, ge=1, description="Different images on which strategies are timed whose cost depends on the image."
+    )
+    rounds: int = Field(15, ge=3, description="Rounds; each times every variant once, in random order.")
+    block_seconds: float = Field(0.2, gt=0, description="Shortest time of one timed block.")
+
+    @field_validator("batches")
+    @classmethod
+    def _positive(cls, batches: tuple[int, ...]) -> tuple[int, ...]:
+        if any(batch < 1 for batch in batches):
+            raise ValueError("batch sizes must be 1 or more")
+        return batches
+
+
+class Figures(Section):
+    """What the report shows beside the tables."""
+
+    pause_maps: int = Field(4, ge=0, description="Images shown with entropy and pause maps.")
+    pause_schedule: str = Field("3:0.4", description="Schedule of the pause maps.")
+
+    @field_validator("pause_schedule")
+    @classmethod
+    def _parse(cls, text: str) -> str:
+        try:
+            return str(Schedule.parse(text))
+        except PaumerError as error:
+            raise ValueError(str(error)) from None

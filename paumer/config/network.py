@@ -1,0 +1,103 @@
+"""The configuration of data and networks."""
+
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, field_validator
+
+from paumer.config.base import NAME, Section
+from paumer.errors import PaumerError
+
+
+class Scenes(Section):
+    """The procedural street scenes that the default experiment draws."""
+
+    train_images: int = Field(2048, ge=1, description="Training images to draw.")
+    val_images: int = Field(256, ge=1, description="Validation images to draw.")
+    height: int = Field(96, ge=32, description="Image height in pixels.")
+    width: int = Field(192, ge=32, description="Image width in pixels.")
+    seed: int = Field(0, ge=0, description="Same seed, same bytes.")
+
+
+class Data(Section):
+    """Which images to train and evaluate on."""
+
+    dataset: Literal["scenes", "cityscapes", "camvid"] = Field("scenes", description="Dataset.")
+    folder: str | None = Field(
+        None,
+        description="Folder of the dataset; without it the environment variable PAUMER_DATA. `scenes` are drawn there "
+        "(without it, under the results).",
+    )
+    train_split: str = Field("train", description="Split to train on.")
+    eval_split: str = Field("val", description="Split to evaluate and measure on.")
+    scenes: Scenes = Field(default_factory=Scenes, description="Only for `dataset: scenes`.")
+
+
+class Backbone(Section):
+    """A plain vision transformer from timm."""
+
+    name: str = Field(pattern=NAME, description="Its name in files and tables.")
+    architecture: str = Field("vit_tiny_patch16_384", description="timm's name of the architecture.")
+    options: dict[str, int | float | bool | str] = Field(
+        default_factory=dict, description="Passed to `timm.create_model` (`patch_size`, `embed_dim`, `depth`, ...)."
+    )
+    weights: str = Field("none", description="`none` (from scratch), `hub` (timm's pretrained weights) or a file.")
+    positions: Literal["learned", "sincos"] = Field(
+        "learned", description="How position embeddings start; `sincos` helps a network trained from scratch."
+    )
+    normalization: Literal["imagenet", "half"] = Field(
+        "imagenet", description="Input statistics: ImageNet's, or mean = std = 0.5 as AugReg networks expect."
+    )
+
+    control_for: str | None = Field(
+        None,
+        description="Name of a larger backbone: this one is only trained plainly, and compared with it as a baseline.",
+    )
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _numbers(cls, options: Any) -> Any:
+        """Read numbers that arrive as text, as Snakemake's `--config` hands them over."""
+        if not isinstance(options, dict):
+            return options
+        return {key: yaml.safe_load(value) if isinstance(value, str) else value for key, value in options.items()}
+
+
+class Decoder(Section):
+    """From tokens to class logits."""
+
+    name: Literal["linear", "mask_transformer"] = Field("linear", description="Decoder, as Segmenter defines it.")
+    layers: int = Field(2, ge=1, description="Blocks of the mask transformer.")
+    sub_patch: int = Field(
+        1,
+        ge=1,
+        le=8,
+        description="The linear decoder predicts sub_patch x sub_patch cells a patch (1: as Segmenter).",
+    )
+
+
+class Heads(Section):
+    """Auxiliary heads, which predict classes from intermediate tokens."""
+
+    blocks: tuple[int, ...] = Field(
+        (3, 6, 9), min_length=1, description="A head reads the tokens after each of these blocks."
+    )
+    weight: float = Field(0.4, ge=0, description="Weight of the mean auxiliary loss beside the final loss.")
+
+    @field_validator("blocks")
+    @classmethod
+    def _rising(cls, blocks: tuple[int, ...]) -> tuple[int, ...]:
+        if any(block < 1 for block in blocks) or list(blocks) != sorted(set(blocks)):
+            raise ValueError("must be rising block numbers, counted from 1")
+        return blocks
+
+
+def check_heads(blocks: tuple[int, ...], depth: int) -> None:
+    """Refuse heads beyond the last block.
+
+    Raises:
+        PaumerError: a head would read tokens after a block that the network lacks.
+    """
+    for block in blocks:
+        if block > depth:
+            raise PaumerError(f"heads.blocks: no block {block} in a network of {depth} blocks; use 1 to {depth}")

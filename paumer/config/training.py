@@ -1,0 +1,135 @@
+"""The configuration of training."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from paumer.config.base import Section, Size, positive_size
+from paumer.errors import PaumerError
+from paumer.registry import RecipeName, operating_point
+
+
+class Phase(Section):
+    """One stretch of training with its own learning-rate schedule."""
+
+    epochs: float = Field(30, gt=0, description="Passes over the training split.")
+    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of the backbone (AdamW).")
+    head_learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of decoder and heads (AdamW).")
+    matrix_learning_rate: float = Field(
+        3e-3, gt=0, description="Peak learning rate of the block matrices with `optimizer: muon`."
+    )
+    decay: Literal["poly", "cosine"] = Field("poly", description="Shape of the decay: power 0.9, or half a cosine.")
+    warmup: float = Field(0.02, ge=0, lt=1, description="Share of the steps with rising learning rate.")
+
+
+class Augmentation(Section):
+    """Random changes of the training images."""
+
+    scale: tuple[float, float] = Field((0.5, 2.0), description="Range of the random resize.")
+    flip: float = Field(0.5, ge=0, le=1, description="Probability of a horizontal flip.")
+    colour: float = Field(0.5, ge=0, le=1, description="Strength of the photometric distortion.")
+    largest_class: float = Field(
+        0.75, gt=0, le=1, description="A crop is drawn anew (10 times at most) while one class fills more than this."
+    )
+
+    @field_validator("scale")
+    @classmethod
+    def _range(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < scale[0] <= scale[1]:
+            raise ValueError("must be [low, high] with 0 < low <= high")
+        return scale
+
+
+class Pausing(Section):
+    """How recipe `paumer` draws the schedule of each training step. Our choice: the paper's was not available."""
+
+    none: float = Field(0.25, ge=0, le=1, description="Probability of a step without pausing.")
+    fraction: tuple[float, float] = Field(
+        (0.2, 0.8), description="Range of the total fraction paused, drawn evenly and split over the locations."
+    )
+    locations: int = Field(3, ge=1, description="Locations are one to this many, each count as likely.")
+
+    @field_validator("fraction")
+    @classmethod
+    def _range(cls, fraction: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < fraction[0] <= fraction[1] < 1:
+            raise ValueError("must be [low, high] with 0 < low <= high < 1")
+        return fraction
+
+
+class Merging(Section):
+    """How recipe `merge` draws what each training step merges. Our choice."""
+
+    none: float = Field(0.25, ge=0, le=1, description="Probability of a step without merging.")
+    schedules: tuple[str, ...] = Field(
+        ("1:0.2+6:0.1", "1:0.3+6:0.2", "1:0.45+6:0.15"),
+        min_length=1,
+        description="Schedules of strategy `local-merge`, each as likely as the others.",
+    )
+
+    @field_validator("schedules")
+    @classmethod
+    def _parse(cls, schedules: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            points = [operating_point("local-merge", "", text) for text in schedules]
+        except PaumerError as error:
+            raise ValueError(str(error)) from None
+        if any(point.depends_on_image for point in points):
+            raise ValueError("training needs batches of one shape; write fractions (1:0.3), not thresholds (1@0.9)")
+        return tuple(point.schedule for point in points)
+
+
+class Resizing(Section):
+    """How recipe `resize` draws the input scale of each training step. Our choice."""
+
+    scales: tuple[float, ...] = Field(
+        (1.0, 0.75, 0.5), min_length=1, description="Scales of height and width, each as likely as the others."
+    )
+
+    @field_validator("scales")
+    @classmethod
+    def _range(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 < scale <= 1 for scale in scales):
+            raise ValueError("must be above 0 and up to 1")
+        return scales
+
+
+class TrainingOptions(Section):
+    """Settings that all runs share."""
+
+    crop: Size = Field((320, 320), description="Height and width of the training crops.")
+    batch: int = Field(8, ge=1, description="Crops per step.")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="`muon` steps the block matrices with Muon, everything else with AdamW."
+    )
+    class_balance: float = Field(
+        0.0, ge=0, le=1, description="A class weighs frequency ** -class_balance in the loss; 0: every pixel the same."
+    )
+    weight_decay: float = Field(0.05, ge=0, description="Decoupled weight decay of matrices.")
+    drop_path: float = Field(0.0, ge=0, lt=1, description="Stochastic depth rate.")
+    clip: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Autocast type; `auto` takes bfloat16 where the device is fast at it."
+    )
+    augmentation: Augmentation = Field(default_factory=Augmentation, description="Random changes of the images.")
+    workers: int = Field(1, ge=0, description="Processes that load images.")
+    checkpoint_minutes: float = Field(2.0, ge=0, description="Minutes between checkpoints; 0: after every step.")
+
+    @field_validator("crop")
+    @classmethod
+    def _positive(cls, crop: Size) -> Size:
+        return positive_size(crop)
+
+
+class Training(Section):
+    """How networks are trained. Every recipe gets the same number of steps."""
+
+    recipes: tuple[RecipeName, ...] = Field(("dense", "multi-exit", "paumer"), description="Recipes to train.")
+    shared_phase: Phase | None = Field(
+        None, description="Plain training once per backbone and seed; every recipe starts from its result."
+    )
+    recipe_phase: Phase = Field(default_factory=lambda: Phase(), description="Training of each recipe.")
+    pausing: Pausing = Field(default_factory=Pausing, description="Schedules drawn by recipe `paumer`.")
+    merging: Merging = Field(default_factory=Merging, description="Schedules drawn by recipe `merge`.")
+    resizing: Resizing = Field(default_factory=Resizing, description="Input scales drawn by recipe `resize`.")
+    options: TrainingOptions = Field(default_factory=TrainingOptions, description="What all runs share.")

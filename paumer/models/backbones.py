@@ -1,0 +1,189 @@
+"""Vision transformers from timm, with weights from the hub, from a local file, or from nothing.
+
+Weights of the hub are fetched as a file, and every file is read the same way: strictly, except for its classifier of
+images, and resampled by timm to the patch and image size of the network.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from timm.models import get_arch_name, get_pretrained_cfg, is_model_in_modules, load_state_dict
+from timm.models.deit import VisionTransformerDistilled
+from timm.models.vision_transformer import VisionTransformer
+
+from paumer.config import Backbone, Size
+from paumer.errors import PaumerError
+from paumer.stages import NetworkSettings
+
+MODULES = ["vision_transformer", "deit"]  # where timm defines plain vision transformers
+CLASSIFIERS = ("head.", "head_dist.")  # `head_dist` belongs to the distillation token
+
+
+def create_vit(settings: NetworkSettings, pretrained: bool = True) -> VisionTransformer:
+    """Create the backbone for images of `settings.image_size`, without a classifier.
+
+    Args:
+        settings: names the architecture, its options and its weights.
+        pretrained: load the configured weights; off where trained weights follow anyway.
+
+    Raises:
+        PaumerError: unknown or unsuitable architecture, bad options, or weights that are missing, damaged or of
+            another network.
+    """
+    backbone = settings.backbone
+    _check_architecture(backbone)
+    options = {"img_size": whole_patches(backbone, settings.image_size), **backbone.options}
+    options |= {"num_classes": 0, "dynamic_img_size": True, "drop_path_rate": settings.drop_path}
+    path = _weights_file(backbone) if pretrained and backbone.weights != "none" else None
+    if path is None:
+        return _create(backbone, options)
+    if path.suffix == ".npz":
+        return _fill_from_npz(_create(backbone, options), path, backbone)
+    return _create(backbone, options, _read(path, backbone))
+
+
+def whole_patches(backbone: Backbone, size: Size) -> Size:
+    """`size` padded to whole patches; the patch size stands in the options or in timm's name.
+
+    Raises:
+        PaumerError: the options hold no usable patch size.
+    """
+    named = re.search(r"_patch(\d+)", get_arch_name(backbone.architecture))
+    patch = backbone.options.get("patch_size", int(named[1]) if named else 16)
+    if not isinstance(patch, int) or patch < 1:
+        raise PaumerError(
+            f"backbones.{backbone.name}.options: patch_size must be a whole number above 0, not {patch!r}"
+        )
+    return size[0] + -size[0] % patch, size[1] + -size[1] % patch
+
+
+def summary(error: BaseException) -> str:
+    """An exception in a few words of one line."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+def _check_architecture(backbone: Backbone) -> None:
+    """Refuse names and tags that timm does not know, and networks that are no plain vision transformers."""
+    key, name = f"backbones.{backbone.name}.architecture", backbone.architecture
+    if not timm.is_model(name):
+        known = timm.list_models(module=MODULES)
+        near = difflib.get_close_matches(get_arch_name(name), known, n=3, cutoff=0)
+        raise PaumerError(f"{key}: timm has no {name!r}; use one like {', '.join(near)}")
+    if not is_model_in_modules(name, MODULES):
+        raise _not_plain(backbone)
+    try:
+        get_pretrained_cfg(name)
+    except RuntimeError:  # the architecture is known, its tag is not
+        tags = timm.list_pretrained(get_arch_name(name))
+        remedy = f"use one of {', '.join(tags)}" if tags else "leave the tag out, there are no weights of it"
+        raise PaumerError(f"{key}: timm has no weights {name!r}; {remedy}") from None
+
+
+def _not_plain(backbone: Backbone) -> PaumerError:
+    return PaumerError(
+        f"backbones.{backbone.name}.architecture: {backbone.architecture} is no plain vision transformer; use one of "
+        "timm's vit_*, deit_* or vit_*_dinov2"
+    )
+
+
+def _create(backbone: Backbone, options: dict[str, Any], weights: dict[str, Any] | None = None) -> VisionTransformer:
+    """Have timm create a network, and fill it as timm fills its own; complaints name the options or the weights."""
+    if weights is not None:
+        # Without a classifier to leave out, timm is strict about names.
+        options = options | {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": weights, "classifier": None}}
+    try:
+        vit = timm.create_model(backbone.architecture, **options)
+    except Exception as error:  # timm leaves most checks to Python and torch
+        if weights is not None and not isinstance(error, TypeError | ValueError | AssertionError):
+            raise _misfit(backbone, error) from None
+        raise PaumerError(f"backbones.{backbone.name}.options: {summary(error)}; mend the options") from None
+    if type(vit) not in (VisionTransformer, VisionTransformerDistilled):
+        raise _not_plain(backbone)
+    vit.pretrained_cfg.pop("state_dict", None)  # a second copy of all weights
+    return vit
+
+
+def _misfit(backbone: Backbone, error: Exception) -> PaumerError:
+    return PaumerError(
+        f"backbones.{backbone.name}.weights: {backbone.weights!r} does not load into {backbone.architecture} "
+        f"({summary(error)}); name weights of this architecture and these options"
+    )
+
+
+def _weights_file(backbone: Backbone) -> Path:
+    """The configured file, fetched from the hub if need be."""
+    if backbone.weights == "hub":
+        return _fetch(backbone)
+    path = Path(backbone.weights).expanduser()
+    if not path.is_file():
+        raise PaumerError(
+            f"backbones.{backbone.name}.weights: no file {backbone.weights!r}; name a weights file, hub or none"
+        )
+    return path
+
+
+def _fetch(backbone: Backbone) -> Path:
+    """Fetch the architecture's weights from the hub, or find them in its cache.
+
+    Raises:
+        PaumerError: the hub has none or does not give them; says which file to fetch by hand.
+    """
+    key, source = f"backbones.{backbone.name}.weights", get_pretrained_cfg(backbone.architecture)
+    if source is None or not source.has_weights:
+        raise PaumerError(f"{key}: timm has no weights of {backbone.architecture}; use none or a file")
+    if not source.hf_hub_id:
+        raise PaumerError(
+            f"{key}: the hub has no {backbone.architecture}; fetch {source.url} and set weights: to that file"
+        )
+    repository, _, revision = source.hf_hub_id.partition("@")
+    file = {"repo_id": repository, "filename": source.hf_hub_filename or "model.safetensors"}
+    file |= {"revision": revision} if revision else {}
+    url = hf_hub_url(**file)
+    try:
+        if not isinstance(try_to_load_from_cache(**file), str):
+            get_hf_file_metadata(url)  # fails at once where the download below would try again for minutes
+        return Path(hf_hub_download(**file))
+    except Exception as error:  # the client lets through whatever its HTTP library raises
+        raise PaumerError(
+            f"{key}: the hub did not give {repository} ({type(error).__name__}: {summary(error)}); fetch {url} where "
+            "there is a network and set weights: to that file"
+        ) from None
+
+
+def _read(path: Path, backbone: Backbone) -> dict[str, Any]:
+    """Read a file of named tensors without running code from it; a classifier of images is left out."""
+    try:
+        weights = load_state_dict(str(path), weights_only=True)
+    except Exception as error:  # unpickling garbage raises whatever the garbage says
+        raise _misfit(backbone, error) from None
+    weights = {name: value for name, value in weights.items() if not name.startswith(CLASSIFIERS)}
+    if not weights:  # timm would turn to the hub
+        raise _misfit(backbone, ValueError("it holds no weights of a backbone"))
+    return weights
+
+
+def _fill_from_npz(vit: VisionTransformer, path: Path, backbone: Backbone) -> VisionTransformer:
+    """Fill a network from a JAX archive, the format in which Google publishes AugReg.
+
+    timm ignores what such a file lacks or has too much; here either is an error.
+    """
+    with torch.no_grad():
+        for value in vit.parameters():
+            value.fill_(torch.nan)
+    try:
+        vit.load_pretrained(str(path))
+        lacking = [name for name, value in vit.named_parameters() if value.isnan().any()]
+        if lacking:
+            raise ValueError(f"it lacks {lacking[0]}")
+        with np.load(path) as archive:
+            if any(f"/encoderblock_{len(vit.blocks)}/" in name for name in archive.files):
+                raise ValueError(f"it has more than {len(vit.blocks)} blocks")
+    except Exception as error:  # a missing array, a wrong shape, no archive at all
+        raise _misfit(backbone, error) from None
+    return vit

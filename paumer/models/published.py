@@ -1,0 +1,259 @@
+"""Load the networks that the authors of Segmenter publish (github.com/rstrudel/segmenter).
+
+One is a folder with `checkpoint.pth`, whose entry `model` holds the weights, and `variant.yml`, which describes the
+network (`net_kwargs`) and the windows it was evaluated with (`inference_kwargs`).
+"""
+
+import logging
+import math
+import pickle
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import yaml
+from pydantic import BeforeValidator, ConfigDict, PositiveInt, model_validator
+from timm.models.deit import VisionTransformerDistilled
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from paumer.config import Section, Size, parse
+from paumer.errors import PaumerError
+from paumer.models.decoders import MaskTransformer
+from paumer.models.encoder import Encoder, Grid
+from paumer.models.heads import LinearHead
+from paumer.models.segmenter import Segmenter
+
+LOGGER = logging.getLogger("paumer")
+CHECKPOINT, VARIANT = "checkpoint.pth", "variant.yml"
+
+NORMALIZATIONS: dict[str, Literal["half", "imagenet"]] = {"vit": "half", "deit": "imagenet"}
+NAMES = {  # how names begin here, and there; all others are the same
+    "encoder.vit.": "encoder.",
+    "decoder.linear.": "decoder.head.",
+    "decoder.class_tokens": "decoder.cls_emb",
+    "decoder.project.": "decoder.proj_dec.",
+    "decoder.norm.": "decoder.decoder_norm.",
+    "decoder.project_patches.weight": "decoder.proj_patch",
+    "decoder.project_classes.weight": "decoder.proj_classes",
+}
+TRANSPOSED = ("decoder.proj_patch", "decoder.proj_classes")  # there tokens are multiplied by the matrix itself
+CLASSIFIER = re.compile(r"encoder\.head(_dist)?\.")  # of images, left from pretraining
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a published network expects of its input.
+
+    Attributes:
+        normalization: of the images: "half" (mean = std = 0.5) or "imagenet" (ImageNet's statistics).
+        window: height and width of the sliding windows it was evaluated with, or else of the images it was trained on.
+        stride: steps between windows along height and width.
+    """
+
+    normalization: Literal["half", "imagenet"]
+    window: Size
+    stride: Size
+
+
+class PublishedSegmenter(Segmenter):
+    """A Segmenter without auxiliary heads that carries what was published about its input, in `published`."""
+
+    def __init__(self, encoder: Encoder, decoder: nn.Module, published: Published) -> None:
+        super().__init__(encoder, decoder, {})
+        self.published = published
+
+
+def load_segmenter(folder: str | Path) -> PublishedSegmenter:
+    """Load a published Segmenter; its logits are those of the original implementation.
+
+    The weights of its classification heads are ignored, with a warning to the logger `paumer` that names them.
+
+    Args:
+        folder: where `checkpoint.pth` and `variant.yml` lie. Reading the checkpoint runs none of its content.
+
+    Returns:
+        The network on the CPU in eval mode: from images (batch, 3, height, width), normalised as
+        `model.published.normalization` says, to logits (batch, classes, height, width).
+
+    Raises:
+        PaumerError: a file is missing, damaged or unsafe, the decoder is unknown, or the two files do not fit.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise PaumerError(f"{folder}: no such folder; name one that holds {CHECKPOINT} and {VARIANT}")
+    variant = _read_variant(folder / VARIANT)
+    path = folder / CHECKPOINT
+    weights = _read_weights(path)
+    model = _build(variant, _native_grid(variant.net_kwargs, weights))
+    model.load_state_dict(_renamed(weights, model, path))
+    return model.eval()
+
+
+def _pair(size: Any) -> Any:
+    """One number stands for height and width."""
+    return (size, size) if isinstance(size, int) else size
+
+
+Pair = Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_pair)]
+
+
+class _Part(Section):
+    """A part of `variant.yml`; what only training needs is skipped."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Decoder(_Part):
+    name: Literal["linear", "mask_transformer"]
+    n_layers: PositiveInt = 2
+
+
+class _Network(_Part):
+    normalization: Literal["vit", "deit"]
+    distilled: bool = False
+    image_size: Pair
+    patch_size: PositiveInt
+    d_model: PositiveInt
+    n_heads: PositiveInt
+    n_layers: PositiveInt
+    n_cls: PositiveInt
+    decoder: _Decoder
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> "_Network":
+        if self.d_model % self.n_heads:
+            raise ValueError(f"n_heads {self.n_heads} does not divide d_model {self.d_model}; mend one of them")
+        return self
+
+
+class _Inference(_Part):
+    window_size: Pair
+    window_stride: Pair
+
+
+class _Variant(_Part):
+    net_kwargs: _Network
+    inference_kwargs: _Inference | None = None
+
+    @property
+    def published(self) -> Published:
+        """What the network expects of its input."""
+        size, inference = self.net_kwargs.image_size, self.inference_kwargs
+        return Published(
+            normalization=NORMALIZATIONS[self.net_kwargs.normalization],
+            window=inference.window_size if inference else size,
+            stride=inference.window_stride if inference else size,
+        )
+
+
+class _VariantLoader(yaml.SafeLoader):
+    """YAML's safe loader that also reads Python's tuples, as which published files may write sizes."""
+
+    def sequence(self, node: yaml.SequenceNode) -> list[Any]:
+        """A tuple, read as a list."""
+        return self.construct_sequence(node)
+
+
+_VariantLoader.add_constructor("tag:yaml.org,2002:python/tuple", _VariantLoader.sequence)
+
+
+def _read_variant(path: Path) -> _Variant:
+    try:
+        # A subclass of the safe loader: builds no objects.
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_VariantLoader)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise PaumerError(f"{path}: not valid YAML ({problem}); copy it from the published network again") from None
+    return parse(_Variant, content, str(path))
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Read the weights under the names they were published with."""
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except Exception as error:  # damaged files raise whatever their bytes lead to
+        found = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if found:
+            raise PaumerError(
+                f"{path}: refused, for it asks to run {found[1]}; use a checkpoint of tensors, numbers and text alone"
+            ) from None
+        raise PaumerError(f"{path}: not a readable checkpoint; copy it from the published network again") from None
+    weights = checkpoint.get("model") if isinstance(checkpoint, dict) else None
+    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise PaumerError(f"{path}: has no weights under the key 'model'; use a checkpoint of a published Segmenter")
+    return weights
+
+
+def _unreadable(path: Path, error: OSError) -> PaumerError:
+    return PaumerError(f"{path}: {error.strerror or error}; copy it from the published network")
+
+
+def _native_grid(network: _Network, weights: dict[str, Tensor]) -> Grid:
+    """The grid that the position embeddings were learned on: that of `image_size`, or else a square one."""
+    grid = network.image_size[0] // network.patch_size, network.image_size[1] // network.patch_size
+    positions = weights.get("encoder.pos_embed")
+    if positions is None or positions.ndim != 3:
+        return grid  # an error when the weights are checked
+    count = positions.shape[1] - (2 if network.distilled else 1)
+    side = math.isqrt(max(0, count))
+    return (side, side) if grid[0] * grid[1] != count == side**2 else grid
+
+
+def _build(variant: _Variant, grid: Grid) -> PublishedSegmenter:
+    """Build the network with position embeddings for `grid`."""
+    network = variant.net_kwargs
+    vit = (VisionTransformerDistilled if network.distilled else VisionTransformer)(
+        img_size=(grid[0] * network.patch_size, grid[1] * network.patch_size),
+        patch_size=network.patch_size,
+        embed_dim=network.d_model,
+        depth=network.n_layers,
+        num_heads=network.n_heads,
+        num_classes=0,
+        dynamic_img_size=True,
+        norm_layer=nn.LayerNorm,  # torch's eps of 1e-5, unlike timm's
+    )
+    decoder: nn.Module
+    if network.decoder.name == "linear":
+        decoder = LinearHead(network.d_model, network.n_cls)
+    else:
+        decoder = MaskTransformer(network.d_model, network.n_cls, network.decoder.n_layers)
+    return PublishedSegmenter(Encoder(vit, resampling="bilinear"), decoder, variant.published)
+
+
+def _renamed(weights: dict[str, Tensor], model: nn.Module, path: Path) -> dict[str, Tensor]:
+    """The weights under our names, all of them checked; classification heads are left out."""
+    own = model.state_dict()
+    names = {_published_name(name): name for name in own}
+    missing = [name for name in names if name not in weights]
+    others = [name for name in weights if name not in names]
+    unexpected = [name for name in others if not CLASSIFIER.match(name)]
+    if missing:
+        raise PaumerError(f"{path}: has no {missing[0]}, which {VARIANT} asks for; use the two files of one network")
+    if unexpected:
+        raise PaumerError(
+            f"{path}: {unexpected[0]} has no place in the network of {VARIANT}; use the two files of one network"
+        )
+    for name, ours in names.items():
+        found, due = tuple(weights[name].shape), tuple(own[ours].shape)
+        if found != due:
+            raise PaumerError(
+                f"{path}: {name} has shape {found} where {VARIANT} asks for {due}; use the two files of one network"
+            )
+    if others:
+        LOGGER.warning("%s: ignored the classification heads: %s", path, ", ".join(others))
+    return {ours: weights[name].T if name in TRANSPOSED else weights[name] for name, ours in names.items()}
+
+
+def _published_name(name: str) -> str:
+    """What one of our weights is called in published checkpoints."""
+    for ours, theirs in NAMES.items():
+        if name.startswith(ours):
+            return theirs + name.removeprefix(ours)
+    return name

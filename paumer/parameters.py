@@ -1,0 +1,134 @@
+"""The parameters of strategies and their notations, beside schedules and thresholds. Imports no torch."""
+
+from dataclasses import dataclass
+
+from paumer.errors import PaumerError
+from paumer.schedule import DECIMALS, Schedule, Thresholds
+
+
+@dataclass(frozen=True)
+class TokenExitParameters:
+    """Where patches take the auxiliary head's prediction as final, and how many of every class never do.
+
+    Attributes:
+        where: fractions of all patches, or thresholds of certainty.
+        keep: the best patches of every predicted class that keep running.
+    """
+
+    where: Schedule | Thresholds
+    keep: int = 5
+
+    def __str__(self) -> str:
+        """The notation, `3:0.4` or `3:0.4 keep 10`."""
+        return str(self.where) if self.keep == TokenExitParameters.keep else f"{self.where} keep {self.keep}"
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The blocks after which patches may finish."""
+        return self.where.blocks
+
+    def check_depth(self, depth: int) -> None:
+        """Refuse locations where no block follows."""
+        self.where.check_depth(depth)
+
+
+@dataclass(frozen=True)
+class Exit:
+    """The block after which the whole image leaves, written `exit:6`."""
+
+    block: int
+
+    def __str__(self) -> str:
+        """The notation."""
+        return f"exit:{self.block}"
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The block of the exit."""
+        return (self.block,)
+
+    def check_depth(self, depth: int) -> None:
+        """Refuse a block that the network lacks."""
+        if self.block > depth:
+            raise PaumerError(f"{self}: no block {self.block} in a network of {depth} blocks; use 1 to {depth}")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of the image's height and width the network sees, written `scale:0.75`."""
+
+    factor: float
+    blocks: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        """The notation."""
+        return f"scale:{self.factor:.{DECIMALS}g}"
+
+    def check_depth(self, depth: int) -> None:
+        """Fits every network."""
+
+
+Parameters = Schedule | Thresholds | TokenExitParameters | Exit | Scale
+
+
+def parse_pausing(text: str) -> Schedule:
+    """Read fractions to pause, at least one."""
+    schedule = Schedule.parse(text)
+    if not schedule.locations:
+        raise PaumerError("the empty schedule is dense, which every run evaluates anyway; remove it")
+    return schedule
+
+
+def parse_merging(text: str) -> Schedule:
+    """Read fractions to merge away; one block merges at most half of its tokens, as pairs do."""
+    schedule, left = parse_pausing(text), 1.0
+    for location in schedule.locations:
+        if location.fraction > left / 2 + 10**-DECIMALS:
+            raise PaumerError(
+                f"schedule {schedule}: merging {location.fraction:g} in block {location.block} is more than half of "
+                f"the {left:.{DECIMALS}g} that run there; spread it over more blocks"
+            )
+        left -= location.fraction
+    return schedule
+
+
+def parse_local_merging(text: str) -> Schedule | Thresholds:
+    """Read fractions or thresholds; the first location merges 2 x 2 neighbours, three quarters at most."""
+    if "@" in text:
+        return Thresholds.parse(text)
+    schedule = parse_pausing(text)
+    if schedule.locations[0].fraction > 0.75:
+        raise PaumerError(
+            f"schedule {schedule}: merging 2 x 2 neighbours removes 0.75 of all patches at most; lower it"
+        )
+    return schedule
+
+
+def parse_token_exit(text: str) -> TokenExitParameters:
+    """Read fractions or thresholds, and how many patches of every class to keep."""
+    where, _, keep = text.partition(" keep ")
+    read = Thresholds.parse(where) if "@" in where else parse_pausing(where)
+    if not keep:
+        return TokenExitParameters(read)
+    if not keep.strip().isdecimal() or int(keep) < 1:
+        raise PaumerError(f"{text!r}: keep {keep!r} is no whole number above 0; write it like 3:0.4 keep 5")
+    return TokenExitParameters(read, int(keep))
+
+
+def parse_exit(text: str) -> Exit:
+    """Read the block of an early exit."""
+    number = text.removeprefix("exit:").strip()
+    if not number.isdecimal() or int(number) < 1:
+        raise PaumerError(f"{text!r} is no early exit; write it like exit:6 (the whole image leaves after block 6)")
+    return Exit(int(number))
+
+
+def parse_scale(text: str) -> Scale:
+    """Read the scale of a smaller input."""
+    try:
+        factor = round(float(text.removeprefix("scale:")), DECIMALS)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor <= 1:
+        raise PaumerError(f"{text!r} is no scale above 0 and up to 1; write it like scale:0.75")
+    return Scale(factor)

@@ -1,0 +1,125 @@
+"""What merging strategies share: matching patches, averaging them, and remembering who went where."""
+
+from collections.abc import Hashable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from paumer.schedule import Schedule, Thresholds
+from paumer.strategies.contract import Network, State, Strategy
+from paumer.strategies.reductions import Merged, complement, take, widen
+
+
+class Merging(Strategy):
+    """Merges patches between the attention and the feed-forward network of a block."""
+
+    parameters: Schedule | Thresholds
+
+    @property
+    def schedule_text(self) -> str:
+        """Fractions or thresholds, `1-8:0.05`."""
+        return str(self.parameters)
+
+    @property
+    def per_image(self) -> bool:  # type: ignore[override]
+        """How many patches exceed a threshold depends on the image."""
+        return isinstance(self.parameters, Thresholds)
+
+    def skip(self, network: Network) -> str:
+        """Why this network cannot run it; empty where it can."""
+        if not all(hasattr(block, "ls1") and hasattr(block.attn, "qkv") for block in network.blocks):
+            return "merging needs blocks with one attention and one feed-forward network, and queries, keys and values"
+        return super().skip(network)
+
+    def values(self) -> dict[int, float]:
+        """Fraction or threshold by block."""
+        if isinstance(self.parameters, Thresholds):
+            return dict(self.parameters.locations)
+        return {location.block: location.fraction for location in self.parameters.locations}
+
+    def inside(self, block: int) -> Hashable:
+        """Fraction or threshold at this block; None where nothing merges."""
+        values = self.values()
+        return (self.name, self.per_image, values[block]) if block in values else None
+
+    def count(self, block: int, running: int, state: State) -> int:
+        """How many of the running patches a fraction merges away in a block."""
+        assert isinstance(self.parameters, Schedule)
+        return running - self.parameters.running(state.received(self.name, running))[block]
+
+
+def match(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """For every second patch the most similar one of the others, by the cosine of their keys.
+
+    Bipartite matching as described in Bolya et al., "Token Merging: Your ViT But Faster", ICLR 2023.
+
+    Args:
+        keys: (batch, running, channels).
+
+    Returns:
+        Similarity of patches 0, 2, 4, ... to their best match, (batch, half), and the match's place among all
+        running patches, (batch, half).
+    """
+    unit = functional.normalize(keys, dim=-1)
+    similarity, match = (unit[:, ::2] @ unit[:, 1::2].transpose(1, 2)).max(dim=-1)
+    return similarity, 2 * match + 1
+
+
+def match_macs(running: int, channels: int) -> float:
+    """Multiply-accumulates of `match` for one image."""
+    return (running - running // 2) * (running // 2) * channels
+
+
+def most_similar_pairs(keys: Tensor, count: int | None, threshold: float) -> tuple[Tensor, Tensor]:
+    """Choose which patches merge away into which.
+
+    Args:
+        keys: (batch, running, channels).
+        count: pairs per image; None: as many as exceed the threshold, of one image.
+        threshold: on the cosine of the keys.
+
+    Returns:
+        Patches that go, and where each goes to, both (batch, pairs) among the running patches.
+    """
+    if keys.shape[1] < 2:
+        return (empty := keys.new_zeros(len(keys), 0, dtype=torch.long)), empty
+    similarity, target = match(keys)
+    if count is None:
+        count = int((similarity > threshold).sum())
+    pairs = similarity.topk(min(count, similarity.shape[1]), dim=1, sorted=False).indices
+    return 2 * pairs, target.gather(1, pairs)
+
+
+def merge(tokens: Tensor, gone: Tensor, target: Tensor, state: State, by: str) -> Tensor:
+    """Average patches by their sizes; the state remembers how to undo it.
+
+    Args:
+        tokens: (batch, prefix + running, width).
+        gone: patches that merge away, (batch, count), each once.
+        target: where each goes to, (batch, count); none of these is gone.
+        state: the forward pass.
+        by: name of the strategy.
+
+    Returns:
+        Tokens (batch, prefix + running - count, width), in the old order.
+    """
+    if gone.shape[1] == 0:
+        return tokens
+    patches, running = tokens[:, state.prefix :], state.running(tokens)
+    kept = complement(gone, running)
+    places = torch.arange(running - gone.shape[1], device=kept.device).expand_as(kept)
+    place = kept.new_zeros(len(kept), running).scatter(1, kept, places)
+    goal = place.gather(1, target)
+    place = place.scatter(1, gone, goal)
+    sizes = patches.new_ones(patches.shape[:2]) if state.sizes is None else state.sizes
+    summed = _sum(patches * sizes.unsqueeze(-1), kept, gone, goal)
+    merged_sizes = _sum(sizes, kept, gone, goal)
+    truth = None if state.truth is None else _sum(state.truth, kept, gone, goal)
+    state.replace_patches(merged_sizes, truth, Merged(by, place))
+    return torch.cat([tokens[:, : state.prefix], summed / merged_sizes.unsqueeze(-1)], dim=1)
+
+
+def _sum(values: Tensor, kept: Tensor, gone: Tensor, goal: Tensor) -> Tensor:
+    """Add the values (batch, running, ...) of those that go to those that stay."""
+    return take(values, kept).scatter_add(1, widen(goal, values), take(values, gone))

@@ -1,0 +1,140 @@
+"""What reduces the running patches of a forward pass, and how each is undone. Undone from last to first."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Reduction(Protocol):
+    """A step after which fewer patches (or images) run.
+
+    Attributes:
+        of_logits: whether it keeps predictions, so that only logits can be undone.
+    """
+
+    of_logits: ClassVar[bool]
+
+    @property
+    def by(self) -> str:
+        """The strategy that took it."""
+
+    @property
+    def before(self) -> int:
+        """How many patches of an image ran before."""
+
+    def undo(self, values: Tensor) -> Tensor:
+        """From values of the patches after it, (batch, after, ...), to those before, (batch, before, ...)."""
+
+
+@dataclass(frozen=True)
+class Paused:
+    """Some patches wait as they are.
+
+    Attributes:
+        tokens: all patches before, (batch, before, width).
+        chosen: (batch, after), those that go on.
+    """
+
+    by: str
+    tokens: Tensor
+    chosen: Tensor
+    of_logits: ClassVar[bool] = False
+
+    @property
+    def before(self) -> int:
+        """Patches before."""
+        return int(self.tokens.shape[1])
+
+    def undo(self, values: Tensor) -> Tensor:
+        """Write those that went on among those that waited."""
+        return self.tokens.scatter(1, widen(self.chosen, values), values.to(self.tokens.dtype))
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Several patches became one token.
+
+    Attributes:
+        index: (batch, before), the token that each patch became.
+    """
+
+    by: str
+    index: Tensor
+    of_logits: ClassVar[bool] = False
+
+    @property
+    def before(self) -> int:
+        """Patches before."""
+        return int(self.index.shape[1])
+
+    def undo(self, values: Tensor) -> Tensor:
+        """Give every patch a copy of its token's values."""
+        return values.gather(1, widen(self.index, values))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Some patches took a head's prediction as final.
+
+    Attributes:
+        logits: the head's, of all patches before, (batch, before, cells, classes).
+        chosen: (batch, after), those that go on.
+    """
+
+    by: str
+    logits: Tensor
+    chosen: Tensor
+    of_logits: ClassVar[bool] = True
+
+    @property
+    def before(self) -> int:
+        """Patches before."""
+        return int(self.logits.shape[1])
+
+    def undo(self, values: Tensor) -> Tensor:
+        """Log-probabilities, the scale that a head and the decoder have in common."""
+        finished, running = self.logits.log_softmax(dim=-1), values.log_softmax(dim=-1)
+        return finished.scatter(1, widen(self.chosen, running), running.to(finished.dtype))
+
+
+@dataclass(frozen=True)
+class Left:
+    """Some images of the batch took a head's prediction as final.
+
+    Attributes:
+        logits: the head's, of all images before, (images, patches, cells, classes).
+        stay: the images that go on, (images after).
+    """
+
+    by: str
+    logits: Tensor
+    stay: Tensor
+    of_logits: ClassVar[bool] = True
+
+    @property
+    def before(self) -> int:
+        """Patches before, which are as many as after."""
+        return int(self.logits.shape[1])
+
+    def undo(self, values: Tensor) -> Tensor:
+        """Put the images that stayed beside those that left."""
+        return self.logits.index_copy(0, self.stay, values.to(self.logits.dtype))
+
+
+def widen(index: Tensor, like: Tensor) -> Tensor:
+    """Repeat an index (batch, count) over the further dimensions of `like` (batch, any, ...) without copying."""
+    trailing = like.shape[2:]
+    return index.reshape(*index.shape, *[1] * len(trailing)).expand(*index.shape, *trailing)
+
+
+def take(values: Tensor, index: Tensor) -> Tensor:
+    """The values (batch, count, ...) at `index` (batch, fewer)."""
+    return values.gather(1, widen(index, values))
+
+
+def complement(chosen: Tensor, count: int) -> Tensor:
+    """The numbers below `count` that are not in `chosen` (batch, some), rising; no synchronisation with the host."""
+    mask = torch.zeros(len(chosen), count, dtype=torch.int8, device=chosen.device).scatter(1, chosen, 1)
+    return mask.argsort(dim=1, stable=True)[:, : count - chosen.shape[1]]

@@ -1,0 +1,235 @@
+"""A small synthetic experiment: what the stages before reporting would have written."""
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from paumer.files import write_json
+from paumer.schedule import Schedule
+
+BACKBONES = {"tiny": (60.0, 12.8, 240.0), "small": (68.0, 38.6, 90.0)}  # mIoU, GMAC, images/s of dense
+RECIPES = ["dense", "multi-exit", "paumer", "merge"]
+CLASSES = ["road", "sidewalk", "building", "pole", "traffic light", "sky", "person", "car"]
+SEEDS = (0, 1)
+BATCHES = (1, 8)
+BLOCKS = 12
+SCHEDULES = ["3:0.2", "3:0.4", "3:0.6", "6:0.4", "3:0.2+6:0.2", "3:0.3+6:0.3"]
+SKIPPED = "3@0.7+6@0.7"  # never timed at batch 8
+OWN_DENSE = 0.9  # how fast dense is on many images, relative to one
+
+
+@dataclass(frozen=True)
+class Family:
+    """A strategy with its criteria, recipes and schedules, and the share of computation that each leaves."""
+
+    strategy: str
+    recipes: tuple[str, ...]
+    shares: dict[str, float]
+    loss: float
+    criteria: tuple[str, ...] = ("",)
+    by_image: bool = False
+
+
+def reduced(schedule: str) -> float:
+    """The share of computation that is left when the tokens named by a schedule skip what follows."""
+    return 1 - sum(part.fraction * (BLOCKS - part.block) / BLOCKS for part in Schedule.parse(schedule).locations)
+
+
+FAMILIES = [
+    Family("dense", tuple(RECIPES), {"dense": 1.0}, 0),
+    Family("pause", ("dense",), {text: reduced(text) for text in SCHEDULES[:3]}, 10, ("random",)),
+    Family("pause", ("multi-exit",), {text: reduced(text) for text in SCHEDULES}, 7, ("entropy", "random")),
+    Family("pause", ("paumer",), {text: reduced(text) for text in SCHEDULES}, 5, ("entropy", "random", "oracle")),
+    Family("early-exit", ("multi-exit", "paumer"), {f"exit:{block}": block / BLOCKS for block in (3, 6, 9)}, 45),
+    Family("adaptive-exit", ("multi-exit", "paumer"), {"3@0.9+6@0.9": 0.8, SKIPPED: 0.6}, 30, ("entropy",), True),
+    Family("token-exit", ("multi-exit",), {"3@0.9": 0.75, "3@0.8": 0.6}, 8, ("confidence",), True),
+    Family("merge", ("dense", "merge"), {"1:0.2": reduced("1:0.2"), "1:0.4": reduced("1:0.4")}, 6),
+    Family("local-merge", ("merge",), {"2:0.3": reduced("2:0.3")}, 4),
+    Family("resize", ("dense",), {"scale:0.75": 0.55, "scale:0.5": 0.24}, 12),
+    Family("smaller-backbone", ("dense",), {"nano": 0.3}, 20),
+    Family("merge>pause", ("paumer",), {"1:0.2>4:0.3": 0.62}, 5, ("entropy",)),
+]
+WEIGHTS = {"random": 4.0, "oracle": 0.5}  # times the loss of an informed criterion
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Paths of the synthetic measurements."""
+
+    folder: Path
+    accuracy: list[Path]
+    training: list[Path]
+    runs: list[Path]
+    flops: Path
+    throughput: Path
+    bounds: Path
+    published: Path
+    data: Path
+
+
+def write_measurements(folder: Path) -> Measured:
+    """Write all inputs of the reporting stage below `folder`."""
+    random = np.random.default_rng(0)
+    accuracy, training, runs = [], [], []
+    for backbone, recipe, seed in product(BACKBONES, RECIPES, SEEDS):
+        run = folder / "runs" / backbone / recipe / f"seed{seed}"
+        run.mkdir(parents=True)
+        _accuracy(backbone, recipe, seed, random).to_csv(run / "accuracy.csv", index=False)
+        _training(random).to_csv(run / "train.csv", index=False)
+        write_json(run / "run.json", _run(backbone, recipe, seed))
+        accuracy.append(run / "accuracy.csv")
+        training.append(run / "train.csv")
+        runs.append(run / "run.json")
+    paths = {name: folder / f"{name}.csv" for name in ("flops", "throughput", "bounds", "published")}
+    _flops().to_csv(paths["flops"], index=False)
+    _throughput(random).to_csv(paths["throughput"], index=False)
+    _bounds().to_csv(paths["bounds"], index=False)
+    _published().to_csv(paths["published"], index=False)
+    write_json(folder / "data.json", {"dataset": "scenes", "splits": {"val": {"images": 256}}, "classes": CLASSES})
+    return Measured(folder, accuracy, training, runs, **paths, data=folder / "data.json")
+
+
+def _accuracy(backbone: str, recipe: str, seed: int, random: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    miou, gmac, _ = BACKBONES[backbone]
+    start = miou - {"dense": 0.0, "multi-exit": 0.5, "paumer": 0.2, "merge": 0.1}[recipe] + random.normal(0, 0.15)
+    for family in (family for family in FAMILIES if recipe in family.recipes):
+        for criterion, (schedule, share) in product(family.criteria, family.shares.items()):
+            saved = 1 - share
+            score = start - family.loss * WEIGHTS.get(criterion, 1) * saved**1.6 + random.normal(0, 0.05)
+            noise = random.normal(0, 3 * saved + 1e-3, len(CLASSES))
+            ious = {f"iou_{name}": score + noise[index] - index for index, name in enumerate(CLASSES)}
+            low, mean, high = (0.7, 1 + 0.01 * seed, 1.2) if family.by_image else (1, 1, 1)
+            cost = {"gmac": gmac * share * mean, "gmac_low": gmac * share * low, "gmac_high": gmac * share * high}
+            key = {"experiment": "scenes", "backbone": backbone, "decoder": "linear", "recipe": recipe}
+            point = {"strategy": family.strategy, "criterion": criterion, "schedule": schedule, "seed": seed}
+            rows.append(key | point | {"miou": score, "pixel_accuracy": 90.0} | ious | cost | {"iou_train": np.nan})
+    return pd.DataFrame(rows)
+
+
+def _fixed() -> dict[tuple[str, str], float]:
+    """Strategy, schedule and share of what costs the same for every image, among it one that no accuracy names."""
+    fixed = [family for family in FAMILIES if not family.by_image]
+    named = {(family.strategy, text): share for family in fixed for text, share in family.shares.items()}
+    return named | {("merge", "5:0.1"): 0.95}
+
+
+def _flops() -> pd.DataFrame:
+    rows = []
+    for backbone, (_, dense, _) in BACKBONES.items():
+        for (strategy, schedule), share in _fixed().items():
+            total = dense * share
+            size = {"height": 96, "width": 192, "gmac_total": total, "gmac_encoder": 0.95 * total}
+            key = {"backbone": backbone, "decoder": "linear", "strategy": strategy, "schedule": schedule}
+            rows.append(key | size | {"gmac_decoder": 0.04 * total, "gmac_heads": 0.01 * total})
+    return pd.DataFrame(rows)
+
+
+def _timed() -> list[tuple[str, str, str, str, float]]:
+    """Recipe, strategy, criterion, schedule and share of every timed variant, the null variants last in their group."""
+    rows = [("", strategy, "", schedule, share) for (strategy, schedule), share in _fixed().items()]
+    rows.append(("", "dense-again", "", "dense", 1.0))
+    for recipe in ("multi-exit", "paumer"):
+        rows.append((recipe, "dense", "", "dense", 1.0))
+        for family in (family for family in FAMILIES if family.by_image and recipe in family.recipes):
+            for criterion, (schedule, share) in product(family.criteria, family.shares.items()):
+                rows.append((recipe, family.strategy, criterion, schedule, share))
+        rows.append((recipe, "dense-again", "", "dense", 1.0))
+    return rows
+
+
+def _throughput(random: np.random.Generator) -> pd.DataFrame:
+    """Timings of two backbones, number types and batches.
+
+    Null variants: that of fixed costs is noisy at batch 8, that of recipe paumer at batch 1. At batch 8 only the early
+    exits of `small` fit into memory.
+    """
+    rows = []
+    for dtype, backbone, batch in product(("float32", "bfloat16"), BACKBONES, BATCHES):
+        for recipe, strategy, criterion, schedule, share in _timed():
+            key = {"backbone": backbone, "recipe": recipe, "strategy": strategy, "criterion": criterion}
+            setting = {"device": "test device", "dtype": dtype, "mode": "eager", "scope": "logits", "batch": batch}
+            numbers = _timing(BACKBONES[backbone][2], recipe, strategy, share, batch, random)
+            status = "ok"
+            if backbone == "small" and batch == 8:
+                status = "ok" if strategy == "early-exit" else "oom"
+                numbers = {name: value if name == "images_per_s" else np.nan for name, value in numbers.items()}
+            if schedule == SKIPPED and batch == 8:
+                status = "skipped"
+            if status != "ok":
+                numbers = dict.fromkeys(numbers, np.nan)
+            rows.append(key | {"schedule": schedule} | setting | numbers | {"status": status})
+    return pd.DataFrame(rows)
+
+
+def _timing(
+    dense: float, recipe: str, strategy: str, share: float, batch: int, random: np.random.Generator
+) -> dict[str, float]:
+    if strategy == "dense-again":
+        noisy = batch == 8 if recipe == "" else recipe == "paumer" and batch == 1
+        speedup = 1.05 if noisy else 1.0
+    else:
+        speedup = 1.0 if strategy == "dense" else (1 + random.normal(0, 0.01)) / (1 - 0.9 * (1 - share))
+    width = 0.0 if strategy == "dense" else 0.02
+    return {
+        "images_per_s": dense * speedup * (1 + 0.1 * np.log2(batch)) * (OWN_DENSE if recipe else 1),
+        "speedup": speedup,
+        "speedup_low": speedup - width,
+        "speedup_high": speedup + width,
+        "floor_ratio": 1.06 if strategy == "pause" else np.nan,
+        "peak_memory_mb": 100.0 * batch,
+        "rounds": 15,
+    }
+
+
+def _bounds() -> pd.DataFrame:
+    rows = [
+        ("scenes", backbone, bound, value)
+        for backbone in BACKBONES
+        for bound, value in (("patch ceiling", 88.25), ("linear on raw patches", 21.5))
+    ]
+    return pd.DataFrame(rows, columns=["experiment", "backbone", "bound", "miou"])
+
+
+def _published() -> pd.DataFrame:
+    """PAUMER's claims, and figures of a network that is ours, of one with another decoder, and of one unknown here."""
+    claim = {"source": "PAUMER abstract", "method": "paumer", "speedup": 1.5}
+    other = {"source": "another README", "method": "dense", "dataset": "ade20k", "crop": 512, "miou": 45.3}
+    rows = [
+        claim | {"dataset": "cityscapes", "miou_change": -0.65, "timing_note": "points or percent not stated"},
+        claim | {"dataset": "ade20k", "miou_change": -4.6},
+        other | {"backbone": "tiny", "decoder": "linear", "gmac": 12.8, "images_per_s": 52.4},
+        other | {"backbone": "tiny", "decoder": "mask_transformer"},
+        other | {"backbone": "huge", "decoder": "linear", "timing_note": "batch 32"},
+    ]
+    columns = [
+        *("source", "method", "dataset", "backbone", "decoder", "crop", "setting"),
+        *("miou", "miou_change", "gmac", "images_per_s", "speedup", "timing_note"),
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _training(random: np.random.Generator) -> pd.DataFrame:
+    steps = np.arange(1, 601)
+    loss = 2 * np.exp(-steps / 150) + 0.2 + random.normal(0, 0.02, len(steps))
+    columns = {"step": steps, "epoch": steps / 100, "learning_rate": 1e-4, "loss": loss, "final_loss": loss * 0.7}
+    return pd.DataFrame(columns | {"auxiliary_loss": loss * 0.3, "images_per_s": 50.0})
+
+
+def _run(backbone: str, recipe: str, seed: int) -> dict:
+    return {
+        "backbone": backbone,
+        "recipe": recipe,
+        "seed": seed,
+        "steps": 600,
+        "epochs": 6,
+        "wall_seconds": 372.5,
+        "final_loss": 0.21,
+        "parameters": 5_700_000,
+        "code": {"version": "0.1.0", "revision": "abc1234"},
+        "environment": {"python": "3.11.2", "device": "test device", "threads": "2" if seed else "1"},
+        "settings": {"batch": 8, "recipe": recipe},
+    }

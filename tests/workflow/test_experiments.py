@@ -1,0 +1,69 @@
+"""Every experiment file is valid, and every backbone it names exists under that very name and can be built."""
+
+import re
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import yaml
+from timm.models import get_pretrained_cfg
+
+from paumer.config import Experiment, parse
+from paumer.models.build import build
+from paumer.stages import NetworkSettings
+
+REPOSITORY = Path(__file__).parents[2]
+FILES = {
+    path.name: path for path in (REPOSITORY / "config.yaml", *(REPOSITORY / "workflow/experiments").glob("*.yaml"))
+}
+ALTERNATIVE = re.compile(r"^  # (?=- name: |  \w+: )", re.MULTILINE)
+MEANS = {"half": (0.5, 0.5, 0.5), "imagenet": (0.485, 0.456, 0.406)}
+
+
+def read(name: str) -> str:
+    """An experiment file with the backbones that stand in it as comments."""
+    return ALTERNATIVE.sub("  ", FILES[name].read_text(encoding="utf-8"))
+
+
+def read_backbones(text: str) -> list[str]:
+    return [backbone["name"] for backbone in yaml.safe_load(text)["backbones"]]
+
+
+BACKBONES = [(name, backbone) for name in sorted(FILES) for backbone in read_backbones(read(name))]
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_file_is_valid(name: str) -> None:
+    experiment = parse(Experiment, yaml.safe_load(FILES[name].read_text(encoding="utf-8")), name)
+    assert experiment.experiment == {"config.yaml": "scenes"}.get(name, Path(name).stem)
+
+
+def test_cityscapes_offers_other_families() -> None:
+    offered = set(read_backbones(read("cityscapes.yaml"))) - set(read_backbones(FILES["cityscapes.yaml"].read_text()))
+    for family in ("deit_small", "distilled", "dinov2_small", "reg4"):
+        assert any(family in name for name in offered)
+
+
+@pytest.mark.parametrize(("name", "backbone_name"), BACKBONES)
+def test_backbone_exists_and_builds(name: str, backbone_name: str) -> None:
+    experiment: Experiment = parse(Experiment, yaml.safe_load(read(name)), name)
+    backbone = next(item for item in experiment.backbones if item.name == backbone_name)
+    if backbone.weights == "hub":
+        assert backbone.architecture in timm.list_pretrained(), "the exact tag belongs to the name"
+        source = get_pretrained_cfg(backbone.architecture)
+        assert source.hf_hub_id == f"timm/{backbone.architecture}"
+        assert source.mean == MEANS[backbone.normalization]
+    settings = NetworkSettings(
+        backbone=backbone,
+        decoder=experiment.decoder,
+        heads=experiment.heads if backbone.control_for is None else None,
+        classes=19,
+        image_size=experiment.training.options.crop,
+        drop_path=experiment.training.options.drop_path,
+    )
+    with torch.device("meta"):  # shapes alone, so that large networks cost nothing
+        model = build(settings, pretrained=False)
+    if backbone.control_for is None:
+        experiment.check_depth(model.encoder.depth)
+        assert set(model.heads) == {str(block) for block in experiment.heads.blocks}
