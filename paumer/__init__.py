@@ -3,8 +3,9 @@
 The package follows the pipeline, one subpackage a stage: `config` -> `data` -> `models` and `strategies` -> `training`
 -> `evaluation` and `measurement` -> `reporting`.
 
-For use as a library, `paumer.load_segmenter` loads a published Segmenter and `paumer.sliding_window_logits` runs a
-network on windows. They are imported when first used: importing `paumer` imports no torch.
+For use as a library, `paumer.wrap` lets any plain timm ViT with any dense head pause, `paumer.load_segmenter` loads a
+published Segmenter, and `paumer.sliding_window_logits` runs a network on windows. They are imported when first used:
+importing `paumer` imports no torch.
 """
 
 from importlib import import_module
@@ -13,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from paumer.evaluation.inference import sliding_window_logits
     from paumer.models.published import load_segmenter
+    from paumer.pausing import wrap
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_segmenter", "sliding_window_logits"]
+__all__ = ["__version__", "load_segmenter", "sliding_window_logits", "wrap"]
 
 _HOMES = {
     "load_segmenter": "paumer.models.published",
     "sliding_window_logits": "paumer.evaluation.inference",
+    "wrap": "paumer.pausing",
 }
 
 

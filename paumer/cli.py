@@ -51,9 +51,11 @@ def doctor() -> None:
 @app.command()
 def schema(
     output: Output = Path("workflow/schemas/config.schema.json"),
-    table: Annotated[Path, typer.Option(help="Markdown table of all keys.")] = Path("docs/configuration.md"),
+    table: Annotated[Path, typer.Option(help="Markdown table of all keys; strategies.md goes beside it.")] = Path(
+        "docs/configuration.md"
+    ),
 ) -> None:
-    """Write the JSON schema of the configuration and the table of its keys."""
+    """Write the JSON schema of the configuration, the table of its keys, and the page of strategies and recipes."""
     from paumer.schema import write_schema
 
     write_schema(output, table)

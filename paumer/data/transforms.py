@@ -25,7 +25,8 @@ class ClassSafeCrop(v2.Transform):
         """Crop both; smaller images are padded on the right and bottom with ignored pixels."""
         height, width = self.size
         missing = [0, 0, max(0, width - mask.shape[-1]), max(0, height - mask.shape[-2])]
-        image, mask = v2.functional.pad(image, missing), v2.functional.pad(mask, missing, fill=IGNORE)
+        if any(missing):
+            image, mask = v2.functional.pad(image, missing), v2.functional.pad(mask, missing, fill=IGNORE)
         for _ in range(10):
             top = int(torch.randint(mask.shape[-2] - height + 1, ()))
             left = int(torch.randint(mask.shape[-1] - width + 1, ()))

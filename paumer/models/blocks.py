@@ -1,12 +1,14 @@
 """A timm block in two halves, so that strategies can merge tokens between them and weigh them by their sizes."""
 
+from typing import Any
+
 from timm.models.vision_transformer import Block
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 
 def attend(block: Block, tokens: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The first half of a block: norm, attention and residual.
+    """The first half of a block: norm, attention and residual; not every block of timm has such halves.
 
     Args:
         block: with one attention that projects queries, keys and values together.
@@ -26,8 +28,10 @@ def attend(block: Block, tokens: Tensor, bias: Tensor | None) -> tuple[Tensor, T
     mixed = functional.scaled_dot_product_attention(
         query, key, value, attn_mask=None if bias is None else bias.to(query.dtype), dropout_p=dropout
     )
-    mixed = attention.norm(mixed.transpose(1, 2).reshape(batch, count, -1))
-    if attention.gate is not None:
+    mixed = mixed.transpose(1, 2).reshape(batch, count, -1)
+    if hasattr(attention, "norm"):  # older releases of timm know neither norm nor gate here
+        mixed = attention.norm(mixed)
+    if getattr(attention, "gate", None) is not None:
         mixed = mixed * attention.gate(normed).sigmoid()
     mixed = attention.proj_drop(attention.proj(mixed))
     return tokens + block.drop_path1(block.ls1(mixed)), key.mean(dim=1)
@@ -38,16 +42,22 @@ def feed_forward(block: Block, tokens: Tensor) -> Tensor:
     return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
 
 
-def block_macs(block: Block, attended: int, fed: int) -> float:
+def block_macs(block: nn.Module, attended: int, fed: int) -> float:
     """Multiply-accumulates of one image in a block.
 
     Args:
-        block: the block.
+        block: any of timm's; those without halves attend to and feed the same tokens.
         attended: tokens in its attention.
         fed: tokens in its feed-forward network.
     """
-    attention = block.attn
-    matrices = [value.numel() for value in attention.parameters() if value.ndim == 2]
-    fed_matrices = [value.numel() for value in block.mlp.parameters() if value.ndim == 2]
-    channels = attention.num_heads * attention.head_dim
-    return attended * sum(matrices) + 2 * attended**2 * channels + fed * sum(fed_matrices)
+    attentions: list[Any] = [module for module in block.modules() if hasattr(module, "num_heads")]
+    matrices = [value.numel() for item in attentions for value in item.parameters() if value.ndim == 2]
+    others = sum(value.numel() for value in block.parameters() if value.ndim == 2) - sum(matrices)
+    products = attended**2 * sum(_products(item) * item.num_heads * item.head_dim for item in attentions)
+    return attended * sum(matrices) + products + fed * others
+
+
+def _products(attention: nn.Module) -> int:
+    """Products of queries and keys and of weights and values, each as wide as the keys."""
+    differential = hasattr(attention, "lambda_init")  # two attentions, whose values are twice as wide
+    return 6 if differential else 2

@@ -13,6 +13,7 @@ from paumer.models.blocks import attend, block_macs, feed_forward
 from paumer.models.encoder import Encoder
 from paumer.models.heads import LinearHead, cells_to_map
 from paumer.strategies.contract import Dense, Head, State, Strategy
+from paumer.strategies.criteria import patch_loss
 
 DENSE = Dense()
 
@@ -74,11 +75,7 @@ class Segmenter(nn.Module):
             The tokens that still run, (batch, prefix + running, width), and the forward pass's state.
         """
         tokens, state = self.embed(images, strategy.input_scale)
-        for number in range(1, strategy.last_block(self.encoder.depth) + 1):
-            if len(tokens):
-                tokens = self._run_block(number, tokens, state, strategy)
-                tokens = strategy.after_block(number, tokens, state)
-        return tokens, state
+        return self._run(tokens, state, strategy), state
 
     def train_heads(self, images: Tensor, labels: Tensor, strategy: Strategy) -> tuple[Tensor, list[Prediction]]:
         """As `patch_logits`, and every head predicts from the patches that reach it.
@@ -140,7 +137,7 @@ class Segmenter(nn.Module):
         Args:
             images: (batch, 3, height, width).
             strategies: what to run.
-            labels: class ids (batch, height, width), for criterion `oracle`.
+            labels: class ids (batch, height, width), for criterion `oracle`; dense then runs once more beforehand.
             count: count the multiply-accumulates of every image.
         """
         results: dict[int, Output] = {}
@@ -162,6 +159,9 @@ class Segmenter(nn.Module):
         """Outputs of strategies that see the same input, by their number."""
         results: dict[int, Output] = {}
         tokens, state = self.embed(images, group[0][1].input_scale, labels)
+        if state.truth is not None:
+            ran = state.fork()
+            state.final_loss = patch_loss(DENSE.finish(self, self._run(tokens, ran, DENSE), ran), state.truth)
         if count:
             state.macs = torch.zeros(len(images), dtype=torch.float64)
             state.charge(lambda: self.encoder.embed_macs(state.patches))
@@ -184,6 +184,14 @@ class Segmenter(nn.Module):
             for twig in _alike(branch, lambda strategy: strategy.action(number)):
                 outer = inner.fork()
                 self._advance(twig[0][1].after_block(number, after, outer), outer, number, twig, results)
+
+    def _run(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
+        """Run the blocks under a strategy on embedded tokens; no further once all images have left."""
+        for number in range(1, strategy.last_block(self.encoder.depth) + 1):
+            if len(tokens):
+                tokens = self._run_block(number, tokens, state, strategy)
+                tokens = strategy.after_block(number, tokens, state)
+        return tokens
 
     def _run_block(self, number: int, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
         """Run a block; in two halves where tokens merge or have merged."""

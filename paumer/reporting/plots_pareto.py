@@ -1,5 +1,6 @@
 """Accuracy against speed and against cost, with the Pareto front."""
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +17,7 @@ from paumer.reporting.style import PALE, freeze_layout, interval, legend_below, 
 
 # How many points below dense the second panel reaches, where small drops can be told apart.
 NEAR = 3.0
+LEGEND_COLUMNS = 4
 
 
 def pareto_speed(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -33,13 +35,14 @@ def pareto_gmac(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 def _draw(data: pd.DataFrame, axis: Axis, styles: dict[str, Look]) -> Figure:
     """One row per backbone: all points, and those near the dense network."""
     backbones = data["backbone"].unique()
-    figure, rows = panels(backbones, columns=2, width=6, height=4.6)
+    entries = data["method"].nunique() + 1
+    figure, rows = panels(backbones, columns=2, width=6, legend=math.ceil(entries / LEGEND_COLUMNS) + 1)
     for backbone, row in zip(backbones, rows, strict=True):
         points = data[data["backbone"] == backbone]
         for panel in row:
             _panel(panel, points, axis, styles)
         _zoom(row[1], points, axis)
-    legend_below(figure, [panel for row in rows for panel in row], columns=4)
+    legend_below(figure, [panel for row in rows for panel in row], columns=LEGEND_COLUMNS)
     freeze_layout(figure)
     for backbone, row in zip(backbones, rows, strict=True):
         _label_front(row, data[data["backbone"] == backbone], axis)

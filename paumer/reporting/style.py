@@ -53,14 +53,14 @@ def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> None:
 
 
 def panels(
-    titles: Iterable[object], columns: int = 1, width: float = 5.5, height: float = 4.2
+    titles: Iterable[object], columns: int = 1, width: float = 5.5, height: float = 4.2, legend: int = 4
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with one row of `columns` panels per title (the title stands over the first panel).
+    """A figure with one row of `columns` panels per title (it stands over the first), and `legend` lines below.
 
     It is no pyplot figure: no window system and no global state are involved.
     """
     names = [str(title) for title in titles]
-    figure = Figure(figsize=(width * columns, height * len(names) + 0.8), layout="constrained")
+    figure = Figure(figsize=(width * columns, height * len(names) + 0.2 * legend), layout="constrained")
     axes = figure.subplots(len(names), columns, squeeze=False)
     for row, name in zip(axes, names, strict=True):
         row[0].set_title(name, loc="left", fontweight="bold")

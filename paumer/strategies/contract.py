@@ -1,12 +1,14 @@
 """What every strategy offers, the state it keeps while the blocks run, and the strategy that does nothing."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol, Self, cast
 
 import torch
 from torch import Tensor, nn
 
+from paumer.schedule import Schedule
 from paumer.strategies.reductions import Paused, Reduction, take
 
 
@@ -43,6 +45,7 @@ class State:
         grid: patches along height and width.
         sizes: how many patches each running token stands for, (batch, running); None while each stands for one.
         truth: pixels of each class in every cell, (batch, running, cells, classes), for training and analysis.
+        final_loss: what the dense network's prediction will cost each running patch, (batch, running), for analysis.
         reductions: what has been reduced so far, to be undone from last to first.
         said: what the heads said of the running patches after the present block.
         macs: multiply-accumulates of each image so far, (images,); None where nobody counts.
@@ -54,6 +57,7 @@ class State:
     grid: tuple[int, int]
     sizes: Tensor | None = None
     truth: Tensor | None = None
+    final_loss: Tensor | None = None
     reductions: tuple[Reduction, ...] = ()
     said: tuple[tuple[int, Tensor], ...] = ()
     macs: Tensor | None = None
@@ -83,37 +87,46 @@ class State:
             self.said = ((block, known[block]),)
         return known[block]
 
-    def received(self, strategy: str, running: int) -> int:
-        """How many patches a strategy received: those before its latest reductions in a row, else those running."""
-        for reduction in reversed(self.reductions):
-            if reduction.by != strategy:
-                break
-            running = reduction.before
-        return running
+    def left_by(self, strategy: str, schedule: Schedule, block: int, running: int) -> int:
+        """How many of the running patches a strategy's schedule lets go on after `block`, at least one.
+
+        Fractions are of the patches before the strategy's first reduction; what others took away since comes off too.
+        """
+        counts = [*(reduction.before for reduction in self.reductions), running]
+        own = [reduction.by == strategy for reduction in self.reductions]
+        first = own.index(True) if any(own) else len(own)
+        taken = [before - after for before, after in pairwise(counts[first:])]
+        others = sum(count for count, mine in zip(taken, own[first:], strict=True) if not mine)
+        return min(running, max(1, schedule.running(counts[first])[block] - others))
 
     def select(self, tokens: Tensor, chosen: Tensor, reduction: Reduction) -> Tensor:
         """Go on with the patches `chosen` (batch, kept); give prefix and chosen patches."""
-        self.sizes = None if self.sizes is None else take(self.sizes, chosen)
-        self.truth = None if self.truth is None else take(self.truth, chosen)
+        self._carry(lambda values: take(values, chosen))
         self.reductions, self.said = (*self.reductions, reduction), ()
         prefix = torch.arange(self.prefix, device=tokens.device).expand(len(tokens), -1)
         return take(tokens, torch.cat([prefix, chosen + self.prefix], dim=1))
 
-    def replace_patches(self, sizes: Tensor, truth: Tensor | None, reduction: Reduction) -> None:
-        """Note that the running patches have become others."""
-        self.sizes, self.truth = sizes, truth
+    def merge(self, add: Callable[[Tensor], Tensor], sizes: Tensor, reduction: Reduction) -> None:
+        """Note that running patches have become one; `add` sums values (batch, running, ...) of those that did."""
+        self._carry(add)
+        self.sizes = sizes
         self.reductions, self.said = (*self.reductions, reduction), ()
 
     def leave(self, tokens: Tensor, stay: Tensor, reduction: Reduction) -> Tensor:
         """Go on with the images `stay` alone; give their tokens."""
-        self.sizes = None if self.sizes is None else self.sizes[stay]
-        self.truth = None if self.truth is None else self.truth[stay]
+        self._carry(lambda values: values[stay])
         self.images = stay if self.images is None else self.images[stay]
         self.reductions, self.said = (*self.reductions, reduction), ()
         return tokens[stay]
 
-    def charge(self, macs: "Count") -> None:
-        """Add multiply-accumulates to every image that still runs, where somebody counts."""
+    def _carry(self, change: Callable[[Tensor], Tensor]) -> None:
+        """Let what is known of every running patch go the way of the patches."""
+        self.sizes = None if self.sizes is None else change(self.sizes)
+        self.truth = None if self.truth is None else change(self.truth)
+        self.final_loss = None if self.final_loss is None else change(self.final_loss)
+
+    def charge(self, macs: Callable[[], float]) -> None:
+        """Add multiply-accumulates to every image that still runs; they are only computed where somebody counts."""
         if self.macs is not None:
             amount = torch.full((len(self.macs),), float(macs()), dtype=torch.float64)
             if self.images is not None:
@@ -130,13 +143,6 @@ class State:
                 steps.append((places, places.gather(1, reduction.chosen)))
                 places = steps[-1][1]
         return steps
-
-
-class Count(Protocol):
-    """Computes a number of multiply-accumulates; called only where somebody counts."""
-
-    def __call__(self) -> float:
-        """Multiply-accumulates of one image."""
 
 
 class Strategy:

@@ -32,17 +32,22 @@ def margin(logits: Tensor) -> Tensor:
     return 1 - (first - second).mean(dim=-1)
 
 
-def oracle(logits: Tensor, truth: Tensor) -> Tensor:
-    """Cross-entropy of the prediction with the ground truth, per pixel: knows where the prediction is wrong.
+def oracle(logits: Tensor, truth: Tensor, final_loss: Tensor) -> Tensor:
+    """How much loss running to the end would save: knows the ground truth and the dense network's prediction.
 
-    For analysis only. 0 where no pixel is labelled.
+    For analysis only: what no criterion can pass, up to interactions between patches.
 
     Args:
         logits: (batch, patches, cells, classes).
         truth: pixels of each class in every cell, same shape.
+        final_loss: loss of the dense network's prediction, (batch, patches).
     """
-    losses = -(truth * logits.float().log_softmax(dim=-1)).sum(dim=(-2, -1))
-    return losses / truth.sum(dim=(-2, -1)).clamp(min=1)
+    return patch_loss(logits, truth) - final_loss
+
+
+def patch_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy summed over the pixels of each patch, (batch, patches)."""
+    return -(truth * logits.float().log_softmax(dim=-1)).sum(dim=(-2, -1))
 
 
 CRITERIA: dict[str, Criterion] = {"entropy": entropy, "confidence": confidence, "margin": margin}
@@ -61,7 +66,8 @@ def scores(criterion: str, block: int, tokens: Tensor, state: State) -> Tensor:
         return CRITERIA[criterion](logits)
     # Measuring images/s needs no ground truth: what the score is does not change what it costs.
     truth = torch.zeros_like(logits) if state.truth is None else state.truth
-    return oracle(logits, truth)
+    final_loss = truth.new_zeros(truth.shape[:2]) if state.final_loss is None else state.final_loss
+    return oracle(logits, truth, final_loss)
 
 
 def head_blocks(criterion: str, blocks: tuple[int, ...]) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Hashable
 
 import torch
+from timm.models.vision_transformer import Attention, Block
 from torch import Tensor
 from torch.nn import functional
 
@@ -28,8 +29,8 @@ class Merging(Strategy):
 
     def skip(self, network: Network) -> str:
         """Why this network cannot run it; empty where it can."""
-        if not all(hasattr(block, "ls1") and hasattr(block.attn, "qkv") for block in network.blocks):
-            return "merging needs blocks with one attention and one feed-forward network, and queries, keys and values"
+        if not all(type(block) is Block and type(block.attn) is Attention for block in network.blocks):
+            return "merging needs blocks of an ordinary attention, then a feed-forward network"
         return super().skip(network)
 
     def values(self) -> dict[int, float]:
@@ -46,7 +47,7 @@ class Merging(Strategy):
     def count(self, block: int, running: int, state: State) -> int:
         """How many of the running patches a fraction merges away in a block."""
         assert isinstance(self.parameters, Schedule)
-        return running - self.parameters.running(state.received(self.name, running))[block]
+        return running - state.left_by(self.name, self.parameters, block, running)
 
 
 def match(keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,13 +114,11 @@ def merge(tokens: Tensor, gone: Tensor, target: Tensor, state: State, by: str) -
     goal = place.gather(1, target)
     place = place.scatter(1, gone, goal)
     sizes = patches.new_ones(patches.shape[:2]) if state.sizes is None else state.sizes
-    summed = _sum(patches * sizes.unsqueeze(-1), kept, gone, goal)
-    merged_sizes = _sum(sizes, kept, gone, goal)
-    truth = None if state.truth is None else _sum(state.truth, kept, gone, goal)
-    state.replace_patches(merged_sizes, truth, Merged(by, place))
+
+    def add(values: Tensor) -> Tensor:
+        """Add the values (batch, running, ...) of those that go to those that stay."""
+        return take(values, kept).scatter_add(1, widen(goal, values), take(values, gone))
+
+    summed, merged_sizes = add(patches * sizes.unsqueeze(-1)), add(sizes)
+    state.merge(add, merged_sizes, Merged(by, place))
     return torch.cat([tokens[:, : state.prefix], summed / merged_sizes.unsqueeze(-1)], dim=1)
-
-
-def _sum(values: Tensor, kept: Tensor, gone: Tensor, goal: Tensor) -> Tensor:
-    """Add the values (batch, running, ...) of those that go to those that stay."""
-    return take(values, kept).scatter_add(1, widen(goal, values), take(values, gone))

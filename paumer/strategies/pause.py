@@ -40,9 +40,9 @@ class Pause(Strategy):
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Let the least uncertain patches wait; give prefix and running patches."""
-        keep = self.schedule.running(state.received(self.name, state.running(tokens))).get(block)
-        if keep is None:
+        if block not in self.schedule.blocks:
             return tokens
+        keep = state.left_by(self.name, self.schedule, block, state.running(tokens))
         needs = scores(self.criterion_name, block, tokens, state)
         chosen = needs.topk(keep, dim=1, sorted=False).indices
         return state.select(tokens, chosen, Paused(self.name, tokens[:, state.prefix :], chosen))

@@ -66,8 +66,7 @@ class TokenExit(Strategy):
         logits = state.predict(block, tokens)
         kept = best_of_each_class(certainty, logits, self.parameters.keep)
         if isinstance(self.parameters.where, Schedule):
-            received = state.received(self.name, running)
-            count = running - self.parameters.where.running(received)[block]
+            count = running - state.left_by(self.name, self.parameters.where, block, running)
             finished = certainty.masked_fill(kept, -1).topk(count, dim=1).indices  # the kept ones come last
             chosen = complement(finished, running)
         else:

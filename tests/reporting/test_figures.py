@@ -6,20 +6,18 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from paumer.errors import PaumerError
-from paumer.reporting.aggregate import read_main
 from paumer.reporting.labels import label_points
-from paumer.reporting.pareto import dominated
-from paumer.reporting.plots_pareto import PUBLISHED, pareto_speed
+from paumer.reporting.pareto import PUBLISHED, dominated, gmac_points
+from paumer.reporting.plots_cost import cost_spread
+from paumer.reporting.plots_pareto import pareto_speed
 from paumer.reporting.plots_speed import speedup_gmac
 from paumer.reporting.plots_training import loss_curves
 from paumer.reporting.style import save, style
 
-NAMES = ["pareto_speed", "pareto_gmac", "drop_per_class", "throughput_batch", "speedup_gmac", "training"]
-
-
-@pytest.fixture
-def main(reported):
-    return read_main(reported.tables / "main.csv")
+NAMES = [
+    *("pareto_speed", "pareto_gmac", "cost_spread", "drop_per_class"),
+    *("throughput_batch", "speedup_gmac", "training"),
+]
 
 
 def with_methods(main):
@@ -37,12 +35,73 @@ def test_pareto_draws_what_the_main_table_says(reported, main):
     drawn = pd.read_csv(reported.figures / "pareto_speed.csv")
     points = drawn[drawn["method"] != PUBLISHED]
     joined = points.merge(with_methods(main), on=["backbone", "method", "schedule"], suffixes=("", "_main"))
-    assert len(joined) == len(points) == len(main)
+    timed = np.where(main["backbone"] == "tiny", main["images_per_s_b8"], main["images_per_s_b1"])
+    assert len(joined) == len(points) == np.isfinite(timed).sum() < len(main)
     assert (joined["miou"] == joined["miou_main"]).all()
     at_batch = np.where(joined["backbone"] == "tiny", joined["images_per_s_b8"], joined["images_per_s_b1"])
-    assert np.array_equal(joined["images_per_s"], at_batch)
+    fixed = joined["gmac_low"].isna()
+    assert np.array_equal(joined.loc[fixed, "images_per_s"], at_batch[fixed])
     assert (joined["images_per_s_low"] <= joined["images_per_s"]).all()
     assert (joined["images_per_s_high"] >= joined["images_per_s"]).all()
+
+
+def test_what_was_timed_beside_its_own_dense_is_placed_by_its_speedup(reported, main):
+    drawn = (
+        pd.read_csv(reported.figures / "pareto_speed.csv").set_index(["backbone", "method", "schedule"]).sort_index()
+    )
+    row = main[(main["backbone"] == "tiny") & (main["recipe"] == "paumer") & (main["schedule"] == "3@0.9+6@0.9")].iloc[
+        0
+    ]
+    dense = drawn.loc[("tiny", "dense/dense", "dense"), "images_per_s"].item()
+    placed = drawn.loc[("tiny", "paumer/adaptive-exit/entropy", "3@0.9+6@0.9")]
+    assert placed["images_per_s"].item() == pytest.approx(dense * row["speedup_b8"], rel=1e-6)
+    assert placed["images_per_s"].item() > 1.05 * row["images_per_s_b8"]
+    assert placed["images_per_s_low"].item() == pytest.approx(dense * row["speedup_low_b8"], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["pareto_speed", "pareto_gmac"])
+def test_oracle_is_drawn_but_beats_nothing(reported, name):
+    drawn = pd.read_csv(reported.figures / f"{name}.csv")
+    oracle = drawn["method"].str.endswith("/oracle")
+    assert oracle.any()
+    assert drawn.loc[oracle, "dominated"].all()
+    front = drawn[~drawn["dominated"] & (drawn["method"] != PUBLISHED)]
+    best = drawn[oracle].groupby("backbone")["miou"].max()
+    entropy = front[front["method"] == "paumer/pause/entropy"].groupby("backbone")["miou"].min()
+    assert (entropy < best).all()  # the oracle would have removed some of them
+
+
+def test_best_of_a_method_is_what_its_own_schedules_do_not_beat(main):
+    keys = ["backbone", "recipe", "criterion", "schedule"]
+    worse = (main[keys] == ["tiny", "multi-exit", "entropy", "3:0.2"]).all(axis=1)
+    points = gmac_points(main.assign(miou=main["miou"].mask(worse, 20)))
+    for _, group in points.groupby(["backbone", "method"]):
+        assert (group["best_of_method"] == ~dominated(-group["gmac"], group["miou"])).all()
+    assert list(points.loc[~points["best_of_method"], "schedule"]) == ["3:0.2"]
+    assert (points["best_of_method"] & points["dominated"]).any()
+
+
+def test_gmac_plot_shows_the_spread_over_images(reported, main):
+    drawn = pd.read_csv(reported.figures / "pareto_gmac.csv")
+    varying = drawn["gmac_low"].notna()
+    assert varying.sum() == main["gmac_low"].notna().sum() > 0
+    assert (drawn.loc[varying, "gmac_low"] < drawn.loc[varying, "gmac"]).all()
+
+
+def test_cost_spread_shows_dense_and_what_varies(reported, main):
+    drawn = pd.read_csv(reported.figures / "cost_spread.csv")
+    varying = with_methods(main)[main["gmac_low"].notna()]
+    joined = drawn.merge(varying, on=["backbone", "method", "schedule", "gmac", "gmac_low", "gmac_high", "miou"])
+    assert len(joined) == len(varying) == len(drawn) - 2
+    assert list(drawn.loc[drawn["gmac_low"].isna(), "method"]) == ["dense/dense", "dense/dense"]
+
+
+def test_cost_spread_says_that_nothing_varies(main, tmp_path):
+    figure, data = cost_spread(main[main["gmac_low"].isna()])
+    assert data.empty
+    assert "every operating point costs the same" in figure.texts[0].get_text()
+    save(figure, data, tmp_path, "cost_spread")
+    assert (tmp_path / "cost_spread.svg").exists()
 
 
 def test_published_claim_is_counted_from_dense(reported):
@@ -54,7 +113,18 @@ def test_published_claim_is_counted_from_dense(reported):
 
 def test_gmac_and_speedup_are_those_of_the_main_table(reported, main):
     drawn = pd.read_csv(reported.figures / "speedup_gmac.csv")
-    joined = drawn.merge(main, on=["backbone", "strategy", "schedule"], suffixes=("", "_main"))
+    fixed = drawn["recipe"].isna()
+    shared = main.drop(columns=["recipe", "criterion"]).drop_duplicates(["backbone", "strategy", "schedule"])
+    joined = pd.concat(
+        [
+            drawn[fixed].merge(shared, on=["backbone", "strategy", "schedule"], suffixes=("", "_main")),
+            drawn[~fixed].merge(
+                main, on=["backbone", "recipe", "strategy", "criterion", "schedule"], suffixes=("", "_main")
+            ),
+        ]
+    )
+    assert len(joined) == len(drawn)
+    assert not drawn.duplicated(["backbone", "batch", "recipe", "strategy", "criterion", "schedule"]).any()
     expected = np.where(joined["batch"] == 8, joined["speedup_b8"], joined["speedup_b1"])
     assert np.array_equal(joined["speedup"], expected)
     assert (joined["gmac_ratio"] == joined["gmac_ratio_main"]).all()

@@ -5,14 +5,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from markupsafe import escape
 
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json
+from paumer.registry import REGISTRY
 from paumer.reporting.claims import CLAIM, read_claims
+from paumer.reporting.order import SMALLER
 from paumer.reporting.page import write_report
 from paumer.reporting.provenance import data_sheet, environment_sheet, runs_sheet, settings_groups
 
-SECTIONS = ["about", "headline", "pareto", "maps", "bounds", "table", "classes", "speed", "training", "provenance"]
+SECTIONS = [
+    *("about", "headline", "pareto", "maps", "bounds", "table", "criteria", "published", "classes"),
+    *("speed", "training", "provenance"),
+]
 PUBLISHED = Path(__file__).parents[2] / "results/reference/published.csv"
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
@@ -70,18 +76,40 @@ def test_every_section_is_there_and_reachable(page):
 
 def test_every_image_has_a_text(page):
     images = attributes(page, "img")
-    assert len(images) == 7  # six figures and the pause maps
+    assert len(images) == 8  # seven figures and the pause maps
     assert all(len(values["alt"]) > 20 for values in images)
 
 
 def test_page_names_noise_claim_and_results(text):
-    assert "tiny, batch 8 (float32, eager)" in text
+    assert "tiny, batch 8 (float32, eager; fixed cost)" in text
     assert "other data and devices" in text
     assert "3:0.2+6:0.2" in text
-    assert "tiny: fastest within a drop of 0.65 points is paumer/pause/entropy" in text
     assert "out of memory" in text
     assert "88.25" in text
     assert "abc1234" in text
+
+
+def test_page_opens_with_the_best_answers(text, reported):
+    table = pd.read_csv(reported.tables / "headline.csv")
+    tiny = table[table["backbone"] == "tiny"]
+    fast, accurate = tiny.loc[tiny["fastest_speedup"].idxmax()], tiny.loc[tiny["most_accurate_drop"].idxmin()]
+    assert f"tiny: fastest within a drop of 0.65 points is {fast['method']} with {fast['fastest_schedule']}" in text
+    best = f"is that of {accurate['method']} with {accurate['most_accurate_schedule']}: speed-up"
+    assert str(escape(best)) in text
+
+
+def test_page_explains_the_strategies_that_occur(text):
+    known = {name: entry.description for name, entry in REGISTRY.items()} | dict([SMALLER])
+    for name, description in known.items():
+        assert text.count(f"<li><code>{name}</code>: {escape(description)}</li>") == 1
+    assert "merge&gt;pause</code>:" not in text  # a composition is explained by its parts
+
+
+def test_page_shows_spread_verdicts_and_skipped_timings(text):
+    assert "10.3 (7.17 to 12.3)" in text
+    assert "<summary>Between random and oracle: 12 of 12 rows.</summary>" in text
+    assert '<td class="right">skipped</td>' in text
+    assert "Figures published for the same dataset or network" in text
 
 
 def test_page_is_small(reported):
@@ -139,7 +167,7 @@ def test_differing_environments_are_both_shown(reported):
 
 def test_runs_that_share_settings_are_grouped(reported):
     groups = settings_groups([read_json(path) for path in reported.measured.runs])
-    assert len(groups) == 3  # one per recipe
+    assert len(groups) == 4  # one per recipe
     assert "tiny/paumer/0" in groups[2][0]
 
 

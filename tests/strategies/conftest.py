@@ -7,12 +7,17 @@ import pytest
 import torch
 
 from paumer.config import Backbone, Decoder, Heads
+from paumer.data.datasets import IGNORE
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
 from paumer.stages import NetworkSettings
 
 DEPTH = 6
+DEEP = 9  # as deep as the examples of the registry need
+CLASSES = 5
 TINY = {"patch_size": 8, "embed_dim": 32, "depth": DEPTH, "num_heads": 2}
+CELLS = Decoder(sub_patch=2)
+MASKS = Decoder(name="mask_transformer")
 PREFIXES = {
     "class token": Backbone(name="net", architecture="vit_tiny_patch16_224", options=TINY),
     "registers": Backbone(name="net", architecture="vit_small_patch14_reg4_dinov2", options=TINY),
@@ -20,15 +25,17 @@ PREFIXES = {
         name="net", architecture="vit_tiny_patch16_224", options=TINY | {"class_token": False, "global_pool": "avg"}
     ),
 }
+DISTILLED = Backbone(name="net", architecture="deit_tiny_distilled_patch16_224", options=TINY | {"depth": DEEP})
 
 
-def build_network(backbone: Backbone) -> Segmenter:
+def build_network(backbone: Backbone, decoder: Decoder = CELLS) -> Segmenter:
     torch.manual_seed(0)
+    depth = int(backbone.options["depth"])
     settings = NetworkSettings(
         backbone=backbone,
-        decoder=Decoder(sub_patch=2),
-        heads=Heads(blocks=tuple(range(1, DEPTH + 1))),
-        classes=5,
+        decoder=decoder,
+        heads=Heads(blocks=tuple(range(1, depth + 1))),
+        classes=CLASSES,
         image_size=(32, 64),
     )
     model = build(settings).double().eval()
@@ -36,6 +43,10 @@ def build_network(backbone: Backbone) -> Segmenter:
         for value in model.parameters():
             value += 0.2 * torch.randn_like(value)
     return model.requires_grad_(False)
+
+
+def deepened(backbone: Backbone) -> Backbone:
+    return backbone.model_copy(update={"options": backbone.options | {"depth": DEEP}})
 
 
 @pytest.fixture(scope="module", params=PREFIXES.values(), ids=PREFIXES)
@@ -51,9 +62,36 @@ def plain() -> Segmenter:
 
 
 @pytest.fixture(scope="module")
-def blockless() -> Segmenter:
-    """A network whose blocks change nothing."""
-    network = build_network(PREFIXES["class token"])
+def masked() -> Segmenter:
+    """A network whose decoder is a mask transformer; not to be changed."""
+    return build_network(PREFIXES["class token"], MASKS)
+
+
+@pytest.fixture(scope="module")
+def deep() -> Segmenter:
+    """A network in which every example of the registry runs; not to be changed."""
+    return build_network(deepened(PREFIXES["class token"]))
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        (deepened(PREFIXES["class token"]), CELLS),
+        (deepened(PREFIXES["registers"]), MASKS),
+        (deepened(PREFIXES["no prefix"]), MASKS),
+        (DISTILLED, CELLS),
+    ],
+    ids=["class token, linear", "registers, masks", "no prefix, masks", "distilled, linear"],
+)
+def deep_kind(request: pytest.FixtureRequest) -> Segmenter:
+    """Networks of several kinds in which every example of the registry runs; not to be changed."""
+    return build_network(*request.param)
+
+
+@pytest.fixture(scope="module", params=PREFIXES.values(), ids=PREFIXES)
+def blockless(request: pytest.FixtureRequest) -> Segmenter:
+    """Networks whose blocks change nothing, with 1, 5 and 0 tokens before the patches."""
+    network = build_network(request.param)
     for number in range(DEPTH):
         network.encoder.blocks[number] = torch.nn.Identity()
     return network
@@ -64,6 +102,14 @@ def images() -> torch.Tensor:
     return torch.randn(3, 3, 32, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.fixture(scope="session")
+def labels() -> torch.Tensor:
+    """Class ids of the images, one pixel in ten ignored."""
+    generator = torch.Generator().manual_seed(2)
+    drawn = torch.randint(CLASSES, (3, 32, 64), generator=generator)
+    return drawn.masked_fill(torch.rand(drawn.shape, generator=generator) < 0.1, IGNORE).to(torch.uint8)
+
+
 @pytest.fixture
 def watch() -> Callable:
     """Record (number of block, its input) while a network runs."""
@@ -72,7 +118,7 @@ def watch() -> Callable:
     def record(network: Segmenter) -> Iterator[list[tuple[int, torch.Tensor]]]:
         seen: list[tuple[int, torch.Tensor]] = []
         hooks = [
-            block.register_forward_pre_hook(lambda _, inputs, number=number: seen.append((number, inputs[0])))
+            block.norm1.register_forward_pre_hook(lambda _, inputs, number=number: seen.append((number, inputs[0])))
             for number, block in enumerate(network.encoder.blocks, start=1)
         ]
         yield seen

@@ -1,12 +1,20 @@
 """Criteria: their range, their ends, and their order."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 from torch.testing import assert_close
 
-from paumer.strategies.criteria import CRITERIA, confidence, entropy, margin, random
+from paumer.data.datasets import IGNORE
+from paumer.models.heads import cells_to_map
+from paumer.schedule import Schedule
+from paumer.strategies.contract import Dense
+from paumer.strategies.criteria import CRITERIA, confidence, entropy, head_blocks, margin, scores
+from paumer.strategies.pause import Pause
 
 BOUNDED = pytest.mark.parametrize("criterion", CRITERIA.values(), ids=CRITERIA)
 
@@ -58,9 +66,85 @@ def test_score_is_the_mean_over_cells(criterion) -> None:
     assert_close(criterion(cells), each.mean(dim=0))
 
 
-def test_random_scores_ignore_the_prediction_and_follow_the_seed() -> None:
-    torch.manual_seed(0)
-    first, second = random(torch.zeros(2, 6, 32)), random(torch.zeros(2, 6, 32))
-    torch.manual_seed(0)
-    assert torch.equal(random(torch.ones(2, 6, 32)), first)
-    assert not torch.equal(first, second)
+@pytest.mark.parametrize("criterion", [entropy, confidence, margin])
+def test_classes_may_change_places(criterion) -> None:
+    logits = torch.randn(2, 6, 4, 5)
+    assert_close(criterion(logits[..., torch.randperm(5)]), criterion(logits))
+
+
+def after_block_2(network, images, labels=None):
+    """The tokens after block 2 and the state there."""
+    tokens, state = network.embed(images, labels=labels)
+    return network.blocks[:2](tokens), state
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_scores_are_the_criterion_of_the_heads_prediction_of_patches(model, images, criterion) -> None:
+    tokens, state = after_block_2(model, images)
+    logits = model.heads["2"](tokens[:, model.encoder.prefix :])
+    assert torch.equal(scores(criterion, 2, tokens, state), CRITERIA[criterion](logits))
+
+
+def test_random_scores_follow_the_seed_and_need_no_head(plain, images) -> None:
+    headless = copy.copy(plain)
+    headless._modules = plain._modules | {"heads": torch.nn.ModuleDict()}
+    tokens, state = after_block_2(headless, images)
+    drawn = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        drawn.append(scores("random", 2, tokens, state))
+    assert drawn[0].shape == (3, 32)
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert not Pause(Schedule.parse("2:0.4"), "random").skip(headless)
+    assert Pause(Schedule.parse("2:0.4"), "entropy").skip(headless)
+
+
+def test_criteria_but_random_read_the_heads() -> None:
+    assert head_blocks("random", (2, 4)) == ()
+    assert all(head_blocks(name, (2, 4)) == (2, 4) for name in (*CRITERIA, "oracle"))
+
+
+def pixel_losses(logits, labels):
+    """Cross-entropy of every pixel (batch, height, width) under logits (batch, patches, cells, classes)."""
+    nearest = functional.interpolate(cells_to_map(logits, (4, 8)), size=labels.shape[-2:], mode="nearest")
+    return functional.cross_entropy(nearest, labels.long(), ignore_index=IGNORE, reduction="none")
+
+
+def in_patches(pixels):
+    """Sum over the pixels of every patch, (batch, patches)."""
+    return functional.avg_pool2d(pixels[:, None], 8).flatten(1) * 64
+
+
+def test_oracle_scores_the_pixel_loss_that_the_remaining_blocks_save(plain, images, labels) -> None:
+    """Spelled out: cross-entropy of the head's word less that of the dense network's, over the pixels of a patch."""
+    dense = Dense().finish(plain, *plain.encode(images, Dense()))
+    head = plain.heads["2"](after_block_2(plain, images)[0][:, 1:])
+    saved = in_patches(pixel_losses(head, labels) - pixel_losses(dense, labels))
+    keep = saved.topk(32 - 13, dim=1).indices.sort().values
+    oracle = Oracle("2:0.4")
+    plain.sweep(images, [oracle], labels)
+    assert torch.equal(oracle.chosen, keep)
+
+
+class Oracle(Pause):
+    """Pausing by the oracle that tells which patches go on."""
+
+    def __init__(self, schedule: str) -> None:
+        super().__init__(Schedule.parse(schedule), "oracle")
+
+    def after_block(self, block, tokens, state):
+        tokens = super().after_block(block, tokens, state)
+        if block in self.schedule.blocks:
+            object.__setattr__(self, "chosen", state.reductions[-1].chosen.sort().values)
+        return tokens
+
+
+def test_oracle_without_labels_knows_nothing(plain, images) -> None:
+    tokens, state = after_block_2(plain, images)
+    assert torch.equal(scores("oracle", 2, tokens, state), torch.zeros(3, 32, dtype=torch.float64))
+
+
+def test_oracle_is_0_where_no_pixel_is_labelled(plain, images, labels) -> None:
+    tokens, state = after_block_2(plain, images, torch.full_like(labels, IGNORE))
+    assert torch.equal(scores("oracle", 2, tokens, state), torch.zeros(3, 32, dtype=torch.float64))

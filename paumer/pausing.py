@@ -1,0 +1,288 @@
+"""Drop-in use: any plain timm vision transformer with any dense head pauses its patches at inference.
+
+    model = paumer.wrap(vit, head, "3:0.4")
+    logits = model(images)
+
+The head gets what it gets without pausing, the patches of `vit.forward_features`. Nothing is copied or changed: the
+wrapped network holds the same modules, and shows them to strategies in the way these expect.
+"""
+
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Literal, Self, cast, get_args
+
+import torch
+from timm.layers import Format, PatchEmbed
+from timm.models.deit import VisionTransformerDistilled
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from paumer.errors import PaumerError
+from paumer.models.backbones import summary
+from paumer.models.encoder import Encoder
+from paumer.models.segmenter import DENSE, Segmenter
+from paumer.registry import Point, operating_point
+from paumer.strategies.contract import Head, State, Strategy
+from paumer.strategies.points import build_strategy
+
+Layout = Literal["tokens", "map"]
+EXPECTED: dict[Layout, str] = {
+    "tokens": "(batch, patches, {width}) to (batch, patches, classes)",
+    "map": "(batch, {width}, grid height, grid width) to (batch, classes, any height, any width)",
+}
+
+
+def wrap(
+    vit: nn.Module,
+    head: nn.Module,
+    schedule: str,
+    *,
+    strategy: str = "pause",
+    criterion: str = "",
+    layout: Layout = "tokens",
+    auxiliary: Mapping[int, nn.Module] | None = None,
+) -> "PausingSegmenter":
+    """Run a vision transformer and a dense head under a schedule.
+
+    Args:
+        vit: a plain vision transformer of timm, built for one image size or for any.
+        head: from the final patches to class logits. With layout `tokens` it maps (batch, patches, width) to (batch,
+            patches, classes); with layout `map` (batch, width, grid height, grid width) to (batch, classes, any
+            height, any width).
+        schedule: where and how much, `3:0.4`; `dense` for every patch through every block.
+        strategy: a registered name, or a composition such as `merge>pause`.
+        criterion: by which patches are chosen; empty: the strategy's usual one.
+        layout: what the head reads.
+        auxiliary: the modules that predict at intermediate blocks, by the number of the block: from the patches there,
+            without a norm, (batch, patches, width) to (batch, patches, classes). At other blocks a head of tokens
+            predicts itself, through the final norm; a head of maps cannot, since patches may be missing.
+
+    Returns:
+        From images (batch, channels, height, width) of any size, normalised as the ViT expects, to logits (batch,
+        classes, height, width). It shares all weights with `vit` and `head`, and leaves both as they are.
+
+    Raises:
+        PaumerError: the ViT is not supported, a head does not fit, or the operating point is not possible.
+    """
+    return PausingSegmenter(vit, head, layout, auxiliary or {}).with_schedule(schedule, strategy, criterion)
+
+
+class PausingSegmenter(Segmenter):
+    """A vision transformer and a dense head that run as `strategy` says; `wrap` makes it.
+
+    Attributes:
+        strategy: what `forward` runs; may be set to any strategy.
+        readout: what reads the whole map, after every patch is back at its place: the head of layout `map`, or nothing.
+    """
+
+    def __init__(self, vit: nn.Module, head: nn.Module, layout: Layout, auxiliary: Mapping[int, nn.Module]) -> None:
+        encoder = FeatureEncoder(_for_any_size(_check_plain(vit)))
+        if layout not in get_args(Layout):
+            raise PaumerError(f"layout {layout!r} is unknown; use {' or '.join(get_args(Layout))}")
+        for block in auxiliary:
+            if not 1 <= block <= encoder.depth:
+                raise PaumerError(f"auxiliary: no block {block} in a network of {encoder.depth} blocks")
+        heads = {block: TokenHead(module, encoder.width, f"auxiliary[{block}]") for block, module in auxiliary.items()}
+        decoder: nn.Module
+        if layout == "tokens":
+            decoder = own = TokenHead(head, encoder.width, "head")
+            lens, readout, classes = Lens(encoder, own), None, own.classes
+        else:
+            shape = (1, encoder.width, *encoder.vit.patch_embed.grid_size)
+            decoder, lens, readout, classes = PassOn(), None, head, _count_classes(head, "map", shape, "head")
+        for block, auxiliary_head in heads.items():
+            if auxiliary_head.classes != classes:
+                raise PaumerError(
+                    f"auxiliary[{block}]: predicts {auxiliary_head.classes} classes where the head predicts {classes}; "
+                    "give it a module with as many"
+                )
+        super().__init__(encoder, decoder, {})
+        self.heads, self.readout = AuxiliaryHeads(heads, lens), nn.Identity() if readout is None else readout
+        self.strategy: Strategy = DENSE
+        self._asked = ("pause", "")
+        for container in (self, encoder, decoder, self.heads, *heads.values()):
+            container.training = vit.training  # what is inside keeps its own mode
+
+    def forward(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
+        """From images (batch, channels, height, width) of any size to logits (batch, classes, height, width).
+
+        Args:
+            images: normalised; padded with zeros on the right and bottom to whole patches.
+            strategy: runs instead of the network's own.
+        """
+        return super().forward(images, self.strategy if strategy is None else strategy)
+
+    def with_schedule(self, schedule: str, strategy: str = "", criterion: str = "") -> Self:
+        """This network at another operating point: another object with the same weights.
+
+        Args:
+            schedule: where and how much; `dense` for every patch through every block.
+            strategy: a registered name or a composition; empty: as now.
+            criterion: by which patches are chosen; empty: as now, or the usual one of a `strategy` that is named.
+
+        Raises:
+            PaumerError: the operating point is not possible in this network.
+        """
+        asked = (strategy, criterion) if strategy else (self._asked[0], criterion or self._asked[1])
+        point = Point() if schedule.strip() in ("", "dense") else operating_point(*asked, schedule)
+        other = copy(self)  # shares all modules
+        other.strategy, other._asked = self._build(point), asked
+        return other
+
+    def finish(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
+        """Logits as a map (batch, classes, any height, any width) from the tokens after the last block."""
+        values = super().finish(tokens, state, strategy)
+        state.charge(lambda: _try_out(self.readout, values[:1].shape)[1])
+        return self.readout(values)
+
+    def _build(self, point: Point) -> Strategy:
+        """The strategy of an operating point that is possible in this network."""
+        point.check_depth(self.encoder.depth)
+        strategy, name = build_strategy(point), f"strategy {point.strategy} {point.schedule}"
+        missing = [block for block in strategy.reads if str(block) not in self.heads]
+        if point.criterion == "oracle":
+            raise PaumerError(f"{name}: criterion oracle needs the ground truth; use entropy")
+        if isinstance(self.decoder, PassOn) and any(entry.final for entry, _ in point.links):
+            raise PaumerError(f"{name}: predicts patch by patch, but the head reads whole maps; use pause, or merge")
+        if missing:
+            raise PaumerError(
+                f"{name}: a head of maps cannot predict after block {missing[0]}, where patches may be missing; "
+                f"give auxiliary={{{missing[0]}: module}} that predicts from tokens"
+            )
+        if reason := strategy.skip(self):
+            raise PaumerError(f"{name}: {reason}; use another strategy")
+        return strategy
+
+
+class FeatureEncoder(Encoder):
+    """An encoder whose final patches are those of timm's `forward_features`; a norm after pooling is none of it."""
+
+    def norm(self, tokens: Tensor) -> Tensor:
+        """The norm after the last block."""
+        return self.vit.norm(tokens)
+
+
+class TokenHead(nn.Module):
+    """One's own head of tokens, called as strategies call heads and decoders.
+
+    Attributes:
+        classes: how many it predicts.
+        sub_patch: cells along the side of a patch.
+    """
+
+    sub_patch = 1
+
+    def __init__(self, head: nn.Module, width: int, name: str) -> None:
+        super().__init__()
+        self.head, self.width = head, width
+        self.classes = _count_classes(head, "tokens", (1, 2, width), name)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """From patches (batch, patches, width) to logits (batch, patches, 1, classes)."""
+        return self.head(patches).unsqueeze(2)
+
+    def macs(self, patches: int) -> float:
+        """Multiply-accumulates of one image of so many patches."""
+        return _try_out(self.head, (1, patches, self.width))[1]
+
+
+class PassOn(nn.Module):
+    """In the place of a head of tokens where the head reads maps: hands the patches on."""
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """From patches (batch, patches, width) to (batch, patches, 1, width)."""
+        return patches.unsqueeze(2)
+
+    def macs(self, patches: int) -> float:
+        """Multiply-accumulates of one image: none."""
+        return 0.0
+
+
+@dataclass(frozen=True)
+class Lens:
+    """Predicts at any block with the network's own last step: final norm and head. Needs no training.
+
+    No module, so that nothing of it stands twice in the network's weights.
+    """
+
+    encoder: FeatureEncoder
+    head: TokenHead
+
+    def __call__(self, patches: Tensor) -> Tensor:
+        """From patches (batch, patches, width) to logits (batch, patches, 1, classes)."""
+        return self.head(self.encoder.norm(patches))
+
+    def macs(self, patches: int) -> float:
+        """Multiply-accumulates of one image of so many patches."""
+        return self.head.macs(patches)
+
+
+class AuxiliaryHeads(nn.ModuleDict):
+    """The auxiliary heads by block; at all other blocks the lens, where there is one."""
+
+    def __init__(self, heads: Mapping[int, TokenHead], lens: Lens | None) -> None:
+        super().__init__({str(block): head for block, head in heads.items()})
+        self.lens = lens
+
+    def __contains__(self, block: str) -> bool:
+        return self.lens is not None or super().__contains__(block)
+
+    def __getitem__(self, block: str) -> Any:
+        return cast(Head, self.lens) if not super().__contains__(block) else super().__getitem__(block)
+
+
+def _check_plain(vit: Any) -> VisionTransformer:
+    """Refuse networks that the encoder would run otherwise than timm."""
+    if type(vit) not in (VisionTransformer, VisionTransformerDistilled) or type(vit.patch_embed) is not PatchEmbed:
+        raise PaumerError(
+            f"vit: {type(vit).__module__}.{type(vit).__name__} is no plain vision transformer of timm; use one like "
+            "vit_*, deit_* or vit_*_dinov2"
+        )
+    if vit.patch_embed.patch_size[0] != vit.patch_embed.patch_size[1]:
+        raise PaumerError(f"vit: patches of {vit.patch_embed.patch_size} pixels are not square; use square ones")
+    return vit
+
+
+def _for_any_size(vit: VisionTransformer) -> VisionTransformer:
+    """The same network for images of any size, which `dynamic_img_size=True` would have made; shares all weights."""
+    if vit.dynamic_img_size:
+        return vit
+    patch_embed, view = copy(vit.patch_embed), copy(vit)
+    patch_embed.flatten, patch_embed.output_fmt, patch_embed.strict_img_size = False, Format.NHWC, False
+    view._modules = {**vit._modules, "patch_embed": patch_embed}
+    return view
+
+
+def _count_classes(head: nn.Module, layout: Layout, shape: tuple[int, ...], name: str) -> int:
+    """How many classes a head predicts from an input of `shape`.
+
+    Raises:
+        PaumerError: it does not take that input, or gives something else than logits of its layout.
+    """
+    width, axis = (shape[2], 2) if layout == "tokens" else (shape[1], 1)
+    remedy = f"it must map {EXPECTED[layout].format(width=width)} (layout {layout!r})"
+    try:
+        output, _ = _try_out(head, shape)
+    except Exception as error:  # it may be any module
+        raise PaumerError(f"{name}: fails on an input of shape {shape} ({summary(error)}); {remedy}") from None
+    if not isinstance(output, Tensor):
+        raise PaumerError(f"{name}: gives {type(output).__name__} instead of a tensor; {remedy}")
+    if output.ndim != len(shape) or output.shape[:axis] != shape[:axis]:
+        raise PaumerError(f"{name}: gives {tuple(output.shape)} for an input of shape {shape}; {remedy}")
+    return int(output.shape[axis])
+
+
+@torch.no_grad()
+def _try_out(head: nn.Module, shape: tuple[int, ...]) -> tuple[Any, float]:
+    """What a head gives for zeros of `shape`, and the multiply-accumulates of that; leaves the head as it is."""
+    like = next(head.parameters(), torch.empty(0))
+    modes = [(module, module.training) for module in head.modules()]
+    try:
+        with FlopCounterMode(display=False) as counter:
+            output = head.eval()(torch.zeros(shape, dtype=like.dtype, device=like.device))
+    finally:
+        for module, training in modes:
+            module.training = training
+    return output, counter.get_total_flops() / 2

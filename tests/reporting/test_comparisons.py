@@ -1,0 +1,154 @@
+"""The tables that compare: criteria with chance and ground truth, published figures with ours."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from paumer.errors import PaumerError
+from paumer.files import write_json
+from paumer.reporting.criteria import COLUMNS, criteria_table
+from paumer.reporting.published import OURS, published_table
+from paumer.reporting.readable_comparisons import readable_criteria, readable_published
+
+POINT = ["backbone", "recipe", "strategy", "schedule"]
+
+
+@pytest.fixture
+def criteria(reported):
+    return pd.read_csv(reported.tables / "criteria.csv", keep_default_na=False)
+
+
+def set_miou(edit, paths, value, **wanted):
+    """Change the mIoU of some rows of all runs."""
+
+    def change(table):
+        found = (table[list(wanted)] == list(wanted.values())).all(axis=1)
+        return table.assign(miou=table["miou"].mask(found, str(value)))
+
+    for path in paths:
+        edit(path, change)
+
+
+def verdicts(measured, main):
+    table = criteria_table(measured.accuracy, main)
+    return table.set_index(POINT).sort_index()
+
+
+def test_one_row_per_informed_criterion_with_a_control(criteria, accuracy):
+    assert list(criteria.columns) == COLUMNS
+    controlled = accuracy[accuracy["criterion"].isin(["random", "oracle"])][POINT].drop_duplicates()
+    informed = accuracy[~accuracy["criterion"].isin(["", "random", "oracle"])]
+    expected = informed.merge(controlled, on=POINT)[[*POINT, "criterion"]].drop_duplicates()
+    assert len(criteria) == len(expected) == len(criteria.merge(expected)) > 0
+    assert "dense" not in set(criteria["recipe"])  # only the control ran there
+
+
+def test_means_are_those_of_accuracy(criteria, accuracy):
+    row = criteria[criteria["recipe"] == "paumer"].iloc[3]
+    for criterion, name in (("random", "random"), ("entropy", "miou"), ("oracle", "oracle")):
+        wanted = [*(row[key] for key in POINT), criterion]
+        seeds = accuracy[(accuracy[[*POINT, "criterion"]] == wanted).all(axis=1)]
+        assert float(row[name]) == pytest.approx(seeds["miou"].mean(), abs=1e-4)
+    assert (row["between"], row["seeds"], row["seeds_between"]) == ("yes", 2, "2")
+
+
+def test_without_both_bounds_there_is_no_verdict(criteria):
+    rows = criteria[criteria["recipe"] == "multi-exit"]
+    assert len(rows)
+    assert (rows[["oracle", "between", "seeds_between"]] == "").all(axis=None)
+    assert (rows["random"] != "").all()
+
+
+def test_outside_the_bounds_is_said_and_named(measured, main, edit):
+    at = {"backbone": "tiny", "recipe": "paumer", "criterion": "entropy"}
+    set_miou(edit, measured.accuracy, 10, **at, schedule="3:0.4")
+    set_miou(edit, measured.accuracy, 90, **at, schedule="3:0.6")
+    set_miou(edit, measured.accuracy, 10, **at, schedule="3:0.2", seed="1")
+    found = verdicts(measured, main).loc[("tiny", "paumer", "pause")]
+    assert list(found.loc["3:0.4", ["between", "seeds_between"]]) == ["no: below random", 0]
+    assert list(found.loc["3:0.6", ["between", "seeds_between"]]) == ["no: above oracle", 0]
+    assert list(found.loc["3:0.2", ["between", "seeds_between"]]) == ["no: below random", 1]
+    sheet = readable_criteria(criteria_table(measured.accuracy, main))
+    assert sheet.notes[0].startswith("Between random and oracle: 9 of 12 rows; not paumer/pause/entropy 3:0.2 of tiny")
+    assert any(row[-1] == "no: below random (1 of 2 seeds between)" for row in sheet.rows)
+
+
+def test_bounds_themselves_count_as_between(measured, main, edit):
+    set_miou(edit, measured.accuracy, 55, backbone="tiny", recipe="paumer", schedule="3:0.4")
+    assert verdicts(measured, main).loc[("tiny", "paumer", "pause", "3:0.4"), "between"] == "yes"
+
+
+def test_different_costs_are_not_judged(measured, main):
+    varying = main.assign(gmac_low=main["gmac_low"].mask(main["schedule"] == "3:0.4", 1.0))
+    table = criteria_table(measured.accuracy, varying)
+    unjudged = table[(table["recipe"] == "paumer") & (table["between"] == "")]
+    assert set(unjudged["schedule"]) == {"3:0.4"}
+    assert unjudged["seeds_between"].isna().all()
+    assert "costs each something else" in readable_criteria(table).notes[-1]
+
+
+def test_one_seed_has_no_count(measured, main):
+    first = [path for path in measured.accuracy if path.parent.name == "seed0"]
+    cells = {row[-1] for row in readable_criteria(criteria_table(first, main)).rows}
+    assert cells == {"", "yes"}
+
+
+def test_no_control_makes_an_empty_table(measured, edit, run_tables, tmp_path):
+    for path in measured.accuracy:
+        edit(path, lambda table: table[~table["criterion"].isin(["random", "oracle"])])
+    run_tables(measured, tmp_path / "tables")
+    assert pd.read_csv(tmp_path / "tables/criteria.csv").empty
+    assert "none is judged" in (tmp_path / "tables/criteria.md").read_text()
+
+
+def test_same_network_puts_ours_beside_the_published(reported):
+    table = pd.read_csv(reported.tables / "published.csv", keep_default_na=False)
+    theirs, ours = table[table["source"] != OURS], table[table["source"] == OURS]
+    assert list(theirs["same"]) == ["network"]
+    assert list(theirs[["backbone", "decoder"]].iloc[0]) == ["tiny", "linear"]
+    assert set(ours["backbone"]) == {"tiny"}  # no published figure is of `small`
+    assert set(ours["dataset"]) == {"scenes"}
+    assert set(ours["crop"]) == {96}
+
+
+def test_our_figures_are_those_of_the_main_table(reported, main):
+    table = pd.read_csv(reported.tables / "published.csv", keep_default_na=False)
+    ours = table[(table["source"] == OURS) & (table["method"] == "paumer/pause/entropy")].set_index("setting")
+    wanted = main[(main[["backbone", "recipe", "criterion"]] == ["tiny", "paumer", "entropy"]).all(axis=1)]
+    row = wanted[wanted["schedule"] == "3:0.4"].iloc[0]
+    found = ours.loc["3:0.4"]
+    assert float(found["miou"]) == row["miou"]
+    assert float(found["miou_change"]) == -row["drop"]
+    assert float(found["images_per_s"]) == row["images_per_s_b8"]
+    assert found["timing_note"] == "test device, float32, batch 8"
+
+
+def test_same_dataset_is_enough(measured, main):
+    write_json(measured.data, {"dataset": "ade20k"})
+    table = published_table(main, measured.published, measured.data, measured.flops, measured.throughput)
+    theirs, ours = table[table["source"] != OURS], table[table["source"] == OURS]
+    assert list(theirs["same"]) == ["dataset", "dataset, network", "dataset", "dataset"]
+    assert len(ours) == len(main)
+
+
+def test_nothing_in_common_shows_the_published_alone(measured, edit, run_tables, tmp_path):
+    edit(measured.published, lambda table: table[table["backbone"] != "tiny"])
+    run_tables(measured, tmp_path / "tables")
+    table = pd.read_csv(tmp_path / "tables/published.csv", keep_default_na=False)
+    assert list(table["source"]) == ["PAUMER abstract", "PAUMER abstract", "another README"]
+    first = (tmp_path / "tables/published.md").read_text().splitlines()[0]
+    assert "no row is comparable" in first
+
+
+def test_manifest_without_a_dataset_matches_by_network_alone(measured, main, edit):
+    write_json(measured.data, {})
+    edit(measured.published, lambda table: table.assign(dataset=""))
+    table = published_table(main, measured.published, measured.data, measured.flops, measured.throughput)
+    assert list(table.loc[table["source"] != OURS, "same"]) == ["network"]
+    assert "same as here" in readable_published(table).headings
+
+
+def test_missing_manifest_is_named(measured, run_tables, tmp_path):
+    with pytest.raises(PaumerError, match=r"nowhere\.json: no such file"):
+        run_tables(replace(measured, data=tmp_path / "nowhere.json"), tmp_path / "tables")

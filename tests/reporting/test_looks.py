@@ -1,0 +1,86 @@
+"""Order and looks of methods."""
+
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from paumer.registry import RECIPES, REGISTRY
+from paumer.reporting.looks import in_legend, looks
+from paumer.reporting.order import descriptions, in_order, recipe_key, strategy_key
+from paumer.reporting.style import COLOURS, MARKERS
+
+
+def methods(*rows):
+    return pd.DataFrame(rows, columns=["recipe", "strategy", "criterion"])
+
+
+@pytest.fixture
+def many():
+    """Thirty methods, among them dense."""
+    rows = [("dense", "dense", ""), *((recipe, name, "") for name in REGISTRY for recipe in ("dense", "paumer"))]
+    rows += [
+        ("dense", "smaller-backbone", ""),
+        ("paumer", "merge>pause", "entropy"),
+        ("paumer", "resize>pause", "entropy"),
+    ]
+    rows += [(recipe, "pause", score) for recipe in RECIPES for score in ("entropy", "random", "oracle")]
+    table = methods(*rows)
+    assert len(table.drop_duplicates()) >= 30
+    return table
+
+
+def test_no_two_methods_look_alike(many):
+    found = looks(many)
+    assert len(found) == len(many)
+    assert len({(look.colour, look.marker, look.hollow) for look in found.values()}) == len(found)
+
+
+def test_twenty_methods_differ_without_colour(many):
+    found = looks(many.head(20))
+    assert len({look.marker for look in found.values()}) == 20
+
+
+def test_colour_is_that_of_the_strategy(many):
+    found = looks(many)
+    assert found["paumer/pause/entropy"].colour == found["dense/pause/entropy"].colour == found["dense/pause"].colour
+    assert found["paumer/pause/oracle"].colour == found["paumer/pause/entropy"].colour
+    singles = [found[f"dense/{name}"].colour for name in (*REGISTRY, "smaller-backbone")]
+    assert len(set(singles)) == len(singles)
+
+
+def test_chance_is_lighter_and_ground_truth_hollow(many):
+    found = looks(many)
+    chance, informed, best = (found[f"paumer/pause/{name}"] for name in ("random", "entropy", "oracle"))
+    assert sum(to_rgb(chance.colour)) > sum(to_rgb(informed.colour))
+    assert [look.hollow for look in (chance, informed, best)] == [False, False, True]
+
+
+def test_every_look_can_be_drawn(many):
+    figure = Figure()
+    panel = figure.subplots()
+    for method, look in looks(many).items():
+        in_legend(panel, method, look)
+    figure.draw_without_rendering()
+    assert len(panel.get_legend_handles_labels()[1]) == len(many)
+
+
+def test_palette_and_markers_hold_no_double():
+    assert len(set(COLOURS)) == len(COLOURS)
+    assert len(set(MARKERS)) == len(MARKERS) >= 20
+
+
+def test_strategies_stand_as_registered_and_compositions_last():
+    shuffled = ["merge>pause", "unknown", *reversed(REGISTRY), "resize>merge>pause", "dense", "resize>pause"]
+    first = ["dense", *REGISTRY, "unknown"]
+    assert in_order(shuffled, strategy_key) == [*first, "merge>pause", "resize>pause", "resize>merge>pause"]
+
+
+def test_recipes_stand_as_registered():
+    assert in_order(["zeta", *reversed(RECIPES)], recipe_key) == [*RECIPES, "zeta"]
+
+
+def test_strategies_are_described_once_whether_alone_or_composed():
+    names = [name for name, _ in descriptions(["merge>pause", "dense", "merge", "smaller-backbone", "unknown"])]
+    assert names == ["dense", "pause", "merge", "smaller-backbone"]
+    assert dict(descriptions(["pause"])) == {"pause": REGISTRY["pause"].description}

@@ -1,0 +1,139 @@
+"""Operating points whose cost depends on the image: joined by network and criterion, with their spread."""
+
+import pandas as pd
+import pytest
+from synthetic import OWN_DENSE, SKIPPED
+
+from paumer.errors import PaumerError
+from paumer.reporting.aggregate import main_table
+from paumer.reporting.readable import readable_main
+from paumer.reporting.speed import null_sheet, timings_sheet
+
+MEASURES = ("images_per_s", "speedup", "speedup_low", "speedup_high")
+
+
+def rows_of(table, **wanted):
+    return table[(table[list(wanted)] == list(wanted.values())).all(axis=1)]
+
+
+@pytest.fixture
+def varying(main):
+    found = main[main["gmac_low"].notna()]
+    assert len(found)
+    return found
+
+
+def test_only_what_depends_on_the_image_has_a_spread(varying, main):
+    assert set(varying["strategy"]) == {"adaptive-exit", "token-exit"}
+    assert set(main["strategy"]) - set(varying["strategy"]) >= {"dense", "pause", "merge>pause", "smaller-backbone"}
+    assert (varying["gmac_low"] < varying["gmac"]).all()
+    assert (varying["gmac"] < varying["gmac_high"]).all()
+
+
+def test_cost_is_the_mean_over_seeds(varying, accuracy):
+    for row in varying.to_dict("records"):
+        key = {name: row[name] for name in ("backbone", "recipe", "strategy", "criterion", "schedule")}
+        seeds = rows_of(accuracy, **key)
+        assert len(seeds) == 2
+        assert seeds["gmac"].nunique() == 2
+        for name in ("gmac", "gmac_low", "gmac_high"):
+            assert row[name] == pytest.approx(seeds[name].mean(), abs=1e-4)
+        dense = rows_of(accuracy, backbone=row["backbone"], recipe="dense", strategy="dense")["gmac"].mean()
+        assert row["gmac_ratio"] == pytest.approx(dense / row["gmac"], abs=1e-3)
+
+
+def test_counted_cost_stands_above_that_of_accuracy(measured, edit):
+    for path in measured.accuracy:
+        edit(path, lambda table: table.assign(gmac="1", gmac_low="0.5", gmac_high="2"))
+    main = main_table(measured.accuracy, measured.flops, measured.throughput)
+    paused = main[main["strategy"] == "pause"]
+    assert not (paused["gmac"] == 1).any()
+    assert paused["gmac_low"].isna().all()
+
+
+def test_accuracy_fills_in_for_an_uncounted_point(measured, edit):
+    edit(measured.flops, lambda table: table[table["schedule"] != "exit:6"])
+    main = main_table(measured.accuracy, measured.flops, measured.throughput)
+    row = rows_of(main, backbone="tiny", recipe="paumer", schedule="exit:6").iloc[0]
+    assert row["gmac"] == pytest.approx(6.4)
+    sheet = readable_main(main, [])
+    cells = next(cells for cells in sheet.rows if cells[:5] == ["tiny", "paumer", "early-exit", "", "exit:6"])
+    assert "6.40" in cells  # all images cost the same, so no range
+
+
+def test_point_without_any_gmac_is_named(measured, edit):
+    edit(measured.flops, lambda table: table[table["schedule"] != "exit:6"])
+    for path in measured.accuracy:
+        edit(path, lambda table: table.assign(gmac=table["gmac"].mask(table["schedule"] == "exit:6", "")))
+    with pytest.raises(PaumerError, match=r"flops\.csv: no row for backbone tiny.*schedule exit:6.*run the flops"):
+        main_table(measured.accuracy, measured.flops, measured.throughput)
+
+
+def test_speed_is_that_of_the_network_and_criterion(varying, reported):
+    timed = pd.read_csv(reported.measured.throughput, keep_default_na=False)
+    timed = timed[timed["dtype"] == "float32"]
+    for row in rows_of(varying, backbone="tiny").to_dict("records"):
+        key = {name: row[name] for name in ("backbone", "recipe", "strategy", "criterion", "schedule")}
+        found = rows_of(timed, **key, batch=1)
+        assert len(found) == 1
+        for name in MEASURES:
+            assert row[f"{name}_b1"] == pytest.approx(float(found[name].iloc[0]), abs=1e-4)
+    exits = rows_of(varying, backbone="tiny", strategy="adaptive-exit", schedule="3@0.9+6@0.9")
+    assert exits["images_per_s_b1"].nunique() == 2  # one for each trained network
+
+
+def test_dense_of_another_recipe_keeps_the_speed_of_dense(main, reported):
+    rows = rows_of(main, backbone="tiny", strategy="dense")
+    assert len(rows) == 4
+    assert rows["images_per_s_b1"].nunique() == 1
+    own = rows_of(
+        pd.read_csv(reported.measured.throughput), backbone="tiny", recipe="paumer", strategy="dense", batch=1
+    )
+    assert rows["images_per_s_b1"].iloc[0] == pytest.approx(own["images_per_s"].iloc[0] / OWN_DENSE)
+
+
+def test_rows_that_accuracy_lacks_are_ignored(main, reported):
+    for name in ("flops", "throughput"):
+        assert (pd.read_csv(getattr(reported.measured, name))["schedule"] == "5:0.1").any()
+    assert "5:0.1" not in set(main["schedule"])
+
+
+def test_skipped_is_no_number_and_says_so(main, reported):
+    rows = rows_of(main, backbone="tiny", schedule=SKIPPED)
+    assert rows[[f"{name}_b8" for name in MEASURES]].isna().all(axis=None)
+    assert rows[[f"{name}_b1" for name in MEASURES]].notna().all(axis=None)
+    sheet = timings_sheet(reported.measured.throughput)
+    at = {name: sheet.headings.index(name) for name in ("schedule", "batch", "images/s")}
+    shown = {(row[at["schedule"]], row[at["batch"]]): row[at["images/s"]] for row in sheet.rows if row[0] == "tiny"}
+    assert shown[SKIPPED, "8"] == "skipped"
+    assert float(shown[SKIPPED, "1"]) > 0
+    assert "skipped" in (reported.tables / "main.md").read_text()
+
+
+def test_main_markdown_shows_the_spread(reported):
+    lines = (reported.tables / "main.md").read_text().splitlines()
+    row = next(line for line in lines if "tiny" in line and "3@0.9+6@0.9" in line)
+    assert "10.3 (7.17 to 12.3)" in row
+    assert any("5th and 95th percentile" in line for line in lines)
+    paused = next(line for line in lines if "3:0.2+6:0.2" in line)
+    assert " to " not in paused
+
+
+def test_notes_are_left_out_where_nothing_needs_them(main):
+    notes = " ".join(readable_main(main[main["gmac_low"].isna() & main["images_per_s_b8"].notna()], []).notes)
+    assert "percentile" not in notes
+    assert "Not timed" not in notes
+
+
+def test_every_group_has_its_null_variant(reported):
+    sheet = null_sheet(reported.measured.throughput)
+    groups = {(row[0], row[1]) for row in sheet.rows}
+    assert groups == {
+        (backbone, group)
+        for backbone in ("tiny", "small")
+        for group in ("fixed cost", "multi-exit, cost by image", "paumer, cost by image")
+    }
+    verdicts = {(*row[:2], row[4]): row[-1] for row in sheet.rows}
+    assert verdicts["tiny", "paumer, cost by image", "1"] == "too noisy"
+    assert verdicts["tiny", "multi-exit, cost by image", "1"] == "quiet"
+    assert verdicts["small", "fixed cost", "8"] == ""
