@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -21,34 +22,32 @@ schedules; `sweep` of an experiment file lists them, and `dense` is always among
 `paumer schema` from `paumer/registry.py`.
 """
 
-FRACTIONS = """\
-A **fraction** is written `BLOCK:VALUE`: after (merging: inside) that block, so large a part of all patches goes. Blocks
-are counted from 1, the values of several locations add up, and `1-8:0.05` stands for 0.05 at each of blocks 1 to 8.
-Every image keeps as many patches, so the cost is known beforehand and batches stay rectangular.
-
-A **threshold** is written `BLOCK@VALUE`: after that block, what is more certain than the value (merging: more similar)
-goes. How much that is depends on the image, and so does the cost; images run one by one, unless whole images leave.
+SCHEDULES = """\
+- **Fractions**, `BLOCK:VALUE`: after that block (merging: inside it) so large a part of all patches goes. Blocks count
+  from 1, the values of several blocks add up, and `1-8:0.05` stands for 0.05 at each of blocks 1 to 8. Every image
+  keeps as many patches as the others, so the cost is known beforehand and batches stay rectangular.
+- **Thresholds**, `BLOCK@VALUE`: after that block, what is more certain than the value goes (merging: what is more
+  similar). How much that is depends on the image, and so does the cost. Images run one by one, unless whole ones leave.
+- `keep 10`: so many of the best patches of every predicted class keep running; 5 where nothing is said.
+- `exit:6`: the block after which the whole image leaves. `scale:0.75`: the part of height and width that is seen.
 """
 
 CRITERIA = """\
-A criterion scores how much a patch needs more computation, from what the auxiliary head after that block predicts.
+A criterion says how much a patch needs more computation, from what the auxiliary head after that block predicts.
 
 - `entropy`: the entropy of the prediction, divided by the logarithm of the number of classes.
 - `confidence`: one minus the largest probability.
 - `margin`: one minus the distance between the two largest probabilities.
-- `random`: chance, the control that every other criterion has to beat; needs no head.
-- `oracle`: knows the ground truth; for analysis only, as a bound of what a criterion can reach.
+- `random`: chance, the control that every other criterion has to beat.
+- `oracle`: what running on would gain, read off the ground truth; for analysis only, a bound for every criterion.
+
+Where an experiment file names no `criteria`, the first one below is used; where it names no `recipes`, all of these.
 """
 
 COMPOSITIONS = """\
-Strategies save different work, so they can be joined by `>`, and so can their parameters: strategy `merge>pause` with
+Strategies save different work, so they can be joined by `>`, and their schedules too: strategy `merge>pause` with
 schedule `1-4:0.1>6:0.3` merges in blocks 1 to 4 and pauses after block 6. Each takes the patches that the one before
-leaves. They share the criterion and run on the networks of the last one. Each may stand once.
-"""
-
-ORDER = """\
-{first} need the whole image, so they stand before all others. {final} end with predictions. Paused patches would have
-none, so these cannot follow `pause`; and nothing follows `early-exit`, which ends the network.
+leaves. They share the criterion, run on the networks of the last one, and each may stand once.
 """
 
 
@@ -75,33 +74,42 @@ def strategies_text() -> str:
     """All strategies and recipes, what they take and how they combine, as Markdown."""
     strategies = [(f"`{name}`", entry.description, _code(entry.example)) for name, entry in REGISTRY.items()]
     taken = [(f"`{name}`", _code(entry.criteria), _code(entry.recipes)) for name, entry in REGISTRY.items()]
-    recipes = [(f"`{name}`", text) for name, text in RECIPES.items()]
-    thresholds = [name for name, entry in REGISTRY.items() if any("@" in example for example in entry.example)]
+    recipes = [(f"`{name}`", description) for name, description in RECIPES.items()]
     parts = (
         "# Strategies and recipes",
         INTRODUCTION,
         "## Strategies",
         _table(strategies, "strategy", "what it does", "schedules, for example"),
-        f"An auxiliary head must follow every block that they name for {_that(lambda entry: entry.reads_heads)}.",
-        "## Fractions and thresholds",
-        FRACTIONS,
-        f"Thresholds are possible for {_code(thresholds)}.",
+        _wrapped(
+            f"Auxiliary heads are read by {_those(lambda entry: entry.reads_heads)}; `heads.blocks` must name every "
+            "block of their schedules."
+        ),
+        "## Schedules",
+        SCHEDULES,
         "## Criteria and networks",
         CRITERIA,
-        "Without `criteria` the first one is used, without `recipes` all that stand here.",
         _table(taken, "strategy", "criteria", "recipes"),
         "## Compositions",
         COMPOSITIONS,
-        ORDER.format(first=_that(lambda entry: entry.first), final=_that(lambda entry: entry.final)),
+        _wrapped(
+            f"Before all others stand {_those(lambda entry: entry.first)}, which need the whole image. Predictions "
+            f"instead of patches are given by {_those(lambda entry: entry.final)}: they cannot follow `pause`, as "
+            "paused patches would have no prediction. Nothing follows `early-exit`."
+        ),
         "## Recipes",
         _table(recipes, "recipe", "how the network is trained"),
     )
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _that(has: Callable[[Entry], bool]) -> str:
-    """The strategies with a property."""
-    return _code([name for name, entry in REGISTRY.items() if has(entry)])
+def _those(has: Callable[[Entry], bool]) -> str:
+    """The strategies with a property, as part of a sentence."""
+    *others, last = [f"`{name}`" for name, entry in REGISTRY.items() if has(entry)]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _wrapped(sentence: str) -> str:
+    return fill(sentence, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _code(names: Sequence[str]) -> str:
@@ -120,7 +128,7 @@ def _keys(section: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:
         many = "[]" if inner and "tuple" in str(field.annotation) else ""
         key = f"{prefix}{name}{many}"
         default = "" if field.is_required() else _show(field.get_default(call_default_factory=True))
-        rows.append((key, "" if inner and default != "null" else default, field.description or ""))
+        rows.append((key, "" if inner and not many and default != "null" else default, field.description or ""))
         if inner:
             rows += _keys(inner, f"{key}.")
     return rows

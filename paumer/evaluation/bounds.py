@@ -18,7 +18,7 @@ from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
 from paumer.evaluation.metrics import confusion_matrix, mean_iou
 from paumer.files import write_text
-from paumer.models.build import whole_patches
+from paumer.models.backbones import whole_patches
 from paumer.progress import progress
 from paumer.stages import BoundsSettings
 

@@ -11,7 +11,6 @@ from paumer.config import check_heads, parse
 from paumer.errors import PaumerError
 from paumer.files import read_json, writing
 from paumer.models.backbones import create_vit, summary
-from paumer.models.backbones import whole_patches as whole_patches
 from paumer.models.decoders import build_decoder
 from paumer.models.encoder import Encoder
 from paumer.models.heads import LinearHead

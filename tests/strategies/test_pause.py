@@ -1,6 +1,7 @@
 """Pausing: which patches go on, where they come back, and what the others keep."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -114,7 +115,7 @@ def test_history_names_the_patches_before_each_pause_and_those_that_went_on(plai
     counts = list(schedule.running(PATCHES).values())
     assert [after.shape[1] for _, after in steps] == counts
     assert torch.equal(steps[0][0], torch.arange(PATCHES).expand(3, -1))
-    for (_, after), (before, _) in zip(steps, steps[1:], strict=False):
+    for (_, after), (before, _) in pairwise(steps):
         assert torch.equal(after, before)
 
 

@@ -1,0 +1,235 @@
+"""Weights of backbones: files of every kind fill every family, wholly; every mistake is one line."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from small_vits import FAMILIES, TINY, check_equal, error_of, make_vit, save_timm
+from timm.models.vision_transformer import VisionTransformer
+from torch.testing import assert_close
+
+from paumer.models.backbones import create_vit
+
+# Weights of the hub that no hub is needed to refuse; test_hub.py fetches some.
+
+
+def test_without_published_weights_the_hub_is_refused(describe) -> None:
+    text = error_of(describe(architecture="vit_large_patch14_224", weights="hub"))
+    assert text == "backbones.net.weights: timm has no weights of vit_large_patch14_224; use none or a file"
+
+
+def test_weights_outside_the_hub_are_named(describe) -> None:
+    text = error_of(describe(architecture="vit_huge_patch14_gap_224.in1k_ijepa", weights="hub"))
+    assert text.startswith("backbones.net.weights: the hub has no vit_huge_patch14_gap_224.in1k_ijepa; fetch https://")
+    assert text.endswith(".pth.tar and set weights: to that file")
+
+
+# Weights of local files
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_local_weights_load_as_timm_loads_its_own(describe, tmp_path: Path, family: str) -> None:
+    """Resampled to other patches and images, from the network's native size, with a classifier in the file."""
+    architecture, _ = FAMILIES[family]
+    path = tmp_path / "vit.safetensors"
+    save_file(make_vit(architecture, num_classes=1000).state_dict(), path)
+    torch.manual_seed(8)
+    expected = timm.create_model(
+        architecture,
+        pretrained=True,
+        pretrained_cfg_overlay={"file": str(path), "custom_load": False},
+        **TINY,
+        num_classes=1000,
+        patch_size=8,
+        img_size=(48, 64),
+        dynamic_img_size=True,
+    )
+    vit = create_vit(describe(architecture=architecture, options=TINY, size=(41, 64), weights=str(path)))
+    check_equal(vit, expected)
+    assert "state_dict" not in vit.pretrained_cfg
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_local_weights_load_unchanged_at_their_own_sizes(describe, tmp_path: Path, family: str) -> None:
+    architecture, _ = FAMILIES[family]
+    expected = save_timm(tmp_path / "vit.safetensors", architecture)
+    path = str(tmp_path / "vit.safetensors")
+    settings = describe(architecture=architecture, options={"patch_size": 16}, size=(64, 64), weights=path)
+    check_equal(create_vit(settings), expected)
+
+
+def test_local_weights_are_resampled_to_another_patch_and_image_size(describe, tmp_path: Path) -> None:
+    vit = save_timm(tmp_path / "vit.safetensors")
+    vit.set_input_size(img_size=(32, 64), patch_size=8)
+    loaded = create_vit(describe(weights=str(tmp_path / "vit.safetensors"))).state_dict()
+    assert loaded["pos_embed"].shape == (1, 1 + 4 * 8, 32)
+    for name, value in vit.state_dict().items():
+        assert_close(loaded[name], value, rtol=1e-4, atol=1e-5)
+
+
+FORMATS = {
+    "vit.safetensors": save_file,
+    "vit.pth": torch.save,
+    "vit.bin": torch.save,
+    "checkpoint.pth": lambda weights, path: torch.save({"model": weights, "args": argparse.Namespace(lr=1)}, path),
+    "parallel.pth": lambda weights, path: torch.save({f"module.{k}": v for k, v in weights.items()}, path),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_files_of_every_format_load(describe, tmp_path: Path, name: str) -> None:
+    vit = make_vit("deit_tiny_distilled_patch16_224", img_size=64, num_classes=10)
+    weights = vit.state_dict()
+    assert {"head.weight", "head_dist.weight"} < set(weights)
+    FORMATS[name](weights, tmp_path / name)
+    settings = describe(
+        architecture="deit_tiny_distilled_patch16_224",
+        options={"patch_size": 16},
+        size=(64, 64),
+        weights=str(tmp_path / name),
+    )
+    check_equal(create_vit(settings), vit)
+
+
+def test_nested_checkpoints_load(describe, tmp_path: Path) -> None:
+    """As I-JEPA publishes its own, beside the hub."""
+    architecture = "vit_huge_patch14_gap_224.in1k_ijepa"
+    vit = make_vit(architecture, img_size=64, patch_size=16)
+    encoder = {f"module.{name}": value for name, value in vit.state_dict().items()}
+    torch.save({"encoder": encoder, "epoch": 3}, tmp_path / "vit.pth.tar")
+    path = str(tmp_path / "vit.pth.tar")
+    settings = describe(architecture=architecture, options={"patch_size": 16}, size=(64, 64), weights=path)
+    check_equal(create_vit(settings), vit)
+
+
+def test_files_run_no_code(describe, tmp_path: Path) -> None:
+    class Attack:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(tmp_path / "attacked"),)
+
+    torch.save({"model": Attack()}, tmp_path / "vit.pth")
+    assert "vit.pth" in error_of(describe(weights=str(tmp_path / "vit.pth")))
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_without_pretraining_the_weights_file_is_not_read(describe) -> None:
+    create_vit(describe(weights="missing.safetensors"), pretrained=False)
+
+
+BROKEN = {"empty.safetensors": b"", "garbage.safetensors": b"garbage" * 50, "empty.pth": b"", "garbage.pth": b"ab" * 99}
+
+
+@pytest.mark.parametrize("name", [*BROKEN, "garbage.npz"])
+def test_unreadable_weights_are_named(describe, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(BROKEN.get(name, b"PK garbage"))
+    text = error_of(describe(weights=str(tmp_path / name)))
+    assert text.startswith(f"backbones.net.weights: '{tmp_path / name}' does not load into vit_tiny_patch16_224 (")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"head.weight": torch.zeros(3)}, {"epoch": 3}, {"patch_embed.proj.weight": 3}, torch.zeros(3), [3]],
+    ids=["empty", "classifier", "numbers", "number", "tensor", "list"],
+)
+def test_files_without_named_weights_are_refused(describe, tmp_path: Path, content: Any) -> None:
+    torch.save(content, tmp_path / "vit.pth")
+    assert error_of(describe(weights=str(tmp_path / "vit.pth"))).startswith("backbones.net.weights: ")
+
+
+def test_missing_weights_are_named(describe) -> None:
+    text = error_of(describe(weights="missing.safetensors"))
+    assert text.startswith("backbones.net.weights: no file 'missing.safetensors'")
+
+
+OTHERS = [
+    {"embed_dim": 48},
+    {"depth": 6},
+    {"depth": 2},
+    {"class_token": False, "global_pool": "avg"},
+    {"reg_tokens": 2},
+    {"init_values": 0.1},
+    {"architecture": "deit_tiny_distilled_patch16_224"},
+]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=str)
+def test_weights_of_another_network_are_refused(describe, tmp_path: Path, other: dict[str, Any]) -> None:
+    """Nothing is left at its random start, and nothing of the file is passed over in silence."""
+    save_timm(tmp_path / "other.safetensors", **other)
+    text = error_of(describe(weights=str(tmp_path / "other.safetensors")))
+    assert text.startswith(f"backbones.net.weights: '{tmp_path / 'other.safetensors'}' does not load into")
+
+
+# Archives of JAX
+
+
+def save_npz(vit: VisionTransformer, path: Path) -> None:
+    """Write a network in the layout in which Google publishes AugReg, with a classifier of images."""
+    width, heads = vit.embed_dim, vit.blocks[0].attn.num_heads
+    arrays = {"cls": vit.cls_token, "Transformer/posembed_input/pos_embedding": vit.pos_embed}
+    arrays |= {
+        "embedding/kernel": vit.patch_embed.proj.weight.permute(2, 3, 1, 0),
+        "embedding/bias": vit.patch_embed.proj.bias,
+    }
+    arrays |= {"head/kernel": torch.zeros(width, 10), "head/bias": torch.zeros(10)}
+    norms = {"Transformer/encoder_norm": vit.norm}
+    for number, block in enumerate(vit.blocks):
+        name = f"Transformer/encoderblock_{number}"
+        norms |= {f"{name}/LayerNorm_0": block.norm1, f"{name}/LayerNorm_2": block.norm2}
+        attention = f"{name}/MultiHeadDotProductAttention_1"
+        parts = zip(
+            ("query", "key", "value"), block.attn.qkv.weight.chunk(3), block.attn.qkv.bias.chunk(3), strict=True
+        )
+        for part, weight, bias in parts:
+            arrays |= {f"{attention}/{part}/kernel": weight.T.unflatten(1, (heads, -1))}
+            arrays |= {f"{attention}/{part}/bias": bias.unflatten(0, (heads, -1))}
+        arrays |= {f"{attention}/out/kernel": block.attn.proj.weight.T.unflatten(0, (heads, -1))}
+        arrays |= {f"{attention}/out/bias": block.attn.proj.bias}
+        for layer, linear in enumerate((block.mlp.fc1, block.mlp.fc2)):
+            arrays |= {f"{name}/MlpBlock_3/Dense_{layer}/kernel": linear.weight.T}
+            arrays |= {f"{name}/MlpBlock_3/Dense_{layer}/bias": linear.bias}
+    for name, norm in norms.items():
+        arrays |= {f"{name}/scale": norm.weight, f"{name}/bias": norm.bias}
+    np.savez(path, **{name: value.detach().numpy() for name, value in arrays.items()})
+
+
+def test_jax_archives_load(describe, tmp_path: Path) -> None:
+    vit = make_vit("vit_tiny_patch16_224", img_size=64)
+    save_npz(vit, tmp_path / "vit.npz")
+    settings = describe(options={"patch_size": 16}, size=(64, 64), weights=str(tmp_path / "vit.npz"))
+    check_equal(create_vit(settings), vit)
+
+
+def test_jax_archives_are_resampled_as_timm_does(describe, tmp_path: Path) -> None:
+    save_npz(make_vit("vit_tiny_patch16_224"), tmp_path / "vit.npz")
+    sizes = {"patch_size": 8, "img_size": (32, 64)}
+    expected = timm.create_model(
+        "vit_tiny_patch16_224", **TINY, **sizes, num_classes=0, checkpoint_path=tmp_path / "vit.npz"
+    )
+    check_equal(create_vit(describe(weights=str(tmp_path / "vit.npz"))), expected)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"depth": 2},
+        {"depth": 6},
+        {"embed_dim": 48},
+        {"reg_tokens": 2},
+        {"init_values": 0.1},
+        {"architecture": "deit_tiny_distilled_patch16_224"},
+    ],
+    ids=str,
+)
+def test_jax_archives_of_another_network_are_refused(describe, tmp_path: Path, other: dict[str, Any]) -> None:
+    save_npz(make_vit(), tmp_path / "vit.npz")
+    options = {name: value for name, value in other.items() if name != "architecture"}
+    architecture = other.get("architecture", "vit_tiny_patch16_224")
+    text = error_of(describe(architecture=architecture, options=options, weights=str(tmp_path / "vit.npz")))
+    assert text.startswith(f"backbones.net.weights: '{tmp_path / 'vit.npz'}' does not load into {architecture} (")

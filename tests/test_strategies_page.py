@@ -1,0 +1,56 @@
+"""The committed page of strategies is what the registry generates, and what it says holds."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from paumer.errors import PaumerError
+from paumer.parameters import TokenExitParameters
+from paumer.registry import CONTROLS, RECIPES, REGISTRY, SCORES, Point, operating_point
+from paumer.schema import strategies_text, write_schema
+
+PAGE = Path(__file__).parents[1] / "docs/strategies.md"
+
+
+def test_committed_page_is_what_the_registry_generates() -> None:
+    assert PAGE.read_text(encoding="utf-8") == strategies_text(), "run `paumer schema`"
+
+
+def test_page_is_written_beside_the_table_of_keys(tmp_path: Path) -> None:
+    write_schema(tmp_path / "schema.json", tmp_path / "docs" / "table.md")
+    assert (tmp_path / "docs" / "strategies.md").read_text(encoding="utf-8") == strategies_text()
+
+
+def test_everything_registered_is_described() -> None:
+    first_cells = re.findall(r"^\| `([^`]+)`", strategies_text(), flags=re.MULTILINE)
+    assert first_cells == [*REGISTRY, *REGISTRY, *RECIPES]
+    assert re.findall(r"^- `(\w+)`:", strategies_text(), flags=re.MULTILINE) == [*SCORES, *CONTROLS]
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name in REGISTRY for text in REGISTRY[name].example])
+def test_example_is_written_as_it_is_read(name: str, text: str) -> None:
+    point = operating_point(name, "", text)
+    assert (point.schedule, f"`{text}`" in strategies_text()) == (text, True)
+
+
+def test_composition_is_possible() -> None:
+    strategy, schedule = re.findall(r"`([^`]+>[^`]+)`", strategies_text())
+    assert operating_point(strategy, "", schedule) == Point(strategy, "entropy", schedule)
+
+
+def test_default_of_keep_is_the_real_one() -> None:
+    assert f"; {TokenExitParameters.keep} where nothing is said" in strategies_text()
+
+
+def test_impossible_compositions_are_refused() -> None:
+    for name, entry in REGISTRY.items():
+        if entry.first or entry.final:
+            with pytest.raises(PaumerError, match="put it first"):
+                operating_point(f"pause>{name}", "", f"3:0.4>{entry.example[0]}")
+    with pytest.raises(PaumerError, match="nothing runs after"):
+        operating_point("early-exit>pause", "", "exit:6>3:0.4")
+
+
+def test_lines_are_no_longer_than_ours() -> None:
+    assert all(len(line) <= 120 for line in strategies_text().splitlines() if not line.startswith("|"))
