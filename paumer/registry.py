@@ -49,7 +49,8 @@ class Entry:
         criteria: those it takes, the first one unless the configuration names others; none at all for most.
         reads_heads: whether it needs an auxiliary head at each of its blocks.
         first: whether it must be the first of a composition.
-        final: whether it gives predictions instead of tokens, so that no paused patch may wait below it.
+        waits: whether patches wait unfinished while others run.
+        final: whether it gives predictions instead of tokens; patches that wait would be left without one.
     """
 
     implementation: str
@@ -60,6 +61,7 @@ class Entry:
     criteria: tuple[str, ...] = ()
     reads_heads: bool = False
     first: bool = False
+    waits: bool = False
     final: bool = False
 
 
@@ -72,6 +74,7 @@ REGISTRY: dict[str, Entry] = {
         recipes=("paumer",),
         criteria=(*SCORES, *CONTROLS),
         reads_heads=True,
+        waits=True,
     ),
     "early-exit": Entry(
         "paumer.strategies.early_exit:EarlyExit",
@@ -219,9 +222,9 @@ def _check_order(names: list[str], entries: list[Entry]) -> None:
     for number, (name, entry) in enumerate(zip(names, entries, strict=True)):
         if entry.first and any(not before.first for before in entries[:number]):
             raise PaumerError(f"strategy {CHAIN.join(names)}: {name} needs the whole grid; put it first")
-        if entry.final and "pause" in names[:number]:
+        if entry.final and any(before.waits for before in entries[:number]):
             raise PaumerError(
-                f"strategy {CHAIN.join(names)}: {name} would leave paused patches without a prediction; put it first"
+                f"strategy {CHAIN.join(names)}: {name} would leave patches that wait without a prediction; put it first"
             )
     for name, entry in zip(names[:-1], entries[:-1], strict=True):
         if name == "early-exit" and entry.final:

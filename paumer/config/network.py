@@ -37,7 +37,7 @@ class Backbone(Section):
     """A plain vision transformer from timm."""
 
     name: str = Field(pattern=NAME, description="Its name in files and tables.")
-    architecture: str = Field("vit_tiny_patch16_384", description="timm's name of the architecture, with the tag of its weights.")
+    architecture: str = Field("vit_tiny_patch16_384", description="timm's name, with its tag for hub weights.")
     options: dict[str, int | float | bool | str] = Field(
         default_factory=dict, description="Passed to `timm.create_model` (`patch_size`, `embed_dim`, `depth`, ...)."
     )

@@ -124,7 +124,12 @@ def _counted(macs: Tensor | None) -> Tensor:
 
 @torch.inference_mode()
 def sliding_window_logits(
-    model: Segmenter, image: Tensor, window: int | Size, stride: int | Size, batch: int = 8
+    model: Segmenter,
+    image: Tensor,
+    window: int | Size,
+    stride: int | Size,
+    batch: int = 8,
+    strategy: Strategy | None = None,
 ) -> Tensor:
     """Logits of a whole network averaged over overlapping windows, the last of each row and column at the border.
 
@@ -137,6 +142,7 @@ def sliding_window_logits(
         window: height and width of a window; one number for both.
         stride: steps between windows along height and width, at most the window's; one number for both.
         batch: windows per forward pass.
+        strategy: how to run the network; by default its own `strategy` where it has one, otherwise densely.
 
     Returns:
         (classes, height, width) for a single image, otherwise (batch, classes, height, width).
@@ -153,7 +159,8 @@ def sliding_window_logits(
             "or more"
         )
     images = image if image.ndim == 4 else image[None]
-    [output] = sliding_logits(model, images, [DENSE], window, stride, batch)
+    runs: Strategy = strategy or getattr(model, "strategy", DENSE)
+    [output] = sliding_logits(model, images, [runs], window, stride, batch)
     return output.logits if image.ndim == 4 else output.logits[0]
 
 

@@ -49,7 +49,7 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
         runs: folders of trained networks by backbone and recipe; where none of recipe paumer is there, fixed costs
             are timed on a network without trained weights.
         output: the table.
-        rounds_output: seconds per forward pass in every round.
+        rounds_output: seconds in every round, for so many `images`.
     """
     device = find_device(settings.device)
     timing = settings.throughput or Throughput()

@@ -18,7 +18,7 @@ COLUMNS = [
     *("images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "peak_memory_mb", "rounds", "status"),
 ]
 ROUND_COLUMNS = [
-    *("backbone", "recipe", "device", "dtype", "mode", "scope", "batch", "variant", "round", "seconds"),
+    *("backbone", "recipe", "device", "dtype", "mode", "scope", "batch", "images", "variant", "round", "seconds"),
 ]
 DENSE = Point()
 
@@ -87,7 +87,7 @@ def measure(variants: list[Variant], condition: Condition, settings: Throughput)
         if variant.point.strategy != "floor"
     ]
     rounds = [
-        {**condition.columns(), "variant": name, "round": number, "seconds": seconds}
+        {**condition.columns(), "images": condition.images, "variant": name, "round": number, "seconds": seconds}
         for name, values in timed.items()
         for number, seconds in enumerate(values)
     ]

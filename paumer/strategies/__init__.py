@@ -1,1 +1,1 @@
-"""Ways to run a trained network: dense, pausing, early exit. One contract, one small file each."""
+"""Ways to run a trained network: pausing, exits, merging, smaller inputs. One contract, one small file each."""

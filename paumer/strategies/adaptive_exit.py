@@ -46,6 +46,5 @@ class AdaptiveExit(Strategy):
         weights = needs.new_ones(needs.shape) if state.sizes is None else state.sizes
         certainty = 1 - (needs * weights).sum(dim=1) / weights.sum(dim=1)
         stay = (certainty <= threshold).nonzero().squeeze(1)
-        if len(stay) == len(tokens):
-            return tokens
+        # Noted even where all stay: what is classified at which size must not depend on the rest of the batch.
         return state.leave(tokens, stay, Left(self.name, state.predict(block, tokens), stay))

@@ -8,6 +8,7 @@ from typing import Protocol, Self, cast
 import torch
 from torch import Tensor, nn
 
+from paumer.errors import PaumerError
 from paumer.schedule import Schedule
 from paumer.strategies.reductions import Paused, Reduction, take
 
@@ -116,7 +117,8 @@ class State:
         """Go on with the images `stay` alone; give their tokens."""
         self._carry(lambda values: values[stay])
         self.images = stay if self.images is None else self.images[stay]
-        self.reductions, self.said = (*self.reductions, reduction), ()
+        self.said = tuple((block, logits[stay]) for block, logits in self.said)
+        self.reductions = (*self.reductions, reduction)
         return tokens[stay]
 
     def _carry(self, change: Callable[[Tensor], Tensor]) -> None:
@@ -218,6 +220,10 @@ class Strategy:
         for reduction in reversed(state.reductions):
             if reduction.of_logits and not classified:
                 values, classified = self.classify(network, values, state), True
+            if classified and isinstance(reduction, Paused):
+                raise PaumerError(
+                    f"{self.name} {self.schedule_text}: patches that wait have no prediction; pause later"
+                )
             values = reduction.undo(values)
         return values if classified else self.classify(network, values, state)
 

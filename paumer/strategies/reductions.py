@@ -120,7 +120,8 @@ class Left:
 
     def undo(self, values: Tensor) -> Tensor:
         """Put the images that stayed beside those that left."""
-        return self.logits.index_copy(0, self.stay, values.to(self.logits.dtype))
+        exact = torch.promote_types(self.logits.dtype, values.dtype)
+        return self.logits.to(exact).index_copy(0, self.stay, values.to(exact))
 
 
 def widen(index: Tensor, like: Tensor) -> Tensor:

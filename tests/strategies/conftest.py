@@ -25,7 +25,7 @@ PREFIXES = {
         name="net", architecture="vit_tiny_patch16_224", options=TINY | {"class_token": False, "global_pool": "avg"}
     ),
 }
-DISTILLED = Backbone(name="net", architecture="deit_tiny_distilled_patch16_224", options=TINY | {"depth": DEEP})
+DISTILLED = Backbone(name="net", architecture="deit_tiny_distilled_patch16_224", options=TINY)
 
 
 def build_network(backbone: Backbone, decoder: Decoder = CELLS) -> Segmenter:
@@ -47,6 +47,14 @@ def build_network(backbone: Backbone, decoder: Decoder = CELLS) -> Segmenter:
 
 def deepened(backbone: Backbone) -> Backbone:
     return backbone.model_copy(update={"options": backbone.options | {"depth": DEEP}})
+
+
+KINDS = {
+    "class token, linear": (deepened(PREFIXES["class token"]), CELLS),
+    "registers, masks": (deepened(PREFIXES["registers"]), MASKS),
+    "no prefix, masks": (deepened(PREFIXES["no prefix"]), MASKS),
+    "distilled, linear": (deepened(DISTILLED), CELLS),
+}
 
 
 @pytest.fixture(scope="module", params=PREFIXES.values(), ids=PREFIXES)
@@ -73,19 +81,16 @@ def deep() -> Segmenter:
     return build_network(deepened(PREFIXES["class token"]))
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        (deepened(PREFIXES["class token"]), CELLS),
-        (deepened(PREFIXES["registers"]), MASKS),
-        (deepened(PREFIXES["no prefix"]), MASKS),
-        (DISTILLED, CELLS),
-    ],
-    ids=["class token, linear", "registers, masks", "no prefix, masks", "distilled, linear"],
-)
-def deep_kind(request: pytest.FixtureRequest) -> Segmenter:
+@pytest.fixture(scope="session")
+def deep_kinds() -> list[Segmenter]:
     """Networks of several kinds in which every example of the registry runs; not to be changed."""
-    return build_network(*request.param)
+    return [build_network(*kind) for kind in KINDS.values()]
+
+
+@pytest.fixture(params=range(len(KINDS)), ids=KINDS)
+def deep_kind(request: pytest.FixtureRequest, deep_kinds: list[Segmenter]) -> Segmenter:
+    """Each of them."""
+    return deep_kinds[request.param]
 
 
 @pytest.fixture(scope="module", params=PREFIXES.values(), ids=PREFIXES)
