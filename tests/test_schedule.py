@@ -1,11 +1,13 @@
-"""The notation of schedules, and how many patches they leave."""
+"""The notation of schedules and thresholds, and how many patches schedules leave."""
+
+from itertools import groupby
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paumer.errors import PaumerError
-from paumer.schedule import DECIMALS, Location, Schedule
+from paumer.schedule import DECIMALS, SHORTEST_RANGE, Location, Schedule, Thresholds
 
 
 @st.composite
@@ -16,9 +18,50 @@ def schedules(draw: st.DrawFn) -> Schedule:
     return Schedule(tuple(Location(block, share / 10**DECIMALS) for block, share in zip(blocks, shares, strict=True)))
 
 
-@given(schedules())
+# Values of the notation's precision, few enough that neighbouring blocks often have the same.
+VALUES = st.sampled_from([0.01, 0.02]) | st.integers(1, 240).map(lambda share: share / 10**DECIMALS)
+BLOCKS = st.sets(st.integers(1, 40), max_size=12).map(sorted)
+THRESHOLDS = st.sampled_from([0.0, 0.9, 1.0, 1.01]) | st.integers(0, 3 * 10**DECIMALS).map(lambda x: x / 10**DECIMALS)
+
+
+@st.composite
+def long_schedules(draw: st.DrawFn) -> Schedule:
+    """Schedules of many locations, so that ranges of blocks occur."""
+    return Schedule(tuple(Location(block, draw(VALUES)) for block in draw(BLOCKS)))
+
+
+@st.composite
+def thresholds(draw: st.DrawFn) -> Thresholds:
+    blocks = draw(st.sets(st.integers(1, 40), min_size=1, max_size=12).map(sorted))
+    return Thresholds(tuple((block, draw(THRESHOLDS)) for block in blocks))
+
+
+@given(schedules() | long_schedules())
 def test_parsing_what_was_formatted_gives_it_back(schedule: Schedule) -> None:
     assert Schedule.parse(str(schedule)) == schedule
+
+
+@given(thresholds())
+@example(Thresholds(((3, 1.0001),)))
+@example(Thresholds(((3, 12345.0),)))
+def test_parsing_thresholds_that_were_formatted_gives_them_back(some: Thresholds) -> None:
+    assert Thresholds.parse(str(some)) == some
+
+
+@given(long_schedules())
+def test_a_range_stands_for_its_blocks_one_by_one(schedule: Schedule) -> None:
+    spelled_out = "+".join(f"{location.block}:{location.fraction:.{DECIMALS}f}" for location in schedule.locations)
+    assert Schedule.parse(spelled_out) == schedule
+    assert str(Schedule.parse(spelled_out)) == str(schedule)
+
+
+@given(long_schedules().filter(lambda schedule: schedule.locations))
+def test_three_or_more_blocks_in_a_row_of_one_value_are_written_as_a_range(schedule: Schedule) -> None:
+    numbered = enumerate(schedule.locations)
+    runs = [len(list(run)) for _, run in groupby(numbered, lambda item: (item[1].block - item[0], item[1].fraction))]
+    parts = str(schedule).split("+")
+    assert sum("-" in part for part in parts) == sum(length >= SHORTEST_RANGE == 3 for length in runs)
+    assert len(parts) == sum(1 if length >= SHORTEST_RANGE else length for length in runs)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +72,14 @@ def test_parsing_what_was_formatted_gives_it_back(schedule: Schedule) -> None:
         ("03:.40", "3:0.4"),
         ("2:0.12345", "2:0.1235"),
         ("1:0.0001", "1:0.0001"),
+        ("1-8:0.05", "1-8:0.05"),
+        ("1:0.05+2:0.05+3:0.05", "1-3:0.05"),
+        ("1:0.05+2:0.05", "1:0.05+2:0.05"),
+        ("1-2:0.05", "1:0.05+2:0.05"),
+        ("5-5:0.05", "5:0.05"),
+        ("1-3:0.05+4:0.05", "1-4:0.05"),
+        ("1-3:0.05+4:0.1+5-7:0.1", "1-3:0.05+4-7:0.1"),
+        ("1-3:0.05+5-7:0.05", "1-3:0.05+5-7:0.05"),
         ("", "dense"),
         ("dense", "dense"),
     ],
@@ -56,6 +107,13 @@ def test_every_spelling_has_one_format(text: str, formatted: str) -> None:
         ("3:1", "1"),
         ("3:0.5+6:0.5", "3:0.5+6:0.5"),
         ("3:0.9+6:0.3", "1.2"),
+        ("3@0.4", "'3@0.4'"),
+        ("8-1:0.05", "'8-1:0.05'"),
+        ("1-8:0.2", "1.6"),
+        ("1-3:0.1+3:0.1", "must rise"),
+        ("1-:0.1", "'1-:0.1'"),
+        ("1-2-3:0.1", "'1-2-3:0.1'"),
+        ("0-3:0.1", "counted from 1"),
     ],
 )
 def test_what_is_no_schedule_is_named_in_one_line(text: str, culprit: str) -> None:
@@ -97,3 +155,56 @@ def test_pausing_needs_a_block_that_follows() -> None:
     Schedule.parse("3:0.2+11:0.2").check_depth(12)
     with pytest.raises(PaumerError, match=r"3:0\.2\+12:0\.2.*block 12.*1 to 11"):
         Schedule.parse("3:0.2+12:0.2").check_depth(12)
+
+
+@pytest.mark.parametrize(
+    ("text", "formatted"),
+    [
+        ("3@0.9+6@0.9", "3@0.9+6@0.9"),
+        (" 3@.90 + 6@0.95 ", "3@0.9+6@0.95"),
+        ("1-3@0.9", "1-3@0.9"),
+        ("1@0.9+2@0.9+3@0.9", "1-3@0.9"),
+        ("3@0", "3@0"),
+        ("3@1", "3@1"),
+        ("3@1.0", "3@1"),
+        ("3@1.01", "3@1.01"),
+    ],
+)
+def test_every_spelling_of_thresholds_has_one_format(text: str, formatted: str) -> None:
+    assert str(Thresholds.parse(text)) == formatted
+
+
+@pytest.mark.parametrize(
+    ("text", "culprit"),
+    [
+        ("", "''"),
+        ("dense", "'dense'"),
+        ("3:0.9", "'3:0.9'"),
+        ("3@0.9+6:0.2", "'6:0.2'"),
+        ("3@-0.1", "'3@-0.1'"),
+        ("6@0.9+3@0.9", "must rise"),
+        ("0@0.9", "counted from 1"),
+        ("4-2@0.9", "'4-2@0.9'"),
+    ],
+)
+def test_what_is_no_threshold_is_named_in_one_line(text: str, culprit: str) -> None:
+    with pytest.raises(PaumerError) as caught:
+        Thresholds.parse(text)
+    assert culprit in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_thresholds_at_all_are_refused() -> None:
+    with pytest.raises(PaumerError, match="there is none"):
+        Thresholds(())
+
+
+def test_thresholds_need_a_block_that_follows() -> None:
+    Thresholds.parse("3@0.9+11@0.9").check_depth(12)
+    with pytest.raises(PaumerError, match=r"3@0\.9\+12@0\.9.*block 12.*1 to 11"):
+        Thresholds.parse("3@0.9+12@0.9").check_depth(12)
+
+
+def test_a_range_names_each_of_its_blocks() -> None:
+    assert Schedule.parse("1-4:0.1").running(100) == {1: 90, 2: 80, 3: 70, 4: 60}
+    assert Thresholds.parse("2-4@0.9").blocks == (2, 3, 4)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -159,7 +160,7 @@ def sliding_window_logits(
             "or more"
         )
     images = image if image.ndim == 4 else image[None]
-    runs: Strategy = strategy or getattr(model, "strategy", DENSE)
+    runs = strategy if strategy is not None else cast(Strategy, getattr(model, "strategy", DENSE))
     [output] = sliding_logits(model, images, [runs], window, stride, batch)
     return output.logits if image.ndim == 4 else output.logits[0]
 

@@ -55,10 +55,12 @@ class Optimization:
 
 
 def learning_rate_factor(step: int, steps: int, phase: Phase) -> float:
-    """Share of the peak learning rate at `step` of `steps`: linear warm-up, then the phase's decay towards 0."""
+    """Share of the peak learning rate at `step` of `steps`: linear warm-up, then the phase's decay, if any."""
     warmup = round(phase.warmup * steps)
     if step < warmup:
         return (step + 1) / (warmup + 1)
+    if phase.decay == "constant":
+        return 1.0
     progress = (step - warmup) / max(1, steps - warmup)
     if phase.decay == "cosine":
         return 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,6 +1,9 @@
 """A few drawn scenes, and a tiny network for their classes."""
 
+import copy
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +11,8 @@ import torch
 from paumer.config import Backbone, Data, Decoder, Heads
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import prepare, samples
-from paumer.models.build import build
+from paumer.files import write_json
+from paumer.models.build import build, save_weights
 from paumer.models.segmenter import Segmenter
 from paumer.stages import NetworkSettings
 
@@ -32,7 +36,7 @@ def network() -> NetworkSettings:
     return NetworkSettings(
         backbone=Backbone(name="net", architecture="vit_tiny_patch16_224", options=OPTIONS),
         decoder=Decoder(),
-        heads=Heads(blocks=(2,)),
+        heads=Heads(blocks=(2, 3)),
         classes=19,
         image_size=(32, 64),
     )
@@ -46,3 +50,20 @@ def model(network: NetworkSettings) -> Segmenter:
     for value in built.parameters():
         value += 0.2 * torch.randn_like(value)
     return built
+
+
+@pytest.fixture
+def run_of(model: Segmenter, network: NetworkSettings, tmp_path: Path) -> Callable[..., Path]:
+    """Save the network as a finished run of a recipe, without its heads where it has none, or as a control."""
+
+    def save(recipe: str, heads: bool = True, **backbone: Any) -> Path:
+        trained, changes = copy.deepcopy(model).float(), {"backbone": network.backbone.model_copy(update=backbone)}
+        if not heads:
+            trained.heads = torch.nn.ModuleDict()
+        described = network.model_copy(update=changes if heads else changes | {"heads": None})
+        save_weights(trained, tmp_path / "model.safetensors")
+        content = {"recipe": recipe, "seed": 3, "backbone": "net", "network": described.model_dump(mode="json")}
+        write_json(tmp_path / "run.json", content)
+        return tmp_path
+
+    return save

@@ -1,84 +1,183 @@
-"""Stage `evaluate`: a row for every operating point that a recipe can run."""
-
-import copy
+"""Stage `evaluate`: a row for every operating point that a network can run, with its score and its cost."""
 
 import pandas as pd
 import pytest
 import torch
 
-from paumer.config import Evaluation, Sweep
+from paumer.config import Evaluation, SweepItem, sweep_points
+from paumer.data.datasets import DATASETS
 from paumer.data.loading import evaluation_batches
 from paumer.data.transforms import normalize
 from paumer.errors import PaumerError
 from paumer.evaluation.metrics import confusion_matrix, mean_iou, pixel_accuracy
-from paumer.evaluation.sweep import evaluate, operating_points
-from paumer.files import write_json
-from paumer.models.build import load_run, save_weights
+from paumer.evaluation.sweep import evaluate, tally
+from paumer.measurement.flops import count
+from paumer.models.build import load_run
+from paumer.registry import Point
 from paumer.stages import EvaluateSettings
+from paumer.strategies.points import build_strategy
 
-SWEEP = Sweep(schedules=("2:0.4", "2:0.6"), criteria=("entropy", "random"), exits=(2,))
+SWEEP = (
+    SweepItem(strategy="pause", schedules=("2:0.4", "2:0.3+3:0.3"), criteria=("entropy", "random", "oracle")),
+    SweepItem(strategy="early-exit", schedules=("exit:2",)),
+    SweepItem(strategy="adaptive-exit", schedules=("2@0.24+3@0.24",)),
+    SweepItem(strategy="token-exit", schedules=("2:0.4 keep 1", "2@0.3 keep 1")),
+    SweepItem(strategy="merge", schedules=("1-3:0.1",)),
+    SweepItem(strategy="local-merge", schedules=("1@0.6",)),
+    SweepItem(strategy="resize", schedules=("scale:0.5",)),
+    SweepItem(strategy="merge>pause", schedules=("1-2:0.1>3:0.4",)),
+)
+COLUMNS = ["experiment", "backbone", "decoder", "recipe", "strategy", "criterion", "schedule", "seed", "miou"]
+COLUMNS += ["pixel_accuracy", *(f"iou_{name}" for name in DATASETS["scenes"].classes)]
+COLUMNS += ["images", "gmac", "gmac_low", "gmac_high"]
+
+
+def describe(**settings) -> EvaluateSettings:
+    return EvaluateSettings(device="cpu", **({"sweep": SWEEP} | settings))
+
+
+def read(path) -> pd.DataFrame:
+    return pd.read_csv(path, keep_default_na=False)
 
 
 @pytest.fixture
-def run_of(model, network, tmp_path):
-    """Save the network as a finished run of a recipe."""
+def table_of(run_of, manifest, tmp_path):
+    """Evaluate a run; give its table."""
 
-    def save(recipe: str):
-        save_weights(copy.deepcopy(model).float(), tmp_path / "model.safetensors")
-        description = {"recipe": recipe, "seed": 3, "backbone": "net", "network": network.model_dump(mode="json")}
-        write_json(tmp_path / "run.json", description)
-        return tmp_path
+    def run(settings: EvaluateSettings, recipe: str = "paumer", **more) -> pd.DataFrame:
+        evaluate(settings, manifest, run_of(recipe, **more), tmp_path / "accuracy.csv")
+        return read(tmp_path / "accuracy.csv")
 
-    return save
-
-
-DENSE, EXITS = ["dense dense "], ["early-exit exit:2 "]
-PAUSES = [f"pause {schedule} {criterion}" for criterion in SWEEP.criteria for schedule in SWEEP.schedules]
-
-
-@pytest.mark.parametrize(
-    ("recipe", "points"),
-    [("dense", DENSE), ("multi-exit", DENSE + EXITS), ("paumer", DENSE + EXITS + PAUSES)],
-)
-def test_recipe_decides_the_operating_points(recipe, points) -> None:
-    found = operating_points(recipe, SWEEP)
-    assert [f"{point.name} {point.schedule_text} {point.criterion_name}" for point in found] == points
+    return run
 
 
 @pytest.mark.parametrize("inference", ["whole", "sliding"])
-def test_rows_are_the_scores_of_separate_passes(run_of, manifest, data, tmp_path, inference) -> None:
-    folder = run_of("paumer")
+def test_rows_are_the_scores_of_separate_passes(table_of, run_of, data, inference) -> None:
     evaluation = Evaluation(inference=inference, window=(48, 96), stride=(48, 96), batch=2)
-    settings = EvaluateSettings(sweep=SWEEP, evaluation=evaluation, device="cpu")
-    evaluate(settings, manifest, folder, tmp_path / "accuracy.csv")
-    table = pd.read_csv(tmp_path / "accuracy.csv")
-    assert len(table) == 6
+    table = table_of(describe(evaluation=evaluation))
+    points = sweep_points(SWEEP)
+    assert list(table.columns) == COLUMNS
+    assert list(zip(table["strategy"], table["criterion"], table["schedule"], strict=True)) == [
+        (point.strategy, point.criterion, point.schedule) for point in points
+    ]
     assert set(table["images"]) == {5}
+    assert (set(table["recipe"]), set(table["seed"]), set(table["backbone"])) == ({"paumer"}, {3}, {"net"})
 
-    network, run = load_run(folder)
-    for point, row in zip(operating_points(run["recipe"], SWEEP), table.itertuples(), strict=True):
-        if point.criterion_name == "random":
+    network, _ = load_run(run_of("paumer"))
+    for point, row in zip(points, table.itertuples(), strict=True):
+        if point.criterion in ("random", "oracle"):
             continue
         matrix = torch.zeros(19, 19, dtype=torch.int64)
         for images, labels in evaluation_batches(data, 1):
             with torch.inference_mode():
-                predicted = network(normalize(images, "imagenet"), point).argmax(dim=1)
+                predicted = network(normalize(images, "imagenet"), build_strategy(point)).argmax(dim=1)
             matrix += confusion_matrix(labels, predicted, 19)
         assert row.miou == pytest.approx(mean_iou(matrix), abs=0.02)
         assert row.pixel_accuracy == pytest.approx(pixel_accuracy(matrix), abs=0.02)
 
 
-def test_pausing_where_no_block_follows_is_refused(run_of, manifest, tmp_path) -> None:
-    settings = EvaluateSettings(sweep=Sweep(schedules=("4:0.4",)))
-    with pytest.raises(PaumerError, match=r"4:0\.4.*network of 4 blocks"):
-        evaluate(settings, manifest, run_of("paumer"), tmp_path / "accuracy.csv")
+def test_costs_are_the_mean_over_the_images_and_their_spread(run_of, data, table_of) -> None:
+    settings = describe()
+    table = table_of(settings)
+    model, _ = load_run(run_of("paumer"))
+    points = sweep_points(SWEEP)
+    tallies = tally(model, data, [build_strategy(point) for point in points], settings, "imagenet")
+    for point, row, tallied in zip(points, table.itertuples(), tallies, strict=True):
+        assert tallied.macs.shape == (5,)
+        macs = pd.Series(tallied.macs.tolist()) / 1e9
+        expected = (macs.mean(), macs.quantile(0.05), macs.quantile(0.95))
+        assert (row.gmac, row.gmac_low, row.gmac_high) == pytest.approx(expected, abs=1e-4)
+        assert row.gmac_low <= row.gmac <= row.gmac_high
+        if not point.depends_on_image:
+            fixed = count(model, (48, 96), build_strategy(point))["gmac_total"]
+            assert row.gmac == row.gmac_low == row.gmac_high == pytest.approx(fixed, abs=1e-4)
+            assert tallied.macs[0] / 1e9 == pytest.approx(fixed)
+    assert any(len(set(tallied.macs.tolist())) > 1 for tallied in tallies)
 
 
-@pytest.mark.parametrize("sweep", [Sweep(schedules=("3:0.4",)), Sweep(schedules=(), exits=(3,))], ids=["pause", "exit"])
-def test_operating_point_without_its_head_is_refused(run_of, manifest, tmp_path, sweep) -> None:
-    settings = EvaluateSettings(sweep=sweep)
-    with pytest.raises(PaumerError, match="block 3"):
-        evaluate(settings, manifest, run_of("paumer"), tmp_path / "accuracy.csv")
+def test_an_image_costs_all_its_windows(run_of, data) -> None:
+    model, _ = load_run(run_of("paumer"))
+    strategies = [build_strategy(point) for point in sweep_points(SWEEP[:1])]
+    evaluation = Evaluation(inference="sliding", window=(32, 64), stride=(16, 32), batch=3)
+    tallies = tally(model, data, strategies, describe(evaluation=evaluation), "imagenet")
+    for strategy, tallied in zip(strategies, tallies, strict=True):
+        window = 1e9 * count(model, (32, 64), strategy)["gmac_total"]
+        assert tallied.macs.tolist() == pytest.approx(5 * [2 * 2 * window])
+
+
+def test_batches_do_not_change_scores_or_costs(run_of, data) -> None:
+    model, _ = load_run(run_of("paumer"))
+    strategies = [build_strategy(point) for point in sweep_points(SWEEP) if point.criterion != "random"]
+    first, second = (
+        tally(model, data, strategies, describe(evaluation=Evaluation(batch=batch)), "imagenet") for batch in (1, 3)
+    )
+    for one, other in zip(first, second, strict=True):
+        assert (one.matrix - other.matrix).abs().sum() <= 4  # ties
+        assert torch.equal(one.macs, other.macs)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_every_point_runs_in_every_precision(table_of, precision) -> None:
+    assert len(table_of(describe(evaluation=Evaluation(precision=precision)))) == len(sweep_points(SWEEP))
+
+
+def test_the_oracle_is_told_the_truth_and_others_are_not_disturbed(run_of, data) -> None:
+    model, _ = load_run(run_of("paumer"))
+    oracle, entropy = (build_strategy(Point("pause", name, "2:0.4")) for name in ("oracle", "entropy"))
+    known, plain = tally(model, data, [oracle, entropy], describe(), "imagenet")
+    [alone] = tally(model, data, [entropy], describe(), "imagenet")
+    assert torch.equal(plain.matrix, alone.matrix)
+    expected = torch.zeros(19, 19, dtype=torch.int64)
+    for images, labels in evaluation_batches(data, 8):
+        inputs = normalize(images, "imagenet")
+        [output] = model.sweep(inputs, [oracle], labels)
+        expected += confusion_matrix(labels, model.upsample(output.logits, inputs).argmax(dim=1), 19)
+    assert torch.equal(known.matrix, expected)
+    assert not torch.equal(known.matrix, plain.matrix)
+
+
+def test_what_a_network_cannot_run_is_left_out_with_the_reason(table_of, capsys) -> None:
+    table = table_of(describe(), recipe="dense", heads=False)
+    needs_heads = ("pause", "early-exit", "adaptive-exit", "token-exit", "merge>pause")
+    assert set(table["strategy"]) == {"dense", "pause", "merge", "local-merge", "resize"}
+    assert set(table.loc[table["strategy"] == "pause", "criterion"]) == {"random"}
+    lines = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
+    assert len(lines) == len(sweep_points(SWEEP)) - len(table)
+    assert "dense: pause 2:0.4 left out: the network has no auxiliary head after block 2" in lines
+    assert all(line.split()[1] in needs_heads for line in lines)
+
+
+def test_a_point_without_its_head_is_left_out_with_the_reason(table_of, capsys) -> None:
+    sweep = (
+        SweepItem(strategy="pause", schedules=("2:0.4", "1:0.4")),
+        SweepItem(strategy="early-exit", schedules=("exit:4",)),
+    )
+    assert list(table_of(describe(sweep=sweep))["schedule"]) == ["dense", "2:0.4"]
+    printed = capsys.readouterr().out
+    assert "pause 1:0.4 left out: the network has no auxiliary head after block 1" in printed
+    assert "early-exit exit:4 left out: the network has no auxiliary head after block 4" in printed
+
+
+def test_a_control_stands_in_the_rows_of_the_backbone_that_it_is_compared_with(table_of) -> None:
+    table = table_of(describe(sweep=()), recipe="dense", heads=False, name="small", control_for="large")
+    assert len(table) == 1
+    row = table.iloc[0]
+    assert (row["backbone"], row["strategy"], row["schedule"]) == ("large", "smaller-backbone", "small")
+    assert row["criterion"] == ""
+    assert row["gmac"] > 0
+
+
+@pytest.mark.parametrize(
+    ("item", "culprit"),
+    [
+        ({"strategy": "pause", "schedules": ("4:0.4",)}, r"4:0\.4.*network of 4 blocks"),
+        ({"strategy": "early-exit", "schedules": ("exit:5",)}, r"exit:5.*network of 4 blocks"),
+        ({"strategy": "merge>pause", "schedules": ("1:0.1>4:0.4",)}, r"4:0\.4.*network of 4 blocks"),
+    ],
+)
+def test_acting_beyond_the_last_block_is_refused(table_of, item, culprit) -> None:
+    with pytest.raises(PaumerError, match=culprit):
+        table_of(describe(sweep=(SweepItem(**item),)))
 
 
 def test_batches_hold_images_of_one_size() -> None:

@@ -1,116 +1,182 @@
 """Stage `throughput` from images to table."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
 
-from paumer.config import Backbone, Heads, Sweep, Throughput
+from paumer.config import Backbone, Heads, SweepItem, Throughput
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.files import write_json
 from paumer.measurement import throughput as stage
 from paumer.measurement.harness import ratio
-from paumer.measurement.inputs import network_settings
-from paumer.measurement.throughput import COLUMNS, input_images, throughput
+from paumer.measurement.inputs import input_images, input_size, untrained
+from paumer.measurement.throughput import throughput
+from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Variant
 from paumer.models.build import build, save_weights
-from paumer.stages import CostSettings
-from paumer.strategies.contract import Strategy
+from paumer.models.segmenter import Segmenter
+from paumer.stages import CostSettings, NetworkSettings
 
 OPTIONS = {"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
-POINTS = [("dense", "dense"), ("early-exit", "exit:2"), ("pause", "2:0.4"), ("dense-again", "dense")]
-TIMED = ["dense dense", "early-exit exit:2", "pause 2:0.4", "floor 2:0.4", "dense-again dense"]
+NET = Backbone(name="net", architecture="vit_tiny_patch16_224", options=OPTIONS)
+CONTROL = Backbone(name="flat", architecture="vit_tiny_patch16_224", options=OPTIONS | {"depth": 1}, control_for="net")
+SWEEP = (
+    SweepItem(strategy="early-exit", schedules=("exit:2",)),
+    SweepItem(strategy="pause", schedules=("2:0.4",), criteria=("random", "entropy")),
+    SweepItem(strategy="adaptive-exit", schedules=("2@0.3",), criteria=("entropy", "margin"), recipes=("multi-exit",)),
+    SweepItem(strategy="local-merge", schedules=("1@0.9",)),
+)
+FIXED = [("dense", "dense"), ("early-exit", "exit:2"), ("pause", "2:0.4"), ("smaller-backbone", "flat")]
+FIXED += [("dense-again", "dense")]
+TIMED = [*(f"{name} {schedule}" for name, schedule in FIXED), "floor 2:0.4"]
 
 
 @pytest.fixture
 def settings() -> CostSettings:
     return CostSettings(
         device="cpu",
-        backbones=[Backbone(name="net", architecture="vit_tiny_patch16_224", options=OPTIONS)],
+        backbones=[NET, CONTROL],
         heads=Heads(blocks=(2,)),
-        sweep=Sweep(schedules=("2:0.4",), exits=(2,)),
-        throughput=Throughput(batches=(1, 2), rounds=3, block_seconds=0.001),
+        recipes=("dense", "multi-exit", "paumer"),
+        sweep=SWEEP,
+        throughput=Throughput(batches=(1, 2), images=5, rounds=3, block_seconds=0.001),
     )
+
+
+@pytest.fixture
+def run_of(settings, tmp_path):
+    """Save an untrained network as the finished run of a recipe; give its folder and the network."""
+
+    def save(recipe: str):
+        torch.manual_seed(len(recipe))
+        heads = settings.heads if recipe != "dense" else None
+        network = NetworkSettings(backbone=NET, decoder=settings.decoder, heads=heads, classes=19, image_size=(32, 64))
+        trained, folder = build(network), tmp_path / recipe
+        folder.mkdir()
+        save_weights(trained, folder / "model.safetensors")
+        write_json(folder / "run.json", {"recipe": recipe, "network": network.model_dump(mode="json")})
+        return folder, trained
+
+    return save
+
+
+NUMBERS = ("images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "peak_memory_mb")
 
 
 @pytest.fixture
 def measure(settings, manifest, tmp_path):
     """Run the stage; give its table and its rounds."""
 
-    def run(folders=None) -> tuple[pd.DataFrame, pd.DataFrame]:
-        table, rounds = tmp_path / "throughput.csv", tmp_path / "rounds.csv"
-        throughput(settings, manifest, folders or {}, table, rounds)
-        return pd.read_csv(table, keep_default_na=False, na_values=[""]), pd.read_csv(rounds)
+    def run(runs=None, described=settings) -> list[pd.DataFrame]:
+        paths = [tmp_path / "throughput.csv", tmp_path / "rounds.csv"]
+        throughput(described, manifest, runs or {}, *paths)
+        return [pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in NUMBERS}) for path in paths]
 
     return run
 
 
-class Hungry(Strategy):
-    """Never fits."""
-
-    name = "hungry"
-
-    def after_block(self, block, tokens, state):
-        raise torch.OutOfMemoryError
+def names(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(rows["strategy"], rows["schedule"], strict=True))
 
 
-def test_table_has_a_row_for_every_point_and_batch(measure) -> None:
+def test_table_has_a_row_for_every_point_of_fixed_cost_and_batch(measure) -> None:
     table, rounds = measure()
     assert list(table.columns) == COLUMNS
+    assert list(rounds.columns) == ROUND_COLUMNS
     for batch in (1, 2):
-        rows = table[table["batch"] == batch]
-        assert list(zip(rows["strategy"], rows["schedule"], strict=True)) == POINTS
+        assert names(table[table["batch"] == batch]) == FIXED
         assert list(rounds[rounds["batch"] == batch].groupby("variant", sort=False).size().items()) == [
             (name, 3) for name in TIMED
         ]
     assert set(table["status"]) == {"ok"}
     assert set(table["rounds"]) == {3}
     assert set(table["scope"]) == {"logits"}
+    assert set(table["recipe"]) == set(table["criterion"]) == {""}  # neither changes a fixed cost
     assert (table["strategy"].eq("pause") == table["floor_ratio"].notna()).all()
 
 
-def test_table_follows_from_the_rounds(measure) -> None:
-    table, rounds = measure()
-    seconds = {key: group["seconds"].tolist() for key, group in rounds.groupby(["batch", "variant"])}
+def test_costs_that_depend_on_the_image_are_timed_on_their_recipes_network(measure, run_of) -> None:
+    runs = {("net", recipe): run_of(recipe)[0] for recipe in ("dense", "multi-exit", "paumer")}
+    table, rounds = measure(runs)
+    groups = {
+        "": [(name, "", schedule) for name, schedule in FIXED],
+        "dense": [("dense", "", "dense"), ("local-merge", "", "1@0.9"), ("dense-again", "", "dense")],
+        "multi-exit": [
+            ("dense", "", "dense"),
+            ("adaptive-exit", "entropy", "2@0.3"),
+            ("adaptive-exit", "margin", "2@0.3"),
+            ("dense-again", "", "dense"),
+        ],
+    }
+    assert set(table["recipe"]) == set(groups)
+    for (batch, recipe), rows in table.groupby(["batch", "recipe"]):
+        assert list(zip(rows["strategy"], rows["criterion"], rows["schedule"], strict=True)) == groups[recipe]
+        timed = rounds[(rounds["batch"] == batch) & (rounds["recipe"] == recipe)]
+        # Fixed costs over one batch, the others over all images in whole batches.
+        assert set(timed["images"]) == {batch if recipe == "" else 5 // batch * batch}
+        assert (rows.loc[rows["strategy"] == "dense", "speedup"] == 1).all()
+
+
+def test_recipes_without_a_trained_network_are_not_timed(measure, run_of) -> None:
+    table, _ = measure({("net", "dense"): run_of("dense")[0]})
+    assert set(table["recipe"]) == {"", "dense"}
+
+
+def test_table_follows_from_the_rounds(measure, run_of) -> None:
+    table, rounds = measure({("net", "multi-exit"): run_of("multi-exit")[0]})
+    seconds = {key: group["seconds"].tolist() for key, group in rounds.groupby(["batch", "recipe", "variant"])}
+    images = {key: group["images"].iloc[0] for key, group in rounds.groupby(["batch", "recipe"])}
     for row in table.itertuples():
-        own, dense = seconds[row.batch, f"{row.strategy} {row.schedule}"], seconds[row.batch, "dense dense"]
-        assert row.images_per_s == pytest.approx(row.batch / sorted(own)[1], rel=1e-3)
+        name = " ".join(filter(None, [row.strategy, row.criterion, row.schedule]))
+        own, dense = seconds[row.batch, row.recipe, name], seconds[row.batch, row.recipe, "dense dense"]
+        assert row.images_per_s == pytest.approx(images[row.batch, row.recipe] / sorted(own)[1], rel=1e-3)
         assert (row.speedup, row.speedup_low, row.speedup_high) == pytest.approx(ratio(dense, own), rel=1e-2, abs=1e-3)
         if row.strategy == "dense":
             assert (row.speedup, row.speedup_low, row.speedup_high) == (1, 1, 1)
         if row.strategy == "pause":
-            floor = seconds[row.batch, f"floor {row.schedule}"]
+            floor = seconds[row.batch, row.recipe, f"floor {row.schedule}"]
             assert row.floor_ratio == pytest.approx(1 / ratio(floor, own)[0], rel=1e-2, abs=1e-3)
 
 
+def never_fits() -> None:
+    raise torch.OutOfMemoryError
+
+
+def make_hungry(monkeypatch, *hungry: str) -> None:
+    """Let the variants of these strategies run out of memory."""
+    groups = stage.measure
+
+    def measure(variants: list[Variant], *rest):
+        eaten = [replace(one, run=never_fits) if one.point.strategy in hungry else one for one in variants]
+        return groups(eaten, *rest)
+
+    monkeypatch.setattr(stage, "measure", measure)
+
+
 def test_out_of_memory_is_a_row(measure, monkeypatch) -> None:
-    points = stage.cost_points
-    monkeypatch.setattr(stage, "cost_points", lambda *arguments: [*points(*arguments), Hungry()])
+    make_hungry(monkeypatch, "early-exit")
     table, rounds = measure()
-    hungry = table[table["strategy"] == "hungry"]
+    hungry = table[table["strategy"] == "early-exit"]
     assert list(hungry["status"]) == ["oom", "oom"]
     assert hungry[["images_per_s", "speedup", "floor_ratio"]].isna().all(axis=None)
     assert set(hungry["rounds"]) == {0}
-    assert set(table[table["strategy"] != "hungry"]["status"]) == {"ok"}
-    assert not rounds["variant"].str.startswith("hungry").any()
-
-
-class HungryDense(Hungry):
-    """Dense inference that never fits."""
-
-    name = "dense"
+    assert set(table[table["strategy"] != "early-exit"]["status"]) == {"ok"}
+    assert not rounds["variant"].str.startswith("early-exit").any()
 
 
 def test_where_nothing_fits_all_rows_say_so(measure, monkeypatch) -> None:
-    monkeypatch.setattr(stage, "cost_points", lambda *_: [HungryDense()])
-    monkeypatch.setattr(stage, "Dense", HungryDense)
-    table, _ = measure()
+    make_hungry(monkeypatch, *(name for name, _ in FIXED), "floor")
+    table, rounds = measure()
     assert list(table.columns) == COLUMNS
+    assert list(rounds.columns) == ROUND_COLUMNS
     assert set(table["status"]) == {"oom"}
+    assert rounds.empty
 
 
 def test_what_fits_beside_a_dense_that_does_not_keeps_its_images_per_second(measure, monkeypatch) -> None:
-    points = stage.cost_points
-    monkeypatch.setattr(stage, "cost_points", lambda *arguments: [HungryDense(), *points(*arguments)[1:]])
+    make_hungry(monkeypatch, "dense")
     table, _ = measure()
     pause = table[table["strategy"] == "pause"]
     assert set(table[table["strategy"] == "dense"]["status"]) == {"oom"}
@@ -119,17 +185,45 @@ def test_what_fits_beside_a_dense_that_does_not_keeps_its_images_per_second(meas
     assert set(pause["status"]) == {"ok"}
 
 
-def test_trained_networks_are_measured_where_there_are_some(settings, measure, tmp_path, monkeypatch) -> None:
-    network = network_settings(settings, settings.backbones[0], 19, (32, 64))
-    trained = build(network)
-    save_weights(trained, tmp_path / "model.safetensors")
-    write_json(tmp_path / "run.json", {"network": network.model_dump(mode="json")})
-    measured, original = [], stage._measure
-    monkeypatch.setattr(stage, "_measure", lambda model, *rest: measured.append(model) or original(model, *rest))
-    measure({"net": tmp_path})
-    assert all(torch.equal(model.decoder.head.linear.weight, trained.decoder.head.linear.weight) for model in measured)
-    assert measured
-    assert not any(model.training for model in measured)
+def test_trained_networks_are_measured_where_there_are_some(measure, run_of, monkeypatch) -> None:
+    trained = {recipe: run_of(recipe) for recipe in ("paumer", "multi-exit")}
+    ran, forward, measure_group = {}, Segmenter.forward, stage.measure
+
+    def watch(variants, condition, timing):
+        def forward_and_note(self, *arguments):
+            ran.setdefault(condition.recipe, {})[id(self)] = self
+            return forward(self, *arguments)
+
+        monkeypatch.setattr(Segmenter, "forward", forward_and_note)
+        return measure_group(variants, condition, timing)
+
+    monkeypatch.setattr(stage, "measure", watch)
+    measure({("net", recipe): folder for recipe, (folder, _) in trained.items()})
+    assert set(ran) == {"", "multi-exit"}
+    for group, recipe in (("", "paumer"), ("multi-exit", "multi-exit")):
+        weight = trained[recipe][1].decoder.linear.weight
+        networks = [model for model in ran[group].values() if len(model.blocks) > 1]  # but for the control
+        assert networks
+        assert all(torch.equal(model.decoder.linear.weight, weight) for model in networks)
+        assert not any(model.training for model in networks)
+
+
+def test_points_that_the_network_cannot_run_are_left_out_with_the_reason(measure, run_of, settings, capsys) -> None:
+    """The trained network lacks the head after block 3."""
+    sweep = (*SWEEP, SweepItem(strategy="early-exit", schedules=("exit:3",)))
+    table, _ = measure({("net", "paumer"): run_of("paumer")[0]}, settings.model_copy(update={"sweep": sweep}))
+    assert names(table[table["batch"] == 1]) == FIXED
+    assert "net: early-exit exit:3 left out: the network has no auxiliary head after block 3" in capsys.readouterr().out
+
+
+def test_untrained_networks_have_heads_and_all_points_and_controls_neither(settings) -> None:
+    model, points = untrained(settings, NET, 19, (32, 64))
+    assert set(model.heads) == {"2"}
+    assert not model.training
+    assert [point for point, _ in points] == settings.fixed_points()
+    smaller, none = untrained(settings, CONTROL, 19, (32, 64))
+    assert (len(smaller.heads), len(smaller.blocks)) == (0, 1)
+    assert [point for point, _ in none] == []
 
 
 def test_input_is_different_images_of_the_split_cut_to_size(manifest) -> None:
@@ -139,3 +233,11 @@ def test_input_is_different_images_of_the_split_cut_to_size(manifest) -> None:
     assert torch.equal(images[1], data[1][0][:, :24, :40])
     assert not torch.equal(images[0], images[1])
     assert torch.equal(images[2], images[0])
+
+
+def test_one_pass_is_a_whole_image_or_a_window() -> None:
+    image = torch.zeros(3, 32, 64)
+    settings = CostSettings(backbones=[NET])
+    assert input_size(settings.evaluation, image) == (32, 64)
+    windows = settings.evaluation.model_copy(update={"inference": "sliding", "window": (24, 40)})
+    assert input_size(windows, image) == (24, 40)

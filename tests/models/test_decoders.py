@@ -1,11 +1,14 @@
-"""Decoders: where cells go, and what a mask is."""
+"""Decoders and heads: where cells go, what a mask is, and what each costs."""
 
 import pytest
 import torch
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.testing import assert_close
+from torch.utils.flop_counter import FlopCounterMode
 
-from paumer.models.decoders import LinearDecoder, MaskTransformer
+from paumer.config import Decoder
+from paumer.models.decoders import MaskTransformer, build_decoder
 from paumer.models.heads import LinearHead, cells_to_map
 
 
@@ -33,9 +36,11 @@ def test_head_with_norm_ignores_scale_and_shift_of_tokens() -> None:
     assert_close(head(patches), head(50 * patches + 3), rtol=1e-4, atol=1e-6)
 
 
-def test_linear_decoder_is_its_head_arranged() -> None:
-    decoder, patches = LinearDecoder(8, 5, sub_patch=2), torch.randn(2, 12, 8)
-    assert torch.equal(decoder(patches, (3, 4)), cells_to_map(decoder.head(patches), (3, 4)))
+@pytest.mark.parametrize(("settings", "cells"), [(Decoder(), 1), (Decoder(sub_patch=3), 9)])
+def test_linear_decoder_is_a_linear_layer_on_every_patch(settings, cells) -> None:
+    decoder, patches = build_decoder(settings, 8, 5), torch.randn(2, 12, 8)
+    assert isinstance(decoder, LinearHead)
+    assert torch.equal(decoder(patches), decoder.linear(patches).view(2, 12, cells, 5))
 
 
 def test_mask_transformer_scores_patches_by_cosine_with_class_tokens() -> None:
@@ -47,10 +52,10 @@ def test_mask_transformer_scores_patches_by_cosine_with_class_tokens() -> None:
     tokens = decoder.norm(tokens)
     seen, classes = decoder.project_patches(tokens[:, :12]), decoder.project_classes(tokens[:, 12:])
     cosine = functional.cosine_similarity(seen[:, :, None], classes[:, None], dim=-1)
-    logits = decoder(patches, (3, 4))
-    assert logits.shape == (2, 5, 3, 4)
+    logits = decoder(patches)
+    assert logits.shape == (2, 12, 1, 5)
     assert logits.isfinite().all()
-    assert_close(logits, decoder.mask_norm(cosine).transpose(1, 2).reshape(2, 5, 3, 4), rtol=1e-4, atol=1e-4)
+    assert_close(logits, decoder.mask_norm(cosine)[:, :, None], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("width", "heads"), [(32, 1), (192, 3), (384, 6)])
@@ -62,4 +67,17 @@ def test_mask_transformer_treats_patches_alike_wherever_they_lie() -> None:
     torch.manual_seed(0)
     decoder, patches = MaskTransformer(64, 5, layers=2).double().eval(), torch.randn(1, 12, 64, dtype=torch.float64)
     order = torch.randperm(12)
-    assert_close(decoder(patches[:, order], (3, 4)).flatten(2), decoder(patches, (3, 4)).flatten(2)[..., order])
+    assert_close(decoder(patches[:, order]), decoder(patches)[:, order])
+
+
+def test_mask_transformer_takes_no_image_at_all() -> None:
+    assert MaskTransformer(64, 5, layers=2).eval()(torch.randn(0, 12, 64)).shape == (0, 12, 1, 5)
+
+
+@pytest.mark.parametrize("patches", [1, 12, 40])
+def test_macs_are_those_that_torch_counts(patches) -> None:
+    decoders = [LinearHead(64, 5, sub_patch=2, norm=True), MaskTransformer(64, 5, layers=2).eval()]
+    for decoder in decoders:
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            decoder(torch.randn(1, patches, 64))
+        assert decoder.macs(patches) == counter.get_total_flops() / 2

@@ -9,7 +9,7 @@ import torch
 from operating_points import describe, examples, strategy
 from torch.testing import assert_close
 
-from paumer.registry import REGISTRY, RECIPES, Point, operating_point
+from paumer.registry import RECIPES, REGISTRY, Point, operating_point
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.points import build_strategy, runnable
 

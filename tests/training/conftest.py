@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from paumer.cli import main
-from paumer.config import Backbone, Decoder, Heads, Pausing, Phase, parse
+from paumer.config import Backbone, Decoder, Heads, Merging, Pausing, Phase, Resizing, parse
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
+from paumer.registry import WITH_HEADS
 from paumer.stages import NetworkSettings, TrainSettings
 
 IMAGES = 6
@@ -80,6 +81,22 @@ def settings() -> Callable[..., TrainSettings]:
 
 
 @pytest.fixture
+def of_recipe(settings: Callable[..., TrainSettings]) -> Callable[..., TrainSettings]:
+    """Settings of a run of a recipe, with what it trains with and nothing else."""
+
+    def describe(recipe: str, **more: Any) -> TrainSettings:
+        parts = {
+            "heads": Heads(blocks=(1, 2)) if recipe in WITH_HEADS else None,
+            "pausing": Pausing() if recipe == "paumer" else None,
+            "merging": Merging(schedules=("1:0.3+2:0.1", "1:0.5")) if recipe == "merge" else None,
+            "resizing": Resizing() if recipe == "resize" else None,
+        }
+        return settings(**({"recipe": recipe} | parts | more))
+
+    return describe
+
+
+@pytest.fixture
 def make() -> Callable[..., Segmenter]:
     """Build a tiny network of float64 in eval mode with 5 classes."""
 
@@ -88,7 +105,7 @@ def make() -> Callable[..., Segmenter]:
         described = NetworkSettings(
             backbone=Backbone(**BACKBONE),
             decoder=Decoder(sub_patch=sub_patch),
-            heads=Heads(blocks=heads),
+            heads=Heads(blocks=heads) if heads else None,
             classes=5,
             image_size=(32, 64),
         )

@@ -1,7 +1,8 @@
-"""Recipes: the schedules drawn, and the losses."""
+"""Recipes: what each step trains under, and the losses."""
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,16 +11,29 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from torch.testing import assert_close
 
-from paumer.config import Heads, Pausing
+from paumer.config import Heads, Merging, Pausing, Resizing
 from paumer.data.datasets import IGNORE
+from paumer.data.patches import class_counts
+from paumer.errors import PaumerError
 from paumer.models.heads import cells_to_map
+from paumer.models.segmenter import Prediction
+from paumer.parameters import Scale
+from paumer.registry import operating_point
 from paumer.schedule import Schedule
-from paumer.strategies.contract import Prediction
+from paumer.strategies.contract import Dense, Strategy
+from paumer.strategies.local_merge import LocalMerge
 from paumer.strategies.pause import Pause
-from paumer.training.recipes import auxiliary_loss, balance_classes, class_counts, compute_losses, draw_schedule
+from paumer.strategies.points import build_strategy
+from paumer.strategies.reductions import Paused
+from paumer.strategies.resize import Resize
+from paumer.training.recipes import auxiliary_loss, balance_classes, compute_losses, draw_schedule, draw_strategy
 
 BLOCKS = (2, 3, 4, 6)
 CLASSES = 5
+
+
+def pause(text: str) -> Pause:
+    return Pause(Schedule.parse(text))
 
 
 def draw_labels(height: int, width: int, images: int = 2) -> torch.Tensor:
@@ -29,9 +43,9 @@ def draw_labels(height: int, width: int, images: int = 2) -> torch.Tensor:
     return labels.to(torch.uint8)
 
 
-def prediction(patches: int, cells: int, images: int = 2) -> Prediction:
+def draw_logits(patches: int, cells: int, images: int = 2) -> torch.Tensor:
     generator = torch.Generator().manual_seed(2)
-    return Prediction(torch.randn(images, patches, cells, CLASSES, dtype=torch.float64, generator=generator), None)
+    return torch.randn(images, patches, cells, CLASSES, dtype=torch.float64, generator=generator)
 
 
 @given(
@@ -70,91 +84,192 @@ def test_draws_follow_the_seed() -> None:
     assert len({str(draw(seed)) for seed in range(20)}) == 20
 
 
-@pytest.mark.parametrize("size", [(24, 32), (21, 26)], ids=["whole patches", "padded"])
-@pytest.mark.parametrize("side", [1, 2])
-def test_class_counts_are_those_of_a_loop(side, size) -> None:
-    labels, grid, patch = draw_labels(*size), (3, 4), 8
-    counts = class_counts(labels, grid, patch, prediction(12, side**2))
-    expected = torch.zeros(2, 12, side**2, CLASSES)
-    for image, row, column in torch.cartesian_prod(*map(torch.arange, labels.shape)).tolist():
-        label = int(labels[image, row, column])
-        if label != IGNORE:
-            index = row // patch * grid[1] + column // patch
-            cell = row % patch * side // patch * side + column % patch * side // patch
-            expected[image, index, cell, label] += 1
-    assert torch.equal(counts, expected)
+NONE = Pausing(none=1.0)
+ALWAYS = Pausing(none=0.0)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kinds"),
+    [
+        ("dense", {Dense}),
+        ("multi-exit", {Dense}),
+        ("shared", {Dense}),
+        ("paumer", {Pause}),
+        ("merge", {Dense, LocalMerge}),
+        ("resize", {Resize}),
+    ],
+)
+def test_a_recipe_draws_its_own_strategies(of_recipe, recipe, kinds) -> None:
+    described = of_recipe(recipe)
+    drawn = [draw_strategy(described, 4, random.Random(seed)) for seed in range(100)]
+    assert {type(strategy) for strategy in drawn} == kinds
+    assert not any(strategy.per_image for strategy in drawn)
+
+
+@pytest.mark.parametrize("recipe", ["dense", "paumer", "merge", "resize"])
+def test_the_same_seed_draws_the_same_strategy(of_recipe, recipe) -> None:
+    def draw(seed: int) -> str:
+        strategy = draw_strategy(of_recipe(recipe), 4, random.Random(seed))
+        return f"{strategy.name} {strategy.schedule_text}"
+
+    assert [draw(seed) for seed in range(20)] == [draw(seed) for seed in range(20)]
+    assert recipe == "dense" or len({draw(seed) for seed in range(20)}) > 1
+
+
+def test_merging_follows_its_probabilities(of_recipe) -> None:
+    merging = Merging(none=0.25, schedules=("1:0.2", "1:0.3+2:0.2", "1:0.45"))
+    generator, draws = random.Random(0), 4000
+    drawn = Counter(
+        draw_strategy(of_recipe("merge", merging=merging), 4, generator).schedule_text for _ in range(draws)
+    )
+    assert set(drawn) == {"dense", *merging.schedules}
+    assert all(abs(count / draws - 0.25) < 0.03 for count in drawn.values())
+
+
+def test_input_scales_are_each_as_likely_as_the_others(of_recipe) -> None:
+    resizing = Resizing(scales=(1.0, 0.75, 0.5, 0.25))
+    generator, draws = random.Random(0), 4000
+    drawn = Counter(
+        draw_strategy(of_recipe("resize", resizing=resizing), 4, generator).input_scale for _ in range(draws)
+    )
+    assert set(drawn) == set(resizing.scales)
+    assert all(abs(count / draws - 0.25) < 0.03 for count in drawn.values())
+
+
+def test_pausing_is_drawn_where_a_head_is_and_a_block_follows(of_recipe) -> None:
+    described = of_recipe("paumer", heads=Heads(blocks=(1, 2, 4)), pausing=ALWAYS)
+    drawn = [draw_strategy(described, 4, random.Random(seed)) for seed in range(50)]
+    assert {block for strategy in drawn for block in strategy.schedule.blocks} == {1, 2}
+    with pytest.raises(PaumerError, match=r"heads\.blocks: pausing needs a head before block 1"):
+        draw_strategy(described, 1, random.Random(0))
+    assert draw_strategy(of_recipe("paumer", pausing=NONE), 4, random.Random(0)) == Pause(Schedule())
 
 
 @pytest.mark.parametrize("size", [(24, 32), (21, 26)], ids=["whole patches", "padded"])
 @pytest.mark.parametrize("side", [1, 2, 4])
 def test_auxiliary_loss_is_pixel_cross_entropy_of_nearest_upsampled_logits(side, size) -> None:
-    labels, said = draw_labels(*size), prediction(12, side**2)
-    full = functional.interpolate(cells_to_map(said.logits, (3, 4)), size=(24, 32), mode="nearest")
+    labels, logits = draw_labels(*size), draw_logits(12, side**2)
+    full = functional.interpolate(cells_to_map(logits, (3, 4)), size=(24, 32), mode="nearest")
     full = full[..., : size[0], : size[1]]
     expected = functional.cross_entropy(full, labels.long(), ignore_index=IGNORE)
-    loss = auxiliary_loss(said, class_counts(labels, (3, 4), 8, said))
+    loss = auxiliary_loss(Prediction(logits, class_counts(labels, (3, 4), 8, side, CLASSES)))
     assert_close(loss.double(), expected, rtol=1e-5, atol=0)
-
-
-def test_auxiliary_loss_counts_the_patches_that_reach_the_head() -> None:
-    labels, said = draw_labels(24, 32), prediction(12, 4)
-    positions = torch.tensor([[7, 0, 3], [11, 2, 5]])
-    seen = torch.stack([logits[index] for logits, index in zip(said.logits, positions, strict=True)])
-    reached = Prediction(seen, positions)
-    hidden = torch.full_like(labels, IGNORE)
-    for image, patches in enumerate(positions.tolist()):
-        for patch in patches:
-            square = (image, slice(patch // 4 * 8, patch // 4 * 8 + 8), slice(patch % 4 * 8, patch % 4 * 8 + 8))
-            hidden[square] = labels[square]
-    loss = auxiliary_loss(reached, class_counts(labels, (3, 4), 8, reached))
-    assert_close(loss, auxiliary_loss(said, class_counts(hidden, (3, 4), 8, said)))
 
 
 def test_dense_loss_is_pixel_cross_entropy(make) -> None:
     model, images, labels = make(), torch.randn(2, 3, 30, 61, dtype=torch.float64), draw_labels(30, 61)
-    losses = compute_losses(model, images, labels, Schedule(), None)
+    losses = compute_losses(model, images, labels, Dense(), None)
     expected = functional.cross_entropy(model(images).float(), labels.long(), ignore_index=IGNORE)
     assert_close(losses.total, expected)
     assert torch.equal(losses.total, losses.final)
     assert losses.auxiliary == 0
 
 
-@pytest.mark.parametrize("text", ["dense", "1:0.4", "1:0.3+2:0.3"])
-def test_total_is_final_plus_weighted_mean_of_heads(make, text) -> None:
-    model, images, labels = make(), torch.randn(2, 3, 32, 64, dtype=torch.float64), draw_labels(32, 64)
-    schedule = Schedule.parse(text)
-    losses = compute_losses(model, images, labels, schedule, Heads(blocks=(1, 2), weight=0.3))
+class Listener(Strategy):
+    """A strategy that remembers what each head says of all patches, and which of them have reached it."""
+
+    def __init__(self, inner: Strategy) -> None:
+        self.inner, self.heard = inner, []
+
+    def inside(self, block):
+        return self.inner.inside(block)
+
+    def inside_block(self, block, tokens, keys, state):
+        return self.inner.inside_block(block, tokens, keys, state)
+
+    def after_block(self, block, tokens, state):
+        if str(block) in state.heads:
+            said = state.predict(block, tokens)
+            reached = said.new_ones(said.shape[:2])
+            for reduction in reversed(state.reductions):
+                said, reached = undo(reduction, said), undo(reduction, reached)
+            self.heard.append((said, reached))
+        return self.inner.after_block(block, tokens, state)
+
+
+def undo(reduction, values):
+    """Values of all patches before a reduction, 0 where they waited."""
+    if isinstance(reduction, Paused):
+        nothing = values.new_zeros(len(values), reduction.before, *values.shape[2:])
+        return replace(reduction, tokens=nothing).undo(values)
+    return reduction.undo(values)
+
+
+def pixel_loss(said, reached, labels):
+    """Cross-entropy over the pixels of the patches that reached a head; all of a cell get the same prediction."""
+    nearest = functional.interpolate(cells_to_map(said, (4, 8)), size=(32, 64), mode="nearest")
+    seen = reached.view(-1, 4, 8).repeat_interleave(8, dim=1).repeat_interleave(8, dim=2) > 0
+    return functional.cross_entropy(nearest, labels.long().where(seen, IGNORE), ignore_index=IGNORE)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("dense", "dense"),
+        ("pause", "1:0.4"),
+        ("pause", "1:0.3+2:0.3"),
+        ("local-merge", "1:0.4+2:0.2"),
+        ("merge", "1:0.2+2:0.2"),
+        ("merge>pause", "1:0.3>1:0.4"),
+    ],
+)
+@pytest.mark.parametrize("sub_patch", [1, 2])
+def test_heads_learn_from_the_pixels_of_the_patches_that_reach_them(make, name, text, sub_patch) -> None:
+    """Spelled out: merged patches all have their token's prediction, patches that wait count no more."""
+    model, labels = make(sub_patch=sub_patch), draw_labels(32, 64)
+    images = torch.randn(2, 3, 32, 64, dtype=torch.float64)
+    strategy = Dense() if name == "dense" else build_strategy(operating_point(name, "", text))
+    losses = compute_losses(model, images, labels, strategy, Heads(blocks=(1, 2), weight=0.3))
+    listener = Listener(strategy)
+    model.train_heads(images, labels, listener)
+    each = [pixel_loss(said, reached, labels) for said, reached in listener.heard]
+    assert len(each) == 2
+    assert_close(losses.auxiliary.double(), (each[0] + each[1]) / 2, rtol=1e-5, atol=0)
     assert_close(losses.total, losses.final + 0.3 * losses.auxiliary)
-    _, state = model.encode(images, Pause(schedule), read_heads=True)
-    said = [state.predictions[block] for block in (1, 2)]
-    running = schedule.running(32)
-    assert [item.logits.shape[1] for item in said] == [32, running.get(1, 32)]
-    each = [auxiliary_loss(item, class_counts(labels, (4, 8), 8, item)) for item in said]
-    assert_close(losses.auxiliary, (each[0] + each[1]) / 2)
+    final = functional.cross_entropy(model(images, strategy).float(), labels.long(), ignore_index=IGNORE)
+    assert_close(losses.final, final)
 
 
-def test_gradients_reach_every_part_when_patches_pause(make) -> None:
-    model, images, labels = make(), torch.randn(2, 3, 32, 64, dtype=torch.float64), draw_labels(32, 64)
-    compute_losses(model, images, labels, Schedule.parse("1:0.4+2:0.4"), Heads(blocks=(1, 2))).total.backward()
+def assert_teaches_every_part(model, strategy, heads) -> None:
+    images = torch.randn(2, 3, 32, 64, dtype=torch.float64)
+    compute_losses(model, images, draw_labels(32, 64), strategy, heads).total.backward()
     assert all(value.grad is not None and value.grad.isfinite().all() for value in model.parameters())
     assert all(block.mlp.fc1.weight.grad.abs().max() > 0 for block in model.encoder.blocks)
 
 
+def test_gradients_reach_every_part_when_patches_pause(make) -> None:
+    assert_teaches_every_part(make(), pause("1:0.4+2:0.4"), Heads(blocks=(1, 2)))
+
+
+@pytest.mark.parametrize("recipe", ["merge", "resize"])
+@pytest.mark.parametrize("seed", range(4))
+def test_gradients_reach_every_part_of_networks_without_heads(make, of_recipe, recipe, seed) -> None:
+    assert_teaches_every_part(make(heads=()), draw_strategy(of_recipe(recipe), 4, random.Random(seed)), None)
+
+
+@pytest.mark.parametrize("strategy", [LocalMerge(Schedule.parse("1:0.5")), Resize(Scale(0.5))])
+def test_the_final_loss_is_over_all_pixels_of_the_image(make, strategy) -> None:
+    model, images, labels = make(heads=()), torch.randn(2, 3, 30, 61, dtype=torch.float64), draw_labels(30, 61)
+    losses = compute_losses(model, images, labels, strategy, None)
+    expected = functional.cross_entropy(model(images, strategy).float(), labels.long(), ignore_index=IGNORE)
+    assert_close(losses.total, expected)
+    assert losses.auxiliary == 0
+
+
 def test_paused_patches_teach_the_blocks_before_they_paused(make) -> None:
     model, images = make(), torch.randn(1, 3, 32, 64, dtype=torch.float64)
-    schedule = Schedule.parse("1:0.5")
-    _, state = model.encode(images, Pause(schedule))
+    [(_, running)] = model.encode(images, pause("1:0.5"))[1].paused_at()
     labels = torch.ones(1, 32, 64, dtype=torch.uint8)
-    for patch in state.positions[0].tolist():  # only paused patches are labelled
+    for patch in running[0].tolist():  # only paused patches are labelled
         labels[0, patch // 8 * 8 : patch // 8 * 8 + 8, patch % 8 * 8 : patch % 8 * 8 + 8] = IGNORE
-    compute_losses(model, images, labels, schedule, None).total.backward()
+    compute_losses(model, images, labels, pause("1:0.5"), None).total.backward()
     assert model.encoder.blocks[0].mlp.fc1.weight.grad.abs().max() > 0
 
 
 def test_a_batch_without_labels_teaches_nothing_and_breaks_nothing(make) -> None:
     model, images = make(), torch.randn(1, 3, 32, 64, dtype=torch.float64)
     labels = torch.full((1, 32, 64), IGNORE, dtype=torch.uint8)
-    losses = compute_losses(model, images, labels, Schedule(), Heads(blocks=(1, 2)))
+    losses = compute_losses(model, images, labels, Dense(), Heads(blocks=(1, 2)))
     assert losses.auxiliary == 0
     assert losses.total == 0
     losses.total.backward()
@@ -174,7 +289,7 @@ def test_balanced_classes_weigh_1_on_the_mean_pixel_and_rare_ones_more() -> None
 def test_class_weights_act_on_final_and_auxiliary_loss(make) -> None:
     model, images, labels = make(heads=(2,)), torch.randn(2, 3, 32, 64, dtype=torch.float64), draw_labels(32, 64)
     weights, heads = torch.tensor([0.2, 3.0, 1.0, 0.5, 2.0]), Heads(blocks=(2,))
-    losses = compute_losses(model, images, labels, Schedule(), heads, weights)
+    losses = compute_losses(model, images, labels, Dense(), heads, weights)
     tokens = model.encoder.blocks[:2](model.encoder.embed(images))
     cells = cells_to_map(model.heads["2"](tokens[:, 1:]), (4, 8))
     nearest = functional.interpolate(cells, size=(32, 64), mode="nearest")

@@ -86,6 +86,18 @@ def test_a_run_goes_on_at_any_step(settings, manifest, tmp_path, interrupt, step
     assert_same_run(resumed, whole)
 
 
+@pytest.mark.parametrize("recipe", ["dense", "merge", "resize"])
+def test_a_run_of_any_recipe_goes_on_where_it_stopped(of_recipe, manifest, tmp_path, interrupt, recipe) -> None:
+    described = of_recipe(recipe)
+    whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
+    interrupt(4, described, manifest, resumed, checkpoint, None)
+    train(described, manifest, resumed, checkpoint, None)
+    train(described, manifest, whole, tmp_path / "other", None)
+    assert_same_run(resumed, whole)
+    model, run = load_run(resumed)
+    assert (run["recipe"], len(model.heads)) == (recipe, 0)
+
+
 def test_checkpoint_of_other_settings_is_not_resumed(settings, manifest, tmp_path, interrupt) -> None:
     whole, other, checkpoint = tmp_path / "whole", tmp_path / "other", tmp_path / "checkpoint"
     interrupt(5, settings(rate=2e-3), manifest, other, checkpoint, None)
@@ -139,7 +151,7 @@ def test_recipe_goes_on_where_the_shared_phase_ended(settings, manifest, tmp_pat
     train(settings(epochs=1, rate=1e-12, options={"weight_decay": 0}), manifest, recipe, tmp_path / "none", shared)
     assert read_json(recipe / "run.json")["steps"] == 6 + 3
     assert pd.read_csv(recipe / "train.csv")["epoch"].tolist() == [3.0]
-    name = "decoder.head.linear.weight"  # at a vanishing learning rate it stays what it was
+    name = "decoder.linear.weight"  # at a vanishing learning rate it stays what it was
     torch.testing.assert_close(weights(recipe)[name], weights(shared)[name], rtol=0, atol=1e-6)
 
 
@@ -147,7 +159,7 @@ def test_runs_of_two_seeds_differ_and_of_one_seed_agree(settings, manifest, tmp_
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train(settings(epochs=1, seed=seed), manifest, tmp_path / name, tmp_path / "none", None)
     assert_same_run(tmp_path / "a", tmp_path / "b")
-    name = "decoder.head.linear.weight"
+    name = "decoder.linear.weight"
     assert not torch.equal(weights(tmp_path / "a")[name], weights(tmp_path / "c")[name])
 
 

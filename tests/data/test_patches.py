@@ -1,0 +1,72 @@
+"""Pixels of each class in every cell of every patch."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from paumer.data.datasets import IGNORE
+from paumer.data.patches import class_counts
+
+CLASSES = 5
+
+
+def draw_labels(height: int, width: int, seed: int = 0) -> torch.Tensor:
+    """Class ids of two images, about a fifth of them ignored."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(CLASSES, (2, height, width), generator=generator)
+    return labels.masked_fill(torch.rand(labels.shape, generator=generator) < 0.2, IGNORE).to(torch.uint8)
+
+
+@pytest.mark.parametrize("size", [(24, 32), (21, 26), (1, 1)], ids=["whole patches", "padded", "a pixel"])
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_counts_are_those_of_a_loop(side, size) -> None:
+    labels, grid, patch = draw_labels(*size), (3, 4), 8
+    expected = torch.zeros(2, 12, side**2, CLASSES)
+    for image, row, column in torch.cartesian_prod(*map(torch.arange, labels.shape)).tolist():
+        label = int(labels[image, row, column])
+        if label != IGNORE:
+            index = row // patch * grid[1] + column // patch
+            cell = row % patch * side // patch * side + column % patch * side // patch
+            expected[image, index, cell, label] += 1
+    assert torch.equal(class_counts(labels, grid, patch, side, CLASSES), expected)
+
+
+@given(
+    st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    st.integers(1, 8),
+    st.integers(1, 4),
+    st.integers(0, 10**6),
+    st.data(),
+)
+def test_every_labelled_pixel_counts_once_for_its_class(grid, patch, side, seed, data) -> None:
+    height, width = (data.draw(st.integers(1, count * patch)) for count in grid)
+    labels = draw_labels(height, width, seed)
+    counts = class_counts(labels, grid, patch, side, CLASSES)
+    assert counts.shape == (2, grid[0] * grid[1], side**2, CLASSES)
+    for image in range(2):
+        present = labels[image][labels[image] != IGNORE]
+        assert counts[image].sum(dim=(0, 1)).tolist() == present.bincount(minlength=CLASSES).tolist()
+
+
+def test_the_cells_of_a_patch_add_up_to_the_patch() -> None:
+    labels = draw_labels(24, 32)
+    whole, cells = (class_counts(labels, (3, 4), 8, side, CLASSES) for side in (1, 4))
+    assert torch.equal(cells.sum(dim=2, keepdim=True), whole)
+
+
+def test_cells_are_what_pooling_gives() -> None:
+    labels = draw_labels(24, 32)
+    one_hot = functional.one_hot(labels.long().clamp(max=CLASSES), CLASSES + 1)[..., :CLASSES].permute(0, 3, 1, 2)
+    pooled = functional.avg_pool2d(one_hot.double(), 4) * 16
+    counts = class_counts(labels, (3, 4), 8, 2, CLASSES)
+    arranged = counts.view(2, 3, 4, 2, 2, CLASSES).permute(0, 5, 1, 3, 2, 4).reshape(2, CLASSES, 6, 8)
+    assert torch.equal(arranged.double(), pooled)
+
+
+def test_ignored_and_missing_pixels_count_for_nothing() -> None:
+    assert class_counts(torch.full((2, 24, 32), IGNORE), (3, 4), 8, 2, CLASSES).sum() == 0
+    counts = class_counts(torch.zeros(1, 8, 8, dtype=torch.uint8), (3, 4), 8, 1, CLASSES)
+    assert counts[0, 0, 0].tolist() == [64, 0, 0, 0, 0]
+    assert counts.sum() == 64

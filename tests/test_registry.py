@@ -1,0 +1,268 @@
+"""What the configuration may ask for: parameters in their notations, points, and every mistake as one line."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paumer.errors import PaumerError
+from paumer.parameters import (
+    Exit,
+    Parameters,
+    Scale,
+    TokenExitParameters,
+    parse_exit,
+    parse_local_merging,
+    parse_merging,
+    parse_pausing,
+    parse_scale,
+    parse_token_exit,
+)
+from paumer.registry import (
+    CONTROLS,
+    REGISTRY,
+    SCORES,
+    Point,
+    check_criterion,
+    criteria_of,
+    operating_point,
+    recipes_of,
+)
+from paumer.schedule import DECIMALS, Location, Schedule, Thresholds
+
+Parse = Callable[[str], Parameters]
+FRACTIONS = st.builds(
+    lambda shares: Schedule(tuple(Location(block, share / 10**DECIMALS) for block, share in shares.items())),
+    st.dictionaries(st.integers(1, 40), st.integers(1, 999), min_size=1, max_size=4).map(
+        lambda x: dict(sorted(x.items()))
+    ),
+)
+CERTAINTIES = st.builds(
+    lambda values: Thresholds(tuple((block, value / 100) for block, value in values.items())),
+    st.dictionaries(st.integers(1, 40), st.integers(0, 101), min_size=1, max_size=4).map(
+        lambda x: dict(sorted(x.items()))
+    ),
+)
+
+
+@given(st.builds(TokenExitParameters, FRACTIONS | CERTAINTIES, st.integers(1, 1000)))
+def test_token_exits_that_were_written_are_read_back(parameters: TokenExitParameters) -> None:
+    assert parse_token_exit(str(parameters)) == parameters
+    assert parameters.blocks == parameters.where.blocks
+
+
+@given(st.builds(Exit, st.integers(1, 1000)))
+def test_exits_that_were_written_are_read_back(parameters: Exit) -> None:
+    assert parse_exit(str(parameters)) == parameters
+    assert parameters.blocks == (parameters.block,)
+
+
+@given(st.builds(Scale, st.integers(1, 10**DECIMALS).map(lambda share: share / 10**DECIMALS)))
+def test_scales_that_were_written_are_read_back(parameters: Scale) -> None:
+    assert parse_scale(str(parameters)) == parameters
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "written"),
+    [
+        (parse_token_exit, "3:0.4", "3:0.4"),
+        (parse_token_exit, "3:0.4 keep 5", "3:0.4"),
+        (parse_token_exit, "3:0.4 keep 10", "3:0.4 keep 10"),
+        (parse_token_exit, " 3@.95 + 6@0.95 keep 07 ", "3@0.95+6@0.95 keep 7"),
+        (parse_exit, "exit:6", "exit:6"),
+        (parse_exit, "exit: 06", "exit:6"),
+        (parse_scale, "scale:0.75", "scale:0.75"),
+        (parse_scale, "scale:.5", "scale:0.5"),
+        (parse_scale, "scale:1", "scale:1"),
+        (parse_scale, "scale:0.66666", "scale:0.6667"),
+        (parse_merging, "1:0.05+2:0.05+3:0.05", "1-3:0.05"),
+        (parse_merging, "1:0.5+2:0.25", "1:0.5+2:0.25"),
+        (parse_local_merging, "1:0.75", "1:0.75"),
+        (parse_local_merging, "1@0.9+6@0.9", "1@0.9+6@0.9"),
+        (parse_pausing, "1-9:0.1", "1-9:0.1"),
+    ],
+)
+def test_every_spelling_has_one_format(parse: Parse, text: str, written: str) -> None:
+    assert str(parse(text)) == written
+    assert parse(written) == parse(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "culprit"),
+    [
+        (parse_pausing, "dense", "dense"),
+        (parse_pausing, "", "dense"),
+        (parse_pausing, "3@0.4", "'3@0.4'"),
+        (parse_token_exit, "3:0.4 keep 0", "'0'"),
+        (parse_token_exit, "3:0.4 keep -1", "'-1'"),
+        (parse_token_exit, "3:0.4 keep x", "'x'"),
+        (parse_token_exit, "3:0.4 keep", "'3:0.4 keep'"),
+        (parse_token_exit, "3:0.4 hold 5", "'3:0.4 hold 5'"),
+        (parse_token_exit, "keep 5", "'keep 5'"),
+        (parse_token_exit, "3:0.4+6@0.9", "'3:0.4'"),
+        (parse_exit, "exit:0", "'exit:0'"),
+        (parse_exit, "exit:-1", "'exit:-1'"),
+        (parse_exit, "exit:x", "'exit:x'"),
+        (parse_exit, "3:0.4", "'3:0.4'"),
+        (parse_scale, "scale:0", "'scale:0'"),
+        (parse_scale, "scale:1.1", "'scale:1.1'"),
+        (parse_scale, "scale:-0.5", "'scale:-0.5'"),
+        (parse_scale, "scale:nan", "'scale:nan'"),
+        (parse_scale, "scale:", "'scale:'"),
+        (parse_scale, "scale:0.00001", "'scale:0.00001'"),
+        (parse_merging, "1:0.51", "merging 0.51 in block 1 is more than half of the 1"),
+        (parse_merging, "1:0.5+2:0.26", "merging 0.26 in block 2 is more than half of the 0.5"),
+        (parse_merging, "1-4:0.22", "merging 0.22 in block 4 is more than half of the 0.34"),
+        (parse_merging, "1@0.9", "'1@0.9'"),
+        (parse_local_merging, "1:0.76", "0.75 of all patches at most"),
+        (parse_local_merging, "1:0.3+6:0.4", "merging 0.4 in block 6 is more than half of the 0.7"),
+        (parse_local_merging, "1@0.9+6:0.2", "'6:0.2'"),
+    ],
+)
+def test_what_is_no_parameter_is_named_in_one_line(parse: Parse, text: str, culprit: str) -> None:
+    with pytest.raises(PaumerError) as caught:
+        parse(text)
+    assert culprit in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_parameters_beyond_the_last_block_are_refused(name: str) -> None:
+    for text in REGISTRY[name].example:
+        parameters = REGISTRY[name].parse(text)
+        parameters.check_depth(max(parameters.blocks, default=0) + 1)
+        if parameters.blocks:
+            depth = parameters.blocks[-1] - 1
+            with pytest.raises(PaumerError, match=f"network of {depth} blocks; use") as caught:
+                parameters.check_depth(depth)
+            assert "\n" not in str(caught.value)
+
+
+def test_only_an_exit_may_stand_at_the_last_block() -> None:
+    parse_exit("exit:6").check_depth(6)
+    for parse, text in [(parse_pausing, "6:0.2"), (parse_token_exit, "6:0.2"), (Thresholds.parse, "6@0.9")]:
+        with pytest.raises(PaumerError, match="block 6"):
+            parse(text).check_depth(6)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "criterion", "schedule", "point"),
+    [
+        ("pause", "", "03:.40", Point("pause", "entropy", "3:0.4")),
+        ("pause", "random", "3:0.4", Point("pause", "random", "3:0.4")),
+        ("token-exit", "", "3:0.4 keep 5", Point("token-exit", "confidence", "3:0.4")),
+        ("adaptive-exit", "margin", "3@.9", Point("adaptive-exit", "margin", "3@0.9")),
+        ("merge", "", "1:0.05+2:0.05+3:0.05", Point("merge", "", "1-3:0.05")),
+        (" merge > pause ", "", " 1-2:0.1 > 4:.4 ", Point("merge>pause", "entropy", "1:0.1+2:0.1>4:0.4")),
+        ("token-exit>pause", "", "3:0.4>6:0.2", Point("token-exit>pause", "confidence", "3:0.4>6:0.2")),
+        (
+            "resize>merge>pause",
+            "",
+            "scale:.5>1-4:0.1>6:0.3",
+            Point("resize>merge>pause", "entropy", "scale:0.5>1-4:0.1>6:0.3"),
+        ),
+    ],
+)
+def test_a_point_is_written_one_way(strategy: str, criterion: str, schedule: str, point: Point) -> None:
+    assert operating_point(strategy, criterion, schedule) == point
+    assert operating_point(point.strategy, point.criterion, point.schedule) == point
+
+
+@pytest.mark.parametrize(
+    ("strategy", "criterion", "schedule", "culprit"),
+    [
+        ("pose", "", "3:0.4", "'pose'"),
+        ("dense", "", "dense", "'dense'"),
+        ("floor", "", "3:0.4", "'floor'"),
+        ("merge>", "", "1:0.1>", "''"),
+        ("merge>pose", "", "1:0.1>3:0.4", "'pose'"),
+        ("merge>pause", "", "1:0.1", "1 parts for 2"),
+        ("pause", "", "3:0.4>4:0.1", "2 parts for 1"),
+        ("pause", "loudness", "3:0.4", "'loudness'"),
+        ("merge", "entropy", "1:0.1", "use none"),
+        ("early-exit", "entropy", "exit:3", "use none"),
+        ("adaptive-exit", "random", "3@0.9", "'random'"),
+        ("token-exit>pause", "random", "3:0.4>4:0.1", "'random'"),
+        ("token-exit>pause", "oracle", "3:0.4>4:0.1", "'oracle'"),
+        ("merge>pause", "", "1:0.6>3:0.4", "more than half"),
+    ],
+)
+def test_what_is_no_point_is_named_in_one_line(strategy: str, criterion: str, schedule: str, culprit: str) -> None:
+    with pytest.raises(PaumerError) as caught:
+        operating_point(strategy, criterion, schedule)
+    assert culprit in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_names_are_answered_with_the_known_ones() -> None:
+    with pytest.raises(PaumerError) as caught:
+        operating_point("pose", "", "3:0.4")
+    assert all(name in str(caught.value) for name in REGISTRY)
+    with pytest.raises(PaumerError) as caught:
+        check_criterion("pause", "loudness")
+    assert all(name in str(caught.value) for name in (*SCORES, *CONTROLS))
+
+
+def test_parts_of_a_composition_share_their_criteria() -> None:
+    assert criteria_of("pause") == (*SCORES, *CONTROLS)
+    assert criteria_of("merge") == ()
+    assert criteria_of("merge>pause") == (*SCORES, *CONTROLS)
+    assert criteria_of("token-exit>pause") == ("confidence", "entropy", "margin")
+    assert check_criterion("merge", "") == ""
+    assert check_criterion("token-exit>pause", "") == "confidence"
+
+
+def test_a_composition_runs_on_the_networks_of_its_last_part() -> None:
+    assert recipes_of("merge>pause") == REGISTRY["pause"].recipes
+    assert recipes_of("merge > early-exit") == REGISTRY["early-exit"].recipes
+    assert recipes_of("resize>merge") == REGISTRY["merge"].recipes
+
+
+@pytest.mark.parametrize(
+    ("strategy", "schedule", "depends"),
+    [
+        ("pause", "3:0.4", False),
+        ("early-exit", "exit:3", False),
+        ("adaptive-exit", "3@0.9", True),
+        ("token-exit", "3:0.4 keep 2", False),
+        ("token-exit", "3@0.9 keep 2", True),
+        ("local-merge", "1:0.2", False),
+        ("local-merge", "1@0.9", True),
+        ("local-merge>pause", "1@0.9>3:0.4", True),
+        ("merge>token-exit", "1:0.2>3@0.9", True),
+        ("resize>pause", "scale:0.5>3:0.4", False),
+    ],
+)
+def test_thresholds_make_the_cost_depend_on_the_image(strategy: str, schedule: str, depends: bool) -> None:
+    assert operating_point(strategy, "", schedule).depends_on_image is depends
+
+
+def test_dense_has_no_parts() -> None:
+    assert Point() == Point("dense", "", "dense")
+    assert Point().links == []
+    assert Point().head_blocks == []
+    assert not Point().depends_on_image
+    Point().check_depth(1)
+
+
+def test_heads_are_read_at_the_blocks_of_the_parts_that_read_some() -> None:
+    assert operating_point("merge>pause", "", "1-2:0.1>3:0.2+6:0.2").head_blocks == [3, 6]
+    assert operating_point("token-exit>early-exit", "", "3:0.4>exit:6").head_blocks == [3, 6]
+    assert operating_point("local-merge", "", "1:0.2+4:0.1").head_blocks == []
+
+
+def test_every_part_of_a_composition_has_to_fit_the_network() -> None:
+    point = operating_point("merge>pause", "", "1-8:0.05>10:0.4")
+    point.check_depth(11)
+    with pytest.raises(PaumerError, match="block 10"):
+        point.check_depth(10)
+    with pytest.raises(PaumerError, match="block 8"):
+        operating_point("merge>pause", "", "1-8:0.05>9:0.4").check_depth(8)
+
+
+def test_planning_imports_no_torch() -> None:
+    code = "import sys, paumer.registry, paumer.stages, paumer.config\nassert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == ""
