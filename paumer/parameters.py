@@ -81,19 +81,13 @@ def parse_pausing(text: str) -> Schedule:
 
 def parse_merging(text: str) -> Schedule:
     """Read fractions to merge away; one block merges at most half of its tokens, as pairs do."""
-    schedule, left = parse_pausing(text), 1.0
-    for location in schedule.locations:
-        if location.fraction > left / 2 + 10**-DECIMALS:
-            raise PaumerError(
-                f"schedule {schedule}: merging {location.fraction:g} in block {location.block} is more than half of "
-                f"the {left:.{DECIMALS}g} that run there; spread it over more blocks"
-            )
-        left -= location.fraction
+    schedule = parse_pausing(text)
+    _check_pairs(schedule, 0)
     return schedule
 
 
 def parse_local_merging(text: str) -> Schedule | Thresholds:
-    """Read fractions or thresholds; the first location merges 2 x 2 neighbours, three quarters at most."""
+    """Read fractions or thresholds; the first location merges 2 x 2 neighbours, three quarters at most, others pairs."""
     if "@" in text:
         return Thresholds.parse(text)
     schedule = parse_pausing(text)
@@ -101,7 +95,20 @@ def parse_local_merging(text: str) -> Schedule | Thresholds:
         raise PaumerError(
             f"schedule {schedule}: merging 2 x 2 neighbours removes 0.75 of all patches at most; lower it"
         )
+    _check_pairs(schedule, 1)
     return schedule
+
+
+def _check_pairs(schedule: Schedule, start: int) -> None:
+    """Refuse locations from number `start` on that merge more than half of what runs there."""
+    left = 1.0 - sum(location.fraction for location in schedule.locations[:start])
+    for location in schedule.locations[start:]:
+        if location.fraction > left / 2 + 10**-DECIMALS:
+            raise PaumerError(
+                f"schedule {schedule}: merging {location.fraction:g} in block {location.block} is more than half of "
+                f"the {left:.{DECIMALS}g} that run there; spread it over more blocks"
+            )
+        left -= location.fraction
 
 
 def parse_token_exit(text: str) -> TokenExitParameters:

@@ -6,6 +6,7 @@ with it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Literal
 
 from paumer.errors import PaumerError
@@ -49,6 +50,7 @@ class Entry:
         criteria: those it takes, the first one unless the configuration names others; none at all for most.
         reads_heads: whether it needs an auxiliary head at each of its blocks.
         first: whether it must be the first of a composition.
+        inside: whether it acts inside its blocks, between attention and feed-forward network, instead of after them.
         waits: whether patches wait unfinished while others run.
         final: whether it gives predictions instead of tokens; patches that wait would be left without one.
     """
@@ -61,6 +63,7 @@ class Entry:
     criteria: tuple[str, ...] = ()
     reads_heads: bool = False
     first: bool = False
+    inside: bool = False
     waits: bool = False
     final: bool = False
 
@@ -111,6 +114,7 @@ REGISTRY: dict[str, Entry] = {
         ("1-8:0.05",),
         parse_merging,
         recipes=("dense",),
+        inside=True,
     ),
     "local-merge": Entry(
         "paumer.strategies.local_merge:LocalMerge",
@@ -119,6 +123,7 @@ REGISTRY: dict[str, Entry] = {
         parse_local_merging,
         recipes=("dense", "merge"),
         first=True,
+        inside=True,
     ),
     "resize": Entry(
         "paumer.strategies.resize:Resize",
@@ -189,6 +194,7 @@ def operating_point(strategy: str, criterion: str, schedule: str) -> Point:
     if len(texts) != len(names):
         raise PaumerError(f"strategy {strategy}: {schedule!r} has {len(texts)} parts for {len(names)} strategies")
     parsed = [entry.parse(text.strip()) for entry, text in zip(entries, texts, strict=True)]
+    _check_blocks(CHAIN.join(names), entries, parsed)
     return Point(CHAIN.join(names), check_criterion(strategy, criterion), CHAIN.join(map(str, parsed)))
 
 
@@ -229,3 +235,19 @@ def _check_order(names: list[str], entries: list[Entry]) -> None:
     for name, entry in zip(names[:-1], entries[:-1], strict=True):
         if name == "early-exit" and entry.final:
             raise PaumerError(f"strategy {CHAIN.join(names)}: nothing runs after early-exit; put it last")
+
+
+def _check_blocks(strategy: str, entries: list[Entry], parsed: list[Parameters]) -> None:
+    """Refuse compositions whose blocks contradict their order."""
+    for (one, first), (other, second) in permutations(zip(entries, parsed, strict=True), 2):
+        if not first.blocks or not second.blocks:
+            continue
+        if one.inside and other.inside and (shared := set(first.blocks) & set(second.blocks)):
+            raise PaumerError(f"strategy {strategy}: {first} and {second} act inside block {min(shared)}; move one")
+        if one.first and second.blocks[0] < first.blocks[0]:
+            raise PaumerError(f"strategy {strategy}: {first} needs the whole grid; begin before {second}")
+        if one.final and other.waits and first.blocks[-1] > second.blocks[0]:
+            raise PaumerError(
+                f"strategy {strategy}: {first} would leave patches that wait without a prediction; end by "
+                f"block {second.blocks[0]}"
+            )

@@ -22,7 +22,7 @@ from paumer.models.backbones import whole_patches
 from paumer.progress import progress
 from paumer.stages import BoundsSettings
 
-EPOCHS = 4
+EPOCHS = 2
 LEARNING_RATE = 3e-3
 PATCHES_PER_STEP = 2048
 

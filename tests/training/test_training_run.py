@@ -53,7 +53,7 @@ def interrupt(monkeypatch):
 
 
 def test_killed_and_resumed_run_is_the_uninterrupted_one(settings, manifest, tmp_path) -> None:
-    described = settings(epochs=20)
+    described = settings(epochs=10)
     whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
     command = [sys.executable, "-c", "from paumer.cli import main; main()", "train", "--threads", "1"]
     command += ["--settings", json.dumps(described.model_dump(mode="json")), "--data", str(manifest)]
@@ -65,18 +65,17 @@ def test_killed_and_resumed_run_is_the_uninterrupted_one(settings, manifest, tmp
     assert process.wait() == -signal.SIGKILL
     assert not (resumed / "model.safetensors").exists()
     reached = torch.load(checkpoint / checkpoints.NAME)["step"]
-    assert 1 <= reached < 60
+    assert 1 <= reached < 30
 
     train(described, manifest, resumed, checkpoint, None)
     train(described, manifest, whole, tmp_path / "other", None)
     assert_same_run(resumed, whole)
-    assert pd.read_csv(whole / "train.csv")["step"].tolist() == [20, 40, 60]
+    assert pd.read_csv(whole / "train.csv")["step"].tolist() == [20, 30]
     assert not checkpoint.exists()
 
 
-@pytest.mark.parametrize("step", [1, 4, 8])
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_run_goes_on_at_any_step(settings, manifest, tmp_path, interrupt, step, optimizer) -> None:
+@pytest.mark.parametrize(("optimizer", "step"), [("adamw", 4), ("muon", 1), ("muon", 4), ("muon", 8)])
+def test_a_run_goes_on_at_any_step(settings, manifest, tmp_path, interrupt, optimizer, step) -> None:
     described = settings(options={"optimizer": optimizer})
     whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
     interrupt(step, described, manifest, resumed, checkpoint, None)
@@ -86,7 +85,7 @@ def test_a_run_goes_on_at_any_step(settings, manifest, tmp_path, interrupt, step
     assert_same_run(resumed, whole)
 
 
-@pytest.mark.parametrize("recipe", ["dense", "merge", "resize"])
+@pytest.mark.parametrize("recipe", ["merge", "resize"])
 def test_a_run_of_any_recipe_goes_on_where_it_stopped(of_recipe, manifest, tmp_path, interrupt, recipe) -> None:
     described = of_recipe(recipe)
     whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
