@@ -87,7 +87,7 @@ def parse_merging(text: str) -> Schedule:
 
 
 def parse_local_merging(text: str) -> Schedule | Thresholds:
-    """Read fractions or thresholds; the first location merges 2 x 2 neighbours, three quarters at most, others pairs."""
+    """Read fractions or thresholds; the first location merges 2 x 2 neighbours, the others pairs."""
     if "@" in text:
         return Thresholds.parse(text)
     schedule = parse_pausing(text)

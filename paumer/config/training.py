@@ -18,8 +18,9 @@ class Phase(Section):
     matrix_learning_rate: float = Field(
         3e-3, gt=0, description="Peak learning rate of the block matrices with `optimizer: muon`."
     )
-    decay: Literal["poly", "cosine", "constant"] = Field(
-        "poly", description="Shape of the decay: power 0.9, half a cosine, or none, for a shared phase."
+    decay: Literal["poly", "cosine"] = Field("poly", description="Shape of the decay: power 0.9, or half a cosine.")
+    final: float = Field(
+        0.0, ge=0, le=1, description="Share of the peak where the decay ends; above 0 where another phase goes on."
     )
     warmup: float = Field(0.02, ge=0, lt=1, description="Share of the steps with rising learning rate.")
 

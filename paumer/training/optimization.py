@@ -55,16 +55,13 @@ class Optimization:
 
 
 def learning_rate_factor(step: int, steps: int, phase: Phase) -> float:
-    """Share of the peak learning rate at `step` of `steps`: linear warm-up, then the phase's decay, if any."""
+    """Share of the peak learning rate at `step` of `steps`: linear warm-up, then decay to the phase's last share."""
     warmup = round(phase.warmup * steps)
     if step < warmup:
         return (step + 1) / (warmup + 1)
-    if phase.decay == "constant":
-        return 1.0
     progress = (step - warmup) / max(1, steps - warmup)
-    if phase.decay == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * progress))
-    return (1 - progress) ** 0.9
+    left = 0.5 * (1 + math.cos(math.pi * progress)) if phase.decay == "cosine" else (1 - progress) ** 0.9
+    return phase.final + (1 - phase.final) * left
 
 
 def _groups(parameters: Iterable[tuple[str, nn.Parameter]], settings: TrainSettings) -> list[dict[str, object]]:

@@ -192,6 +192,26 @@ def test_an_impossible_order_is_refused_in_one_line(names, texts) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("names", "texts"),
+    [
+        ("token-exit>pause", "3:0.2>3:0.4"),  # after one block, in the order of the names
+        ("token-exit>pause", "1:0.2+3:0.2>3:0.2+5:0.2"),
+        ("adaptive-exit>pause", "3@0.22>3:0.4"),
+        ("local-merge>pause", "3:0.2>3:0.2"),
+        ("local-merge>merge", "1:0.2+4:0.1>2-3:0.05"),
+        ("merge>token-exit", "1-5:0.05>2:0.2+4:0.2"),
+        ("merge>early-exit", "1-5:0.05>exit:3"),
+        ("resize>local-merge>pause", "scale:0.75>1:0.3>2:0.2+4:0.2"),
+        ("resize>merge>token-exit>pause", "scale:0.75>1-2:0.1>2:0.2>4:0.3"),
+    ],
+)
+def test_a_possible_order_runs(model, images, names, texts) -> None:
+    logits = model(images, strategy(names, texts))
+    assert logits.shape == (3, 5, 32, 64)
+    assert logits.isfinite().all()
+
+
 def test_actions_of_several_links_differ_from_those_of_one() -> None:
     thresholds = strategy("adaptive-exit", "3@0.9")
     assert isinstance(thresholds, AdaptiveExit)

@@ -61,6 +61,16 @@ def test_learning_rate_of_an_example() -> None:
     assert learning_rate_factor(6, 10, cosine) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("decay", ["poly", "cosine"])
+def test_a_decay_may_end_above_0_where_another_phase_goes_on(decay) -> None:
+    phase = Phase(decay=decay, warmup=0, final=0.3)
+    assert learning_rate_factor(0, 10, phase) == 1
+    assert learning_rate_factor(10, 10, phase) == pytest.approx(0.3)
+    assert learning_rate_factor(5, 10, phase) == pytest.approx(
+        0.3 + 0.7 * learning_rate_factor(5, 10, Phase(decay=decay, warmup=0))
+    )
+
+
 def test_step_sets_the_rate_of_its_step_and_clips_the_gradient(make, settings) -> None:
     model = make()
     described = settings(options={"optimizer": "adamw", "clip": 0.5})
