@@ -204,9 +204,13 @@ def criteria_of(strategy: str) -> tuple[str, ...]:
     return tuple(name for name in taken[0] if all(name in others for others in taken)) if taken else ()
 
 
-def recipes_of(strategy: str) -> tuple[str, ...]:
-    """The networks that run a strategy unless the configuration names others; a composition goes by its last part."""
-    return REGISTRY[strategy.split(CHAIN)[-1].strip()].recipes
+def recipes_of(strategy: str) -> tuple[RecipeName, ...]:
+    """The networks that run a strategy unless the configuration names others.
+
+    A composition goes by its last part that reads auxiliary heads, or else by its last part.
+    """
+    entries = [REGISTRY[name.strip()] for name in strategy.split(CHAIN)]
+    return ([entry for entry in entries if entry.reads_heads] or entries)[-1].recipes
 
 
 def check_criterion(strategy: str, criterion: str) -> str:

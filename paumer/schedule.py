@@ -158,7 +158,8 @@ def _write(locations: Iterable[tuple[int, float]], sign: str) -> str:
     parts = []
     for run in runs:
         names = [f"{run[0][0]}-{run[-1][0]}"] if len(run) >= SHORTEST_RANGE else [str(block) for block, _ in run]
-        parts += [f"{name}{sign}{run[0][1]:.{DECIMALS}g}" for name in names]
+        written = f"{run[0][1]:.{DECIMALS}f}".rstrip("0").rstrip(".")
+        parts += [f"{name}{sign}{written}" for name in names]
     return "+".join(parts)
 
 

@@ -47,7 +47,7 @@ Where an experiment file names no `criteria`, the first one below is used; where
 COMPOSITIONS = """\
 Strategies save different work, so they can be joined by `>`, and their schedules too: strategy `merge>pause` with
 schedule `1-4:0.1>6:0.3` merges in blocks 1 to 4 and pauses after block 6. Each takes the patches that the one before
-leaves. They share the criterion, run on the networks of the last one, and each may stand once.
+leaves. They share the criterion, run on the networks of the last one that reads heads, and each may stand once.
 """
 
 

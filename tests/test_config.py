@@ -14,6 +14,7 @@ from paumer.stages import BoundsSettings, CostSettings, EvaluateSettings, MapsSe
 
 SIX = {"depth": 6}
 RECIPES = ["dense", "multi-exit", "paumer", "merge", "resize"]
+TRAINING = {"recipes": RECIPES, "merging": {"schedules": ["1:0.3+3:0.1"]}}
 SWEEP = [
     {"strategy": "pause", "schedules": ["2:0.3", "2:0.3+4:0.3"], "criteria": ["random", "entropy", "oracle"]},
     {"strategy": "early-exit", "schedules": ["exit:4"]},
@@ -30,7 +31,7 @@ def make_experiment(**changes: Any) -> Experiment:
     content = {
         "backbones": [{"name": "large", "options": SIX}, {"name": "small", "control_for": "large", "options": SIX}],
         "heads": {"blocks": [2, 4]},
-        "training": {"recipes": RECIPES},
+        "training": TRAINING,
         "sweep": SWEEP,
         "figures": {"pause_schedule": "2:0.4"},
     }
@@ -262,9 +263,7 @@ def test_a_run_gets_what_its_recipe_trains_with(recipe: str) -> None:
 
 
 def test_shared_phase_is_that_of_the_shared_run_alone() -> None:
-    experiment = make_experiment(
-        training={"recipes": RECIPES, "shared_phase": {"epochs": 7}, "recipe_phase": {"epochs": 2}}
-    )
+    experiment = make_experiment(training=TRAINING | {"shared_phase": {"epochs": 7}, "recipe_phase": {"epochs": 2}})
     epochs = {recipe: TrainSettings.of(experiment, "large", recipe, 0).phase.epochs for recipe in ("shared", "dense")}  # type: ignore[arg-type]
     assert epochs == {"shared": 7, "dense": 2}
 
@@ -272,6 +271,11 @@ def test_shared_phase_is_that_of_the_shared_run_alone() -> None:
 @given(st.sampled_from(["1:0.3+3:0.1", "01:.30 + 3:0.1", "1:0.3000+3:0.1"]))
 def test_training_schedules_are_written_one_way(text: str) -> None:
     assert Merging(schedules=(text,)).schedules == ("1:0.3+3:0.1",)
+
+
+def test_what_no_recipe_trains_with_need_not_fit() -> None:
+    """The default merging schedules end at block 6, the last of these networks."""
+    assert make_experiment(training={"recipes": RECIPES[:3]}).training.merging == Merging()
 
 
 def test_defaults_of_the_recipes_are_possible() -> None:

@@ -8,6 +8,7 @@ from paumer.config.base import NAME, Section
 from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput, sweep_points
 from paumer.config.network import Backbone, Data, Decoder, Heads, check_heads
 from paumer.config.training import Training
+from paumer.registry import operating_point
 from paumer.schedule import Schedule
 
 
@@ -87,3 +88,6 @@ class Experiment(Section):
         check_heads(self.heads.blocks, depth)
         for point in sweep_points(self.sweep):
             point.check_depth(depth)
+        if "merge" in self.training.recipes:
+            for text in self.training.merging.schedules:
+                operating_point("local-merge", "", text).check_depth(depth)

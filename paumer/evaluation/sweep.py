@@ -50,7 +50,7 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
         }
         for (point, _), tallied in zip(points, tallies, strict=True)
     ]
-    write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.4f"))
+    write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6f"))
 
 
 @dataclass
