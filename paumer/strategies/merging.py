@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from paumer.schedule import Schedule, Thresholds
 from paumer.strategies.contract import Network, State, Strategy
-from paumer.strategies.reductions import Merged, complement, take, widen
+from paumer.strategies.reductions import Merged, add_at, complement, take
 
 
 class Merging(Strategy):
@@ -117,7 +117,7 @@ def merge(tokens: Tensor, gone: Tensor, target: Tensor, state: State, by: str) -
 
     def add(values: Tensor) -> Tensor:
         """Add the values (batch, running, ...) of those that go to those that stay."""
-        return take(values, kept).scatter_add(1, widen(goal, values), take(values, gone))
+        return add_at(take(values, kept), goal, take(values, gone))
 
     summed, merged_sizes = add(patches * sizes.unsqueeze(-1)), add(sizes)
     state.merge(add, merged_sizes, Merged(by, place))

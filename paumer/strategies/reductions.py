@@ -71,7 +71,7 @@ class Merged:
 
     def undo(self, values: Tensor) -> Tensor:
         """Give every patch a copy of its token's values."""
-        return values.gather(1, widen(self.index, values))
+        return take(values, self.index)
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,20 @@ def widen(index: Tensor, like: Tensor) -> Tensor:
 
 
 def take(values: Tensor, index: Tensor) -> Tensor:
-    """The values (batch, count, ...) at `index` (batch, fewer)."""
-    return values.gather(1, widen(index, values))
+    """The values (batch, count, ...) at `index` (batch, fewer); whole rows at once, which is faster than a gather."""
+    return values.flatten(0, 1).index_select(0, _rows(index, values.shape[1])).unflatten(0, index.shape)
+
+
+def add_at(values: Tensor, index: Tensor, others: Tensor) -> Tensor:
+    """The values (batch, count, ...) with `others` (batch, some, ...) added at `index` (batch, some)."""
+    rows = _rows(index, values.shape[1])
+    return values.flatten(0, 1).index_add(0, rows, others.flatten(0, 1)).unflatten(0, values.shape[:2])
+
+
+def _rows(index: Tensor, count: int) -> Tensor:
+    """Where the values at `index` (batch, some) lie among those of all images, (batch x some)."""
+    offsets = torch.arange(len(index), device=index.device) * count
+    return (index + offsets.unsqueeze(1)).flatten()
 
 
 def complement(chosen: Tensor, count: int) -> Tensor:
