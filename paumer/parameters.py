@@ -1,9 +1,41 @@
 """The parameters of strategies and their notations, beside schedules and thresholds. Imports no torch."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from paumer.errors import PaumerError
 from paumer.schedule import DECIMALS, Schedule, Thresholds
+
+OVER_BATCH = " over batch"
+
+
+@dataclass(frozen=True)
+class BatchBudget:
+    """Fractions of the patches of a whole batch, whose images compete for them; written `3:0.4 over batch`.
+
+    The total stays the same, and each image's share of it depends on what the images show.
+    """
+
+    schedule: Schedule
+    depends_on_image: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        """The notation."""
+        return f"{self.schedule}{OVER_BATCH}"
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The blocks after which patches pause."""
+        return self.schedule.blocks
+
+    @property
+    def values(self) -> dict[int, float]:
+        """The fraction by block."""
+        return self.schedule.values
+
+    def check_depth(self, depth: int) -> None:
+        """Refuse locations where no block follows."""
+        self.schedule.check_depth(depth)
 
 
 @dataclass(frozen=True)
@@ -27,6 +59,16 @@ class TokenExitParameters:
         """The blocks after which patches may finish."""
         return self.where.blocks
 
+    @property
+    def values(self) -> dict[int, float]:
+        """The fraction or threshold by block."""
+        return self.where.values
+
+    @property
+    def depends_on_image(self) -> bool:
+        """Whether what an image shows decides how many patches finish."""
+        return self.where.depends_on_image
+
     def check_depth(self, depth: int) -> None:
         """Refuse locations where no block follows."""
         self.where.check_depth(depth)
@@ -37,6 +79,7 @@ class Exit:
     """The block after which the whole image leaves, written `exit:6`."""
 
     block: int
+    depends_on_image: ClassVar[bool] = False
 
     def __str__(self) -> str:
         """The notation."""
@@ -59,6 +102,7 @@ class Scale:
 
     factor: float
     blocks: tuple[int, ...] = ()
+    depends_on_image: ClassVar[bool] = False
 
     def __str__(self) -> str:
         """The notation."""
@@ -68,7 +112,7 @@ class Scale:
         """Fits every network."""
 
 
-Parameters = Schedule | Thresholds | TokenExitParameters | Exit | Scale
+Parameters = Schedule | Thresholds | BatchBudget | TokenExitParameters | Exit | Scale
 
 
 def parse_pausing(text: str) -> Schedule:
@@ -77,6 +121,15 @@ def parse_pausing(text: str) -> Schedule:
     if not schedule.locations:
         raise PaumerError("the empty schedule is dense, which every run evaluates anyway; remove it")
     return schedule
+
+
+def parse_pause(text: str) -> Schedule | BatchBudget | Thresholds:
+    """Read fractions of each image's patches or of a batch's, or thresholds."""
+    if "@" in text:
+        return Thresholds.parse(text)
+    if text.endswith(OVER_BATCH):
+        return BatchBudget(parse_pausing(text.removesuffix(OVER_BATCH)))
+    return parse_pausing(text)
 
 
 def parse_merging(text: str) -> Schedule:

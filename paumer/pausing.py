@@ -19,13 +19,13 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from paumer.errors import PaumerError
-from paumer.models.backbones import summary
+from paumer.errors import PaumerError, summary
 from paumer.models.encoder import Encoder
 from paumer.models.segmenter import DENSE, Segmenter
 from paumer.registry import Point, operating_point
-from paumer.strategies.contract import Head, State, Strategy
+from paumer.strategies.contract import Strategy
 from paumer.strategies.points import build_strategy
+from paumer.strategies.state import Count, Head, State
 
 Layout = Literal["tokens", "map"]
 EXPECTED: dict[Layout, str] = {
@@ -183,9 +183,11 @@ class TokenHead(nn.Module):
         """From patches (batch, patches, width) to logits (batch, patches, 1, classes)."""
         return self.head(patches).unsqueeze(2)
 
-    def macs(self, patches: int) -> float:
-        """Multiply-accumulates of one image of so many patches."""
-        return _try_out(self.head, (1, patches, self.width))[1]
+    def macs(self, patches: Count) -> Count:
+        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
+        if isinstance(patches, Tensor):
+            return torch.tensor([self.macs(count) for count in patches.tolist()], dtype=torch.float64)
+        return _try_out(self.head, (1, int(patches), self.width))[1]
 
 
 class PassOn(nn.Module):
@@ -195,7 +197,7 @@ class PassOn(nn.Module):
         """From patches (batch, patches, width) to (batch, patches, 1, width)."""
         return patches.unsqueeze(2)
 
-    def macs(self, patches: int) -> float:
+    def macs(self, patches: Count) -> Count:
         """Multiply-accumulates of one image: none."""
         return 0.0
 
@@ -214,8 +216,8 @@ class Lens:
         """From patches (batch, patches, width) to logits (batch, patches, 1, classes)."""
         return self.head(self.encoder.norm(patches))
 
-    def macs(self, patches: int) -> float:
-        """Multiply-accumulates of one image of so many patches."""
+    def macs(self, patches: Count) -> Count:
+        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
         return self.head.macs(patches)
 
 

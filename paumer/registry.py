@@ -15,7 +15,7 @@ from paumer.parameters import (
     parse_exit,
     parse_local_merging,
     parse_merging,
-    parse_pausing,
+    parse_pause,
     parse_scale,
     parse_token_exit,
 )
@@ -53,6 +53,8 @@ class Entry:
         inside: whether it acts inside its blocks, between attention and feed-forward network, instead of after them.
         waits: whether patches wait unfinished while others run.
         final: whether it gives predictions instead of tokens; patches that wait would be left without one.
+        packs: whether it leaves images with different numbers of patches, packed into one sequence, where its
+            parameters depend on the image.
     """
 
     implementation: str
@@ -66,18 +68,20 @@ class Entry:
     inside: bool = False
     waits: bool = False
     final: bool = False
+    packs: bool = False
 
 
 REGISTRY: dict[str, Entry] = {
     "pause": Entry(
         "paumer.strategies.pause:Pause",
         "patches whose auxiliary prediction is certain skip all remaining blocks and rejoin before the decoder",
-        ("3:0.4", "3:0.2+6:0.2"),
-        parse_pausing,
+        ("3:0.4", "3:0.2+6:0.2", "3:0.4 over batch", "3@0.9+6@0.9"),
+        parse_pause,
         recipes=("paumer",),
         criteria=(*SCORES, *CONTROLS),
         reads_heads=True,
         waits=True,
+        packs=True,
     ),
     "early-exit": Entry(
         "paumer.strategies.early_exit:EarlyExit",
@@ -107,6 +111,7 @@ REGISTRY: dict[str, Entry] = {
         criteria=("confidence", "entropy", "margin"),
         reads_heads=True,
         final=True,
+        packs=True,
     ),
     "merge": Entry(
         "paumer.strategies.merge:Merge",
@@ -161,7 +166,7 @@ class Point:
     @property
     def depends_on_image(self) -> bool:
         """Whether what the image shows decides how much is computed."""
-        return any(isinstance(getattr(parameters, "where", parameters), Thresholds) for _, parameters in self.links)
+        return any(parameters.depends_on_image for _, parameters in self.links)
 
     @property
     def head_blocks(self) -> list[int]:
@@ -246,6 +251,11 @@ def _check_blocks(strategy: str, entries: list[Entry], parsed: list[Parameters])
     for (one, first), (other, second) in permutations(zip(entries, parsed, strict=True), 2):
         if not first.blocks or not second.blocks:
             continue
+        if one.packs and first.depends_on_image and second.blocks[-1] > first.blocks[0]:
+            raise PaumerError(
+                f"strategy {strategy}: after {first} images have different numbers of patches, which {second} cannot "
+                f"take; end it by block {first.blocks[0]}"
+            )
         if one.inside and other.inside and (shared := set(first.blocks) & set(second.blocks)):
             raise PaumerError(f"strategy {strategy}: {first} and {second} act inside block {min(shared)}; move one")
         if one.first and second.blocks[0] < first.blocks[0]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 from paumer.errors import PaumerError
 
@@ -34,6 +35,7 @@ class Schedule:
     """
 
     locations: tuple[Location, ...] = ()
+    depends_on_image: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_blocks("schedule", str(self), self.blocks, EXAMPLE)
@@ -63,6 +65,11 @@ class Schedule:
     def blocks(self) -> tuple[int, ...]:
         """The blocks after which patches pause."""
         return tuple(location.block for location in self.locations)
+
+    @property
+    def values(self) -> dict[int, float]:
+        """The fraction by block."""
+        return {location.block: location.fraction for location in self.locations}
 
     @property
     def paused(self) -> float:
@@ -101,6 +108,7 @@ class Thresholds:
     """
 
     locations: tuple[tuple[int, float], ...]
+    depends_on_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.locations:
@@ -124,6 +132,11 @@ class Thresholds:
     def blocks(self) -> tuple[int, ...]:
         """The blocks after which something may happen."""
         return tuple(block for block, _ in self.locations)
+
+    @property
+    def values(self) -> dict[int, float]:
+        """The threshold by block."""
+        return dict(self.locations)
 
     def check_depth(self, depth: int) -> None:
         """Refuse locations where no block follows.

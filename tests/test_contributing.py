@@ -15,6 +15,7 @@ from paumer.config import SweepItem, sweep_points
 from paumer.models.encoder import Encoder
 from paumer.models.heads import LinearHead
 from paumer.models.segmenter import Segmenter
+from paumer.parameters import parse_pausing
 from paumer.pausing import wrap
 from paumer.registry import REGISTRY, Entry, operating_point
 from paumer.schema import strategies_text
@@ -34,7 +35,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Entry:
     module = ModuleType(MODULE)
     monkeypatch.setitem(sys.modules, MODULE, module)
     exec(FILE, module.__dict__)
-    entries = eval(f"{{{ENTRY}}}", vars(paumer.registry))
+    entries = eval(f"{{{ENTRY}}}", vars(paumer.registry) | {"parse_pausing": parse_pausing})
     assert list(entries) == [NAME]
     monkeypatch.setitem(REGISTRY, NAME, entries[NAME])
     return entries[NAME]

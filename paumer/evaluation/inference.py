@@ -49,12 +49,12 @@ def predict(
     """
     if settings.inference == "whole":
         for index, output in enumerate(model.sweep(images, strategies, labels, count=True)):
-            logits = model.upsample(output.logits.float(), images, strategies[index].input_scale)
-            yield index, Predictions(logits.argmax(dim=1), _counted(output.macs))
+            classes = model.label(output.logits.float(), images, strategies[index].input_scale)
+            yield index, Predictions(classes, _counted(output.macs))
     else:
         sums = sliding_logits(model, images, strategies, settings.window, settings.stride, settings.batch, labels)
         for index, output in enumerate(sums):
-            yield index, Predictions(output.logits.argmax(dim=1), _counted(output.macs))
+            yield index, Predictions(output.logits.max(dim=1).indices, _counted(output.macs))
 
 
 def sliding_logits(

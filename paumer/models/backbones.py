@@ -18,7 +18,7 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 
 from paumer.config import Backbone, Size
-from paumer.errors import PaumerError
+from paumer.errors import PaumerError, summary
 from paumer.stages import NetworkSettings
 
 MODULES = ["vision_transformer", "deit"]  # where timm defines plain vision transformers
@@ -61,11 +61,6 @@ def whole_patches(backbone: Backbone, size: Size) -> Size:
             f"backbones.{backbone.name}.options: patch_size must be a whole number above 0, not {patch!r}"
         )
     return size[0] + -size[0] % patch, size[1] + -size[1] % patch
-
-
-def summary(error: BaseException) -> str:
-    """An exception in a few words of one line."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
 def _check_architecture(backbone: Backbone) -> None:

@@ -1,19 +1,27 @@
 """A timm block in two halves, so that strategies can merge tokens between them and weigh them by their sizes."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional
 
+from paumer.strategies.state import Count
 
-def attend(block: Block, tokens: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+
+def attend(
+    block: Block, tokens: Tensor, bias: Tensor | None, lengths: Sequence[int] | None = None
+) -> tuple[Tensor, Tensor]:
     """The first half of a block: norm, attention and residual; not every block of timm has such halves.
 
     Args:
         block: with one attention that projects queries, keys and values together.
         tokens: (batch, count, width).
         bias: added to the attention's logits, (batch, 1, 1, count); None: nothing.
+        lengths: tokens of each image, where a batch of one holds several one after the other.
 
     Returns:
         Tokens (batch, count, width), and the mean of the keys over the heads, (batch, count, channels).
@@ -24,10 +32,10 @@ def attend(block: Block, tokens: Tensor, bias: Tensor | None) -> tuple[Tensor, T
     projected = attention.qkv(normed).reshape(batch, count, 3, attention.num_heads, attention.head_dim)
     query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)
     query, key = attention.q_norm(query), attention.k_norm(key)
-    dropout = attention.attn_drop.p if block.training else 0.0
-    mixed = functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=None if bias is None else bias.to(query.dtype), dropout_p=dropout
-    )
+    fused = partial(functional.scaled_dot_product_attention, dropout_p=attention.attn_drop.p if block.training else 0.0)
+    mask = None if bias is None else bias.to(query.dtype)
+    attention_of = fused if lengths is None else partial(_image_by_image, fused, lengths)
+    mixed = attention_of(query, key, value, mask)
     mixed = mixed.transpose(1, 2).reshape(batch, count, -1)
     if hasattr(attention, "norm"):  # older releases of timm know neither norm nor gate here
         mixed = attention.norm(mixed)
@@ -37,13 +45,25 @@ def attend(block: Block, tokens: Tensor, bias: Tensor | None) -> tuple[Tensor, T
     return tokens + block.drop_path1(block.ls1(mixed)), key.mean(dim=1)
 
 
+def _image_by_image(
+    fused: Callable[..., Tensor], lengths: Sequence[int], query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+) -> Tensor:
+    """Attention within each image of a sequence, (1, heads, tokens of all images, channels).
+
+    A processor is as fast at one image after the other as at a batch.
+    """
+    parts = [tensor.split(list(lengths), dim=2) for tensor in (query, key, value)]
+    masks = [None] * len(lengths) if mask is None else mask.split(list(lengths), dim=3)
+    return torch.cat([fused(*image) for image in zip(*parts, masks, strict=True)], dim=2)
+
+
 def feed_forward(block: Block, tokens: Tensor) -> Tensor:
     """The second half of a block: norm, feed-forward network and residual."""
     return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
 
 
-def block_macs(block: nn.Module, attended: int, fed: int) -> float:
-    """Multiply-accumulates of one image in a block.
+def block_macs(block: nn.Module, attended: Count, fed: Count) -> Count:
+    """Multiply-accumulates of one image in a block; of each image, where there are several counts.
 
     Args:
         block: any of timm's; those without halves attend to and feed the same tokens.

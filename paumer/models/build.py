@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from paumer.config import check_heads, parse
-from paumer.errors import PaumerError
+from paumer.errors import PaumerError, summary
 from paumer.files import read_json, writing
-from paumer.models.backbones import create_vit, summary
+from paumer.models.backbones import create_vit
 from paumer.models.decoders import build_decoder
 from paumer.models.encoder import Encoder
 from paumer.models.heads import LinearHead

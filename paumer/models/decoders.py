@@ -11,6 +11,7 @@ from torch.nn import functional
 from paumer.config import Decoder
 from paumer.models.blocks import block_macs
 from paumer.models.heads import LinearHead
+from paumer.strategies.state import Count
 
 HEAD_WIDTH = 64  # channels of one attention head in every Segmenter
 
@@ -45,8 +46,8 @@ class MaskTransformer(nn.Module):
         classes = functional.normalize(self.project_classes(classes), dim=-1)
         return self.mask_norm(patches @ classes.transpose(1, 2)).unsqueeze(2)
 
-    def macs(self, patches: int) -> float:
-        """Multiply-accumulates of one image of so many patches."""
+    def macs(self, patches: Count) -> Count:
+        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
         width, tokens = self.project.in_features, patches + self.classes
         blocks = sum(block_macs(block, tokens, tokens) for block in self.blocks)
         return blocks + (patches + tokens) * width**2 + patches * self.classes * width

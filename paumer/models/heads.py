@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from paumer.strategies.state import Count
+
 
 class LinearHead(nn.Module):
     """Predicts class logits for sub_patch x sub_patch cells of every patch."""
@@ -18,8 +20,8 @@ class LinearHead(nn.Module):
         """From patches (batch, patches, width) to logits (batch, patches, cells, classes)."""
         return self.linear(self.norm(patches)).unflatten(-1, (self.sub_patch**2, self.classes))
 
-    def macs(self, patches: int) -> float:
-        """Multiply-accumulates of one image of so many patches."""
+    def macs(self, patches: Count) -> Count:
+        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
         return patches * self.linear.weight.numel()
 
 

@@ -10,10 +10,12 @@ from torch.nn import functional
 
 from paumer.data.patches import class_counts
 from paumer.models.blocks import attend, block_macs, feed_forward
-from paumer.models.encoder import Encoder
+from paumer.models.encoder import Encoder, Grid
 from paumer.models.heads import LinearHead, cells_to_map
-from paumer.strategies.contract import Dense, Head, State, Strategy
+from paumer.models.upsampling import upsample, upsampled_labels
+from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import patch_loss
+from paumer.strategies.state import Head, State
 
 DENSE = Dense()
 
@@ -60,6 +62,13 @@ class Segmenter(nn.Module):
     def forward(self, images: Tensor, strategy: Strategy = DENSE) -> Tensor:
         """From normalised images (batch, 3, height, width) to logits (batch, classes, height, width)."""
         return self.upsample(self.patch_logits(images, strategy), images, strategy.input_scale)
+
+    def predict_labels(self, images: Tensor, strategy: Strategy = DENSE) -> Tensor:
+        """From normalised images (batch, 3, height, width) to class ids (batch, height, width).
+
+        Those of the largest logits of `forward`, without ever holding the logits of all classes at that size.
+        """
+        return self.label(self.patch_logits(images, strategy), images, strategy.input_scale)
 
     def patch_logits(self, images: Tensor, strategy: Strategy = DENSE) -> Tensor:
         """Logits before upsampling, (batch, classes, grid height, grid width), finer where the decoder is."""
@@ -119,9 +128,11 @@ class Segmenter(nn.Module):
 
     def classify(self, patches: Tensor, state: State) -> Tensor:
         """Norm and decode patches (batch, patches, width) into logits (batch, patches, cells, classes)."""
-        decoder = cast(Head, self.decoder)
-        state.charge(lambda: decoder.macs(patches.shape[1]))
-        return decoder(self.encoder.norm(patches))
+        decoder, normed = cast(Head, self.decoder), self.encoder.norm(patches)
+        state.charge(lambda: decoder.macs(state.patch_counts(patches)))
+        if state.is_packed(patches):
+            return torch.cat([decoder(image) for image in state.by_image(normed)], dim=1)
+        return decoder(normed)
 
     def finish(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
         """Patch logits as a map from the tokens after the last block."""
@@ -194,17 +205,17 @@ class Segmenter(nn.Module):
         return tokens
 
     def _run_block(self, number: int, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
-        """Run a block; in two halves where tokens merge or have merged."""
-        block, attended = self.encoder.blocks[number - 1], tokens.shape[1]
+        """Run a block; in two halves where tokens merge or have merged, and where images have different lengths."""
+        block, attended = self.encoder.blocks[number - 1], state.token_counts(tokens)
         merging = strategy.inside(number) is not None
-        if state.sizes is None and not merging:
+        if state.sizes is None and state.packing is None and not merging:
             tokens = block(tokens)
         else:
-            tokens, keys = attend(block, tokens, _size_bias(state))
+            tokens, keys = attend(block, tokens, _size_bias(tokens, state), state.lengths)
             if merging:
                 tokens = strategy.inside_block(number, tokens, keys, state)
             tokens = feed_forward(block, tokens)
-        state.charge(lambda: block_macs(block, attended, tokens.shape[1]))
+        state.charge(lambda: block_macs(block, attended, state.token_counts(tokens)))
         return tokens
 
     def _pad(self, images: Tensor) -> Tensor:
@@ -222,19 +233,28 @@ class Segmenter(nn.Module):
 
     def upsample(self, logits: Tensor, images: Tensor, scale: float = 1.0) -> Tensor:
         """Resize patch logits to the images they belong to, bilinearly; padding is cut off."""
+        padded, (height, width) = self._extents(images, scale)
+        return upsample(logits, padded)[..., :height, :width]
+
+    def label(self, logits: Tensor, images: Tensor, scale: float = 1.0) -> Tensor:
+        """Class ids (batch, height, width) of the images that patch logits belong to, those of `upsample`."""
+        return upsampled_labels(logits, *self._extents(images, scale))
+
+    def _extents(self, images: Tensor, scale: float) -> tuple[Grid, Grid]:
+        """Height and width that patch logits stand for, and those of the images; a smaller image had no padding."""
         height, width = images.shape[-2:]
-        if scale < 1:  # a smaller image had no padding
-            return functional.interpolate(logits, size=(height, width), mode="bilinear")
-        size = self.encoder.patch_size
-        padded = (height + -height % size, width + -width % size)
-        return functional.interpolate(logits, size=padded, mode="bilinear")[..., :height, :width]
+        size = self.encoder.patch_size if scale == 1 else 1
+        return (height + -height % size, width + -width % size), (height, width)
 
 
-def _size_bias(state: State) -> Tensor | None:
+def _size_bias(tokens: Tensor, state: State) -> Tensor | None:
     """The logarithm of every token's size, (batch, 1, 1, prefix + running), so that attention counts merged patches."""
     if state.sizes is None:
         return None
-    return functional.pad(state.sizes.log(), (state.prefix, 0))[:, None, None]
+    if state.packing is None:
+        return functional.pad(state.sizes.log(), (state.prefix, 0))[:, None, None]
+    one_each = state.sizes.new_zeros(1, tokens.shape[1])
+    return one_each.index_copy(1, state.packing.patches, state.sizes.log())[:, None, None]
 
 
 def _alike(

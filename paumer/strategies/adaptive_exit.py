@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from paumer.schedule import Thresholds
-from paumer.strategies.contract import State, Strategy
+from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import scores
 from paumer.strategies.reductions import Left
+from paumer.strategies.state import State
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class AdaptiveExit(Strategy):
 
     def action(self, block: int) -> Hashable:
         """Threshold and criterion at this block; None where no image may leave."""
-        thresholds = dict(self.thresholds.locations)
+        thresholds = self.thresholds.values
         return (self.name, self.criterion_name, thresholds[block]) if block in thresholds else None
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Let certain images leave; give the tokens of the others."""
-        threshold = dict(self.thresholds.locations).get(block)
+        threshold = self.thresholds.values.get(block)
         if threshold is None:
             return tokens
         needs = scores(self.criterion_name, block, tokens, state)

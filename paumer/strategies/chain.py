@@ -7,7 +7,8 @@ from torch import Tensor
 
 from paumer.errors import PaumerError
 from paumer.registry import CHAIN
-from paumer.strategies.contract import Network, State, Strategy
+from paumer.strategies.contract import Network, Strategy
+from paumer.strategies.state import State
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,13 @@
-"""What every strategy offers, the state it keeps while the blocks run, and the strategy that does nothing."""
+"""What every strategy offers, what it may ask of the network, and the strategy that does nothing."""
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Protocol, Self, cast
+from collections.abc import Hashable
+from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from paumer.errors import PaumerError
-from paumer.schedule import Schedule
-from paumer.strategies.reductions import Paused, Reduction, take
-
-
-class Head(Protocol):
-    """From patches (batch, patches, width) to logits (batch, patches, cells, classes)."""
-
-    def __call__(self, patches: Tensor) -> Tensor:
-        """Predict."""
-
-    def macs(self, patches: int) -> float:
-        """Multiply-accumulates of one image of so many patches."""
+from paumer.strategies.reductions import Paused
+from paumer.strategies.state import State
 
 
 class Network(Protocol):
@@ -34,117 +21,6 @@ class Network(Protocol):
 
     def classify(self, patches: Tensor, state: "State") -> Tensor:
         """Norm and decode patches (batch, patches, width) into logits (batch, patches, cells, classes)."""
-
-
-@dataclass
-class State:
-    """One forward pass between its blocks.
-
-    Attributes:
-        heads: auxiliary heads by block number (as text).
-        prefix: tokens before the patches, which are never reduced.
-        grid: patches along height and width.
-        sizes: how many patches each running token stands for, (batch, running); None while each stands for one.
-        truth: pixels of each class in every cell, (batch, running, cells, classes), for training and analysis.
-        final_loss: what the dense network's prediction will cost each running patch, (batch, running), for analysis.
-        reductions: what has been reduced so far, to be undone from last to first.
-        said: what the heads said of the running patches after the present block.
-        macs: multiply-accumulates of each image so far, (images,); None where nobody counts.
-        images: which images of the batch still run; None while all do.
-    """
-
-    heads: nn.ModuleDict
-    prefix: int
-    grid: tuple[int, int]
-    sizes: Tensor | None = None
-    truth: Tensor | None = None
-    final_loss: Tensor | None = None
-    reductions: tuple[Reduction, ...] = ()
-    said: tuple[tuple[int, Tensor], ...] = ()
-    macs: Tensor | None = None
-    images: Tensor | None = None
-
-    @property
-    def patches(self) -> int:
-        """Patches of one image, N."""
-        return self.grid[0] * self.grid[1]
-
-    def running(self, tokens: Tensor) -> int:
-        """How many patches of an image run."""
-        return int(tokens.shape[1]) - self.prefix  # tracing hands over tensors
-
-    def fork(self) -> Self:
-        """A copy whose changes do not reach the original; tensors are shared, nothing writes into them."""
-        return replace(self)
-
-    def predict(self, block: int, tokens: Tensor) -> Tensor:
-        """The head's logits for the running patches after `block`, (batch, running, cells, classes); run once."""
-        known = dict(self.said)
-        if block not in known:
-            head = cast(Head, self.heads[str(block)])
-            patches = tokens[:, self.prefix :]
-            known[block] = head(patches)
-            self.charge(lambda: head.macs(patches.shape[1]))
-            self.said = ((block, known[block]),)
-        return known[block]
-
-    def left_by(self, strategy: str, schedule: Schedule, block: int, running: int) -> int:
-        """How many of the running patches a strategy's schedule lets go on after `block`, at least one.
-
-        Fractions are of the patches before the strategy's first reduction; what others took away since comes off too.
-        """
-        counts = [*(reduction.before for reduction in self.reductions), running]
-        own = [reduction.by == strategy for reduction in self.reductions]
-        first = own.index(True) if any(own) else len(own)
-        taken = [before - after for before, after in pairwise(counts[first:])]
-        others = sum(count for count, mine in zip(taken, own[first:], strict=True) if not mine)
-        return min(running, max(1, schedule.running(counts[first])[block] - others))
-
-    def select(self, tokens: Tensor, chosen: Tensor, reduction: Reduction) -> Tensor:
-        """Go on with the patches `chosen` (batch, kept); give prefix and chosen patches."""
-        self._carry(lambda values: take(values, chosen))
-        self.reductions, self.said = (*self.reductions, reduction), ()
-        prefix = torch.arange(self.prefix, device=tokens.device).expand(len(tokens), -1)
-        return take(tokens, torch.cat([prefix, chosen + self.prefix], dim=1))
-
-    def merge(self, add: Callable[[Tensor], Tensor], sizes: Tensor, reduction: Reduction) -> None:
-        """Note that running patches have become one; `add` sums values (batch, running, ...) of those that did."""
-        self._carry(add)
-        self.sizes = sizes
-        self.reductions, self.said = (*self.reductions, reduction), ()
-
-    def leave(self, tokens: Tensor, stay: Tensor, reduction: Reduction) -> Tensor:
-        """Go on with the images `stay` alone; give their tokens."""
-        self._carry(lambda values: values[stay])
-        self.images = stay if self.images is None else self.images[stay]
-        self.said = tuple((block, logits[stay]) for block, logits in self.said)
-        self.reductions = (*self.reductions, reduction)
-        return tokens[stay]
-
-    def _carry(self, change: Callable[[Tensor], Tensor]) -> None:
-        """Let what is known of every running patch go the way of the patches."""
-        self.sizes = None if self.sizes is None else change(self.sizes)
-        self.truth = None if self.truth is None else change(self.truth)
-        self.final_loss = None if self.final_loss is None else change(self.final_loss)
-
-    def charge(self, macs: Callable[[], float]) -> None:
-        """Add multiply-accumulates to every image that still runs; they are only computed where somebody counts."""
-        if self.macs is not None:
-            amount = torch.full((len(self.macs),), float(macs()), dtype=torch.float64)
-            if self.images is not None:
-                running = torch.zeros_like(amount).index_fill(0, self.images.cpu(), 1.0)
-                amount = amount * running
-            self.macs = self.macs + amount
-
-    def paused_at(self) -> list[tuple[Tensor, Tensor]]:
-        """For every pause so far the patches before it and those that went on, as places on the grid, (batch, ...)."""
-        places, steps = torch.arange(self.patches), []
-        for reduction in self.reductions:
-            if isinstance(reduction, Paused):
-                places = places.to(reduction.chosen.device).expand(len(reduction.chosen), -1)
-                steps.append((places, places.gather(1, reduction.chosen)))
-                places = steps[-1][1]
-        return steps
 
 
 class Strategy:
@@ -216,7 +92,7 @@ class Strategy:
 
         Tokens are undone up to the first reduction that kept predictions; from there on it is logits.
         """
-        values, classified = tokens[:, state.prefix :], False
+        values, classified = state.patches_of(tokens), False
         for reduction in reversed(state.reductions):
             if reduction.of_logits and not classified:
                 values, classified = self.classify(network, values, state), True

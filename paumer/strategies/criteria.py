@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from paumer.strategies.contract import State
+from paumer.strategies.state import State
 
 Criterion = Callable[[Tensor], Tensor]
 
@@ -60,7 +60,7 @@ def scores(criterion: str, block: int, tokens: Tensor, state: State) -> Tensor:
     Criterion `random`, the control that every other has to beat, needs no head; `oracle` needs the ground truth.
     """
     if criterion == "random":
-        return torch.rand(len(tokens), tokens.shape[1] - state.prefix, device=tokens.device)
+        return torch.rand(state.patches_of(tokens).shape[:2], device=tokens.device)
     logits = state.predict(block, tokens)
     if criterion != "oracle":
         return CRITERIA[criterion](logits)

@@ -6,7 +6,8 @@ from typing import cast
 from torch import Tensor
 
 from paumer.parameters import Exit
-from paumer.strategies.contract import Head, Network, State, Strategy
+from paumer.strategies.contract import Network, Strategy
+from paumer.strategies.state import Head, State
 
 
 @dataclass(frozen=True)

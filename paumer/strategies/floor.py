@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from paumer.schedule import Schedule
-from paumer.strategies.contract import Network, State, Strategy
+from paumer.strategies.contract import Network, Strategy
+from paumer.strategies.state import State
 
 
 class Floor(Strategy):

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from paumer.schedule import Schedule, Thresholds
-from paumer.strategies.contract import State
 from paumer.strategies.merging import Merging, match_macs, merge, most_similar_pairs
+from paumer.strategies.state import State
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LocalMerge(Merging):
         """Merge; give prefix and merged patches."""
         running = state.running(tokens)
         count = None if self.per_image else self.count(block, running, state)
-        threshold = self.values()[block]
+        threshold = self.parameters.values[block]
         if block == self.parameters.blocks[0]:
             gone, target = alike_squares(tokens[:, state.prefix :], state.grid, count, threshold)
         else:

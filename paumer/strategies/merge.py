@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from paumer.schedule import Schedule
-from paumer.strategies.contract import State
 from paumer.strategies.merging import Merging, match_macs, merge, most_similar_pairs
+from paumer.strategies.state import State
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from collections.abc import Hashable
 
 import torch
-from timm.models.vision_transformer import Attention, Block
 from torch import Tensor
 from torch.nn import functional
 
 from paumer.schedule import Schedule, Thresholds
-from paumer.strategies.contract import Network, State, Strategy
+from paumer.strategies.contract import Network, Strategy
+from paumer.strategies.packing import packable
 from paumer.strategies.reductions import Merged, add_at, complement, take
+from paumer.strategies.state import State
 
 
 class Merging(Strategy):
@@ -29,19 +30,11 @@ class Merging(Strategy):
 
     def skip(self, network: Network) -> str:
         """Why this network cannot run it; empty where it can."""
-        if not all(type(block) is Block and type(block.attn) is Attention for block in network.blocks):
-            return "merging needs blocks of an ordinary attention, then a feed-forward network"
-        return super().skip(network)
-
-    def values(self) -> dict[int, float]:
-        """Fraction or threshold by block."""
-        if isinstance(self.parameters, Thresholds):
-            return dict(self.parameters.locations)
-        return {location.block: location.fraction for location in self.parameters.locations}
+        return packable(network.blocks) or super().skip(network)
 
     def inside(self, block: int) -> Hashable:
         """Fraction or threshold at this block; None where nothing merges."""
-        values = self.values()
+        values = self.parameters.values
         return (self.name, self.per_image, values[block]) if block in values else None
 
     def count(self, block: int, running: int, state: State) -> int:

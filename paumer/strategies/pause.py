@@ -3,46 +3,75 @@
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
-from paumer.schedule import Schedule
-from paumer.strategies.contract import State, Strategy
+from paumer.parameters import BatchBudget
+from paumer.schedule import Schedule, Thresholds
+from paumer.strategies.contract import Network, Strategy
 from paumer.strategies.criteria import head_blocks, scores
-from paumer.strategies.reductions import Paused
+from paumer.strategies.packing import packable
+from paumer.strategies.state import State
 
 
 @dataclass(frozen=True)
 class Pause(Strategy):
-    """Pause the patches with the lowest scores where the schedule says so.
+    """Pause the patches with the lowest scores where the parameters say so.
 
-    Shapes depend on the schedule alone, so every image of a batch keeps as many patches as the others. Fractions are
-    of the patches that it receives: all N, or those that an earlier part of a composition leaves.
+    With a schedule shapes depend on it alone: every image of a batch keeps as many patches as the others. With a budget
+    over the batch the patches of all its images compete, so hard images keep more of them and the total stays. With
+    thresholds those pause that are more certain. In both cases images of different lengths run in one sequence, and
+    every image keeps at least its least certain patch.
+
+    Fractions are of the patches that it receives: all N, or those that an earlier part of a composition leaves.
     """
 
-    schedule: Schedule
+    parameters: Schedule | BatchBudget | Thresholds
     criterion_name: str = "entropy"
     name = "pause"
 
     @property
     def schedule_text(self) -> str:
-        """The schedule, `3:0.4`."""
-        return str(self.schedule)
+        """The parameters, `3:0.4`."""
+        return str(self.parameters)
 
     @property
     def reads(self) -> tuple[int, ...]:
-        """The blocks of the schedule; criterion `random` needs no head."""
-        return head_blocks(self.criterion_name, self.schedule.blocks)
+        """The blocks of the parameters; criterion `random` needs no head."""
+        return head_blocks(self.criterion_name, self.parameters.blocks)
+
+    def skip(self, network: Network) -> str:
+        """Why this network cannot run it; empty where it can."""
+        packs = not isinstance(self.parameters, Schedule)
+        return (packable(network.blocks) if packs else "") or super().skip(network)
 
     def action(self, block: int) -> Hashable:
-        """Fraction and criterion at this block; None where the schedule pauses nothing."""
-        fractions = {location.block: location.fraction for location in self.schedule.locations}
-        return (self.name, self.criterion_name, fractions[block]) if block in fractions else None
+        """Parameters and criterion at this block; None where nothing pauses."""
+        kind = type(self.parameters).__name__
+        values = self.parameters.values
+        return (self.name, kind, self.criterion_name, values[block]) if block in values else None
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Let the least uncertain patches wait; give prefix and running patches."""
-        if block not in self.schedule.blocks:
+        if block not in self.parameters.blocks:
             return tokens
-        keep = state.left_by(self.name, self.schedule, block, state.running(tokens))
         needs = scores(self.criterion_name, block, tokens, state)
-        chosen = needs.topk(keep, dim=1, sorted=False).indices
-        return state.select(tokens, chosen, Paused(self.name, tokens[:, state.prefix :], chosen))
+        running = state.running(tokens)
+        if isinstance(self.parameters, Schedule):
+            keep = state.left_by(self.name, self.parameters, block, running)
+            return state.select(tokens, needs.topk(keep, dim=1, sorted=False).indices, self.name)
+        least_certain = torch.cat([_largest(one) for one in state.by_image(needs)], dim=1).view_as(needs)
+        if isinstance(self.parameters, Thresholds):
+            chosen = (1 - needs <= self.parameters.values[block]) | least_certain
+        else:
+            images = len(state.by_image(needs))
+            keep = images * state.left_by(self.name, self.parameters.schedule, block, running)
+            rows = needs.masked_fill(least_certain, torch.inf).flatten().topk(keep, sorted=False).indices
+            chosen = torch.zeros_like(needs, dtype=torch.bool).flatten().index_fill(0, rows, True).view_as(needs)
+        return state.pack(tokens, chosen, self.name)
+
+
+def _largest(values: Tensor) -> Tensor:
+    """Mark the largest of (1, values)."""
+    return functional.one_hot(values.argmax(dim=1), values.shape[1]).bool()

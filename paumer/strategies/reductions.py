@@ -33,23 +33,20 @@ class Paused:
     """Some patches wait as they are.
 
     Attributes:
-        tokens: all patches before, (batch, before, width).
-        chosen: (batch, after), those that go on.
+        tokens: all patches before, (batch, before, width); of packed images (1, patches of all, width).
+        rows: those that go on, among the patches of all images, (going on,).
+        before: patches of an image before; their mean where images have different ones.
     """
 
     by: str
     tokens: Tensor
-    chosen: Tensor
+    rows: Tensor
+    before: int
     of_logits: ClassVar[bool] = False
-
-    @property
-    def before(self) -> int:
-        """Patches before."""
-        return int(self.tokens.shape[1])
 
     def undo(self, values: Tensor) -> Tensor:
         """Write those that went on among those that waited."""
-        return self.tokens.scatter(1, widen(self.chosen, values), values.to(self.tokens.dtype))
+        return put(self.tokens, self.rows, values)
 
 
 @dataclass(frozen=True)
@@ -79,24 +76,21 @@ class Finished:
     """Some patches took a head's prediction as final.
 
     Attributes:
-        logits: the head's, of all patches before, (batch, before, cells, classes).
-        chosen: (batch, after), those that go on.
+        logits: the head's, of all patches before, (batch, before, cells, classes); of packed images (1, patches of
+            all, cells, classes).
+        rows: those that go on, among the patches of all images, (going on,).
+        before: patches of an image before; their mean where images have different ones.
     """
 
     by: str
     logits: Tensor
-    chosen: Tensor
+    rows: Tensor
+    before: int
     of_logits: ClassVar[bool] = True
-
-    @property
-    def before(self) -> int:
-        """Patches before."""
-        return int(self.logits.shape[1])
 
     def undo(self, values: Tensor) -> Tensor:
         """Log-probabilities, the scale that a head and the decoder have in common."""
-        finished, running = self.logits.log_softmax(dim=-1), values.log_softmax(dim=-1)
-        return finished.scatter(1, widen(self.chosen, running), running.to(finished.dtype))
+        return put(self.logits.log_softmax(dim=-1), self.rows, values.log_softmax(dim=-1))
 
 
 @dataclass(frozen=True)
@@ -124,25 +118,26 @@ class Left:
         return self.logits.to(exact).index_copy(0, self.stay, values.to(exact))
 
 
-def widen(index: Tensor, like: Tensor) -> Tensor:
-    """Repeat an index (batch, count) over the further dimensions of `like` (batch, any, ...) without copying."""
-    trailing = like.shape[2:]
-    return index.reshape(*index.shape, *[1] * len(trailing)).expand(*index.shape, *trailing)
-
-
 def take(values: Tensor, index: Tensor) -> Tensor:
     """The values (batch, count, ...) at `index` (batch, fewer); whole rows at once, which is faster than a gather."""
-    return values.flatten(0, 1).index_select(0, _rows(index, values.shape[1])).unflatten(0, index.shape)
+    return values.flatten(0, 1).index_select(0, rows_of(index, values.shape[1])).unflatten(0, index.shape)
 
 
 def add_at(values: Tensor, index: Tensor, others: Tensor) -> Tensor:
     """The values (batch, count, ...) with `others` (batch, some, ...) added at `index` (batch, some)."""
-    rows = _rows(index, values.shape[1])
+    rows = rows_of(index, values.shape[1])
     return values.flatten(0, 1).index_add(0, rows, others.flatten(0, 1)).unflatten(0, values.shape[:2])
 
 
-def _rows(index: Tensor, count: int) -> Tensor:
-    """Where the values at `index` (batch, some) lie among those of all images, (batch x some)."""
+def put(values: Tensor, rows: Tensor, others: Tensor) -> Tensor:
+    """The values (batch, count, ...) with `others`, as many as `rows`, in their place at `rows` of all images."""
+    canvas = values.clone(memory_format=torch.contiguous_format)  # values may be shared, and part of a larger tensor
+    canvas.flatten(0, 1).index_copy_(0, rows, others.flatten(0, 1).to(values.dtype))
+    return canvas
+
+
+def rows_of(index: Tensor, count: int) -> Tensor:
+    """Where the values at `index` (batch, some), each below `count`, lie among those of all images, (batch x some)."""
     offsets = torch.arange(len(index), device=index.device) * count
     return (index + offsets.unsqueeze(1)).flatten()
 

@@ -13,10 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from paumer.parameters import TokenExitParameters
-from paumer.schedule import Schedule, Thresholds
-from paumer.strategies.contract import State, Strategy
+from paumer.schedule import Schedule
+from paumer.strategies.contract import Network, Strategy
 from paumer.strategies.criteria import scores
-from paumer.strategies.reductions import Finished, complement
+from paumer.strategies.packing import packable
+from paumer.strategies.reductions import complement
+from paumer.strategies.state import State
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class TokenExit(Strategy):
     """Finish the most certain patches where the parameters say so; the decoder never sees them.
 
     A fraction finishes as many patches in every image. A threshold finishes those that are more certain than it;
-    above 1 none is.
+    above 1 none is. Images of different lengths then run in one sequence.
     """
 
     parameters: TokenExitParameters
@@ -41,21 +43,16 @@ class TokenExit(Strategy):
         """The blocks where patches may finish."""
         return self.parameters.blocks
 
-    @property
-    def per_image(self) -> bool:  # type: ignore[override]
-        """How many patches exceed a threshold depends on the image."""
-        return isinstance(self.parameters.where, Thresholds)
+    def skip(self, network: Network) -> str:
+        """Why this network cannot run it; empty where it can."""
+        return (packable(network.blocks) if self.parameters.depends_on_image else "") or super().skip(network)
 
     def action(self, block: int) -> Hashable:
         """Criterion, parameters and threshold or fraction at this block; None where nothing may finish."""
-        where = self.parameters.where
-        if isinstance(where, Thresholds):
-            values = dict(where.locations)
-        else:
-            values = {location.block: location.fraction for location in where.locations}
+        values, kind = self.parameters.values, type(self.parameters.where).__name__
         if block not in values:
             return None
-        return (self.name, self.criterion_name, self.per_image, self.parameters.keep, values[block])
+        return (self.name, kind, self.criterion_name, self.parameters.keep, values[block])
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Let certain patches finish; give prefix and running patches."""
@@ -64,17 +61,15 @@ class TokenExit(Strategy):
         running = state.running(tokens)
         certainty = 1 - scores(self.criterion_name, block, tokens, state)
         logits = state.predict(block, tokens)
-        kept = best_of_each_class(certainty, logits, self.parameters.keep)
         if isinstance(self.parameters.where, Schedule):
+            kept = best_of_each_class(certainty, logits, self.parameters.keep)
             count = running - state.left_by(self.name, self.parameters.where, block, running)
-            finished = certainty.masked_fill(kept, -1).topk(count, dim=1).indices  # the kept ones come last
-            chosen = complement(finished, running)
-        else:
-            threshold = dict(self.parameters.where.locations)[block]
-            chosen = ((certainty <= threshold) | kept).nonzero()[:, 1].unsqueeze(0)  # one image
-            if chosen.shape[1] == running:
-                return tokens
-        return state.select(tokens, chosen, Finished(self.name, logits, chosen))
+            gone = certainty.masked_fill(kept, -1).topk(count, dim=1).indices  # the kept ones come last
+            return state.select(tokens, complement(gone, running), self.name, logits)
+        images = zip(state.by_image(certainty), state.by_image(logits), strict=True)
+        kept = torch.cat([best_of_each_class(*image, self.parameters.keep) for image in images], dim=1)
+        stays = (certainty <= self.parameters.values[block]) | kept.view_as(certainty)
+        return state.pack(tokens, stays, self.name, logits)
 
 
 def best_of_each_class(certainty: Tensor, logits: Tensor, keep: int) -> Tensor:

@@ -8,6 +8,7 @@ from operating_points import describe, examples, pairs, strategy
 
 from paumer.measurement.flops import count
 from paumer.models.segmenter import Segmenter
+from paumer.parameters import OVER_BATCH
 from paumer.registry import criteria_of
 from paumer.schedule import Thresholds
 from paumer.strategies.adaptive_exit import AdaptiveExit
@@ -23,7 +24,12 @@ FIXED = [
     for point in SINGLES
     if not point.depends_on_image and point.criterion in ("", *criteria_of(point.strategy)[:1])
 ]
-VARYING = [point for point in [*SINGLES, *PAIRS] if point.depends_on_image]
+# But for what depends on the batch, or on chance.
+VARYING = [
+    point
+    for point in [*SINGLES, *PAIRS]
+    if point.depends_on_image and OVER_BATCH not in point.schedule and point.criterion != "random"
+]
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,11 @@ from torch.testing import assert_close
 
 from paumer.models.blocks import attend, feed_forward
 from paumer.schedule import Schedule, Thresholds
-from paumer.strategies.contract import Dense, State
+from paumer.strategies.contract import Dense
 from paumer.strategies.local_merge import LocalMerge, alike_squares
 from paumer.strategies.merge import Merge
 from paumer.strategies.merging import match, match_macs, merge, most_similar_pairs
+from paumer.strategies.state import State
 
 WIDTH = 6
 

@@ -90,7 +90,7 @@ def test_pausing_is_what_it_is_spelled_out_for_one_image(model, images, text) ->
     strategy = pause(text)
     final = restore(model, *model.encode(images, strategy))
     for image, patches in zip(images, final, strict=True):
-        assert_close(patches, pause_one_image(model, image, strategy.schedule))
+        assert_close(patches, pause_one_image(model, image, strategy.parameters))
 
 
 @settings(deadline=None, max_examples=25)

@@ -7,8 +7,8 @@ from torch.nn import ModuleDict
 from torch.testing import assert_close
 
 from paumer.schedule import Schedule
-from paumer.strategies.contract import State
-from paumer.strategies.reductions import Finished, Left, Merged, Paused, complement, take, widen
+from paumer.strategies.reductions import Finished, Left, Merged, Paused, complement, rows_of, take
+from paumer.strategies.state import State
 
 BATCH = 3
 
@@ -40,14 +40,13 @@ def test_take_takes_whole_patches(choice, trailing) -> None:
     values = draw_values(count, *trailing)
     expected = torch.stack([image[index] for image, index in zip(values, chosen, strict=True)])
     assert torch.equal(take(values, chosen), expected)
-    assert widen(chosen, values).shape == (*chosen.shape, *trailing)
 
 
 @given(choices())
 def test_paused_patches_wait_and_the_others_come_back(choice) -> None:
     count, chosen = choice
     before = draw_values(count, 4)
-    reduction = Paused("pause", before, chosen)
+    reduction = Paused("pause", before, rows_of(chosen, count), count)
     assert reduction.before == count
     assert torch.equal(reduction.undo(take(before, chosen)), before)
     changed = reduction.undo(after := draw_values(chosen.shape[1], 4))
@@ -70,7 +69,7 @@ def test_merged_patches_get_exactly_the_value_of_their_token(choice) -> None:
 def test_finished_patches_speak_by_the_head_and_the_others_by_the_decoder(choice) -> None:
     count, chosen = choice
     said, decoded = draw_values(count, 4, 5), draw_values(chosen.shape[1], 4, 5)
-    undone = Finished("token-exit", said, chosen).undo(decoded)
+    undone = Finished("token-exit", said, rows_of(chosen, count), count).undo(decoded)
     others = complement(chosen, count)
     assert_close(take(undone, chosen), decoded.log_softmax(dim=-1))
     assert_close(take(undone, others), take(said, others).log_softmax(dim=-1))
@@ -130,7 +129,7 @@ def test_selecting_keeps_the_prefix_and_forgets_what_heads_said() -> None:
     state = fresh_state(prefix=2)
     state.said, state.sizes = ((3, torch.zeros(1)),), torch.arange(5.0).expand(BATCH, -1)
     tokens, chosen = draw_values(7, 4), torch.tensor([[4, 0], [1, 2], [3, 3]])
-    kept = state.select(tokens, chosen, Paused("pause", tokens[:, 2:], chosen))
+    kept = state.select(tokens, chosen, "pause")
     assert torch.equal(kept[:, :2], tokens[:, :2])
     assert torch.equal(kept[:, 2:], take(tokens[:, 2:], chosen))
     assert torch.equal(state.sizes, chosen.double().float())
@@ -142,7 +141,8 @@ def test_a_fork_leaves_its_original_alone() -> None:
     state.macs = torch.zeros(2, dtype=torch.float64)
     fork = state.fork()
     fork.charge(lambda: 7.0)
-    fork.select(tokens := draw_values(4, 2), torch.zeros(BATCH, 1, dtype=torch.long), Paused("a", tokens, tokens))
+    tokens = draw_values(4, 2)
+    fork.select(tokens, torch.zeros(BATCH, 1, dtype=torch.long), "a")
     assert state.macs.tolist() == [0, 0]
     assert fork.macs.tolist() == [7, 7]
     assert state.reductions == ()

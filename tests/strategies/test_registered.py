@@ -120,7 +120,7 @@ def test_it_runs_in_bfloat16(deep, images, point) -> None:
 def test_it_trains(deep, images, labels, point) -> None:
     built = build_strategy(point)
     if built.per_image:
-        return  # batches of one shape are what training needs
+        return  # images run one by one
     logits, predictions = deep.train_heads(images, labels, built)
     assert logits.isfinite().all()
     assert [said.logits.shape == said.truth.shape for said in predictions]

@@ -48,7 +48,7 @@ def running_places(state):
     """Places of the patches that still run, of a state whose reductions all took patches away."""
     places = torch.arange(PATCHES)
     for reduction in state.reductions:
-        places = places.expand(len(reduction.chosen), -1).gather(1, reduction.chosen)
+        places = places.expand(reduction.logits.shape[:2]).flatten()[reduction.rows].view(len(reduction.logits), -1)
     return places
 
 
@@ -92,8 +92,8 @@ def test_finished_patches_speak_by_the_head_and_running_ones_by_the_decoder(requ
     early = strategy("token-exit", "2:0.3+4:0.3 keep 1")
     tokens, state = network.encode(images, early)
     first, second = state.reductions
-    after_2 = torch.arange(PATCHES).expand(3, -1).gather(1, first.chosen)
-    after_4 = after_2.gather(1, second.chosen)
+    after_2 = torch.arange(PATCHES).repeat(3)[first.rows].view(3, -1)
+    after_4 = after_2.flatten()[second.rows].view(3, -1)
     decoded = network.decoder(network.encoder.norm(tokens[:, 1:]))
     expected = after_block(network, images, 2).log_softmax(dim=-1)
     for image in range(3):
@@ -136,7 +136,7 @@ def test_patches_in_another_order_finish_alike(model, images) -> None:
     ):
         ran, early = state.fork(), strategy("token-exit", "2:0.3 keep 2")
         early.after_block(2, model.encoder.blocks[:2](start), ran)
-        finished.append(places[ran.reductions[0].chosen].sort(dim=1).values)
+        finished.append(places.repeat(3)[ran.reductions[0].rows].view(3, -1).sort(dim=1).values)
     assert torch.equal(*finished)
 
 
