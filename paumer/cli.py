@@ -35,8 +35,9 @@ def _settings(model: Any, text: str) -> Any:
 
 
 def _threads(threads: int | None) -> int:
-    from paumer.runtime import set_threads
+    from paumer.runtime import keep_freed_memory, set_threads
 
+    keep_freed_memory()
     return set_threads(threads)
 
 
@@ -138,10 +139,15 @@ def throughput(
     data: Manifest,
     output: Output,
     rounds: Annotated[Path, typer.Option(help="File for the times of all rounds.")],
+    machine: Annotated[Path, typer.Option(help="File for code revision, versions, device and clock rates.")],
     run: Annotated[list[Path], typer.Option(help="Folder of a trained run, once per backbone and recipe.")] = [],  # noqa: B006
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A first look: the first of everything, in few rounds.")
+    ] = False,
     threads: Threads = None,
 ) -> None:
     """Measure images/s of every operating point against dense, interleaved, with intervals."""
+    from paumer.config import Throughput
     from paumer.files import read_json
     from paumer.measurement.throughput import throughput
     from paumer.stages import CostSettings
@@ -149,7 +155,10 @@ def throughput(
     _threads(threads)
     described = {folder: read_json(folder / "run.json") for folder in run}
     folders = {(content["backbone"], content["recipe"]): folder for folder, content in described.items()}
-    throughput(_settings(CostSettings, settings), data, folders, output, rounds)
+    chosen = _settings(CostSettings, settings)
+    if quick:
+        chosen = chosen.model_copy(update={"throughput": (chosen.throughput or Throughput()).quick()})
+    throughput(chosen, data, folders, output, rounds, machine)
 
 
 @app.command()
@@ -179,6 +188,18 @@ def tables(
 
 
 @app.command()
+def speed(
+    flops: Annotated[Path, typer.Option(help="flops.csv.")],
+    throughput: Annotated[Path, typer.Option(help="throughput.csv.")],
+    output: Folder,
+) -> None:
+    """Put images/s in every setting beside GMAC; needs no accuracy."""
+    from paumer.reporting.speed_table import write_speed
+
+    write_speed(flops, throughput, output)
+
+
+@app.command()
 def maps(
     settings: Settings,
     data: Manifest,
@@ -196,15 +217,18 @@ def maps(
 
 @app.command()
 def figures(
-    table: Annotated[Path, typer.Option(help="tables/main.csv.")],
-    accuracy: Annotated[Path, typer.Option(help="accuracy.csv of all runs.")],
+    table: Annotated[Path, typer.Option(help="tables/main.csv; without accuracy, tables/speed.csv.")],
     output: Folder,
+    accuracy: Annotated[Path | None, typer.Option(help="accuracy.csv of all runs, if there are any.")] = None,
     log: Annotated[list[Path], typer.Option(help="train.csv, once per run.")] = [],  # noqa: B006
 ) -> None:
     """Draw the plots."""
-    from paumer.reporting.figures import write_figures
+    from paumer.reporting.figures import write_figures, write_speed_figures
 
-    write_figures(table, [accuracy], log, output)
+    if accuracy is None:
+        write_speed_figures(table, output)
+    else:
+        write_figures(table, [accuracy], log, output)
 
 
 @app.command()
@@ -214,6 +238,7 @@ def report(
     figures: Annotated[Path, typer.Option(help="Folder of the figures.")],
     flops: Annotated[Path, typer.Option(help="flops.csv.")],
     throughput: Annotated[Path, typer.Option(help="throughput.csv.")],
+    machine: Annotated[Path, typer.Option(help="machine.json of the timings.")],
     data: Manifest,
     output: Output,
     run: Annotated[list[Path], typer.Option(help="run.json, once per run.")] = [],  # noqa: B006
@@ -221,7 +246,7 @@ def report(
     """Write the report, one self-contained page."""
     from paumer.reporting.page import write_report
 
-    write_report(experiment, tables, figures, flops, throughput, run, data, output)
+    write_report(experiment, tables, figures, flops, throughput, machine, run, data, output)
 
 
 def main() -> None:

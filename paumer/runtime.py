@@ -1,5 +1,6 @@
 """The device, its threads and its number types."""
 
+import ctypes
 import os
 
 import torch
@@ -13,6 +14,21 @@ def set_threads(threads: int | None) -> int:
     count = max(1, min(threads or available, available))
     torch.set_num_threads(count)
     return count
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep freed memory for this process instead of giving it back to the operating system.
+
+    Otherwise every large tensor is mapped anew, page by page, which takes a sizeable part of a forward pass on a
+    processor. Does nothing where the C library is another one than glibc.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # of mallopt(3)
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return
+    mallopt(mmap_threshold, 2**30)
+    mallopt(trim_threshold, 2**31 - 1)
 
 
 def find_device(name: str) -> torch.device:

@@ -26,7 +26,7 @@ from paumer.config import (
     TrainingOptions,
     sweep_points,
 )
-from paumer.registry import CONTROLS, WITH_HEADS, Point, RecipeName
+from paumer.registry import CONTROLS, RECIPES, WITH_HEADS, Point, RecipeName
 
 Recipe = Literal["shared"] | RecipeName
 
@@ -133,6 +133,7 @@ class CostSettings(Section):
     recipes: tuple[RecipeName, ...] = ("dense",)
     sweep: Sweep = ()
     evaluation: Evaluation = Field(default_factory=Evaluation)
+    sizes: dict[str, tuple[Size, ...]] = Field({})
     throughput: Throughput | None = None
 
     @classmethod
@@ -147,12 +148,17 @@ class CostSettings(Section):
             recipes=experiment.training.recipes,
             sweep=experiment.sweep,
             evaluation=experiment.evaluation,
+            sizes=experiment.throughput.sizes,
             throughput=experiment.throughput if timed else None,
         )
 
     def controls(self, backbone: Backbone) -> list[Backbone]:
         """The smaller backbones that a studied one is compared with."""
         return [item for item in self.backbones if item.control_for == backbone.name]
+
+    def sizes_of(self, backbone: Backbone) -> tuple[Size, ...]:
+        """The sizes of its input that are named; none where they follow from the data."""
+        return self.sizes.get(backbone.name, ())
 
     @property
     def studied(self) -> list[Backbone]:
@@ -164,7 +170,8 @@ class CostSettings(Section):
 
         Criterion `random`, which needs no head, and `oracle` stand back where there is another.
         """
-        points = [point for recipe in self.recipes for point in sweep_points(self.sweep, recipe)]
+        recipes = self.recipes or RECIPES
+        points = [point for recipe in recipes for point in sweep_points(self.sweep, recipe)]
         points.sort(key=lambda point: point.criterion in CONTROLS)
         chosen: dict[tuple[str, str], Point] = {}
         for point in points:

@@ -9,7 +9,7 @@ import pytest
 from paumer import cli
 
 VERBS = ["doctor", "schema", "data", "samples", "bounds", "train", "evaluate", "flops", "throughput"]
-VERBS += ["collect", "tables", "maps", "figures", "report"]
+VERBS += ["collect", "tables", "speed", "maps", "figures", "report"]
 
 
 def fail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:

@@ -39,7 +39,7 @@ class Experiment(Section):
 
     def recipes_of(self, backbone: Backbone) -> tuple[str, ...]:
         """The recipes by which a backbone is trained: a control only plainly."""
-        return self.training.recipes if backbone.control_for is None else ("dense",)
+        return tuple(name for name in self.training.recipes if backbone.control_for is None or name == "dense")
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -54,14 +54,17 @@ class Experiment(Section):
                     f"use {', '.join(main) or 'one without control_for'}"
                 )
         self._check_heads()
-        if "dense" not in self.training.recipes:
+        if self.training.recipes and "dense" not in self.training.recipes:
             raise ValueError("training.recipes: `dense` is missing; every drop is counted from it")
         for item in self.sweep:
             for recipe in item.recipes:
-                if recipe not in self.training.recipes:
+                if self.training.recipes and recipe not in self.training.recipes:
                     raise ValueError(
                         f"sweep, {item.strategy}: no network of recipe {recipe} is trained; add it to training.recipes"
                     )
+        for name in self.throughput.sizes:
+            if name not in main:
+                raise ValueError(f"throughput.sizes: {name!r} is no backbone that is studied; use {', '.join(main)}")
         for backbone in self.main_backbones:
             depth = backbone.options.get("depth")
             if isinstance(depth, int):

@@ -79,6 +79,22 @@ class Throughput(Section):
 
     batches: tuple[int, ...] = Field((1, 4), description="Batch sizes.")
     dtypes: tuple[Literal["float32", "bfloat16"], ...] = Field(("float32",), description="Number types (autocast).")
+    modes: tuple[Literal["eager", "compile", "cuda-graphs"], ...] = Field(
+        ("eager",),
+        description="How networks run: as they are, compiled for one shape, or compiled into CUDA graphs. The main "
+        "table shows the first; it alone times strategies whose cost depends on the image.",
+    )
+    scopes: tuple[Literal["logits", "labels", "patch-logits"], ...] = Field(
+        ("logits",),
+        description="What is timed: up to logits at the size of the input, up to class ids there, or up to logits of "
+        "patches. The first one is what the main table shows.",
+    )
+    sizes: dict[str, tuple[Size, ...]] = Field(
+        {}, description="Heights and widths of the input by backbone; for backbones without, one image or window."
+    )
+    explicit_attention: bool = Field(
+        False, description="Also time dense with an explicit attention matrix, the plain formulation of Segmenter."
+    )
     images: int = Field(
         32, ge=1, description="Different images on which strategies are timed whose cost depends on the image."
     )
@@ -91,6 +107,20 @@ class Throughput(Section):
         if any(batch < 1 for batch in batches):
             raise ValueError("batch sizes must be 1 or more")
         return batches
+
+    @field_validator("sizes")
+    @classmethod
+    def _positive_sizes(cls, sizes: dict[str, tuple[Size, ...]]) -> dict[str, tuple[Size, ...]]:
+        for several in sizes.values():
+            for size in several:
+                positive_size(size)
+        return sizes
+
+    def quick(self) -> Self:
+        """For a first look: the first of everything, in few and short rounds."""
+        few = {name: getattr(self, name)[:1] for name in ("batches", "dtypes", "modes", "scopes")}
+        shorter = {"rounds": min(5, self.rounds), "block_seconds": min(0.05, self.block_seconds)}
+        return self.model_copy(update=few | shorter)
 
 
 class Figures(Section):

@@ -127,7 +127,10 @@ class TrainingOptions(Section):
 class Training(Section):
     """How networks are trained. Every recipe gets the same number of steps."""
 
-    recipes: tuple[RecipeName, ...] = Field(("dense", "multi-exit", "paumer"), description="Recipes to train.")
+    recipes: tuple[RecipeName, ...] = Field(
+        ("dense", "multi-exit", "paumer"),
+        description="Recipes to train; none at all where only GMAC and images/s are measured.",
+    )
     shared_phase: Phase | None = Field(
         None, description="Plain training once per backbone and seed; every recipe starts from its result."
     )

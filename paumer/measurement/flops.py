@@ -31,9 +31,10 @@ def flops(settings: CostSettings, manifest: Path, output: Path) -> None:
     """Write GMAC of one image for every backbone and every operating point whose cost does not depend on the image."""
     data = SegmentationData(*samples(manifest, settings.split))
     image, _ = data[0]
-    size = input_size(settings.evaluation, image)
+    own = input_size(settings.evaluation, image)
+    sizes = [(backbone, size) for backbone in settings.studied for size in settings.sizes_of(backbone) or [own]]
     rows = []
-    for backbone in settings.studied:
+    for backbone, size in sizes:
         model, points = untrained(settings, backbone, len(data.dataset.classes), size)
         counted = {(point.strategy, point.schedule): count(model, size, strategy) for point, strategy in points}
         for control in settings.controls(backbone):
@@ -68,14 +69,14 @@ def count(model: Segmenter, size: Size, strategy: Strategy) -> dict[str, float]:
 
 
 class _Forward(nn.Module):
-    """A network under one strategy, as the counter wants it."""
+    """A network under one strategy, up to the logits of patches: resizing them is not counted."""
 
     def __init__(self, model: Segmenter, strategy: Strategy) -> None:
         super().__init__()
         self.model, self.strategy = model, strategy
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.model(images, self.strategy)
+        return self.model.patch_logits(images, self.strategy)
 
 
 def _attention(inputs: list[Any], outputs: list[Any]) -> float:

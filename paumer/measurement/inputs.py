@@ -1,7 +1,10 @@
 """The inputs and networks whose cost is measured."""
 
+import math
+
 import torch
 from torch import Tensor
+from torchvision.transforms.v2.functional import resize
 
 from paumer.config import Backbone, Evaluation, Size
 from paumer.data.loading import SegmentationData
@@ -37,9 +40,17 @@ def untrained(settings: CostSettings, backbone: Backbone, classes: int, size: Si
 
 
 def input_images(data: SegmentationData, count: int, size: Size) -> Tensor:
-    """`count` different images of a split, (count, 3, height, width) uint8, cut to `size` where they are larger.
+    """`count` different images of a split, (count, 3, height, width) uint8, cut to `size`.
 
-    They start over where the split has fewer.
+    Images that are smaller are enlarged before; they start over where the split has fewer.
     """
-    loaded = [data[index][0][..., : size[0], : size[1]] for index in range(min(count, len(data)))]
+    loaded = [_fit(data[index][0], size) for index in range(min(count, len(data)))]
     return torch.stack([loaded[index % len(loaded)] for index in range(count)])
+
+
+def _fit(image: Tensor, size: Size) -> Tensor:
+    """An image (3, any height, any width) cut to `size`, enlarged before where it is smaller."""
+    scale = max(1.0, *(wanted / had for wanted, had in zip(size, image.shape[-2:], strict=True)))
+    if scale > 1:
+        image = resize(image, [math.ceil(scale * side) for side in image.shape[-2:]])
+    return image[..., : size[0], : size[1]]

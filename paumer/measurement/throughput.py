@@ -1,11 +1,11 @@
 """Stage `throughput`: images/s of every operating point, against dense, in one process.
 
-The scope is `logits`: from images on the device to logits at their resolution. Two groups are timed for each backbone,
-batch size and number type:
+Timed is from images on the device to what the scope says: logits at their resolution, class ids there, or logits of
+patches. What is timed together for each backbone, input size, number type, mode, scope and batch size:
 
 - operating points of fixed cost, all on one network, over one batch;
-- for each recipe the operating points whose cost depends on the image, on that recipe's network, over many different
-  images, batch by batch; their rows name recipe and criterion.
+- for each recipe, in the first mode alone, the operating points whose cost depends on the image, on that recipe's
+  network, over many different images, batch by batch; their rows name recipe and criterion.
 
 Each group holds dense twice (the second time as `dense-again`, the null variant): where the interval of that ratio
 leaves out 1, the machine was too noisy. `floor_ratio` is the time of pausing over the time of the same blocks on tokens
@@ -13,35 +13,42 @@ already cut.
 """
 
 import itertools
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from paumer.config import Backbone, Size, Throughput
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
-from paumer.files import write_text
+from paumer.environment import describe_code, describe_environment
+from paumer.files import write_json, write_text
 from paumer.measurement.inputs import Points, input_images, input_size, untrained
+from paumer.measurement.machine import clocks
+from paumer.measurement.modes import callable_of, with_explicit_attention
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Condition, Timing, Variant, measure
 from paumer.models.build import load_run
 from paumer.models.segmenter import Segmenter
 from paumer.registry import SMALLER_BACKBONE, Point
 from paumer.runtime import find_device
+from paumer.schedule import Schedule
 from paumer.stages import CostSettings
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.floor import Floor
 from paumer.strategies.pause import Pause
 from paumer.strategies.points import runnable
 
-NULL = Point("dense-again")
+NULL, EXPLICIT = Point("dense-again"), Point("explicit-attention")
 Runs = dict[tuple[str, str], Path]
+Candidate = tuple[Point, Segmenter, Strategy]
 
 
-def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path, rounds_output: Path) -> None:
-    """Measure every backbone, batch size and number type; write the table and all rounds.
+def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path, rounds: Path, machine: Path) -> None:
+    """Measure, and write the table, the times of all rounds, and what measured them.
 
     Args:
         settings: what to measure.
@@ -49,50 +56,74 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
         runs: folders of trained networks by backbone and recipe; where none of recipe paumer is there, fixed costs
             are timed on a network without trained weights.
         output: the table.
-        rounds_output: seconds in every round, for so many `images`.
+        rounds: seconds in every round, for so many `images`.
+        machine: code revision, versions, device, and its clock rates before and after.
     """
     device = find_device(settings.device)
     timing = settings.throughput or Throughput()
     data = SegmentationData(*samples(manifest, settings.split))
-    size = input_size(settings.evaluation, data[0][0])
-    classes = len(data.dataset.classes)
-    pictures = input_images(data, max(timing.images, *timing.batches), size)
-    timings: list[Timing] = []
-    for backbone in settings.studied:
-        images = normalize(pictures, backbone.normalization).to(device)
-        for dtype, batch in itertools.product(timing.dtypes, timing.batches):
-            fixed = _fixed_group(settings, backbone, runs, classes, size, images[:batch])
-            condition = Condition(backbone.name, "", batch, batch, dtype, device)
-            timings.append(measure(fixed, condition, timing))
-            several = max(1, timing.images // batch) * batch
-            for recipe in settings.recipes:
-                group = _image_group(settings, backbone, recipe, runs, images[:several], batch)
-                if group:
-                    condition = Condition(backbone.name, recipe, batch, several, dtype, device)
-                    timings.append(measure(group, condition, timing))
-    rounds = [row for timed in timings for row in timed.rounds]
-    write_text(rounds_output, pd.DataFrame(rounds, columns=ROUND_COLUMNS).to_csv(index=False, float_format="%.6g"))
+    before = clocks(device)
+    timings = [
+        measured
+        for backbone in settings.studied
+        for size in settings.sizes_of(backbone) or [input_size(settings.evaluation, data[0][0])]
+        for measured in _measure_network(settings, timing, backbone, size, runs, data, device)
+    ]
+    rates = {"clocks before": before, "clocks after": clocks(device)}
+    every = [row for timed in timings for row in timed.rounds]
+    write_text(rounds, pd.DataFrame(every, columns=ROUND_COLUMNS).to_csv(index=False, float_format="%.6g"))
+    write_json(machine, {"code": describe_code(), "environment": describe_environment(device) | rates})
     rows = [row for timed in timings for row in timed.rows]
     write_text(output, pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, float_format="%.4f"))
 
 
-def _fixed_group(
-    settings: CostSettings, backbone: Backbone, runs: Runs, classes: int, size: Size, images: Tensor
-) -> list[Variant]:
-    """Dense, every operating point of fixed cost, floors of pausing, and the controls, over one batch."""
+def _measure_network(
+    settings: CostSettings,
+    timing: Throughput,
+    backbone: Backbone,
+    size: Size,
+    runs: Runs,
+    data: SegmentationData,
+    device: torch.device,
+) -> Iterator[Timing]:
+    """Every group of variants of a backbone at one input size; its networks are built once."""
+    pictures = input_images(data, max(timing.images, *timing.batches), size)
+    images = normalize(pictures, backbone.normalization).to(device)
+    fixed = _fixed_costs(settings, timing, backbone, size, runs, len(data.dataset.classes), device)
+    varying = _costs_by_image(settings, backbone, runs, device)
+    for dtype, mode, scope, batch in itertools.product(timing.dtypes, timing.modes, timing.scopes, timing.batches):
+        condition = Condition(backbone.name, "", device, dtype, mode, scope, size, batch, batch)
+        yield measure(_variants(fixed, [images[:batch]], scope, mode), condition, timing)
+        if mode != timing.modes[0]:
+            continue
+        several = images[: max(1, timing.images // batch) * batch]
+        for recipe, candidates in varying.items():
+            condition = Condition(backbone.name, recipe, device, dtype, mode, scope, size, batch, len(several))
+            yield measure(_variants(candidates, several.split(batch), scope, mode), condition, timing)
+
+
+def _fixed_costs(
+    settings: CostSettings,
+    timing: Throughput,
+    backbone: Backbone,
+    size: Size,
+    runs: Runs,
+    classes: int,
+    device: torch.device,
+) -> list[Candidate]:
+    """Dense, every operating point of fixed cost, the controls, dense once more, and the floors of pausing."""
     model, points = _network(settings, backbone, runs, classes, size)
-    model.to(images.device)
-    variants = [_fixed(Point(point.strategy, "", point.schedule), model, images, runs_it) for point, runs_it in points]
+    model.to(device)
+    candidates: list[Candidate] = [(Point(point.strategy, "", point.schedule), model, one) for point, one in points]
     for control in settings.controls(backbone):
         smaller, _ = untrained(settings, control, classes, size)
-        variants.append(_fixed(Point(SMALLER_BACKBONE, "", control.name), smaller.to(images.device), images, Dense()))
-    variants.append(_fixed(NULL, model, images, Dense()))
-    floors = [Floor(strategy.schedule) for _, strategy in points if isinstance(strategy, Pause)]
-    return variants + [_fixed(Point("floor", "", floor.schedule_text), model, images, floor) for floor in floors]
-
-
-def _fixed(point: Point, model: Segmenter, images: Tensor, strategy: Strategy) -> Variant:
-    return Variant(point, partial(model, images, strategy))
+        candidates.append((Point(SMALLER_BACKBONE, "", control.name), smaller.to(device), Dense()))
+    if timing.explicit_attention:
+        candidates.append((EXPLICIT, with_explicit_attention(model), Dense()))
+    candidates.append((NULL, model, Dense()))
+    pauses = [strategy.parameters for _, strategy in points if isinstance(strategy, Pause)]
+    schedules = [parameters for parameters in pauses if isinstance(parameters, Schedule)]
+    return candidates + [(Point("floor", "", str(one)), model, Floor(one)) for one in schedules]
 
 
 def _network(
@@ -105,21 +136,30 @@ def _network(
     return model, runnable(model, settings.fixed_points(), backbone.name)
 
 
-def _image_group(
-    settings: CostSettings, backbone: Backbone, recipe: str, runs: Runs, images: Tensor, batch: int
-) -> list[Variant]:
-    """Dense and the operating points of a recipe whose cost depends on the image, over several batches; or nothing."""
-    points = settings.image_points(recipe)
-    if not points or (backbone.name, recipe) not in runs:
-        return []
-    model, _ = load_run(runs[backbone.name, recipe])
-    model.to(images.device)
-    strategies = runnable(model, points, f"{backbone.name} {recipe}")
-    batches = images.split(batch)
-    every = [(Point(), Dense()), *strategies, (NULL, Dense())]
-    return [Variant(point, partial(_run_all, model, batches, strategy)) for point, strategy in every]
+def _costs_by_image(
+    settings: CostSettings, backbone: Backbone, runs: Runs, device: torch.device
+) -> dict[str, list[Candidate]]:
+    """For each recipe dense and its operating points whose cost depends on the image, where there are some."""
+    found: dict[str, list[Candidate]] = {}
+    for recipe in settings.recipes:
+        points = settings.image_points(recipe)
+        if points and (backbone.name, recipe) in runs:
+            model, _ = load_run(runs[backbone.name, recipe])
+            model.to(device)
+            named = runnable(model, points, f"{backbone.name} {recipe}")
+            every = [(Point(), Dense()), *named, (NULL, Dense())]
+            found[recipe] = [(point, model, strategy) for point, strategy in every]
+    return found
 
 
-def _run_all(model: Segmenter, batches: tuple[Tensor, ...], strategy: Strategy) -> None:
+def _variants(candidates: list[Candidate], batches: Sequence[Tensor], scope: str, mode: str) -> list[Variant]:
+    """The candidates as calls that run all batches."""
+    return [
+        Variant(point, partial(_run_all, callable_of(model, strategy, scope, mode), batches))
+        for point, model, strategy in candidates
+    ]
+
+
+def _run_all(run: Callable[[Tensor], Tensor], batches: Sequence[Tensor]) -> None:
     for images in batches:
-        model(images, strategy)
+        run(images)

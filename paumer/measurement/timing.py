@@ -7,20 +7,23 @@ from typing import Any
 
 import torch
 
-from paumer.config import Throughput
+from paumer.config import Size, Throughput
 from paumer.environment import device_name
-from paumer.measurement.harness import ratio, time_rounds
+from paumer.errors import summary
+from paumer.measurement.harness import ratio, time_block, time_rounds
+from paumer.measurement.machine import OtherLoad, PeakMemory
 from paumer.registry import Point
 from paumer.runtime import autocast
 
+SETTING = ("device", "dtype", "mode", "scope", "height", "width", "batch")
 COLUMNS = [
-    *("backbone", "recipe", "strategy", "criterion", "schedule", "device", "dtype", "mode", "scope", "batch"),
-    *("images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "peak_memory_mb", "rounds", "status"),
+    *("backbone", "recipe", "strategy", "criterion", "schedule", *SETTING),
+    *("images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "floor_low", "floor_high"),
+    *("peak_memory_mb", "compile_s", "other_load", "rounds", "status"),
 ]
-ROUND_COLUMNS = [
-    *("backbone", "recipe", "device", "dtype", "mode", "scope", "batch", "images", "variant", "round", "seconds"),
-]
+ROUND_COLUMNS = ["backbone", "recipe", *SETTING, "images", "variant", "round", "seconds"]
 DENSE = Point()
+UNTABLED = ("floor",)  # variants that only others are compared with
 
 
 @dataclass(frozen=True)
@@ -38,18 +41,24 @@ class Condition:
     Attributes:
         backbone: name of the network.
         recipe: how it was trained; empty where that does not matter.
+        device: where it runs.
+        dtype: number type.
+        mode: how it runs, `eager`, `compile` or `cuda-graphs`.
+        scope: what is timed, `logits`, `labels` or `patch-logits`.
+        size: height and width of the input.
         batch: images per forward pass.
         images: images per call.
-        dtype: number type.
-        device: where it runs.
     """
 
     backbone: str
     recipe: str
+    device: torch.device
+    dtype: str
+    mode: str
+    scope: str
+    size: Size
     batch: int
     images: int
-    dtype: str
-    device: torch.device
 
     def columns(self) -> dict[str, Any]:
         """As columns of the tables."""
@@ -58,10 +67,18 @@ class Condition:
             "recipe": self.recipe,
             "device": device_name(self.device),
             "dtype": self.dtype,
-            "mode": "eager",
-            "scope": "logits",
+            "mode": self.mode,
+            "scope": self.scope,
+            "height": self.size[0],
+            "width": self.size[1],
             "batch": self.batch,
         }
+
+    def title(self) -> str:
+        """A name for the progress."""
+        height, width = self.size
+        words = [self.recipe, f"batch {self.batch}", f"{height} x {width}", self.dtype, self.mode, self.scope]
+        return " ".join([self.backbone, *filter(None, words)])
 
 
 @dataclass(frozen=True)
@@ -72,19 +89,36 @@ class Timing:
     rounds: list[dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class FirstCall:
+    """What the first calls of a variant showed.
+
+    Attributes:
+        status: `ok`, `oom` where it does not fit into memory, `skipped` where it cannot run in this mode.
+        memory: peak memory in MB.
+        compile_seconds: how much longer the first call took than the next; NaN where nothing is compiled.
+    """
+
+    status: str
+    memory: float = float("nan")
+    compile_seconds: float = float("nan")
+
+
 @torch.inference_mode()
 def measure(variants: list[Variant], condition: Condition, settings: Throughput) -> Timing:
     """Time all variants of a group in interleaved rounds; those out of memory get a row without numbers."""
     device = condition.device
     with autocast(device, condition.dtype):
-        memory = {variant.point: _peak_memory(variant.run, device) for variant in variants}
-        fitting = {_name(item.point): item.run for item in variants if memory[item.point] is not None}
-        title = " ".join(filter(None, [condition.recipe, f"batch {condition.batch}", condition.dtype]))
-        timed = time_rounds(fitting, device, settings.rounds, settings.block_seconds, title)
+        first = {_name(variant.point): first_call(variant, condition) for variant in variants}
+        fitting = {name: item.run for item in variants if first[name := _name(item.point)].status == "ok"}
+        load = OtherLoad()
+        timed = time_rounds(fitting, device, settings.rounds, settings.block_seconds, condition.title())
+    others = load.processors()
+    common = condition.columns() | {"other_load": others}
     rows = [
-        _row(variant.point, condition, timed, memory[variant.point])
+        common | _row(variant.point, condition, timed, first[_name(variant.point)])
         for variant in variants
-        if variant.point.strategy != "floor"
+        if variant.point.strategy not in UNTABLED
     ]
     rounds = [
         {**condition.columns(), "images": condition.images, "variant": name, "round": number, "seconds": seconds}
@@ -94,45 +128,56 @@ def measure(variants: list[Variant], condition: Condition, settings: Throughput)
     return Timing(rows, rounds)
 
 
-def _row(point: Point, condition: Condition, timed: dict[str, list[float]], memory: float | None) -> dict[str, Any]:
+def first_call(variant: Variant, condition: Condition) -> FirstCall:
+    """Run a variant for the first times, which compiles it where its mode says so."""
+    device = condition.device
+    if condition.mode == "cuda-graphs" and device.type != "cuda":
+        return FirstCall("skipped")
+    try:
+        compiling = 0.0 if condition.mode == "eager" else time_block(variant.run, device, 1)
+        memory = PeakMemory(device)
+        running = time_block(variant.run, device, 1)
+        seconds = compiling - running if compiling else float("nan")
+        return FirstCall("ok", memory.megabytes(), seconds)
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return FirstCall("oom")
+    except Exception as error:  # compilers fail in many ways; the other rows are worth having
+        if condition.mode == "eager":
+            raise
+        print(f"{condition.title()}: {_name(variant.point)} left out: {summary(error)}")
+        return FirstCall("skipped")
+
+
+def _row(point: Point, condition: Condition, timed: dict[str, list[float]], first: FirstCall) -> dict[str, Any]:
     """The table's row of a variant."""
     name, dense = _name(point), timed.get(_name(DENSE))
     row: dict[str, Any] = {
-        **condition.columns(),
         "strategy": point.strategy,
         "criterion": point.criterion,
         "schedule": point.schedule,
         "rounds": len(timed.get(name, ())),
+        "status": first.status,
     }
     if name not in timed:
-        return row | {"status": "oom"}
-    speedup, low, high = ratio(dense, timed[name]) if dense else (None, None, None)
+        return row
+    nothing = (None, None, None)
+    speedup, low, high = ratio(dense, timed[name]) if dense else nothing
     floor = timed.get(_name(Point("floor", "", point.schedule))) if point.strategy == "pause" else None
+    floor_ratio, floor_low, floor_high = ratio(timed[name], floor) if floor else nothing
     return row | {
         "images_per_s": condition.images / statistics.median(timed[name]),
         "speedup": speedup,
         "speedup_low": low,
         "speedup_high": high,
-        "floor_ratio": 1 / ratio(floor, timed[name])[0] if floor else None,
-        "peak_memory_mb": memory,
-        "status": "ok",
+        "floor_ratio": floor_ratio,
+        "floor_low": floor_low,
+        "floor_high": floor_high,
+        "peak_memory_mb": first.memory,
+        "compile_s": first.compile_seconds,
     }
 
 
 def _name(point: Point) -> str:
     """A variant's name among the rounds."""
     return " ".join(filter(None, [point.strategy, point.criterion, point.schedule]))
-
-
-def _peak_memory(run: Callable[[], object], device: torch.device) -> float | None:
-    """Peak memory of one call in MB (NaN on a CPU, where torch does not tell); None where it does not fit."""
-    try:
-        if device.type != "cuda":
-            run()
-            return float("nan")
-        torch.cuda.reset_peak_memory_stats(device)
-        run()
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    except torch.OutOfMemoryError:
-        torch.cuda.empty_cache()
-        return None

@@ -42,7 +42,7 @@ def train(settings: TrainSettings, manifest: Path, output: Path, checkpoint: Pat
     Raises:
         PaumerError: the loss is not finite, or an input is not what it should be.
     """
-    run = _Run(settings, manifest, start)
+    run = Run(settings, manifest, start)
     run.resume(checkpoint)
     last_save = time.monotonic()
     bar = progress(run.batches(), title=f"train {settings.recipe}", total=run.steps, done=run.step)
@@ -57,7 +57,7 @@ def train(settings: TrainSettings, manifest: Path, output: Path, checkpoint: Pat
     checkpoints.remove(checkpoint)
 
 
-class _Run:
+class Run:
     """The state of one training run."""
 
     def __init__(self, settings: TrainSettings, manifest: Path, start: Path | None) -> None:
@@ -92,6 +92,7 @@ class _Run:
         self.log: list[dict[str, float]] = []
         self.recent: list[Tensor] = []
         self.seconds_before, self.started = 0.0, time.monotonic()
+        self.waited, self.waited_before = 0.0, 0.0
 
     @property
     def seconds(self) -> float:
@@ -104,7 +105,12 @@ class _Run:
         keys = TrainingBatches(
             len(self.data), self.settings.options.batch, self.settings.seed, first + self.step, first + self.steps
         )
-        return iter(training_loader(self.data, keys, self.settings.options.workers))
+        loader = iter(training_loader(self.data, keys, self.settings.options.workers))
+        for _ in range(len(keys)):
+            asked = time.monotonic()
+            batch = next(loader)
+            self.waited += time.monotonic() - asked
+            yield batch
 
     def train_step(self, images: Tensor, labels: Tensor) -> None:
         """One step; all randomness is drawn from the seed and the step."""
@@ -148,11 +154,12 @@ class _Run:
                 "loss": total,
                 "final_loss": final,
                 "auxiliary_loss": auxiliary,
+                "waiting": (self.waited - self.waited_before) / max(1e-9, seconds - before["seconds"]),
                 "images_per_s": (self.step - before["step"]) * batch / max(1e-9, seconds - before["seconds"]),
                 "seconds": seconds,
             }
         )
-        self.recent = []
+        self.recent, self.waited_before = [], self.waited
         return total
 
     def save(self, folder: Path) -> None:
@@ -193,6 +200,7 @@ class _Run:
                 "steps": self.steps_before + self.steps,
                 "epochs": self.log[-1]["epoch"],
                 "wall_seconds": round(self.seconds, 1),
+                "waiting": round(sum(self._waits()) / max(1e-9, self.log[-1]["seconds"]), 4),
                 "final_loss": self.log[-1]["final_loss"],
                 "parameters": sum(value.numel() for value in self.model.parameters()),
                 "code": describe_code(),
@@ -201,6 +209,12 @@ class _Run:
                 "settings": self.settings.model_dump(mode="json"),
             },
         )
+
+    def _waits(self) -> Iterator[float]:
+        """Seconds of waiting for data in every row of the log."""
+        starts = [0.0, *(row["seconds"] for row in self.log)]
+        for row, start in zip(self.log, starts, strict=False):
+            yield row["waiting"] * (row["seconds"] - start)
 
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with."""

@@ -103,13 +103,22 @@ def compute_losses(
     summed = functional.cross_entropy(
         logits.float(), labels.long(), class_weights, ignore_index=IGNORE, reduction="sum"
     )
-    valid = labels != IGNORE
-    total = valid.sum() if class_weights is None else class_weights[labels[valid].long()].sum()
-    final = summed / total.clamp(min=1)  # without a labelled pixel the loss is 0, not NaN
+    final = summed / weight_of(labels, class_weights).clamp(min=1)  # without a labelled pixel the loss is 0, not NaN
     if heads is None:
         return Losses(final, final, torch.zeros_like(final))
     auxiliary = torch.stack([auxiliary_loss(said, class_weights) for said in predictions]).mean()
     return Losses(final + heads.weight * auxiliary, final, auxiliary)
+
+
+def weight_of(labels: Tensor, class_weights: Tensor | None) -> Tensor:
+    """How much all labelled pixels weigh together.
+
+    Their number is never asked for on the host, so a GPU need not be waited for.
+    """
+    if class_weights is None:
+        return (labels != IGNORE).sum()
+    none = class_weights.new_zeros(IGNORE + 1 - len(class_weights))
+    return torch.cat([class_weights, none])[labels.long()].sum()
 
 
 def balance_classes(frequencies: Sequence[float], power: float) -> Tensor | None:

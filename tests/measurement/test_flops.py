@@ -104,7 +104,7 @@ def closed_form(strategy, decoder: Decoder, prefix: int) -> dict[str, float]:
     """What a tiny network costs, in GMAC, by part."""
     cells = 4 if decoder.name == "linear" else 1
     exit_block = strategy.exit.block if isinstance(strategy, EarlyExit) else 0
-    paused = strategy.schedule.running(PATCHES) if isinstance(strategy, Pause) else {}
+    paused = strategy.parameters.running(PATCHES) if isinstance(strategy, Pause) else {}
     merged = strategy.parameters.running(PATCHES) if isinstance(strategy, Merge) else {}
     patches, encoder, heads = PATCHES, PATCHES * 3 * 8 * 8 * WIDTH, 0
     for block in range(1, strategy.last_block(DEPTH) + 1):
@@ -150,7 +150,7 @@ def test_count_is_the_closed_form(make, point, decoder, architecture, prefix) ->
 def test_count_is_half_of_torchs(make, point, decoder) -> None:
     model = make(decoder=decoder)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, 3, *SIZE), point)
+        model.patch_logits(torch.zeros(1, 3, *SIZE), point)
     assert count(model, SIZE, point)["gmac_total"] == pytest.approx(counter.get_total_flops() / 2 / 1e9, rel=0.01)
 
 
@@ -244,4 +244,4 @@ def test_what_a_backbone_cannot_run_is_left_out_with_the_reason(manifest, tmp_pa
     settings = CostSettings(backbones=[parallel], heads=Heads(blocks=(2,)), recipes=("dense", "paumer"), sweep=sweep)
     flops(settings, manifest, tmp_path / "flops.csv")
     assert list(read(tmp_path / "flops.csv")["strategy"]) == ["dense", "pause"]
-    assert "parallel: merge 1-3:0.1 left out: merging needs blocks" in capsys.readouterr().out
+    assert "parallel: merge 1-3:0.1 left out: this needs blocks" in capsys.readouterr().out

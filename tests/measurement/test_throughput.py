@@ -71,7 +71,7 @@ def measure(settings, manifest, tmp_path):
 
     def run(runs=None, described=settings) -> list[pd.DataFrame]:
         paths = [tmp_path / "throughput.csv", tmp_path / "rounds.csv"]
-        throughput(described, manifest, runs or {}, *paths)
+        throughput(described, manifest, runs or {}, *paths, tmp_path / "machine.json")
         return [pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in NUMBERS}) for path in paths]
 
     return run

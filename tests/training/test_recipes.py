@@ -139,7 +139,7 @@ def test_input_scales_are_each_as_likely_as_the_others(of_recipe) -> None:
 def test_pausing_is_drawn_where_a_head_is_and_a_block_follows(of_recipe) -> None:
     described = of_recipe("paumer", heads=Heads(blocks=(1, 2, 4)), pausing=ALWAYS)
     drawn = [draw_strategy(described, 4, random.Random(seed)) for seed in range(50)]
-    assert {block for strategy in drawn for block in strategy.schedule.blocks} == {1, 2}
+    assert {block for strategy in drawn for block in strategy.parameters.blocks} == {1, 2}
     with pytest.raises(PaumerError, match=r"heads\.blocks: pausing needs a head before block 1"):
         draw_strategy(described, 1, random.Random(0))
     assert draw_strategy(of_recipe("paumer", pausing=NONE), 4, random.Random(0)) == Pause(Schedule())

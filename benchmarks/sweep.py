@@ -1,0 +1,52 @@
+"""What it saves to evaluate all operating points of a network in one sweep instead of one by one.
+
+    python benchmarks/sweep.py results/scenes vit_micro_patch8 paumer
+
+Prints the time of both and their ratio, and fails where their confusion matrices differ.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import torch
+import typer
+import yaml
+
+from paumer.config import Experiment, parse, sweep_points
+from paumer.data.loading import SegmentationData
+from paumer.data.preparation import samples
+from paumer.evaluation.sweep import tally
+from paumer.models.build import load_run
+from paumer.stages import EvaluateSettings
+from paumer.strategies.points import runnable
+
+
+def main(results: Path, backbone: str, recipe: str, config: Path = Path("config.yaml"), images: int = 64) -> None:
+    """Evaluate `images` of the evaluation split both ways."""
+    experiment = parse(Experiment, yaml.safe_load(config.read_text()), str(config))
+    settings = EvaluateSettings.of(experiment, backbone, recipe)
+    model, _ = load_run(results / "runs" / backbone / recipe / f"seed{experiment.seeds[0]}")
+    dataset, found = samples(results / "data.json", settings.split)
+    data = SegmentationData(dataset, found[:images])
+    # Chance would differ between the two ways.
+    points = [point for point in sweep_points(settings.sweep) if point.criterion != "random"]
+    strategies = [strategy for _, strategy in runnable(model, points, recipe)]
+    normalization = next(item for item in experiment.backbones if item.name == backbone).normalization
+
+    def seconds(groups: list) -> tuple[float, list]:
+        start = time.perf_counter()
+        tallies = [one for group in groups for one in tally(model, data, group, settings, normalization)]
+        return time.perf_counter() - start, tallies
+
+    together, swept = seconds([strategies])
+    apart, separate = seconds([[strategy] for strategy in strategies])
+    for point, one, other in zip(points, swept, separate, strict=True):
+        if not torch.equal(one.matrix, other.matrix):
+            sys.exit(f"{point.strategy} {point.schedule}: {int((one.matrix - other.matrix).abs().sum())} pixels differ")
+    print(f"{len(strategies)} operating points, {len(data)} images, equal confusion matrices")
+    print(f"sweep {together:.1f} s, separate runs {apart:.1f} s, ratio {together / apart:.3f}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,49 @@
+"""What a training step costs with pausing and without, and how long training waits for data.
+
+    python benchmarks/training.py results/scenes/data.json
+
+Times the steps of recipes in turn, in one process, on batches that are loaded beforehand; then one recipe with its own
+loading.
+"""
+
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import typer
+import yaml
+
+from paumer.config import Experiment, parse
+from paumer.files import read_json
+from paumer.stages import TrainSettings
+from paumer.training.loop import Run, train
+
+
+def main(manifest: Path, config: Path = Path("config.yaml"), steps: int = 30) -> None:
+    """Time `steps` steps of each recipe."""
+    experiment = parse(Experiment, yaml.safe_load(config.read_text()), str(config))
+    backbone = experiment.main_backbones[0].name
+    recipes = [name for name in ("dense", "multi-exit", "paumer") if name in experiment.training.recipes]
+    runs = {name: Run(TrainSettings.of(experiment, backbone, name, 0), manifest, None) for name in recipes}
+    batches = [batch for batch, _ in zip(runs["dense"].batches(), range(steps), strict=False)]
+    seconds: dict[str, list[float]] = {name: [] for name in recipes}
+    for images, labels in [batches[0], *batches]:  # the first one warms up
+        for name in random.sample(recipes, len(recipes)):
+            start = time.perf_counter()
+            runs[name].train_step(images, labels)
+            seconds[name].append(time.perf_counter() - start)
+    dense = statistics.fmean(seconds["dense"][1:])
+    for name, times in seconds.items():
+        print(f"{name}: {statistics.fmean(times[1:]):.4f} s a step, {statistics.fmean(times[1:]) / dense:.3f} of dense")
+    with tempfile.TemporaryDirectory() as folder:
+        few = TrainSettings.of(experiment, backbone, "dense", 0)
+        phase = few.phase.model_copy(update={"epochs": steps * few.options.batch / len(runs["dense"].data)})
+        train(few.model_copy(update={"phase": phase}), manifest, Path(folder) / "run", Path(folder) / "kept", None)
+        waiting = read_json(Path(folder) / "run" / "run.json")["waiting"]
+    print(f"waiting for data: {waiting:.1%} of the time of {steps} steps")
+
+
+if __name__ == "__main__":
+    typer.run(main)

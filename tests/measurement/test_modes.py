@@ -1,0 +1,45 @@
+"""Compiled networks give what eager ones give, and explicit attention what fused attention gives."""
+
+import shutil
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from paumer.measurement.modes import callable_of, with_explicit_attention
+from paumer.schedule import Schedule
+from paumer.strategies.contract import Dense
+from paumer.strategies.pause import Pause
+
+SCHEDULES = ["2:0.4", "1:0.2+3:0.3"]
+SIZES = [(32, 64), (48, 40)]
+compiles = pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+
+
+@pytest.fixture(scope="module")
+def model(make):
+    return make(options={"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}, heads=(1, 2, 3))
+
+
+@compiles
+def test_compiled_logits_are_those_of_eager_at_several_sizes(model) -> None:
+    """All in turn, as the stage does it: every schedule and every size is a graph of its own."""
+    schedules = [Pause(Schedule.parse(text)) for text in SCHEDULES]
+    compiled = [callable_of(model, pause, "logits", "compile") for pause in schedules]
+    with torch.inference_mode():
+        for size in 2 * SIZES:
+            images = torch.randn(2, 3, *size)
+            for call, pause in zip(compiled, schedules, strict=True):
+                assert_close(call(images), model(images, pause), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("scope", "shape"), [("logits", (2, 19, 37, 50)), ("labels", (2, 37, 50))])
+def test_scopes(model, scope, shape) -> None:
+    assert callable_of(model, Dense(), scope, "eager")(torch.randn(2, 3, 37, 50)).shape == shape
+
+
+def test_explicit_attention_is_the_same_network(model) -> None:
+    images, plain = torch.randn(2, 3, 32, 64), with_explicit_attention(model)
+    assert not any(block.attn.fused_attn for block in plain.blocks)
+    assert all(block.attn.fused_attn for block in model.blocks)
+    assert_close(plain(images), model(images), rtol=1e-4, atol=1e-5)
