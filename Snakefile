@@ -1,7 +1,7 @@
 # The pipeline at a glance:
 #
 #     data -> train -> evaluate ------------\
-#         \-> bounds, flops, throughput -----> tables -> figures -> report
+#         \-> bounds, flops, throughput -----> tables, speed -> figures -> report
 #
 # `snakemake --cores 8 all` runs the experiment in config.yaml; `--configfile workflow/experiments/NAME.yaml` another.
 from snakemake.utils import min_version
@@ -26,7 +26,14 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        rules.report.output.page,
-        rules.tables.output,
+        rules.speed.output,
         rules.figures.output,
-        rules.collect_accuracy.output.table,
+        (
+            [
+                rules.report.output.page,
+                rules.tables.output,
+                rules.collect_accuracy.output.table,
+            ]
+            if TRAINS
+            else []
+        ),

@@ -9,7 +9,7 @@ from paumer.errors import PaumerError
 from paumer.reporting.formatting import DECIMALS
 from paumer.reporting.order import criterion_key, ranks, recipe_key, strategy_key
 from paumer.reporting.points import COST, NETWORK, POINT, is_dense
-from paumer.reporting.reading import describe, join, read_table, refuse_duplicates
+from paumer.reporting.reading import INPUT, at_first_size, describe, join, read_table, refuse_duplicates
 from paumer.reporting.timings import add_throughput
 
 KEYS = [*NETWORK, *POINT[1:]]
@@ -37,7 +37,8 @@ def main_table(accuracy: Sequence[Path], flops: Path, throughput: Path) -> pd.Da
         Columns backbone, recipe, strategy, criterion, schedule, seeds, miou, miou_spread, drop, drop_spread (points;
         the spread is the standard deviation over seeds, NaN for one seed), gmac, gmac_ratio (dense / row), gmac_low and
         gmac_high (5th and 95th percentile over the images, NaN where all cost the same), and for each batch B
-        images_per_s_bB, speedup_bB, speedup_low_bB, speedup_high_bB, floor_ratio_bB (NaN: out of memory or skipped).
+        images_per_s_bB, speedup_bB, speedup_low_bB, speedup_high_bB, floor_ratio_bB, floor_low_bB, floor_high_bB (NaN:
+        out of memory or skipped).
 
     Raises:
         PaumerError: a file is unusable, or a dense, GMAC or throughput row is missing.
@@ -75,12 +76,12 @@ def add_gmac(points: pd.DataFrame, flops: Path) -> pd.DataFrame:
 
     Args:
         points: operating points with the gmac, gmac_low and gmac_high of accuracy.csv.
-        flops: flops.csv.
+        flops: flops.csv; of each backbone its first input size counts.
 
     Raises:
         PaumerError: neither file holds the GMAC of an operating point.
     """
-    counted = read_table(flops, FLOPS)[FLOPS]
+    counted = at_first_size(read_table(flops, [*FLOPS, *INPUT]))[FLOPS]
     refuse_duplicates(counted, FLOPS[:-1], str(flops))
     points = points.merge(counted, on=FLOPS[:-1], how="left")
     fixed = points["gmac_total"].notna()

@@ -3,17 +3,24 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+from matplotlib.figure import Figure
+
 from paumer.reporting.plots_classes import drop_per_class
 from paumer.reporting.plots_cost import cost_spread
+from paumer.reporting.plots_floor import floor_overhead
 from paumer.reporting.plots_pareto import pareto_gmac, pareto_speed
 from paumer.reporting.plots_speed import speedup_gmac, throughput_batch
 from paumer.reporting.plots_training import loss_curves
 from paumer.reporting.points import read_main
 from paumer.reporting.style import save, style
+from paumer.reporting.variants import timed, timed_alone
+
+Drawn = dict[str, tuple[Figure, pd.DataFrame]]
 
 
 def write_figures(main_table: Path, accuracy: Sequence[Path], training: Sequence[Path], output: Path) -> None:
-    """Write pareto_speed, pareto_gmac, cost_spread, drop_per_class, throughput_batch, speedup_gmac and training.
+    """Write pareto_speed, pareto_gmac, cost_spread, drop_per_class, training, and the figures of speed.
 
     Each is an `.svg`, a `.png` and a `.csv` of exactly what is drawn.
 
@@ -28,14 +35,39 @@ def write_figures(main_table: Path, accuracy: Sequence[Path], training: Sequence
     """
     main = read_main(main_table)
     with style():
-        drawn = {
+        drawn: Drawn = {
             "pareto_speed": pareto_speed(main),
             "pareto_gmac": pareto_gmac(main),
             "cost_spread": cost_spread(main),
             "drop_per_class": drop_per_class(accuracy, main),
-            "throughput_batch": throughput_batch(main),
-            "speedup_gmac": speedup_gmac(main),
             "training": loss_curves(training),
         }
-        for name, (figure, data) in drawn.items():
-            save(figure, data, output, name)
+        _save(drawn | _of_speed(timed(main)), output)
+
+
+def write_speed_figures(speed: Path, output: Path) -> None:
+    """Write the figures of speed alone, throughput_batch, speedup_gmac and floor_overhead, where no accuracy is known.
+
+    Args:
+        speed: speed.csv, as `write_speed` writes it; its first setting is shown.
+        output: folder for the figures; other files in it stay.
+
+    Raises:
+        PaumerError: the table is unusable.
+    """
+    points = timed_alone(speed)
+    with style():
+        _save(_of_speed(points), output)
+
+
+def _of_speed(points: pd.DataFrame) -> Drawn:
+    return {
+        "throughput_batch": throughput_batch(points),
+        "speedup_gmac": speedup_gmac(points),
+        "floor_overhead": floor_overhead(points),
+    }
+
+
+def _save(drawn: Drawn, output: Path) -> None:
+    for name, (figure, data) in drawn.items():
+        save(figure, data, output, name)

@@ -10,7 +10,7 @@ DECIMALS = 4
 TEXT_HEADINGS = frozenset(
     [
         *("backbone", "decoder", "recipe", "strategy", "criterion", "schedule", "method", "class", "remark"),
-        *("fastest", "smallest", "type", "mode", "data", "environment", "value", "code", "timed"),
+        *("fastest", "smallest", "device", "type", "mode", "scope", "data", "environment", "value", "code", "timed"),
         *("source", "dataset", "setting", "timing", "same", "between"),
     ]
 )

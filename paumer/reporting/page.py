@@ -21,7 +21,9 @@ from paumer.reporting.published import read_published
 from paumer.reporting.readable import readable_bounds, readable_classes, readable_headline, readable_main
 from paumer.reporting.readable_comparisons import readable_criteria, readable_published
 from paumer.reporting.reading import read_table
-from paumer.reporting.speed import gmac_sheet, null_sheet, settings_timed, timings_sheet
+from paumer.reporting.speed import gmac_sheet, null_sheet, settings_timed
+from paumer.reporting.speed_table import all_warnings, read_speed, readable_speed
+from paumer.reporting.timings import in_first_setting, read_throughput
 
 TEMPLATE = "report.html.j2"
 MIME = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -47,12 +49,18 @@ FIGURES = {
         "Drop of each class at the schedule whose speed-up is nearest the claimed one. Bars: spread over seeds.",
     ),
     "throughput_batch": (
-        "Line plot of images per second against batch size",
-        "images/s against batch size for dense and a few schedules. Bars: 95% interval of the speed-up.",
+        "Line plots of images per second, and of the latency of one batch, against batch size",
+        "images/s and the latency of one batch against batch size, for dense and a few schedules. Bars: 95% interval "
+        "of the speed-up.",
     ),
     "speedup_gmac": (
         "Scatter plots of measured speed-up against the ratio of GMAC, at the smallest and the largest batch",
         "Measured speed-up against GMAC ratio. Below the diagonal, saved computation saved no time.",
+    ),
+    "floor_overhead": (
+        "Plot of the time over floor of every pausing schedule, by batch size, with a line at 1",
+        "Time over floor of every pausing schedule, from the mildest to the strongest, with its 95% interval. At 1 "
+        "heads, choosing, gather and write-back would be free.",
     ),
     "training": ("Line plot of training loss against steps", "Training loss of every run, one line per seed."),
 }
@@ -73,6 +81,7 @@ def write_report(
     figures: Path,
     flops: Path,
     throughput: Path,
+    machine: Path,
     runs: Sequence[Path],
     data: Path,
     output: Path,
@@ -81,10 +90,11 @@ def write_report(
 
     Args:
         experiment: its name.
-        tables: folder that `write_tables` wrote.
+        tables: folder that `write_tables` and `write_speed` wrote.
         figures: folder that `write_figures` wrote; samples.png and pause_maps*.png in it are shown too.
         flops: flops.csv.
         throughput: throughput.csv.
+        machine: machine.json of the timings.
         runs: run.json of every run.
         data: manifest of the dataset.
         output: the page.
@@ -92,7 +102,7 @@ def write_report(
     Raises:
         PaumerError: a file is missing or unusable.
     """
-    warnings = noise_warnings(throughput)
+    warnings = noise_warnings(in_first_setting(read_throughput(throughput)))
     headline = read_table(tables / "headline.csv", ["backbone", "method", "remark"])
     described = read_runs(runs)
     main = read_main(tables / "main.csv")
@@ -110,13 +120,14 @@ def write_report(
         "figures": {name: _figure(figures, name) for name in FIGURES},
         "maps": [_pause_map(path) for path in sorted(figures.glob("pause_maps*.png"))],
         "samples": _samples(figures / "samples.png"),
-        "timings": timings_sheet(throughput),
+        "timings": readable_speed(read_speed(tables / "speed.csv"), all_warnings(throughput)),
         "nulls": null_sheet(throughput),
         "gmac": gmac_sheet(flops),
         "timed": settings_timed(throughput),
         "warnings": warnings,
         "runs": runs_sheet(described),
         "environment": environment_sheet(described),
+        "timing_environment": environment_sheet(read_runs([machine])),
         "settings": settings_groups(described),
         "data": data_sheet(data),
     }

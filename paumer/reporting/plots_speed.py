@@ -1,73 +1,80 @@
 """Where speed comes from: batch size, and how much of the saved computation is realised."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from paumer.reporting.claims import CLAIM
 from paumer.reporting.looks import SIZE, strategy_colours
 from paumer.reporting.order import in_order, ranks, strategy_key
-from paumer.reporting.points import depends_on_image, per_batch
+from paumer.reporting.points import POINT
 from paumer.reporting.style import LINES, interval, legend_below, markers, nothing_here, panels
+from paumer.reporting.timings import latency_ms
 
 # Schedules drawn of a strategy, from the mildest to the strongest; of every other the one nearest the claimed speed-up.
 SHOWN_SCHEDULES = {"pause": 3, "early-exit": 2}
 TICKS = [0.5, 0.7, 0.85, 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20]
-VARIANT = ["backbone", "recipe", "strategy", "criterion", "schedule"]
+RATE = ["images_per_s", "images_per_s_low", "images_per_s_high"]
+LATENCY = ["latency_ms", "latency_ms_low", "latency_ms_high"]
 
 
-def timed(main: pd.DataFrame) -> pd.DataFrame:
-    """One row per batch and timed variant; recipe and criterion are empty where speed does not depend on them."""
-    points = per_batch(main).dropna(subset="images_per_s")
-    shared = ~depends_on_image(points)
-    points[["recipe", "criterion"]] = points[["recipe", "criterion"]].mask(shared, "")
-    return points.drop_duplicates([*VARIANT, "batch"])
+def throughput_batch(points: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """images/s, and the latency of one batch, against batch size, for dense and a few schedules of each strategy.
 
-
-def throughput_batch(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """images/s against batch size, for dense and a few schedules of each strategy.
+    Args:
+        points: what was timed, see `variants.timed`.
 
     Returns:
         The figure, and its points: columns backbone, recipe, strategy, criterion, schedule, batch, images_per_s,
-        images_per_s_low, images_per_s_high.
+        images_per_s_low, images_per_s_high, latency_ms, latency_ms_low, latency_ms_high.
     """
-    points = _few(timed(main))
-    for side in ("low", "high"):
-        points[f"images_per_s_{side}"] = points["images_per_s"] * points[f"speedup_{side}"] / points["speedup"]
-    values = ["images_per_s", "images_per_s_low", "images_per_s_high"]
-    data = points[[*VARIANT, "batch", *values]].reset_index(drop=True)
+    data = _with_intervals(_few(points.dropna(subset="images_per_s")))[[*POINT, "batch", *RATE, *LATENCY]]
+    data = data.reset_index(drop=True)
     names = (data["strategy"] + " " + data["schedule"]).where(data["strategy"] != "dense", "dense")
-    shapes, colours = markers(names), strategy_colours(main["strategy"])
+    shapes, colours = markers(names), strategy_colours(points["strategy"])
     backbones = data["backbone"].unique()
-    figure, rows = panels(backbones, width=7, height=3.8)
-    for backbone, (panel,) in zip(backbones, rows, strict=True):
+    figure, rows = panels(backbones, columns=2, width=6, height=3.8)
+    for backbone, (rate, latency) in zip(backbones, rows, strict=True):
         shown = data[data["backbone"] == backbone]
         for name, line in shown.groupby(names, sort=False):
-            panel.errorbar(
-                line["batch"],
-                line["images_per_s"],
-                interval(line, *values),
-                marker=shapes[str(name)],
-                color=colours[line["strategy"].iloc[0]],
-                capsize=2,
-                linewidth=1.2,
-                linestyle=LINES[list(shapes).index(str(name)) % len(LINES)],
-                label=str(name),
-            )
-        _batch_axis(panel, sorted(shown["batch"].unique()))
-    legend_below(figure, [row[0] for row in rows], columns=3)
+            look: dict[str, Any] = {
+                "color": colours[line["strategy"].iloc[0]],
+                "marker": shapes[str(name)],
+                "linestyle": LINES[list(shapes).index(str(name)) % len(LINES)],
+            }
+            for panel, values in ((rate, RATE), (latency, LATENCY)):
+                bars = interval(line, *values)
+                panel.errorbar(line["batch"], line[values[0]], bars, **look, capsize=2, linewidth=1.2, label=str(name))
+        _axes(rate, latency, sorted(shown["batch"].unique()))
+    legend_below(figure, [row[0] for row in rows], columns=5)
     return figure, data
 
 
-def _batch_axis(panel: Axes, batches: list[int]) -> None:
-    panel.set_xscale("log", base=2)
-    panel.xaxis.set_major_locator(FixedLocator(batches))
-    panel.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
-    panel.xaxis.set_minor_locator(NullLocator())
-    panel.set(xlabel="batch size (images)", ylabel="images/s")
-    panel.set_ylim(bottom=0)
+def _with_intervals(points: pd.DataFrame) -> pd.DataFrame:
+    """Add latency, and to it and images/s the interval of the speed-up."""
+    points = points.assign(latency_ms=latency_ms(points))
+    for side, other in (("low", "high"), ("high", "low")):
+        points[f"images_per_s_{side}"] = points["images_per_s"] * points[f"speedup_{side}"] / points["speedup"]
+        points[f"latency_ms_{other}"] = latency_ms(points, f"images_per_s_{side}")
+    return points
+
+
+def _axes(rate: Axes, latency: Axes, batches: list[int]) -> None:
+    for panel, heading in ((rate, "images/s"), (latency, "latency of one batch (ms)")):
+        panel.set_xscale("log", base=2)
+        panel.xaxis.set_major_locator(FixedLocator(batches))
+        panel.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.set(xlabel="batch size (images)", ylabel=heading)
+    rate.set_ylim(bottom=0)
+    latency.set_yscale("log")
+    latency.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    latency.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    latency.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _few(points: pd.DataFrame) -> pd.DataFrame:
@@ -75,30 +82,33 @@ def _few(points: pd.DataFrame) -> pd.DataFrame:
     points = points.assign(rank=points["strategy"].map(ranks(points["strategy"], strategy_key)))
     points = points.sort_values(["rank", "gmac_ratio", "schedule", "batch"])
     chosen = []
-    for (_, strategy), group in points.drop_duplicates(VARIANT).groupby(["backbone", "strategy"]):
-        nearest = [int((group["gmac_ratio"] - CLAIM.speedup).abs().argmin())]
+    for (_, strategy), group in points.drop_duplicates(POINT).groupby(["backbone", "strategy"]):
+        nearest = [int((group["gmac_ratio"] - CLAIM.speedup).abs().fillna(np.inf).argmin())]
         even = np.linspace(0, len(group) - 1, SHOWN_SCHEDULES.get(str(strategy), 1)).round().astype(int)
         chosen.append(group.iloc[np.unique(even) if strategy in SHOWN_SCHEDULES else nearest])
-    return points.merge(pd.concat(chosen)[VARIANT])
+    return points.merge(pd.concat(chosen)[POINT])
 
 
-def speedup_gmac(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+def speedup_gmac(points: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """Realised speed-up against the GMAC ratio at the smallest and the largest batch.
 
     On the diagonal all saved computation becomes speed.
+
+    Args:
+        points: what was timed, see `variants.timed`.
 
     Returns:
         The figure, and its points: columns backbone, recipe, strategy, criterion, schedule, batch, gmac_ratio, speedup,
         speedup_low, speedup_high.
     """
-    points = timed(main)
+    strategies, backbones = in_order(points["strategy"], strategy_key), points["backbone"].unique()
+    points = points.dropna(subset="images_per_s")
     points = points[points["batch"].isin([points["batch"].min(), points["batch"].max()])]
     values = ["speedup", "speedup_low", "speedup_high"]
-    data = points.loc[points["strategy"] != "dense", [*VARIANT, "batch", "gmac_ratio", *values]]
-    data = data.dropna(subset="speedup").reset_index(drop=True)
-    strategies = in_order(main["strategy"], strategy_key)
+    data = points.loc[points["strategy"] != "dense", [*POINT, "batch", "gmac_ratio", *values]]
+    data = data.dropna(subset=["speedup", "gmac_ratio"]).reset_index(drop=True)
     shapes, colours = markers(strategies[1:]), strategy_colours(strategies)
-    backbones, sizes = main["backbone"].unique(), sorted(points["batch"].unique())
+    sizes = sorted(points["batch"].unique())
     figure, rows = panels(backbones, columns=len(sizes), width=5.5 if len(sizes) > 1 else 7)
     for backbone, row in zip(backbones, rows, strict=True):
         for batch, panel in zip(sizes, row, strict=True):

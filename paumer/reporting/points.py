@@ -11,7 +11,10 @@ from paumer.reporting.reading import read_table
 NETWORK = ["backbone", "decoder"]
 POINT = ["backbone", "recipe", "strategy", "criterion", "schedule"]
 COST = ["gmac", "gmac_low", "gmac_high"]
-MEASURES = ["images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio"]
+MEASURES = [
+    *("images_per_s", "speedup", "speedup_low", "speedup_high"),
+    *("floor_ratio", "floor_low", "floor_high"),
+]
 
 # The method of the network that everything is compared with.
 DENSE = "dense/dense"
@@ -52,8 +55,8 @@ def per_batch(main: pd.DataFrame) -> pd.DataFrame:
     """One row per operating point and batch, in the order of `main`.
 
     Returns:
-        The columns of `main` that concern no batch, `method`, `batch`, images_per_s, speedup, speedup_low, speedup_high
-        and floor_ratio.
+        The columns of `main` that concern no batch, `method`, `batch`, images_per_s, speedup, speedup_low,
+        speedup_high, floor_ratio, floor_low and floor_high.
     """
     suffixed = [f"{name}_b{batch}" for name in MEASURES for batch in batches(main)]
     common = main.drop(columns=suffixed).assign(method=method_names(main))

@@ -34,7 +34,6 @@ def runs_sheet(runs: Sequence[dict[str, Any]]) -> Sheet:
     """One row per trained run; unknown values stay empty."""
     rows = []
     for run in runs:
-        code = run.get("code") or {}
         rows.append(
             [
                 *(str(run.get(name, "")) for name in ("backbone", "recipe", "seed", "steps")),
@@ -42,17 +41,17 @@ def runs_sheet(runs: Sequence[dict[str, Any]]) -> Sheet:
                 _scaled(run.get("wall_seconds"), 60, 1),
                 _scaled(run.get("final_loss"), 1, 4),
                 _scaled(run.get("parameters"), 1e6, 2),
-                " ".join(str(code[name]) for name in ("version", "revision") if name in code),
+                _code(run),
             ]
         )
     return Sheet(RUN_HEADINGS, rows)
 
 
 def environment_sheet(runs: Sequence[dict[str, Any]]) -> Sheet:
-    """One row per entry of the environment; where runs differ, all their values."""
+    """The code, and one row per entry of the environment; where runs differ, all their values."""
     values: dict[str, list[str]] = {}
     for run in runs:
-        for name, value in (run.get("environment") or {}).items():
+        for name, value in {"code": _code(run), **(run.get("environment") or {})}.items():
             if str(value) not in values.setdefault(name, []):
                 values[name].append(str(value))
     return Sheet(["environment", "value"], [[name, " | ".join(found)] for name, found in values.items()])
@@ -84,6 +83,12 @@ def data_sheet(data: Path) -> Sheet:
     known = {"dataset", "splits", "classes", "folder"}
     rows += [[name, str(value)] for name, value in manifest.items() if name not in known and not _nested(value)]
     return Sheet(["data", "value"], rows)
+
+
+def _code(run: dict[str, Any]) -> str:
+    """Version and revision of the code, as far as they are known."""
+    code = run.get("code") or {}
+    return " ".join(str(code[name]) for name in ("version", "revision") if name in code)
 
 
 def _nested(value: Any) -> bool:

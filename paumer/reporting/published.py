@@ -8,7 +8,7 @@ from paumer.files import read_json
 from paumer.reporting.aggregate import FLOPS
 from paumer.reporting.formatting import DECIMALS
 from paumer.reporting.points import NETWORK, at_largest_batch
-from paumer.reporting.reading import read_table
+from paumer.reporting.reading import INPUT, at_first_size, read_table
 from paumer.reporting.timings import in_first_setting, read_throughput
 
 COLUMNS = [
@@ -48,7 +48,7 @@ def published_table(main: pd.DataFrame, published: Path, manifest: Path, flops: 
 
 def _our_rows(main: pd.DataFrame, dataset: str, flops: Path, throughput: Path) -> pd.DataFrame:
     """Every operating point at the backbone's largest batch, in the columns of the published figures."""
-    inputs = read_table(flops, [*FLOPS, "height"])
+    inputs = at_first_size(read_table(flops, [*FLOPS, *INPUT]))
     inputs = inputs[inputs["strategy"] == "dense"].rename(columns={"height": "crop"})
     points = at_largest_batch(main).merge(inputs[[*NETWORK, "crop"]], on="backbone", how="left")
     setting = in_first_setting(read_throughput(throughput)).iloc[0]

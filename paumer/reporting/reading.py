@@ -16,6 +16,8 @@ TEXT = frozenset(
     ]
 )
 
+INPUT = ["height", "width"]
+
 
 def read_text(path: Path) -> pd.DataFrame:
     """Read a CSV file with every cell as the text it is.
@@ -52,6 +54,11 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             if name in columns:
                 raise PaumerError(f"{path}: column {name!r} must hold numbers; run its stage again") from None
     return table
+
+
+def at_first_size(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the first input size of their backbone, which is the one that the main table shows."""
+    return table[(table[INPUT] == table.groupby("backbone")[INPUT].transform("first")).all(axis=1)]
 
 
 def join(left: pd.DataFrame, right: pd.DataFrame, keys: Sequence[str], origin: str, remedy: str) -> pd.DataFrame:

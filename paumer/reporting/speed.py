@@ -1,4 +1,4 @@
-"""Sheets of the report's speed section: every timing, dense against itself, and where the GMAC go."""
+"""Sheets of the report's speed section: dense against itself, and where the GMAC go."""
 
 from pathlib import Path
 
@@ -6,29 +6,10 @@ import pandas as pd
 
 from paumer.reporting.aggregate import FLOPS
 from paumer.reporting.formatting import Sheet, number, significant, with_interval
-from paumer.reporting.points import POINT
-from paumer.reporting.reading import read_table
-from paumer.reporting.timings import LACKING, SETTING, null_rows, read_throughput, timed_group
+from paumer.reporting.reading import INPUT, read_table
+from paumer.reporting.timings import LACKING, SETTING, null_rows, pixels, read_throughput, timed_group
 
 PARTS = ["gmac_encoder", "gmac_decoder", "gmac_heads"]
-
-
-def timings_sheet(throughput: Path) -> Sheet:
-    """Every timed variant.
-
-    Raises:
-        PaumerError: throughput.csv is unusable.
-    """
-    headings = [*POINT, "type", "mode", "batch", "images/s", "speed-up [95%]"]
-    rows = [
-        [
-            *(row[name] for name in (*POINT, "dtype", "mode")),
-            str(row["batch"]),
-            *_measured(row),
-        ]
-        for row in read_throughput(throughput).to_dict("records")
-    ]
-    return Sheet([*headings, "time / floor", "peak memory (MB)", "rounds"], rows)
 
 
 def null_sheet(throughput: Path) -> Sheet:
@@ -41,15 +22,17 @@ def null_sheet(throughput: Path) -> Sheet:
         [
             row["backbone"],
             timed_group(row),
-            *(row[name] for name in ("dtype", "mode")),
+            *(row[name] for name in ("dtype", "mode", "scope")),
+            pixels(row),
             str(row["batch"]),
-            LACKING.get(row["status"]) or _interval(row, decimals=3),
+            LACKING.get(row["status"]) or with_interval(row["speedup"], row["speedup_low"], row["speedup_high"], 3),
             _verdict(row),
+            number(row["other_load"], 2),
         ]
         for row in null_rows(read_throughput(throughput)).to_dict("records")
     ]
-    headings = ["backbone", "timed together", "type", "mode", "batch", "speed-up of dense over dense [95%]", "remark"]
-    return Sheet(headings, rows)
+    headings = ["backbone", "timed together", "type", "mode", "scope", "input (pixels)", "batch"]
+    return Sheet([*headings, "speed-up of dense over dense [95%]", "remark", "other load (processors)"], rows)
 
 
 def gmac_sheet(flops: Path) -> Sheet:
@@ -58,11 +41,11 @@ def gmac_sheet(flops: Path) -> Sheet:
     Raises:
         PaumerError: flops.csv is unusable.
     """
-    table = read_table(flops, [*FLOPS, "height", "width", *PARTS])
+    table = read_table(flops, [*FLOPS, *INPUT, *PARTS])
     rows = [
         [
             *(row[name] for name in ("backbone", "decoder", "strategy", "schedule")),
-            f"{row['height']:.0f} x {row['width']:.0f}",
+            pixels(row),
             *(significant(row[name]) for name in ("gmac_total", *PARTS)),
         ]
         for row in table.to_dict("records")
@@ -79,17 +62,6 @@ def settings_timed(throughput: Path) -> list[str]:
     """
     settings = read_throughput(throughput)[SETTING].drop_duplicates()
     return [", ".join(filter(None, row)) for row in settings.itertuples(index=False)]
-
-
-def _measured(row: dict) -> list[str]:
-    if row["status"] in LACKING:
-        return [LACKING[row["status"]], "", "", "", ""]
-    numbers = (number(row.get(name, float("nan")), 0) for name in ("peak_memory_mb", "rounds"))
-    return [significant(row["images_per_s"]), _interval(row), number(row["floor_ratio"], 2), *numbers]
-
-
-def _interval(row: dict, decimals: int = 2) -> str:
-    return with_interval(row["speedup"], row["speedup_low"], row["speedup_high"], decimals)
 
 
 def _verdict(row: dict) -> str:

@@ -19,6 +19,7 @@ from paumer.reporting.readable import readable_bounds, readable_classes, readabl
 from paumer.reporting.readable_comparisons import readable_criteria, readable_published
 from paumer.reporting.reading import read_table, read_text
 from paumer.reporting.selection import headline
+from paumer.reporting.timings import in_first_setting, read_throughput
 
 
 def write_tables(
@@ -38,7 +39,7 @@ def write_tables(
     Args:
         accuracy: accuracy.csv of every run.
         flops: GMAC of every strategy and schedule that costs the same for every image.
-        throughput: timings; the first device, number type, mode and scope in it are shown.
+        throughput: timings; the first device, number type, mode and scope in it are shown, at the first input size.
         bounds: what the patch size and raw patches allow.
         published: published figures; PAUMER's claims are taken from it.
         output: folder for the tables.
@@ -47,7 +48,7 @@ def write_tables(
     Raises:
         PaumerError: a file is unusable, or a dense, GMAC or throughput row is missing.
     """
-    warnings = noise_warnings(throughput)
+    warnings = noise_warnings(in_first_setting(read_throughput(throughput)))
     main = main_table(accuracy, flops, throughput)
     answers = with_claims(headline(main), read_claims(published))
     classes = class_table(accuracy, main)

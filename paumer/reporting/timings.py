@@ -1,47 +1,70 @@
 """Read throughput.csv and put its numbers beside operating points."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from paumer.errors import PaumerError
 from paumer.reporting.points import MEASURES, POINT
-from paumer.reporting.reading import join, read_table, refuse_duplicates
+from paumer.reporting.reading import INPUT, at_first_size, join, read_table, refuse_duplicates
 
 SETTING = ["device", "dtype", "mode", "scope"]
-THROUGHPUT = [*POINT, *SETTING, "batch", *MEASURES, "status"]
+WHOLE = [*INPUT, "batch"]
+THROUGHPUT = [*POINT, *SETTING, *WHOLE, *MEASURES, "peak_memory_mb", "compile_s", "other_load", "status"]
 # A row that names no recipe and criterion costs the same with each of them.
 SHARED = ["backbone", "strategy", "schedule"]
+# Dense, timed again as the null variant, and with an explicit attention matrix: no operating points.
+NULL, EXPLICIT = "dense-again", "explicit-attention"
 OUT_OF_MEMORY = "out of memory"
 # What stands in place of the numbers that a row lacks.
 LACKING = {"oom": OUT_OF_MEMORY, "skipped": "skipped"}
 
 
 def read_throughput(path: Path) -> pd.DataFrame:
-    """Read throughput.csv with whole batch sizes.
+    """Read throughput.csv, with whole numbers for batch, height and width.
 
     Raises:
         PaumerError: it is unusable or empty.
     """
-    table = read_table(path, THROUGHPUT)
+    return read_timings(path, THROUGHPUT)
+
+
+def read_timings(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read a table with a row per timing, with whole numbers for batch, height and width.
+
+    Raises:
+        PaumerError: it is unusable or empty.
+    """
+    table = read_table(path, columns)
     if table.empty:
         raise PaumerError(f"{path}: no rows; run the throughput stage again")
-    return table.astype({"batch": int})
+    return table.astype(dict.fromkeys(WHOLE, int))
 
 
 def in_first_setting(throughput: pd.DataFrame) -> pd.DataFrame:
-    """The rows with device, number type, mode and scope of the first row: what the main table shows."""
-    return throughput[(throughput[SETTING] == throughput[SETTING].iloc[0]).all(axis=1)]
+    """The rows that the main table shows: device, number type, mode, scope of the first row, and each first size."""
+    return at_first_size(throughput[(throughput[SETTING] == throughput[SETTING].iloc[0]).all(axis=1)])
 
 
 def null_rows(throughput: pd.DataFrame) -> pd.DataFrame:
     """The null variants, dense timed again: one for each group of variants that were timed together."""
-    return throughput[throughput["strategy"] == "dense-again"]
+    return throughput[throughput["strategy"] == NULL]
 
 
 def timed_group(row: dict) -> str:
     """What was timed together with a row: all fixed costs, or what one network does with many images."""
     return f"{row['recipe']}, cost by image" if row["recipe"] else "fixed cost"
+
+
+def pixels(row: dict) -> str:
+    """The size of a row's input, `512 x 1024`."""
+    return f"{row['height']} x {row['width']}"
+
+
+def latency_ms(timings: pd.DataFrame, images_per_s: str = "images_per_s") -> pd.Series:
+    """Milliseconds for one batch."""
+    return 1000 * timings["batch"] / timings[images_per_s]
 
 
 def add_throughput(points: pd.DataFrame, throughput: Path) -> pd.DataFrame:

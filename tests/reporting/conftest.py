@@ -12,6 +12,7 @@ from synthetic import Measured, write_measurements
 from paumer.reporting.figures import write_figures
 from paumer.reporting.page import write_report
 from paumer.reporting.points import read_main
+from paumer.reporting.speed_table import write_speed
 from paumer.reporting.tables import write_tables
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -56,6 +57,7 @@ def report(measured: Measured) -> Reported:
     folder = measured.folder
     result = Reported(measured, folder / "tables", folder / "figures", folder / "report.html")
     tabulate(measured, result.tables)
+    write_speed(measured.flops, measured.throughput, result.tables)
     write_figures(result.tables / "main.csv", measured.accuracy, measured.training, result.figures)
     # The smallest PNG there is stands in for the pause maps.
     (result.figures / "pause_maps.png").write_bytes(base64.b64decode(PIXEL))
@@ -65,6 +67,7 @@ def report(measured: Measured) -> Reported:
         result.figures,
         measured.flops,
         measured.throughput,
+        measured.machine,
         measured.runs,
         measured.data,
         result.page,

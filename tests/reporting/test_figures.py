@@ -6,18 +6,22 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from paumer.errors import PaumerError
+from paumer.reporting.figures import write_speed_figures
 from paumer.reporting.labels import label_points
 from paumer.reporting.pareto import PUBLISHED, dominated, gmac_points
 from paumer.reporting.plots_cost import cost_spread
+from paumer.reporting.plots_floor import floor_overhead
 from paumer.reporting.plots_pareto import pareto_speed
 from paumer.reporting.plots_speed import speedup_gmac
 from paumer.reporting.plots_training import loss_curves
 from paumer.reporting.style import save, style
+from paumer.reporting.variants import timed, timed_alone
 
 NAMES = [
     *("pareto_speed", "pareto_gmac", "cost_spread", "drop_per_class"),
-    *("throughput_batch", "speedup_gmac", "training"),
+    *("throughput_batch", "speedup_gmac", "floor_overhead", "training"),
 ]
+SIDES = ("_low", "", "_high")
 
 
 def with_methods(main):
@@ -136,6 +140,68 @@ def test_out_of_memory_is_not_drawn(reported):
     assert not ((drawn["backbone"] == "small") & (drawn["batch"] == 8) & (drawn["strategy"] == "dense")).any()
 
 
+def test_latency_is_batch_over_images_per_second(reported, main):
+    drawn = pd.read_csv(reported.figures / "throughput_batch.csv", keep_default_na=False)
+    paused = drawn[(drawn["backbone"] == "tiny") & (drawn["schedule"] == "3:0.2") & (drawn["batch"] == 8)].iloc[0]
+    row = main[(main["backbone"] == "tiny") & (main["schedule"] == "3:0.2")].iloc[0]
+    low, middle, high = (8000 * row["speedup_b8"] / row["images_per_s_b8"] / row[f"speedup{side}_b8"] for side in SIDES)
+    assert [float(paused[f"latency_ms{side}"]) for side in ("", "_low", "_high")] == pytest.approx(
+        [middle, high, low], rel=1e-3
+    )
+    assert (drawn["latency_ms_low"].replace("", 0).astype(float) <= drawn["latency_ms"].astype(float)).all()
+
+
+def test_overhead_is_that_of_the_timings(reported):
+    drawn = pd.read_csv(reported.figures / "floor_overhead.csv", keep_default_na=False)
+    measured = pd.read_csv(reported.measured.throughput, keep_default_na=False)
+    first = (measured[["dtype", "mode", "scope"]] == ["float32", "eager", "logits"]).all(axis=1)
+    paused = measured[first & (measured["strategy"] == "pause") & (measured["height"] != 48)]
+    paused = paused[paused["floor_ratio"] != ""]
+    keys = ["backbone", "schedule", "batch"]
+    joined = drawn.merge(paused, on=keys, suffixes=("", "_measured"))
+    assert len(joined) == len(drawn) == len(paused) == 6 + 6 + 6
+    for name in ("floor_ratio", "floor_low", "floor_high"):
+        expected = joined[f"{name}_measured"].astype(float)
+        assert joined[name].astype(float).to_numpy() == pytest.approx(expected, abs=1e-4)
+
+
+def test_overhead_has_a_series_for_each_batch_and_a_line_at_one(main):
+    figure, _ = floor_overhead(timed(main))
+    tiny, small = figure.axes
+    assert set(tiny.get_legend_handles_labels()[1]) == {"batch 1", "batch 8", "floor: the same blocks alone"}
+    assert [list(line.get_ydata()) for line in tiny.lines if line.get_label().startswith("floor")] == [[1, 1]]
+    schedules = [label.get_text() for label in tiny.get_xticklabels()]
+    assert schedules == ["3:0.2", "6:0.4", "3:0.2+6:0.2", "3:0.4", "3:0.3+6:0.3", "3:0.6"]
+    assert small.get_ylim()[0] < 1
+
+
+def test_overhead_says_that_nothing_pauses(main):
+    figure, data = floor_overhead(timed(main[main["strategy"] != "pause"]))
+    assert data.empty
+    assert "no schedule was timed" in figure.texts[0].get_text()
+
+
+def test_speed_alone_draws_the_same_fixed_costs(reported, tmp_path):
+    write_speed_figures(reported.tables / "speed.csv", tmp_path)
+    assert {path.stem for path in tmp_path.iterdir()} == {"throughput_batch", "speedup_gmac", "floor_overhead"}
+    alone, beside = (pd.read_csv(folder / "floor_overhead.csv") for folder in (tmp_path, reported.figures))
+    keys = ["backbone", "schedule", "batch"]
+    pd.testing.assert_frame_equal(*(data.sort_values(keys, ignore_index=True) for data in (alone, beside)))
+    alone, beside = (pd.read_csv(folder / "speedup_gmac.csv") for folder in (tmp_path, reported.figures))
+    beside = beside[beside["recipe"].isna()]
+    assert len(alone) == len(beside) + 3  # a schedule that accuracy lacks, timed at batch 1 twice and at batch 8 once
+    joined = alone.merge(beside, on=[*keys, "strategy"], suffixes=("", "_beside"))
+    assert len(joined) == len(beside)
+    assert (joined["speedup"] == joined["speedup_beside"]).all()
+    assert joined["gmac_ratio"].to_numpy() == pytest.approx(joined["gmac_ratio_beside"], abs=1e-3)
+
+
+def test_dense_is_drawn_once_and_its_other_timings_not_at_all(reported):
+    points = timed_alone(reported.tables / "speed.csv")
+    assert not {"explicit-attention", "dense-again"} & set(points["strategy"])
+    assert len(points[points["strategy"] == "dense"]) == 2 * 2  # backbones and batches
+
+
 def test_bars_are_those_of_the_class_table(reported):
     drawn = pd.read_csv(reported.figures / "drop_per_class.csv")
     table = pd.read_csv(reported.tables / "classes.csv")
@@ -162,8 +228,9 @@ def test_curve_outside_a_run_is_refused(reported, tmp_path):
 
 def test_svg_is_the_same_twice(reported, main, tmp_path):
     with style():
-        for name, draw in (("pareto_speed", pareto_speed), ("speedup_gmac", speedup_gmac)):
-            save(*draw(main), tmp_path, name)
+        drawn = {"pareto_speed": pareto_speed(main), "speedup_gmac": speedup_gmac(timed(main))}
+        for name, (figure, data) in drawn.items():
+            save(figure, data, tmp_path, name)
             for ending in ("svg", "csv"):
                 again, first = tmp_path / f"{name}.{ending}", reported.figures / f"{name}.{ending}"
                 assert again.read_bytes() == first.read_bytes()

@@ -76,12 +76,12 @@ def test_every_section_is_there_and_reachable(page):
 
 def test_every_image_has_a_text(page):
     images = attributes(page, "img")
-    assert len(images) == 8  # seven figures and the pause maps
+    assert len(images) == 9  # eight figures and the pause maps
     assert all(len(values["alt"]) > 20 for values in images)
 
 
 def test_page_names_noise_claim_and_results(text):
-    assert "tiny, batch 8 (float32, eager; fixed cost)" in text
+    assert "tiny, 96 x 192 pixels, batch 8 (float32, eager, logits; fixed cost)" in text
     assert "other data and devices" in text
     assert "3:0.2+6:0.2" in text
     assert "out of memory" in text
@@ -110,6 +110,34 @@ def test_page_shows_spread_verdicts_and_skipped_timings(text):
     assert "<summary>Between random and oracle: 12 of 12 rows.</summary>" in text
     assert '<td class="right">skipped</td>' in text
     assert "Figures published for the same dataset or network" in text
+
+
+def test_page_warns_of_what_it_shows_first_and_of_the_rest_below_the_table(page, text):
+    shown = [line for line in text.splitlines() if line.startswith('<p class="warning"')]
+    assert len(shown) == 4
+    assert not any("compile" in line or "48 x 96" in line for line in shown)
+    assert "<li>Too noisy: tiny, 48 x 96 pixels, batch 8 (float32, compile, logits; fixed cost)." in text
+
+
+def test_page_shows_every_timing_once(text, reported):
+    rows = len(pd.read_csv(reported.tables / "speed.csv"))
+    assert f"<summary>All {rows} timings</summary>" in text
+    body = text.split("<caption>Every timed variant in every setting</caption>")[1].split("</tbody>")[0]
+    assert body.count("<tr>") == rows + 1  # and the headings
+
+
+def test_page_names_what_timed_and_what_trained(text):
+    trained = text.split("<caption>Environment of the training runs</caption>")[1].split("</table>")[0]
+    timed = text.split("<caption>Environment of the timings</caption>")[1].split("</table>")[0]
+    assert "0.1.0 abc1234" in trained
+    assert "def5678" not in trained
+    for found in ("0.1.0 def5678", "clocks before", "2300 MHz", "2100 MHz"):
+        assert found in timed
+
+
+def test_missing_machine_is_named(reported, tmp_path):
+    with pytest.raises(PaumerError, match=r"nowhere\.json: no such file"):
+        write(reported, tmp_path / "report.html", machine=tmp_path / "nowhere.json")
 
 
 def test_page_is_small(reported):
@@ -154,6 +182,7 @@ def write(reported, output, **changes):
         "figures": reported.figures,
         "flops": inputs.flops,
         "throughput": inputs.throughput,
+        "machine": inputs.machine,
         "runs": inputs.runs,
         "data": inputs.data,
     }

@@ -1,5 +1,6 @@
 """The whole pipeline, once and for real: smoke.yaml from drawing scenes to the report."""
 
+import json
 import os
 import re
 import subprocess
@@ -117,6 +118,21 @@ def test_rounds_hold_every_timing(results: Path) -> None:
     for row in table.itertuples():
         variant = " ".join(filter(None, [row.strategy, row.criterion, row.schedule]))
         assert row.images_per_s == pytest.approx(medians[row.recipe, row.batch, variant], rel=1e-3)
+
+
+def test_speed_table_holds_every_timing_but_the_null(results: Path) -> None:
+    timed = pd.read_csv(results / "throughput.csv")
+    speed = pd.read_csv(results / "tables/speed.csv")
+    assert len(speed) == (timed.strategy != "dense-again").sum()
+    counted = ~speed.schedule.str.contains("@")
+    assert speed[counted].realised.notna().all()
+    assert speed[~counted].gmac.isna().all()
+
+
+def test_machine_is_described(results: Path) -> None:
+    machine = json.loads((results / "machine.json").read_text())
+    assert machine["environment"]["device"] in set(pd.read_csv(results / "throughput.csv").device)
+    assert machine["code"]["revision"] in (results / "report.html").read_text(encoding="utf-8")
 
 
 def test_every_run_had_the_same_number_of_steps(results: Path) -> None:

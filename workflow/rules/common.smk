@@ -23,12 +23,15 @@ BACKBONES = [backbone.name for backbone in experiment.backbones]
 # Heavy jobs take the machine to themselves: two of them at once are slower than one after the other. Where the cores
 # are not known, on a cluster or in a dry run, they ask for eight; `--set-threads` changes that.
 ALL_CORES = workflow.resource_settings.cores or 8
+# An experiment without recipes trains nothing: it measures GMAC and images/s alone.
+TRAINS = bool(experiment.training.recipes)
+NOTHING = "(?!)"  # matches no text
 SHARED = ["shared"] if experiment.training.shared_phase else []
 
 
 wildcard_constraints:
     backbone="|".join(BACKBONES),
-    recipe="|".join([*experiment.training.recipes, *SHARED]),
+    recipe="|".join([*experiment.training.recipes, *SHARED]) or NOTHING,
     seed=r"\d+",
 
 
@@ -98,6 +101,11 @@ def evaluate_settings(wildcards):
 def start_option(wildcards, input):
     """Name the shared run on the command line."""
     return options("--start", map(os.path.dirname, input.start))
+
+
+def accuracy_option(wildcards, input):
+    """`--accuracy` where there is one."""
+    return options("--accuracy", input.accuracy)
 
 
 def measured_runs(wildcards, input):

@@ -34,6 +34,7 @@ rule throughput:
     output:
         table=f"{RESULTS}/throughput.csv",
         rounds=f"{RESULTS}/throughput_rounds.csv",
+        machine=f"{RESULTS}/machine.json",
     log:
         f"{LOGS}/throughput.log",
     conda:
@@ -49,4 +50,5 @@ rule throughput:
         "Measuring images/s"
     shell:
         "paumer throughput --settings {params.settings:q} --data {input.manifest:q} {params.runs}"
-        " --output {output.table:q} --rounds {output.rounds:q} --threads {threads} > {log:q} 2>&1"
+        " --output {output.table:q} --rounds {output.rounds:q} --machine {output.machine:q} --threads {threads}"
+        " > {log:q} 2>&1"

@@ -1,3 +1,14 @@
+FIGURES = ["throughput_batch", "speedup_gmac", "floor_overhead"]
+if TRAINS:
+    FIGURES += [
+        "pareto_speed",
+        "pareto_gmac",
+        "cost_spread",
+        "drop_per_class",
+        "training",
+    ]
+
+
 rule tables:
     input:
         accuracy=rules.collect_accuracy.output.table,
@@ -26,6 +37,27 @@ rule tables:
     shell:
         "paumer tables --accuracy {input.accuracy:q} --flops {input.flops:q} --throughput {input.throughput:q}"
         " --bounds {input.bounds:q} --published {input.published:q} --data {input.manifest:q} --output {params.folder:q}"
+        " > {log:q} 2>&1"
+
+
+rule speed:
+    input:
+        flops=rules.flops.output.table,
+        throughput=rules.throughput.output.table,
+    output:
+        multiext(f"{RESULTS}/tables/speed", ".csv", ".md"),
+    log:
+        f"{LOGS}/speed.log",
+    conda:
+        "../../envs/paumer.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        folder=output_folder,
+    message:
+        "Putting images/s in every setting beside GMAC"
+    shell:
+        "paumer speed --flops {input.flops:q} --throughput {input.throughput:q} --output {params.folder:q}"
         " > {log:q} 2>&1"
 
 
@@ -78,21 +110,13 @@ rule maps:
 
 rule figures:
     input:
-        main=rules.tables.output.main[0],
-        accuracy=rules.collect_accuracy.output.table,
+        table=rules.tables.output.main[0] if TRAINS else rules.speed.output[0],
+        accuracy=[rules.collect_accuracy.output.table] if TRAINS else [],
         logs=runs(f"{RUN}/train.csv"),
     output:
         expand(
             f"{RESULTS}/figures/{{figure}}.{{ending}}",
-            figure=[
-                "pareto_speed",
-                "pareto_gmac",
-                "cost_spread",
-                "drop_per_class",
-                "throughput_batch",
-                "speedup_gmac",
-                "training",
-            ],
+            figure=FIGURES,
             ending=["svg", "png", "csv"],
         ),
     log:
@@ -103,22 +127,25 @@ rule figures:
         mem_mb=1000,
     params:
         folder=output_folder,
+        accuracy=accuracy_option,
         logs=train_log_options,
     message:
         "Drawing the plots"
     shell:
-        "paumer figures --table {input.main:q} --accuracy {input.accuracy:q} {params.logs} --output {params.folder:q}"
+        "paumer figures --table {input.table:q} {params.accuracy} {params.logs} --output {params.folder:q}"
         " > {log:q} 2>&1"
 
 
 rule report:
     input:
         tables=rules.tables.output,
+        speed=rules.speed.output,
         figures=rules.figures.output,
         samples=rules.samples.output,
         maps=rules.maps.output if "paumer" in experiment.training.recipes else [],
         flops=rules.flops.output.table,
         throughput=rules.throughput.output.table,
+        machine=rules.throughput.output.machine,
         manifest=rules.data.output.manifest,
         runs=runs(f"{RUN}/run.json"),
     output:
@@ -138,5 +165,5 @@ rule report:
         "Writing the report"
     shell:
         "paumer report --experiment {params.experiment:q} --tables {params.tables:q} --figures {params.figures:q}"
-        " --flops {input.flops:q} --throughput {input.throughput:q} --data {input.manifest:q} {params.runs}"
-        " --output {output.page:q} > {log:q} 2>&1"
+        " --flops {input.flops:q} --throughput {input.throughput:q} --machine {input.machine:q}"
+        " --data {input.manifest:q} {params.runs} --output {output.page:q} > {log:q} 2>&1"

@@ -1,0 +1,144 @@
+"""Every timing of every setting beside what its GMAC promise. Needs no accuracy, so measuring alone makes it."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from paumer.files import write_text
+from paumer.reporting.aggregate import FLOPS
+from paumer.reporting.formatting import DECIMALS, Sheet, csv, markdown, number, significant, with_interval
+from paumer.reporting.noise import noise_warnings
+from paumer.reporting.points import POINT
+from paumer.reporting.reading import INPUT, read_table, refuse_duplicates
+from paumer.reporting.timings import (
+    EXPLICIT,
+    LACKING,
+    NULL,
+    SETTING,
+    WHOLE,
+    latency_ms,
+    pixels,
+    read_throughput,
+    read_timings,
+)
+
+COUNTED = ["backbone", "strategy", "schedule", *INPUT]
+COLUMNS = [
+    *(*POINT, *SETTING, *WHOLE),
+    *("images_per_s", "latency_ms", "speedup", "speedup_low", "speedup_high", "gmac", "gmac_ratio", "realised"),
+    *("floor_ratio", "floor_low", "floor_high", "peak_memory_mb", "compile_s", "other_load", "status"),
+]
+HEADINGS = [
+    *(*POINT, "device", "type", "mode", "scope", "input (pixels)", "batch"),
+    *("images/s", "latency (ms)", "speed-up [95%]", "GMAC", "GMAC ratio (dense / row)", "realised"),
+    *("time / floor [95%]", "peak memory (MB)", "compiling (s)", "other load (processors)"),
+]
+
+# Notes, and the columns that they explain.
+NOTES = {
+    "latency_ms": "Latency is the time of one batch. Brackets hold the 95% interval of ratios within a round.",
+    "realised": "Realised is speed-up over GMAC ratio: 1 where all saved computation became saved time. It is empty "
+    "where no GMAC are counted, as where the cost depends on the image.",
+    "floor_ratio": "Time / floor is the time over that of the same blocks on tokens already cut: 1 would be free.",
+    "compile_s": "Compiling is how much longer the first call took.",
+    "other_load": "Other load is how many processors other programs kept busy meanwhile.",
+}
+
+
+def write_speed(flops: Path, throughput: Path, output: Path) -> None:
+    """Write speed.{csv,md}.
+
+    Args:
+        flops: flops.csv.
+        throughput: throughput.csv.
+        output: folder for the table.
+
+    Raises:
+        PaumerError: a file is unusable.
+    """
+    speed = speed_table(flops, throughput)
+    files = {"speed.csv": csv(speed), "speed.md": markdown(readable_speed(speed, all_warnings(throughput)))}
+    for name, text in files.items():
+        write_text(output / name, text)
+
+
+def read_speed(path: Path) -> pd.DataFrame:
+    """Read a speed table that was written before.
+
+    Raises:
+        PaumerError: it is unusable or empty.
+    """
+    return read_timings(path, COLUMNS)
+
+
+def all_warnings(throughput: Path) -> list[str]:
+    """The warnings on all settings.
+
+    Raises:
+        PaumerError: throughput.csv is unusable.
+    """
+    return noise_warnings(read_throughput(throughput))
+
+
+def speed_table(flops: Path, throughput: Path) -> pd.DataFrame:
+    """One row per timing in the order of throughput.csv, null variants left out.
+
+    Returns:
+        Columns backbone, recipe, strategy, criterion, schedule, device, dtype, mode, scope, height, width, batch,
+        images_per_s, latency_ms (of one batch), speedup, speedup_low, speedup_high, gmac, gmac_ratio (dense of this
+        input size / row; both NaN where flops.csv lacks them, as where the cost depends on the image), realised
+        (speedup / gmac_ratio), floor_ratio, floor_low, floor_high, peak_memory_mb, compile_s, other_load, status.
+
+    Raises:
+        PaumerError: a file is unusable.
+    """
+    table = read_throughput(throughput)
+    table = table[table["strategy"] != NULL].reset_index(drop=True)
+    counted = read_table(flops, [*FLOPS, *INPUT])
+    refuse_duplicates(counted, COUNTED, str(flops))
+    gmac = _gmac(table.assign(strategy=table["strategy"].replace(EXPLICIT, "dense")), counted)
+    ratio = _gmac(table.assign(strategy="dense", schedule="dense"), counted) / gmac
+    costs = {"gmac": gmac, "gmac_ratio": ratio, "realised": table["speedup"] / ratio}
+    return table.assign(latency_ms=latency_ms(table), **costs)[COLUMNS].round(DECIMALS)
+
+
+def _gmac(rows: pd.DataFrame, counted: pd.DataFrame) -> pd.Series:
+    return rows[COUNTED].merge(counted, on=COUNTED, how="left")["gmac_total"]
+
+
+def readable_speed(speed: pd.DataFrame, warnings: list[str]) -> Sheet:
+    """The speed table."""
+    rows = [
+        [*(row[name] for name in (*POINT, *SETTING)), pixels(row), str(row["batch"]), *_measured(row)]
+        for row in speed.to_dict("records")
+    ]
+    return Sheet(HEADINGS, rows, [*_explanations(speed), *warnings])
+
+
+def _measured(row: dict) -> list[str]:
+    """Cells from images/s on."""
+    return [
+        LACKING.get(row["status"]) or significant(row["images_per_s"]),
+        significant(row["latency_ms"]),
+        with_interval(row["speedup"], row["speedup_low"], row["speedup_high"]),
+        significant(row["gmac"]),
+        number(row["gmac_ratio"], 2),
+        number(row["realised"], 2),
+        with_interval(row["floor_ratio"], row["floor_low"], row["floor_high"]),
+        number(row["peak_memory_mb"], 0),
+        number(row["compile_s"], 1),
+        number(row["other_load"], 2),
+    ]
+
+
+def _explanations(speed: pd.DataFrame) -> list[str]:
+    """Notes on the speed table, those that it needs."""
+    notes = [note for column, note in NOTES.items() if speed[column].notna().any()]
+    slower = 1 / speed.loc[speed["strategy"] == EXPLICIT, "speedup"].dropna()
+    if len(slower):
+        times = " to ".join(dict.fromkeys(number(value, 2) for value in (slower.min(), slower.max())))
+        notes.append(
+            f"{EXPLICIT} is dense with the matrix of all pairs of patches written out, as Segmenter was published: it "
+            f"takes {times} times as long as dense."
+        )
+    return notes
