@@ -24,7 +24,7 @@ def attend(
         lengths: tokens of each image, where a batch of one holds several one after the other.
 
     Returns:
-        Tokens (batch, count, width), and the mean of the keys over the heads, (batch, count, channels).
+        Tokens (batch, count, width), and the keys of all heads, (batch, heads, count, channels).
     """
     attention = block.attn
     normed = block.norm1(tokens)
@@ -34,27 +34,29 @@ def attend(
     query, key = attention.q_norm(query), attention.k_norm(key)
     fused = partial(functional.scaled_dot_product_attention, dropout_p=attention.attn_drop.p if block.training else 0.0)
     mask = None if bias is None else bias.to(query.dtype)
-    attention_of = fused if lengths is None else partial(_image_by_image, fused, lengths)
-    mixed = attention_of(query, key, value, mask)
-    mixed = mixed.transpose(1, 2).reshape(batch, count, -1)
+    if lengths is None or len(lengths) == 1:
+        mixed = fused(query, key, value, mask).transpose(1, 2)
+    else:
+        mixed = _image_by_image(fused, lengths, query, key, value, mask)
+    mixed = mixed.reshape(batch, count, -1)
     if hasattr(attention, "norm"):  # older releases of timm know neither norm nor gate here
         mixed = attention.norm(mixed)
     if getattr(attention, "gate", None) is not None:
         mixed = mixed * attention.gate(normed).sigmoid()
     mixed = attention.proj_drop(attention.proj(mixed))
-    return tokens + block.drop_path1(block.ls1(mixed)), key.mean(dim=1)
+    return tokens + block.drop_path1(block.ls1(mixed)), key
 
 
 def _image_by_image(
     fused: Callable[..., Tensor], lengths: Sequence[int], query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
 ) -> Tensor:
-    """Attention within each image of a sequence, (1, heads, tokens of all images, channels).
+    """Attention within each image of a sequence, (1, tokens of all images, heads, channels).
 
     A processor is as fast at one image after the other as at a batch.
     """
     parts = [tensor.split(list(lengths), dim=2) for tensor in (query, key, value)]
     masks = [None] * len(lengths) if mask is None else mask.split(list(lengths), dim=3)
-    return torch.cat([fused(*image) for image in zip(*parts, masks, strict=True)], dim=2)
+    return torch.cat([fused(*image).transpose(1, 2) for image in zip(*parts, masks, strict=True)], dim=1)
 
 
 def feed_forward(block: Block, tokens: Tensor) -> Tensor:

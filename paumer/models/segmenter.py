@@ -213,7 +213,7 @@ class Segmenter(nn.Module):
         else:
             tokens, keys = attend(block, tokens, _size_bias(tokens, state), state.lengths)
             if merging:
-                tokens = strategy.inside_block(number, tokens, keys, state)
+                tokens = strategy.inside_block(number, tokens, keys.mean(dim=1), state)
             tokens = feed_forward(block, tokens)
         state.charge(lambda: block_macs(block, attended, state.token_counts(tokens)))
         return tokens

@@ -74,11 +74,11 @@ def test_halves_drop_in_training_as_the_block_does() -> None:
     assert not torch.equal(whole, block(tokens))
 
 
-def test_keys_are_the_mean_over_the_heads(block) -> None:
+def test_keys_are_those_of_all_heads(block) -> None:
     tokens = draw_tokens(7)
     projected = block.attn.qkv(block.norm1(tokens))[..., WIDTH : 2 * WIDTH]
     heads = [block.attn.k_norm(part) for part in projected.chunk(4, dim=-1)]
-    assert_close(attend(block, tokens, None)[1], sum(heads) / 4)
+    assert_close(attend(block, tokens, None)[1], torch.stack(heads, dim=1))
 
 
 def test_a_bias_of_zeros_changes_nothing(block) -> None:
@@ -95,7 +95,7 @@ def test_a_token_of_several_patches_attends_as_its_patches_would(sizes, seed) ->
     merged, keys = attend(block, tokens, bias)
     apart, all_keys = attend(block, tokens.repeat_interleave(counts, dim=1), None)
     assert_close(merged.repeat_interleave(counts, dim=1), apart)
-    assert_close(keys.repeat_interleave(counts, dim=1), all_keys)
+    assert_close(keys.repeat_interleave(counts, dim=2), all_keys)
 
 
 def test_macs_of_a_block_are_its_matrices_and_its_products() -> None:

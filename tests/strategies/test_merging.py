@@ -229,7 +229,7 @@ def merge_one_image(model, image, schedule):
         if number in shares:
             merged += shares[number]
             away = len(groups) - (32 - round(merged * 32))
-            unit = functional.normalize(keys[0, prefix:], dim=-1)
+            unit = functional.normalize(keys.mean(dim=1)[0, prefix:], dim=-1)
             best = {
                 even: max(range(1, len(groups), 2), key=lambda odd, even=even: float(unit[even] @ unit[odd]))
                 for even in range(0, len(groups), 2)
