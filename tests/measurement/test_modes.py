@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from paumer.measurement.modes import callable_of, with_explicit_attention
 from paumer.schedule import Schedule
 from paumer.strategies.contract import Dense
+from paumer.strategies.floor import Floor
 from paumer.strategies.pause import Pause
 
 SCHEDULES = ["2:0.4", "1:0.2+3:0.3"]
@@ -31,6 +32,16 @@ def test_compiled_logits_are_those_of_eager_at_several_sizes(model) -> None:
             images = torch.randn(2, 3, *size)
             for call, pause in zip(compiled, schedules, strict=True):
                 assert_close(call(images), model(images, pause), rtol=1e-4, atol=1e-5)
+
+
+@compiles
+def test_a_compiled_floor_runs_all_its_blocks(model) -> None:
+    """What it gives depends on the image, and on the blocks before every cut: nothing was optimised away."""
+    floor = callable_of(model, Floor(Schedule.parse("1:0.2+3:0.3")), "patch-logits", "compile")
+    with torch.inference_mode():
+        first, second = floor(torch.randn(1, 3, 32, 64)), floor(torch.randn(1, 3, 32, 64))
+    assert first.shape == (1, 19, 4, 8)
+    assert not torch.allclose(first, second)
 
 
 @pytest.mark.parametrize(("scope", "shape"), [("logits", (2, 19, 37, 50)), ("labels", (2, 37, 50))])
