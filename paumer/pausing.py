@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from paumer.errors import PaumerError, summary
 from paumer.models.encoder import Encoder
-from paumer.models.segmenter import DENSE, Segmenter
+from paumer.models.segmenter import Segmenter
 from paumer.registry import Point, operating_point
 from paumer.strategies.contract import Strategy
 from paumer.strategies.points import build_strategy
@@ -73,7 +73,7 @@ class PausingSegmenter(Segmenter):
     """A vision transformer and a dense head that run as `strategy` says; `wrap` makes it.
 
     Attributes:
-        strategy: what `forward` runs; may be set to any strategy.
+        strategy: what runs where a call names no other; may be set to any strategy.
         readout: what reads the whole map, after every patch is back at its place: the head of layout `map`, or nothing.
     """
 
@@ -100,19 +100,9 @@ class PausingSegmenter(Segmenter):
                 )
         super().__init__(encoder, decoder, {})
         self.heads, self.readout = AuxiliaryHeads(heads, lens), nn.Identity() if readout is None else readout
-        self.strategy: Strategy = DENSE
         self._asked = ("pause", "")
         for container in (self, encoder, decoder, self.heads, *heads.values()):
             container.training = vit.training  # what is inside keeps its own mode
-
-    def forward(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
-        """From images (batch, channels, height, width) of any size to logits (batch, classes, height, width).
-
-        Args:
-            images: normalised; padded with zeros on the right and bottom to whole patches.
-            strategy: runs instead of the network's own.
-        """
-        return super().forward(images, self.strategy if strategy is None else strategy)
 
     def with_schedule(self, schedule: str, strategy: str = "", criterion: str = "") -> Self:
         """This network at another operating point: another object with the same weights.

@@ -159,6 +159,12 @@ def test_auxiliary_heads_choose_where_there_are_any(plain, head, images) -> None
     assert torch.equal(model.with_schedule("4:0.5")(images), other.with_schedule("4:0.5")(images))
 
 
+def test_its_labels_are_those_of_its_own_schedule(plain, head, images) -> None:
+    model = paumer.wrap(plain, head, "2:0.5")
+    assert torch.equal(model.predict_labels(images), model(images).argmax(dim=1))
+    assert not torch.equal(model.predict_labels(images), model.predict_labels(images, Dense()))
+
+
 def test_another_schedule_is_another_budget_of_the_same_weights(plain, head, images) -> None:
     model = paumer.wrap(plain, head, "2:0.25")
     before = model(images)

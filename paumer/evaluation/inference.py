@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch.nn import functional
 from paumer.config import Evaluation, Size
 from paumer.data.datasets import IGNORE
 from paumer.errors import PaumerError
-from paumer.models.segmenter import DENSE, Output, Segmenter
+from paumer.models.segmenter import Output, Segmenter
 from paumer.strategies.contract import Strategy
 
 
@@ -143,7 +142,7 @@ def sliding_window_logits(
         window: height and width of a window; one number for both.
         stride: steps between windows along height and width, at most the window's; one number for both.
         batch: windows per forward pass.
-        strategy: how to run the network; by default its own `strategy` where it has one, otherwise densely.
+        strategy: how to run the network; by default its own `strategy`.
 
     Returns:
         (classes, height, width) for a single image, otherwise (batch, classes, height, width).
@@ -160,8 +159,7 @@ def sliding_window_logits(
             "or more"
         )
     images = image if image.ndim == 4 else image[None]
-    runs = strategy if strategy is not None else cast(Strategy, getattr(model, "strategy", DENSE))
-    [output] = sliding_logits(model, images, [runs], window, stride, batch)
+    [output] = sliding_logits(model, images, [strategy or model.strategy], window, stride, batch)
     return output.logits if image.ndim == 4 else output.logits[0]
 
 

@@ -47,31 +47,39 @@ class Prediction:
 
 
 class Segmenter(nn.Module):
-    """A vision transformer, a decoder and, for some blocks, auxiliary heads."""
+    """A vision transformer, a decoder and, for some blocks, auxiliary heads.
+
+    Attributes:
+        strategy: what runs where a call names no other.
+    """
 
     def __init__(self, encoder: Encoder, decoder: nn.Module, heads: dict[int, LinearHead]) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.heads = nn.ModuleDict({str(block): head for block, head in heads.items()})
+        self.strategy: Strategy = DENSE
 
     @property
     def blocks(self) -> nn.Sequential:
         """The encoder layers."""
         return self.encoder.blocks
 
-    def forward(self, images: Tensor, strategy: Strategy = DENSE) -> Tensor:
+    def forward(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
         """From normalised images (batch, 3, height, width) to logits (batch, classes, height, width)."""
+        strategy = strategy or self.strategy
         return self.upsample(self.patch_logits(images, strategy), images, strategy.input_scale)
 
-    def predict_labels(self, images: Tensor, strategy: Strategy = DENSE) -> Tensor:
+    def predict_labels(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
         """From normalised images (batch, 3, height, width) to class ids (batch, height, width).
 
         Those of the largest logits of `forward`, without ever holding the logits of all classes at that size.
         """
+        strategy = strategy or self.strategy
         return self.label(self.patch_logits(images, strategy), images, strategy.input_scale)
 
-    def patch_logits(self, images: Tensor, strategy: Strategy = DENSE) -> Tensor:
+    def patch_logits(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
         """Logits before upsampling, (batch, classes, grid height, grid width), finer where the decoder is."""
+        strategy = strategy or self.strategy
         if strategy.per_image and len(images) > 1:
             return torch.cat([self.patch_logits(image, strategy) for image in images.split(1)])
         tokens, state = self.encode(images, strategy)
