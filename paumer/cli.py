@@ -147,7 +147,6 @@ def throughput(
     threads: Threads = None,
 ) -> None:
     """Measure images/s of every operating point against dense, interleaved, with intervals."""
-    from paumer.config import Throughput
     from paumer.files import read_json
     from paumer.measurement.throughput import throughput
     from paumer.stages import CostSettings
@@ -157,7 +156,7 @@ def throughput(
     folders = {(content["backbone"], content["recipe"]): folder for folder, content in described.items()}
     chosen = _settings(CostSettings, settings)
     if quick:
-        chosen = chosen.model_copy(update={"throughput": (chosen.throughput or Throughput()).quick()})
+        chosen = chosen.model_copy(update={"throughput": chosen.throughput.quick()})
     throughput(chosen, data, folders, output, rounds, machine)
 
 

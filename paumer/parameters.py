@@ -10,53 +10,18 @@ OVER_BATCH = " over batch"
 
 
 @dataclass(frozen=True)
-class BatchBudget:
-    """Fractions of the patches of a whole batch, whose images compete for them; written `3:0.4 over batch`.
-
-    The total stays the same, and each image's share of it depends on what the images show.
-    """
-
-    schedule: Schedule
-    depends_on_image: ClassVar[bool] = True
-
-    def __str__(self) -> str:
-        """The notation."""
-        return f"{self.schedule}{OVER_BATCH}"
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """The blocks after which patches pause."""
-        return self.schedule.blocks
-
-    @property
-    def values(self) -> dict[int, float]:
-        """The fraction by block."""
-        return self.schedule.values
-
-    def check_depth(self, depth: int) -> None:
-        """Refuse locations where no block follows."""
-        self.schedule.check_depth(depth)
-
-
-@dataclass(frozen=True)
-class TokenExitParameters:
-    """Where patches take the auxiliary head's prediction as final, and how many of every class never do.
+class _Located:
+    """Parameters around fractions or thresholds.
 
     Attributes:
         where: fractions of all patches, or thresholds of certainty.
-        keep: the best patches of every predicted class that keep running.
     """
 
     where: Schedule | Thresholds
-    keep: int = 5
-
-    def __str__(self) -> str:
-        """The notation, `3:0.4` or `3:0.4 keep 10`."""
-        return str(self.where) if self.keep == TokenExitParameters.keep else f"{self.where} keep {self.keep}"
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """The blocks after which patches may finish."""
+        """The blocks after which something may happen."""
         return self.where.blocks
 
     @property
@@ -66,12 +31,42 @@ class TokenExitParameters:
 
     @property
     def depends_on_image(self) -> bool:
-        """Whether what an image shows decides how many patches finish."""
+        """Whether what an image shows decides how many of its patches are concerned."""
         return self.where.depends_on_image
 
     def check_depth(self, depth: int) -> None:
         """Refuse locations where no block follows."""
         self.where.check_depth(depth)
+
+
+@dataclass(frozen=True)
+class BatchBudget(_Located):
+    """Fractions of the patches of a whole batch, whose images compete for them; written `3:0.4 over batch`.
+
+    The total stays the same, and each image's share of it depends on what the images show.
+    """
+
+    where: Schedule
+    depends_on_image = True
+
+    def __str__(self) -> str:
+        """The notation."""
+        return f"{self.where}{OVER_BATCH}"
+
+
+@dataclass(frozen=True)
+class TokenExitParameters(_Located):
+    """Where patches take the auxiliary head's prediction as final, and how many of every class never do.
+
+    Attributes:
+        keep: the best patches of every predicted class that keep running.
+    """
+
+    keep: int = 5
+
+    def __str__(self) -> str:
+        """The notation, `3:0.4` or `3:0.4 keep 10`."""
+        return str(self.where) if self.keep == TokenExitParameters.keep else f"{self.where} keep {self.keep}"
 
 
 @dataclass(frozen=True)
@@ -125,11 +120,14 @@ def parse_pausing(text: str) -> Schedule:
 
 def parse_pause(text: str) -> Schedule | BatchBudget | Thresholds:
     """Read fractions of each image's patches or of a batch's, or thresholds."""
-    if "@" in text:
-        return Thresholds.parse(text)
     if text.endswith(OVER_BATCH):
         return BatchBudget(parse_pausing(text.removesuffix(OVER_BATCH)))
-    return parse_pausing(text)
+    return _parse_where(text)
+
+
+def _parse_where(text: str) -> Schedule | Thresholds:
+    """Read thresholds, or else fractions."""
+    return Thresholds.parse(text) if "@" in text else parse_pausing(text)
 
 
 def parse_merging(text: str) -> Schedule:
@@ -141,9 +139,9 @@ def parse_merging(text: str) -> Schedule:
 
 def parse_local_merging(text: str) -> Schedule | Thresholds:
     """Read fractions or thresholds; the first location merges 2 x 2 neighbours, the others pairs."""
-    if "@" in text:
-        return Thresholds.parse(text)
-    schedule = parse_pausing(text)
+    schedule = _parse_where(text)
+    if isinstance(schedule, Thresholds):
+        return schedule
     if schedule.locations[0].fraction > 0.75:
         raise PaumerError(
             f"schedule {schedule}: merging 2 x 2 neighbours removes 0.75 of all patches at most; lower it"
@@ -167,7 +165,7 @@ def _check_pairs(schedule: Schedule, start: int) -> None:
 def parse_token_exit(text: str) -> TokenExitParameters:
     """Read fractions or thresholds, and how many patches of every class to keep."""
     where, _, keep = text.partition(" keep ")
-    read = Thresholds.parse(where) if "@" in where else parse_pausing(where)
+    read = _parse_where(where)
     if not keep:
         return TokenExitParameters(read)
     if not keep.strip().isdecimal() or int(keep) < 1:

@@ -34,7 +34,8 @@ RECIPES: dict[RecipeName, str] = {
     "resize": "trained on inputs of several sizes",
 }
 WITH_HEADS: tuple[RecipeName, ...] = ("multi-exit", "paumer")
-SMALLER_BACKBONE = "smaller-backbone"  # in tables, the strategy of a control network
+# In tables, in the place of a strategy: a control network, dense timed again, and dense in its plain formulation.
+SMALLER_BACKBONE, DENSE_AGAIN, EXPLICIT_ATTENTION = "smaller-backbone", "dense-again", "explicit-attention"
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ class EvaluateSettings(Section):
 
 
 class CostSettings(Section):
-    """What GMAC and images/s depend on; `throughput` only matters to images/s."""
+    """What GMAC and images/s depend on; of `throughput` only the sizes matter to GMAC."""
 
     split: str = "val"
     device: str = "auto"
@@ -133,8 +133,7 @@ class CostSettings(Section):
     recipes: tuple[RecipeName, ...] = ("dense",)
     sweep: Sweep = ()
     evaluation: Evaluation = Field(default_factory=Evaluation)
-    sizes: dict[str, tuple[Size, ...]] = Field({})
-    throughput: Throughput | None = None
+    throughput: Throughput = Field(default_factory=Throughput)
 
     @classmethod
     def of(cls, experiment: Experiment, timed: bool) -> Self:
@@ -148,8 +147,7 @@ class CostSettings(Section):
             recipes=experiment.training.recipes,
             sweep=experiment.sweep,
             evaluation=experiment.evaluation,
-            sizes=experiment.throughput.sizes,
-            throughput=experiment.throughput if timed else None,
+            throughput=experiment.throughput if timed else Throughput(sizes=experiment.throughput.sizes),
         )
 
     def controls(self, backbone: Backbone) -> list[Backbone]:
@@ -158,7 +156,7 @@ class CostSettings(Section):
 
     def sizes_of(self, backbone: Backbone) -> tuple[Size, ...]:
         """The sizes of its input that are named; none where they follow from the data."""
-        return self.sizes.get(backbone.name, ())
+        return self.throughput.sizes.get(backbone.name, ())
 
     @property
     def studied(self) -> list[Backbone]:

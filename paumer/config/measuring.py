@@ -1,7 +1,7 @@
 """The configuration of operating points, and of what is measured at them."""
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -118,7 +118,8 @@ class Throughput(Section):
 
     def quick(self) -> Self:
         """For a first look: the first of everything, in few and short rounds."""
-        few = {name: getattr(self, name)[:1] for name in ("batches", "dtypes", "modes", "scopes")}
+        few: dict[str, Any] = {name: getattr(self, name)[:1] for name in ("batches", "dtypes", "modes", "scopes")}
+        few["sizes"] = {name: sizes[:1] for name, sizes in self.sizes.items()}
         shorter = {"rounds": min(5, self.rounds), "block_seconds": min(0.05, self.block_seconds)}
         return self.model_copy(update=few | shorter)
 

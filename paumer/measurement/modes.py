@@ -10,8 +10,7 @@ from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Strategy
 
 METHODS = {"logits": "forward", "labels": "predict_labels", "patch-logits": "patch_logits"}
-# Every operating point is a graph of its own; the default would give up compiling after a few.
-torch._dynamo.config.recompile_limit = 10_000
+GRAPHS = 10_000  # every operating point is one of its own; the compiler would give up after a few
 
 
 def callable_of(model: Segmenter, strategy: Strategy, scope: str, mode: str) -> Callable[[Tensor], Tensor]:
@@ -29,6 +28,7 @@ def callable_of(model: Segmenter, strategy: Strategy, scope: str, mode: str) -> 
 
     if mode == "eager":
         return run
+    torch._dynamo.config.recompile_limit = GRAPHS
     return torch.compile(run, dynamic=False, mode="reduce-overhead" if mode == "cuda-graphs" else "default")
 
 

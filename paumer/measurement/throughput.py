@@ -21,19 +21,19 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from paumer.config import Backbone, Size, Throughput
+from paumer.config import Backbone, Size
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
 from paumer.environment import describe_code, describe_environment
 from paumer.files import write_json, write_text
-from paumer.measurement.inputs import Points, input_images, input_size, untrained
+from paumer.measurement.inputs import input_images, input_size, untrained
 from paumer.measurement.machine import clocks
 from paumer.measurement.modes import callable_of, with_explicit_attention
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Condition, Timing, Variant, measure
 from paumer.models.build import load_run
 from paumer.models.segmenter import Segmenter
-from paumer.registry import SMALLER_BACKBONE, Point
+from paumer.registry import DENSE_AGAIN, EXPLICIT_ATTENTION, SMALLER_BACKBONE, Point
 from paumer.runtime import find_device
 from paumer.schedule import Schedule
 from paumer.stages import CostSettings
@@ -42,8 +42,9 @@ from paumer.strategies.floor import Floor
 from paumer.strategies.pause import Pause
 from paumer.strategies.points import runnable
 
-NULL, EXPLICIT = Point("dense-again"), Point("explicit-attention")
+NULL, EXPLICIT = Point(DENSE_AGAIN), Point(EXPLICIT_ATTENTION)
 Runs = dict[tuple[str, str], Path]
+Networks = dict[tuple[str, str], Segmenter]
 Candidate = tuple[Point, Segmenter, Strategy]
 
 
@@ -60,14 +61,14 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
         machine: code revision, versions, device, and its clock rates before and after.
     """
     device = find_device(settings.device)
-    timing = settings.throughput or Throughput()
+    networks = {key: load_run(folder)[0].to(device) for key, folder in runs.items()}
     data = SegmentationData(*samples(manifest, settings.split))
     before = clocks(device)
     timings = [
         measured
         for backbone in settings.studied
         for size in settings.sizes_of(backbone) or [input_size(settings.evaluation, data[0][0])]
-        for measured in _measure_network(settings, timing, backbone, size, runs, data, device)
+        for measured in _measure_network(settings, backbone, size, networks, data, device)
     ]
     rates = {"clocks before": before, "clocks after": clocks(device)}
     every = [row for timed in timings for row in timed.rounds]
@@ -79,18 +80,18 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
 
 def _measure_network(
     settings: CostSettings,
-    timing: Throughput,
     backbone: Backbone,
     size: Size,
-    runs: Runs,
+    networks: Networks,
     data: SegmentationData,
     device: torch.device,
 ) -> Iterator[Timing]:
-    """Every group of variants of a backbone at one input size; its networks are built once."""
+    """Every group of variants of a backbone at one input size."""
+    timing = settings.throughput
     pictures = input_images(data, max(timing.images, *timing.batches), size)
     images = normalize(pictures, backbone.normalization).to(device)
-    fixed = _fixed_costs(settings, timing, backbone, size, runs, len(data.dataset.classes), device)
-    varying = _costs_by_image(settings, backbone, runs, device)
+    fixed = _fixed_costs(settings, backbone, size, networks, len(data.dataset.classes), device)
+    varying = _costs_by_image(settings, backbone, networks)
     for dtype, mode, scope, batch in itertools.product(timing.dtypes, timing.modes, timing.scopes, timing.batches):
         condition = Condition(backbone.name, "", device, dtype, mode, scope, size, batch, batch)
         yield measure(_variants(fixed, [images[:batch]], scope, mode), condition, timing)
@@ -103,22 +104,20 @@ def _measure_network(
 
 
 def _fixed_costs(
-    settings: CostSettings,
-    timing: Throughput,
-    backbone: Backbone,
-    size: Size,
-    runs: Runs,
-    classes: int,
-    device: torch.device,
+    settings: CostSettings, backbone: Backbone, size: Size, networks: Networks, classes: int, device: torch.device
 ) -> list[Candidate]:
     """Dense, every operating point of fixed cost, the controls, dense once more, and the floors of pausing."""
-    model, points = _network(settings, backbone, runs, classes, size)
-    model.to(device)
+    trained = networks.get((backbone.name, "paumer"))  # which can run every strategy
+    if trained is None:
+        model, points = untrained(settings, backbone, classes, size)
+        model.to(device)
+    else:
+        model, points = trained, runnable(trained, settings.fixed_points(), backbone.name)
     candidates: list[Candidate] = [(Point(point.strategy, "", point.schedule), model, one) for point, one in points]
     for control in settings.controls(backbone):
         smaller, _ = untrained(settings, control, classes, size)
         candidates.append((Point(SMALLER_BACKBONE, "", control.name), smaller.to(device), Dense()))
-    if timing.explicit_attention:
+    if settings.throughput.explicit_attention:
         candidates.append((EXPLICIT, with_explicit_attention(model), Dense()))
     candidates.append((NULL, model, Dense()))
     pauses = [strategy.parameters for _, strategy in points if isinstance(strategy, Pause)]
@@ -126,26 +125,12 @@ def _fixed_costs(
     return candidates + [(Point("floor", "", str(one)), model, Floor(one)) for one in schedules]
 
 
-def _network(
-    settings: CostSettings, backbone: Backbone, runs: Runs, classes: int, size: Size
-) -> tuple[Segmenter, Points]:
-    """A network that can run every strategy, trained where there is one, and its operating points."""
-    if (backbone.name, "paumer") not in runs:
-        return untrained(settings, backbone, classes, size)
-    model, _ = load_run(runs[backbone.name, "paumer"])
-    return model, runnable(model, settings.fixed_points(), backbone.name)
-
-
-def _costs_by_image(
-    settings: CostSettings, backbone: Backbone, runs: Runs, device: torch.device
-) -> dict[str, list[Candidate]]:
+def _costs_by_image(settings: CostSettings, backbone: Backbone, networks: Networks) -> dict[str, list[Candidate]]:
     """For each recipe dense and its operating points whose cost depends on the image, where there are some."""
     found: dict[str, list[Candidate]] = {}
     for recipe in settings.recipes:
-        points = settings.image_points(recipe)
-        if points and (backbone.name, recipe) in runs:
-            model, _ = load_run(runs[backbone.name, recipe])
-            model.to(device)
+        points, model = settings.image_points(recipe), networks.get((backbone.name, recipe))
+        if points and model is not None:
             named = runnable(model, points, f"{backbone.name} {recipe}")
             every = [(Point(), Dense()), *named, (NULL, Dense())]
             found[recipe] = [(point, model, strategy) for point, strategy in every]

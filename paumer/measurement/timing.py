@@ -9,7 +9,7 @@ import torch
 
 from paumer.config import Size, Throughput
 from paumer.environment import device_name
-from paumer.errors import summary
+from paumer.errors import PaumerError, summary
 from paumer.measurement.harness import ratio, time_block, time_rounds
 from paumer.measurement.machine import OtherLoad, PeakMemory
 from paumer.registry import Point
@@ -131,9 +131,9 @@ def measure(variants: list[Variant], condition: Condition, settings: Throughput)
 def first_call(variant: Variant, condition: Condition) -> FirstCall:
     """Run a variant for the first times, which compiles it where its mode says so."""
     device = condition.device
-    if condition.mode == "cuda-graphs" and device.type != "cuda":
-        return FirstCall("skipped")
     try:
+        if condition.mode == "cuda-graphs" and device.type != "cuda":
+            raise PaumerError("CUDA graphs need a CUDA device")
         compiling = 0.0 if condition.mode == "eager" else time_block(variant.run, device, 1)
         memory = PeakMemory(device)
         running = time_block(variant.run, device, 1)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable
 
-from paumer.registry import CHAIN, CONTROLS, RECIPES, REGISTRY
+from paumer.registry import CHAIN, CONTROLS, RECIPES, REGISTRY, SMALLER_BACKBONE
 
 # The criteria that frame every other: by chance, and by the ground truth.
 CHANCE, BEST = CONTROLS
 # The rows of a table that no registered strategy makes.
 DENSE = ("dense", "every patch runs through every block")
-SMALLER = ("smaller-backbone", "a smaller network, run dense: what the same time buys without any method")
+SMALLER = (SMALLER_BACKBONE, "a smaller network, run dense: what the same time buys without any method")
 
 
 def in_order(names: Iterable[str], key: Callable[[str], tuple]) -> list[str]:

@@ -5,15 +5,14 @@ from pathlib import Path
 import pandas as pd
 
 from paumer.files import write_text
+from paumer.registry import DENSE_AGAIN, EXPLICIT_ATTENTION
 from paumer.reporting.aggregate import FLOPS
 from paumer.reporting.formatting import DECIMALS, Sheet, csv, markdown, number, significant, with_interval
 from paumer.reporting.noise import noise_warnings
 from paumer.reporting.points import POINT
 from paumer.reporting.reading import INPUT, read_table, refuse_duplicates
 from paumer.reporting.timings import (
-    EXPLICIT,
     LACKING,
-    NULL,
     SETTING,
     WHOLE,
     latency_ms,
@@ -93,10 +92,10 @@ def speed_table(flops: Path, throughput: Path) -> pd.DataFrame:
         PaumerError: a file is unusable.
     """
     table = read_throughput(throughput)
-    table = table[table["strategy"] != NULL].reset_index(drop=True)
+    table = table[table["strategy"] != DENSE_AGAIN].reset_index(drop=True)
     counted = read_table(flops, [*FLOPS, *INPUT])
     refuse_duplicates(counted, COUNTED, str(flops))
-    gmac = _gmac(table.assign(strategy=table["strategy"].replace(EXPLICIT, "dense")), counted)
+    gmac = _gmac(table.assign(strategy=table["strategy"].replace(EXPLICIT_ATTENTION, "dense")), counted)
     ratio = _gmac(table.assign(strategy="dense", schedule="dense"), counted) / gmac
     costs = {"gmac": gmac, "gmac_ratio": ratio, "realised": table["speedup"] / ratio}
     return table.assign(latency_ms=latency_ms(table), **costs)[COLUMNS].round(DECIMALS)
@@ -134,11 +133,11 @@ def _measured(row: dict) -> list[str]:
 def _explanations(speed: pd.DataFrame) -> list[str]:
     """Notes on the speed table, those that it needs."""
     notes = [note for column, note in NOTES.items() if speed[column].notna().any()]
-    slower = 1 / speed.loc[speed["strategy"] == EXPLICIT, "speedup"].dropna()
+    slower = 1 / speed.loc[speed["strategy"] == EXPLICIT_ATTENTION, "speedup"].dropna()
     if len(slower):
         times = " to ".join(dict.fromkeys(number(value, 2) for value in (slower.min(), slower.max())))
         notes.append(
-            f"{EXPLICIT} is dense with the matrix of all pairs of patches written out, as Segmenter was published: it "
-            f"takes {times} times as long as dense."
+            f"{EXPLICIT_ATTENTION} is dense with the matrix of all pairs of patches written out, as Segmenter was "
+            f"published: it takes {times} times as long as dense."
         )
     return notes

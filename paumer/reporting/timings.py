@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from paumer.errors import PaumerError
+from paumer.registry import DENSE_AGAIN
 from paumer.reporting.points import MEASURES, POINT
 from paumer.reporting.reading import INPUT, at_first_size, join, read_table, refuse_duplicates
 
@@ -14,8 +15,6 @@ WHOLE = [*INPUT, "batch"]
 THROUGHPUT = [*POINT, *SETTING, *WHOLE, *MEASURES, "peak_memory_mb", "compile_s", "other_load", "status"]
 # A row that names no recipe and criterion costs the same with each of them.
 SHARED = ["backbone", "strategy", "schedule"]
-# Dense, timed again as the null variant, and with an explicit attention matrix: no operating points.
-NULL, EXPLICIT = "dense-again", "explicit-attention"
 OUT_OF_MEMORY = "out of memory"
 # What stands in place of the numbers that a row lacks.
 LACKING = {"oom": OUT_OF_MEMORY, "skipped": "skipped"}
@@ -49,7 +48,7 @@ def in_first_setting(throughput: pd.DataFrame) -> pd.DataFrame:
 
 def null_rows(throughput: pd.DataFrame) -> pd.DataFrame:
     """The null variants, dense timed again: one for each group of variants that were timed together."""
-    return throughput[throughput["strategy"] == NULL]
+    return throughput[throughput["strategy"] == DENSE_AGAIN]
 
 
 def timed_group(row: dict) -> str:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from paumer.registry import EXPLICIT_ATTENTION
 from paumer.reporting.points import MEASURES, POINT, depends_on_image, per_batch
 from paumer.reporting.speed_table import read_speed
-from paumer.reporting.timings import EXPLICIT, in_first_setting
+from paumer.reporting.timings import in_first_setting
 
 COLUMNS = [*POINT, "batch", "gmac_ratio", *MEASURES]
 
@@ -31,5 +32,5 @@ def timed_alone(speed: Path) -> pd.DataFrame:
         PaumerError: it is unusable or empty.
     """
     table = in_first_setting(read_speed(speed))
-    beside = (table["strategy"] == EXPLICIT) | ((table["strategy"] == "dense") & (table["recipe"] != ""))
+    beside = (table["strategy"] == EXPLICIT_ATTENTION) | ((table["strategy"] == "dense") & (table["recipe"] != ""))
     return table.loc[~beside, COLUMNS]

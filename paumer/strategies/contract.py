@@ -3,6 +3,7 @@
 from collections.abc import Hashable
 from typing import Protocol
 
+from timm.models.vision_transformer import Attention, Block
 from torch import Tensor, nn
 
 from paumer.errors import PaumerError
@@ -51,8 +52,16 @@ class Strategy:
         """The blocks whose auxiliary heads it reads."""
         return ()
 
+    @property
+    def halves(self) -> bool:
+        """Whether blocks must run in two halves: tokens merge between them, or images have different lengths."""
+        return False
+
     def skip(self, network: Network) -> str:
         """Why this network cannot run it; empty where it can."""
+        ordinary = (type(block) is Block and type(block.attn) is Attention for block in network.blocks)
+        if self.halves and not all(ordinary):
+            return "this needs blocks of an ordinary attention, then a feed-forward network"
         missing = [block for block in self.reads if str(block) not in network.heads]
         return f"the network has no auxiliary head after block {missing[0]}" if missing else ""
 

@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from paumer.schedule import Schedule, Thresholds
-from paumer.strategies.contract import Network, Strategy
-from paumer.strategies.packing import packable
+from paumer.strategies.contract import Strategy
 from paumer.strategies.reductions import Merged, add_at, complement, take
 from paumer.strategies.state import State
 
@@ -28,9 +27,10 @@ class Merging(Strategy):
         """How many patches exceed a threshold depends on the image."""
         return isinstance(self.parameters, Thresholds)
 
-    def skip(self, network: Network) -> str:
-        """Why this network cannot run it; empty where it can."""
-        return packable(network.blocks) or super().skip(network)
+    @property
+    def halves(self) -> bool:
+        """Patches merge between the halves of a block."""
+        return True
 
     def inside(self, block: int) -> Hashable:
         """Fraction or threshold at this block; None where nothing merges."""

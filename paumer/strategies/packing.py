@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
-from timm.models.vision_transformer import Attention, Block
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,3 @@ class Packing:
         are_patches = torch.zeros_like(going).index_fill(0, self.patches, True)[rows]
         lengths = images.bincount(minlength=len(self.lengths)).tolist()
         return rows, Packing(tuple(lengths), images, are_patches.nonzero().squeeze(1))
-
-
-def packable(blocks: nn.Sequential) -> str:
-    """Why blocks cannot run in halves, with sizes in their attention or images of different lengths; else empty."""
-    if all(type(block) is Block and type(block.attn) is Attention for block in blocks):
-        return ""
-    return "this needs blocks of an ordinary attention, then a feed-forward network"

@@ -9,9 +9,8 @@ from torch.nn import functional
 
 from paumer.parameters import BatchBudget
 from paumer.schedule import Schedule, Thresholds
-from paumer.strategies.contract import Network, Strategy
+from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import head_blocks, scores
-from paumer.strategies.packing import packable
 from paumer.strategies.state import State
 
 
@@ -41,10 +40,10 @@ class Pause(Strategy):
         """The blocks of the parameters; criterion `random` needs no head."""
         return head_blocks(self.criterion_name, self.parameters.blocks)
 
-    def skip(self, network: Network) -> str:
-        """Why this network cannot run it; empty where it can."""
-        packs = not isinstance(self.parameters, Schedule)
-        return (packable(network.blocks) if packs else "") or super().skip(network)
+    @property
+    def halves(self) -> bool:
+        """Where the cost depends on the image, images get different lengths."""
+        return self.parameters.depends_on_image
 
     def action(self, block: int) -> Hashable:
         """Parameters and criterion at this block; None where nothing pauses."""
@@ -61,12 +60,12 @@ class Pause(Strategy):
         if isinstance(self.parameters, Schedule):
             keep = state.left_by(self.name, self.parameters, block, running)
             return state.select(tokens, needs.topk(keep, dim=1, sorted=False).indices, self.name)
-        least_certain = torch.cat([_largest(one) for one in state.by_image(needs)], dim=1).view_as(needs)
+        each = state.by_image(needs)
+        least_certain = torch.cat([_largest(one) for one in each], dim=1).view_as(needs)
         if isinstance(self.parameters, Thresholds):
             chosen = (1 - needs <= self.parameters.values[block]) | least_certain
         else:
-            images = len(state.by_image(needs))
-            keep = images * state.left_by(self.name, self.parameters.schedule, block, running)
+            keep = len(each) * state.left_by(self.name, self.parameters.where, block, running)
             rows = needs.masked_fill(least_certain, torch.inf).flatten().topk(keep, sorted=False).indices
             chosen = torch.zeros_like(needs, dtype=torch.bool).flatten().index_fill(0, rows, True).view_as(needs)
         return state.pack(tokens, chosen, self.name)

@@ -14,9 +14,8 @@ from torch.nn import functional
 
 from paumer.parameters import TokenExitParameters
 from paumer.schedule import Schedule
-from paumer.strategies.contract import Network, Strategy
+from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import scores
-from paumer.strategies.packing import packable
 from paumer.strategies.reductions import complement
 from paumer.strategies.state import State
 
@@ -43,9 +42,10 @@ class TokenExit(Strategy):
         """The blocks where patches may finish."""
         return self.parameters.blocks
 
-    def skip(self, network: Network) -> str:
-        """Why this network cannot run it; empty where it can."""
-        return (packable(network.blocks) if self.parameters.depends_on_image else "") or super().skip(network)
+    @property
+    def halves(self) -> bool:
+        """Where the cost depends on the image, images get different lengths."""
+        return self.parameters.depends_on_image
 
     def action(self, block: int) -> Hashable:
         """Criterion, parameters and threshold or fraction at this block; None where nothing may finish."""

@@ -92,7 +92,7 @@ class Run:
         self.log: list[dict[str, float]] = []
         self.recent: list[Tensor] = []
         self.seconds_before, self.started = 0.0, time.monotonic()
-        self.waited, self.waited_before = 0.0, 0.0
+        self.waited = 0.0  # for data, of these seconds
 
     @property
     def seconds(self) -> float:
@@ -154,12 +154,12 @@ class Run:
                 "loss": total,
                 "final_loss": final,
                 "auxiliary_loss": auxiliary,
-                "waiting": (self.waited - self.waited_before) / max(1e-9, seconds - before["seconds"]),
+                "waiting": self.waited / max(1e-9, seconds),
                 "images_per_s": (self.step - before["step"]) * batch / max(1e-9, seconds - before["seconds"]),
                 "seconds": seconds,
             }
         )
-        self.recent, self.waited_before = [], self.waited
+        self.recent = []
         return total
 
     def save(self, folder: Path) -> None:
@@ -170,6 +170,7 @@ class Run:
                 "settings": self._identity(),
                 "step": self.step,
                 "seconds": self.seconds,
+                "waited": self.waited,
                 "log": self.log,
                 "recent": self.recent,
                 "model": self.model.state_dict(),
@@ -184,7 +185,8 @@ class Run:
             return
         self.model.load_state_dict(content["model"])
         self.optimization.load_state_dict(content["optimizers"])
-        self.step, self.seconds_before, self.log = content["step"], content["seconds"], content["log"]
+        self.step, self.log = content["step"], content["log"]
+        self.seconds_before, self.waited = content["seconds"], content["waited"]
         self.recent = [losses.to(self.device) for losses in content["recent"]]
 
     def finish(self, output: Path) -> None:
@@ -200,7 +202,7 @@ class Run:
                 "steps": self.steps_before + self.steps,
                 "epochs": self.log[-1]["epoch"],
                 "wall_seconds": round(self.seconds, 1),
-                "waiting": round(sum(self._waits()) / max(1e-9, self.log[-1]["seconds"]), 4),
+                "waiting": round(self.log[-1]["waiting"], 4),
                 "final_loss": self.log[-1]["final_loss"],
                 "parameters": sum(value.numel() for value in self.model.parameters()),
                 "code": describe_code(),
@@ -209,12 +211,6 @@ class Run:
                 "settings": self.settings.model_dump(mode="json"),
             },
         )
-
-    def _waits(self) -> Iterator[float]:
-        """Seconds of waiting for data in every row of the log."""
-        starts = [0.0, *(row["seconds"] for row in self.log)]
-        for row, start in zip(self.log, starts, strict=False):
-            yield row["waiting"] * (row["seconds"] - start)
 
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with."""

@@ -29,7 +29,6 @@ def measure(manifest, tmp_path):
             backbones=[NET],
             heads=Heads(blocks=(2,)),
             recipes=(),
-            sizes=described.pop("sizes", {}),
             sweep=(SweepItem(strategy="pause", schedules=("2:0.4",)),),
             throughput=Throughput(**({"batches": (1,)} | SHORT | described)),
         )
@@ -78,11 +77,12 @@ def test_explicit_attention_is_one_more_row(measure) -> None:
     assert set(table["status"]) == {"ok"}
 
 
-def test_what_a_mode_cannot_do_here_is_skipped_and_the_rest_is_measured(measure) -> None:
+def test_what_a_mode_cannot_do_here_is_skipped_and_the_rest_is_measured(measure, capsys) -> None:
     table, rounds, _ = measure(modes=("eager", "cuda-graphs"))
     assert set(table[table["mode"] == "eager"]["status"]) == {"ok"}
     assert set(table[table["mode"] == "cuda-graphs"]["status"]) == {"skipped"}
     assert set(rounds["mode"]) == {"eager"}
+    assert "pause 2:0.4 left out: CUDA graphs need a CUDA device" in capsys.readouterr().out
 
 
 def test_a_compiler_that_fails_costs_its_rows_alone(measure, monkeypatch, capsys) -> None:
@@ -115,8 +115,11 @@ def test_the_machine_is_described(measure) -> None:
 
 
 def test_quick_takes_the_first_of_everything() -> None:
-    settings = Throughput(batches=(2, 4), dtypes=("bfloat16", "float32"), scopes=("labels", "logits"), rounds=30)
+    sizes = {"net": ((32, 64), (24, 40))}
+    several = {"batches": (2, 4), "dtypes": ("bfloat16", "float32"), "scopes": ("labels", "logits"), "sizes": sizes}
+    settings = Throughput(**several, rounds=30)
     quick = settings.quick()
+    assert quick.sizes == {"net": ((32, 64),)}
     assert (quick.batches, quick.dtypes, quick.scopes, quick.modes) == ((2,), ("bfloat16",), ("labels",), ("eager",))
     assert quick.rounds == 5
     assert quick.block_seconds < settings.block_seconds

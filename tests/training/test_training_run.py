@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from paumer.cli import main
+from paumer.data.loading import SegmentationData
 from paumer.errors import PaumerError
 from paumer.files import read_json
 from paumer.models.build import load_run
@@ -174,6 +175,21 @@ def test_loss_that_is_not_finite_ends_the_run_with_one_line(settings, manifest, 
     assert "Traceback" not in error
     assert error.strip().splitlines()[-1].startswith("paumer: error: training paumer: loss is nan before step 9")
     assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_waiting_for_data_is_a_share_of_the_time(settings, manifest, tmp_path, monkeypatch) -> None:
+    load, seconds = SegmentationData.__getitem__, 0.05
+
+    def slowly(self, key):
+        time.sleep(seconds)
+        return load(self, key)
+
+    monkeypatch.setattr(SegmentationData, "__getitem__", slowly)
+    described = settings(epochs=1)
+    train(described, manifest, tmp_path / "run", tmp_path / "checkpoint", None)
+    run = read_json(tmp_path / "run" / "run.json")
+    least = run["steps"] * described.options.batch * seconds
+    assert 0.8 * least / run["wall_seconds"] <= run["waiting"] < 1
 
 
 def test_training_learns(settings, manifest, tmp_path) -> None:
