@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paumer.config import Experiment, Merging, Pausing, Resizing, SweepItem, parse, sweep_points
+from paumer.config import Experiment, Merging, Pausing, Resizing, SweepItem, Throughput, parse, sweep_points
 from paumer.errors import PaumerError
 from paumer.registry import Point
 from paumer.stages import BoundsSettings, CostSettings, EvaluateSettings, MapsSettings, TrainSettings
@@ -242,9 +242,10 @@ def test_costs_that_depend_on_the_image_are_measured_on_each_recipes_network() -
 
 
 def test_a_stage_gets_no_more_than_it_depends_on() -> None:
-    experiment = make_experiment(device="cuda")
+    sizes = {"large": [[64, 64]]}
+    experiment = make_experiment(device="cuda", throughput={"sizes": sizes, "rounds": 16})
     counted, timed = (CostSettings.of(experiment, timed=timed) for timed in (False, True))
-    assert counted.throughput is None
+    assert counted.throughput == Throughput.model_validate({"sizes": sizes})  # how long it is timed is not its matter
     assert counted.device == "cpu"  # counting needs no accelerator
     assert timed.throughput == experiment.throughput
     assert timed.device == MapsSettings.of(experiment).device == "cuda"
