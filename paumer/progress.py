@@ -10,7 +10,14 @@ LOG_SECONDS = 15
 LINE = "{desc}: {n_fmt} of {total_fmt} in {elapsed}, {remaining} to go{postfix}"
 
 
-def progress(items: Iterable[Any] | None = None, *, title: str, total: int | None = None, done: int = 0) -> tqdm:
+def progress(
+    items: Iterable[Any] | None = None,
+    *,
+    title: str,
+    total: int | None = None,
+    done: int = 0,
+    in_bytes: bool = False,
+) -> tqdm:
     """Show how far a loop over `items` is, or a count that the caller updates.
 
     Args:
@@ -18,8 +25,11 @@ def progress(items: Iterable[Any] | None = None, *, title: str, total: int | Non
         title: what the work is.
         total: how many items there are, where `items` does not tell.
         done: how many were done before.
+        in_bytes: the count is one of bytes, shown in k, M and G.
     """
     common: dict[str, Any] = {"desc": title, "total": total, "initial": done}
+    if in_bytes:
+        common |= {"unit": "B", "unit_scale": True}
     if sys.stderr.isatty():
         return tqdm(items, **common)
     lines: Any = _Lines(sys.stderr)

@@ -1,0 +1,185 @@
+"""Download of one file over HTTP(S) that goes on where it stopped, whatever stopped it."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from time import sleep
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from paumer.errors import PaumerError, summary
+from paumer.files import read_json, write_json
+from paumer.progress import progress
+
+ATTEMPTS = 4
+PAUSE_SECONDS = 1.0
+SILENCE_SECONDS = 60.0
+BLOCK_BYTES = 2**20
+CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+class _IncompleteError(Exception):
+    """The file did not arrive whole; another attempt may bring the rest."""
+
+
+def download(
+    url: str, target: Path, by_hand: str, sha256: str | None = None, pause_seconds: float = PAUSE_SECONDS
+) -> None:
+    """Fetch a file, unless it is there already.
+
+    What has arrived lies in `<target>.part` until the file is whole, and survives a lost connection and a kill: the
+    next attempt, or the next call, asks for the rest alone. `<target>.part.json` remembers which version it is of.
+
+    Args:
+        url: where the file is.
+        target: where to write it.
+        by_hand: what to do without a network, for error messages.
+        sha256: what its bytes must hash to, if that is known.
+        pause_seconds: time to wait before the second attempt; it doubles before each further one.
+
+    Raises:
+        PaumerError: the file cannot be fetched, cannot be written, or is another one.
+    """
+    if target.exists():
+        return
+    part = _Part(url, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _receive_whole(url, part, by_hand, pause_seconds)
+        found = sha256_of(part.path)
+        if sha256 not in (None, found):
+            part.remove()
+            raise PaumerError(f"{url}: brought a file of sha256 {found}, not {sha256}; run again, or {by_hand}")
+        part.path.replace(target)
+        part.remove()
+    except OSError as error:
+        raise PaumerError(f"{part.path}: cannot be written ({summary(error)}); mend that and run again") from None
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Part:
+    """What has arrived of a file, and the version of the file that it belongs to."""
+
+    def __init__(self, url: str, target: Path) -> None:
+        self.url = url
+        self.path = target.with_name(f"{target.name}.part")
+        self.memory = target.with_name(f"{target.name}.part.json")
+
+    @property
+    def size(self) -> int:
+        """Bytes that have arrived."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def range_headers(self) -> dict[str, str]:
+        """Headers that ask for the rest of just this version; none where all of the file is needed."""
+        version = self._version()
+        if version is None or not self.size:
+            return {}
+        headers = {"Range": f"bytes={self.size}-"}
+        # A weak ETag must not stand in If-Range (RFC 9110, 13.1.5); the answer's is compared instead.
+        strong = version["etag"] if not version["etag"].startswith("W/") else ""
+        validator = strong or version["last_modified"]
+        return headers | ({"If-Range": validator} if validator else {})
+
+    def begin(self, answer: HTTPResponse) -> int | None:
+        """Make ready for the body of an answer: its bytes are to be appended.
+
+        Returns:
+            How many bytes the whole file has; None if the server does not tell.
+
+        Raises:
+            _IncompleteError: the answer does not go on where this part ends.
+        """
+        arriving = {
+            "url": self.url,
+            "etag": answer.headers.get("ETag", ""),
+            "last_modified": answer.headers.get("Last-Modified", ""),
+        }
+        if answer.status == 206:
+            found = CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+            if found is None or int(found[1]) != self.size or not self._fits(arriving):
+                self.remove()
+                raise _IncompleteError("the server sent something else than the rest of the file")
+            if found[2] != "*":
+                return int(found[2])
+            return None if answer.length is None else self.size + answer.length
+        self.path.write_bytes(b"")
+        write_json(self.memory, arriving)
+        return answer.length
+
+    def remove(self) -> None:
+        """Forget what has arrived."""
+        self.path.unlink(missing_ok=True)
+        self.memory.unlink(missing_ok=True)
+
+    def _fits(self, arriving: dict[str, str]) -> bool:
+        """Whether an answer is of the version that is here, as far as both tell (a partial answer may tell less)."""
+        version = self._version() or {}
+        return all(not value or version.get(name) in ("", value) for name, value in arriving.items())
+
+    def _version(self) -> dict[str, str] | None:
+        """What the answer said that the part began with; None where that is unknown, or was another address."""
+        try:
+            version = read_json(self.memory)
+        except PaumerError:
+            return None
+        return version if version.get("url") == self.url else None
+
+
+def _receive_whole(url: str, part: _Part, by_hand: str, pause_seconds: float) -> None:
+    """Receive a file, in several attempts if need be."""
+    problem = ""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            seconds = pause_seconds * 2 ** (attempt - 1)
+            print(f"{url}: {problem}; trying again in {seconds:g} s", flush=True)
+            sleep(seconds)
+        try:
+            with _ask(url, part, by_hand) as answer:
+                _receive(answer, part)
+            return
+        except _IncompleteError as error:
+            problem = str(error)
+    raise PaumerError(f"{url}: could not be fetched ({problem}); run again, or {by_hand}")
+
+
+def _ask(url: str, part: _Part, by_hand: str) -> HTTPResponse:
+    """Ask for what is missing of a file."""
+    try:
+        return urlopen(Request(url, headers=part.range_headers()), timeout=SILENCE_SECONDS)
+    except HTTPError as error:
+        if error.code == 416:  # nothing lies beyond what is here: it is of another version
+            part.remove()
+        elif error.code < 500 and error.code != 429:
+            raise PaumerError(f"{url}: the server refuses it (status {error.code}); {by_hand}") from None
+        raise _IncompleteError(f"status {error.code}") from None
+    except (OSError, HTTPException) as error:
+        raise _IncompleteError(summary(error)) from None
+
+
+def _receive(answer: HTTPResponse, part: _Part) -> None:
+    """Append the body of an answer to the part."""
+    total = part.begin(answer)
+    title = f"fetching {part.path.stem}"
+    with part.path.open("ab") as file, progress(title=title, total=total, done=part.size, in_bytes=True) as bar:
+        for block in _blocks(answer):
+            file.write(block)
+            bar.update(len(block))
+    if total is not None and part.size != total:
+        raise _IncompleteError(f"{part.size} of {total} bytes arrived")
+
+
+def _blocks(answer: HTTPResponse) -> Iterator[bytes]:
+    """The body of an answer as it arrives."""
+    try:
+        while block := answer.read1(BLOCK_BYTES):
+            yield block
+    except (OSError, HTTPException) as error:
+        raise _IncompleteError(summary(error)) from None
