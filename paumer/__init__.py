@@ -1,7 +1,7 @@
 """PAUMER: patch pausing for semantic segmentation with vision transformers, and a fair benchmark around it.
 
 The package follows the pipeline, one subpackage a stage: `config` -> `data` -> `models` and `strategies` -> `training`
--> `evaluation` and `measurement` -> `reporting`.
+-> `evaluation` and `measurement` -> `reporting`; `tuning` chooses a schedule by what evaluation and measurement say.
 
 For use as a library, `paumer.wrap` lets any plain timm ViT with any dense head pause, `paumer.load_segmenter` loads a
 published Segmenter, and `paumer.sliding_window_logits` runs a network on windows. They are imported when first used:

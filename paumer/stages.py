@@ -6,7 +6,7 @@ torch: the workflow plans with it.
 
 from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from paumer.config import (
     Backbone,
@@ -26,7 +26,7 @@ from paumer.config import (
     TrainingOptions,
     sweep_points,
 )
-from paumer.registry import CONTROLS, RECIPES, WITH_HEADS, Point, RecipeName
+from paumer.registry import CONTROLS, RECIPES, SCORES, WITH_HEADS, Point, RecipeName
 
 Recipe = Literal["shared"] | RecipeName
 
@@ -198,3 +198,32 @@ class MapsSettings(Section):
     def of(cls, experiment: Experiment) -> Self:
         """Pick them."""
         return cls(split=experiment.data.eval_split, device=experiment.device, figures=experiment.figures)
+
+
+class TuneSettings(Section):
+    """A budget, exactly one, and what a schedule is chosen on."""
+
+    speedup: float | None = Field(None, gt=1)
+    max_drop: float | None = Field(None, ge=0)
+    images_per_second: float | None = Field(None, gt=0)
+    split: str = "val"
+    images: int | None = Field(None, ge=1)
+    batch: int = Field(1, ge=1)
+    criterion: str = SCORES[0]
+    locations: int = Field(2, ge=1)
+    device: str = "auto"
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    throughput: Throughput = Field(default_factory=Throughput)
+
+    @field_validator("criterion")
+    @classmethod
+    def _usable(cls, criterion: str) -> str:
+        if criterion not in SCORES:
+            raise ValueError(f"{criterion!r} chooses no patches by what a head says; use {', '.join(SCORES)}")
+        return criterion
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if sum(value is not None for value in (self.speedup, self.max_drop, self.images_per_second)) != 1:
+            raise ValueError("give exactly one of --speedup, --max-drop and --images-per-second")
+        return self

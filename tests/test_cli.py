@@ -8,7 +8,7 @@ import pytest
 
 from paumer import cli
 
-VERBS = ["doctor", "schema", "data", "samples", "bounds", "train", "evaluate", "flops", "throughput"]
+VERBS = ["doctor", "schema", "data", "samples", "bounds", "train", "evaluate", "flops", "throughput", "tune"]
 VERBS += ["collect", "tables", "speed", "maps", "figures", "report"]
 
 

@@ -43,3 +43,12 @@ def test_commands_install_from_locks_that_exist() -> None:
     for lock in re.findall(r"-r (\S+)", first + second):
         pins = (REPOSITORY / lock).read_text(encoding="utf-8").splitlines()
         assert all(re.match(r"#|-r |\S+==\S+( ; sys_platform == \"linux\")?$", line) for line in pins)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tuning.md"])
+def test_tuning_is_a_command_that_exists(page: str, tmp_path: Path) -> None:
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    [command] = re.findall(r"^paumer tune .*$", text, flags=re.MULTILINE)
+    finished = subprocess.run(command.split(), capture_output=True, text=True, cwd=tmp_path)
+    assert finished.returncode == 1  # the options are right, and the run is not there
+    assert "run.json: no such file" in finished.stderr

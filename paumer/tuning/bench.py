@@ -1,0 +1,148 @@
+"""A trained network on the images that a schedule is chosen on: its mIoU, multiply-accumulates and speed."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from paumer.config import Backbone, parse
+from paumer.data.loading import SegmentationData
+from paumer.data.preparation import samples
+from paumer.data.transforms import normalize
+from paumer.errors import PaumerError
+from paumer.evaluation.metrics import mean_iou
+from paumer.evaluation.sweep import tally
+from paumer.files import read_json
+from paumer.measurement.inputs import input_images, input_size
+from paumer.measurement.modes import callable_of
+from paumer.measurement.timing import Condition, Variant, measure
+from paumer.models.blocks import block_macs
+from paumer.models.build import load_run
+from paumer.models.segmenter import Segmenter
+from paumer.registry import DENSE_AGAIN, Point
+from paumer.runtime import find_device
+from paumer.schedule import Schedule
+from paumer.stages import EvaluateSettings, TuneSettings
+from paumer.strategies.contract import Dense, Strategy
+from paumer.strategies.pause import Pause
+from paumer.tuning.speedups import Speed
+
+UNPAUSED = Schedule()
+SCOPE, MODE = "logits", "eager"  # as the main tables show speed
+
+
+class Bench:
+    """Scores, counts and times schedules of one network.
+
+    Attributes:
+        blocks: the blocks after which it can pause: those with a head that others follow.
+        images: how many images schedules are scored on, at most.
+        size: height and width of the input that is timed.
+        unpaused_macs: multiply-accumulates of one timed input in the unpaused network.
+        unpaused_per_s: its images/s when it was last timed.
+        noise: by which share the unpaused network, timed twice, has differed from itself at most.
+
+    Raises:
+        PaumerError: the run or the split is not there, or the network has no head to pause by.
+    """
+
+    def __init__(self, settings: TuneSettings, manifest: Path, run_folder: Path) -> None:
+        model, self.run = load_run(run_folder)
+        self.blocks = pausing_blocks(model, f"{run_folder}: recipe {self.run['recipe']}")
+        self.settings, self.device = settings, find_device(settings.device)
+        self.model = model.to(self.device)
+        backbone = parse(Backbone, self.run["network"]["backbone"], str(run_folder))
+        self.normalization = backbone.normalization
+        self.data = _data(manifest, settings.split)
+        self.images = min(settings.images or len(self.data), len(self.data))
+        self.size = input_size(settings.evaluation, self.data[0][0])
+        self.unpaused_macs = self._macs(UNPAUSED)
+        self.unpaused_per_s, self.noise = 0.0, 0.0
+        self._scores: dict[tuple[Schedule, int], float] = {}
+
+    def score(self, schedules: Sequence[Schedule], images: int) -> list[float]:
+        """mIoU of schedules on so many images, spread evenly over the split; in one sweep, each once."""
+        new = [schedule for schedule in dict.fromkeys(schedules) if (schedule, images) not in self._scores]
+        if new:
+            settings = EvaluateSettings(device=self.settings.device, evaluation=self.settings.evaluation)
+            chosen = [self.data.samples[number * len(self.data) // images] for number in range(images)]
+            data = SegmentationData(self.data.dataset, chosen)
+            tallies = tally(self.model, data, [self._strategy(one) for one in new], settings, self.normalization)
+            for schedule, tallied in zip(new, tallies, strict=True):
+                self._scores[schedule, images] = mean_iou(tallied.matrix)
+        return [self._scores[schedule, images] for schedule in schedules]
+
+    def drops(self, schedules: Sequence[Schedule]) -> list[float]:
+        """By how many points mIoU falls below the unpaused network's, on all images."""
+        unpaused, *paused = self.score([UNPAUSED, *schedules], self.images)
+        return [unpaused - miou for miou in paused]
+
+    def macs(self, schedule: Schedule) -> float:
+        """Multiply-accumulates of one timed input, as a share of the unpaused network's."""
+        return self._macs(schedule) / self.unpaused_macs
+
+    def time(self, schedules: Sequence[Schedule]) -> list[Speed]:
+        """Time schedules interleaved with the unpaused network, twice.
+
+        Raises:
+            PaumerError: a batch does not fit into the device's memory.
+        """
+        settings = self.settings
+        points = [(Point(), UNPAUSED), (Point(DENSE_AGAIN), UNPAUSED)]
+        points += [(Point("pause", settings.criterion, str(schedule)), schedule) for schedule in schedules]
+        images = normalize(input_images(self.data, settings.batch, self.size), self.normalization).to(self.device)
+        runs = [callable_of(self.model, self._strategy(schedule), SCOPE, MODE) for _, schedule in points]
+        variants = [Variant(point, partial(run, images)) for (point, _), run in zip(points, runs, strict=True)]
+        common = (self.device, settings.evaluation.precision, MODE, SCOPE, self.size, settings.batch, settings.batch)
+        rows = measure(variants, Condition(self.run["backbone"], "", *common), settings.throughput).rows
+        if any(row["status"] != "ok" for row in rows):
+            raise PaumerError(f"--batch {settings.batch}: does not fit into the memory of this device; lower it")
+        unpaused, again, *paused = [
+            Speed(row["images_per_s"], row["speedup"], row["speedup_low"], row["speedup_high"]) for row in rows
+        ]
+        self.unpaused_per_s = unpaused.images_per_s
+        self.noise = max(self.noise, abs(again.speedup - 1))
+        return paused
+
+    def _macs(self, schedule: Schedule) -> float:
+        height, width = (-(-side // self.model.encoder.patch_size) for side in self.size)  # padded to whole patches
+        return schedule_macs(self.model, height * width, schedule)
+
+    def _strategy(self, schedule: Schedule) -> Strategy:
+        return Pause(schedule, self.settings.criterion) if schedule.locations else Dense()
+
+
+def pausing_blocks(model: Segmenter, name: str) -> list[int]:
+    """The blocks with an auxiliary head that others follow.
+
+    Raises:
+        PaumerError: there is none.
+    """
+    blocks = [int(block) for block in model.heads if int(block) < model.encoder.depth]
+    if not blocks:
+        raise PaumerError(
+            f"{name} has no auxiliary head before its last block, which pausing reads; train recipe paumer "
+            "(or multi-exit) and name its folder"
+        )
+    return blocks
+
+
+def schedule_macs(model: Segmenter, patches: int, schedule: Schedule) -> float:
+    """Multiply-accumulates of one image of so many patches under pausing, as a sweep counts them."""
+    encoder, running, left = model.encoder, patches, schedule.running(patches)
+    modules: Any = model
+    total = encoder.embed_macs(patches) + modules.decoder.macs(patches)
+    for number, block in enumerate(model.blocks, start=1):
+        total += block_macs(block, encoder.prefix + running, encoder.prefix + running)
+        if number in left:
+            total += modules.heads[str(number)].macs(running)
+            running = left[number]
+    return float(total)
+
+
+def _data(manifest: Path, split: str) -> SegmentationData:
+    """A split that the manifest describes."""
+    known = read_json(manifest)["splits"]
+    if split not in known:
+        raise PaumerError(f"--split {split}: {manifest} describes {', '.join(known)}; name one of them")
+    return SegmentationData(*samples(manifest, split))

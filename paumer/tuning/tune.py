@@ -1,0 +1,96 @@
+"""`paumer tune`: choose a pausing schedule for a budget, measure it, and say how good it is.
+
+The budget is a speed-up (or images/s), for which the most accurate schedule is sought, or a drop in mIoU, for which the
+fastest is. Accuracy is scored on images of a split; speed is predicted from multiply-accumulates, which few timings tie
+to this device, and measured for the finalists.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from paumer.errors import PaumerError
+from paumer.files import write_json
+from paumer.schedule import Schedule
+from paumer.stages import TuneSettings
+from paumer.tuning.accuracy import most_accurate, within_drop
+from paumer.tuning.bench import UNPAUSED, Bench
+from paumer.tuning.choice import Choice, Finalist, choose_accurate, choose_fastest
+from paumer.tuning.report import described, text
+from paumer.tuning.shapes import pilots, shapes
+from paumer.tuning.speedups import BELOW, Speed, SpeedModel, candidates_for, meets, settle
+
+FINALISTS = 4
+
+
+def tune(settings: TuneSettings, manifest: Path, run_folder: Path, output: Path | None = None) -> None:
+    """Print the schedule that suits the budget best; with `output` write all that was measured as JSON.
+
+    Raises:
+        PaumerError: the network cannot pause, or the budget is out of reach.
+    """
+    bench = Bench(settings, manifest, run_folder)
+    timed = pilots(bench.blocks, settings.locations)
+    speeds = bench.time(timed)
+    predict = SpeedModel.fit(bench.macs, timed, speeds)
+    if settings.max_drop is not None:
+        choice = _within_drop(bench, settings.max_drop, predict)
+    else:
+        choice = _at_speed(bench, predict, timed, speeds)
+    content = described(bench, run_folder, choice)
+    if output is not None:
+        write_json(output, content)
+    print(text(content))
+
+
+def _at_speed(bench: Bench, predict: SpeedModel, timed: Sequence[Schedule], speeds: Sequence[Speed]) -> Choice:
+    """The most accurate schedule that is fast enough."""
+    settings, unpaused = bench.settings, bench.unpaused_per_s
+    if settings.speedup is not None:
+        speedup, asked = settings.speedup, f"--speedup {settings.speedup:g}"
+    else:
+        wanted = settings.images_per_second or 0.0
+        speedup, asked = wanted / unpaused, f"--images-per-second {wanted:g}"
+        if speedup <= 1:
+            return Choice(_unpaused(bench), [], f"{asked}: met without pausing ({unpaused:.4g} images/s)")
+    most, schedule = max(zip(speeds, timed, strict=True), key=lambda item: item[0].speedup)
+    if most.speedup < BELOW * speedup:
+        raise PaumerError(
+            f"{asked}: out of reach here; the most is {most.speedup:.2f} times as fast, {most.images_per_s:.4g} "
+            f"images/s, with {schedule}; ask for less"
+        )
+    candidates = candidates_for(shapes(bench.blocks, settings.locations), speedup, predict)
+    best = most_accurate(candidates, bench.score, bench.images, FINALISTS)
+    settled = settle(best, speedup, predict, bench.time)
+    finalists = _finalists(bench, [(candidate.schedule, speed) for candidate, speed in settled])
+    chosen = choose_accurate(finalists, speedup)
+    verdict = "met" if meets(chosen.speed, speedup) else "missed; this is the nearest that was reached"
+    return Choice(chosen, finalists, f"{asked}: {verdict}")
+
+
+def _within_drop(bench: Bench, limit: float, predict: SpeedModel) -> Choice:
+    """The fastest schedule that is accurate enough."""
+    asked, families = f"--max-drop {limit:g}", shapes(bench.blocks, bench.settings.locations)
+    held = [candidate.schedule for candidate in within_drop(families, limit, bench.drops, predict)]
+    fastest = sorted(held, key=predict, reverse=True)[:FINALISTS]
+    finalists = _finalists(bench, list(zip(fastest, bench.time(fastest), strict=True))) if fastest else []
+    chosen = choose_fastest(finalists)
+    if chosen is None:
+        reason = "what holds is not faster than the unpaused network" if held else "no schedule holds"
+        return Choice(_unpaused(bench), finalists, f"{asked}: {reason}, so nothing pauses")
+    return Choice(chosen, finalists, f"{asked}: met")
+
+
+def _finalists(bench: Bench, timed: Sequence[tuple[Schedule, Speed]]) -> list[Finalist]:
+    """Timed schedules with their mIoU on all images."""
+    schedules = [schedule for schedule, _ in timed]
+    unpaused, *paused = bench.score([UNPAUSED, *schedules], bench.images)
+    return [
+        Finalist(schedule, miou, unpaused - miou, speed, bench.macs(schedule))
+        for (schedule, speed), miou in zip(timed, paused, strict=True)
+    ]
+
+
+def _unpaused(bench: Bench) -> Finalist:
+    """The network without pausing, as a choice like others."""
+    [finalist] = _finalists(bench, [(UNPAUSED, Speed(bench.unpaused_per_s, 1.0, 1.0, 1.0))])
+    return finalist

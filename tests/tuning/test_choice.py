@@ -1,0 +1,70 @@
+"""The choice among the finalists."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from laws import Device, loss, macs, some
+
+from paumer.schedule import Schedule
+from paumer.tuning.accuracy import most_accurate
+from paumer.tuning.choice import Finalist, choose_accurate, choose_fastest
+from paumer.tuning.shapes import pilots, shapes
+from paumer.tuning.speedups import BELOW, Speed, candidates_for, settle
+
+FAMILIES, PILOTS = shapes([3, 6, 9], 2), pilots([3, 6, 9], 2)
+DEVICE = Device(0.85, 0.01, -0.1)
+EVERY = [shape.at(total) for shape in FAMILIES for total in range(10, 851, 10)]
+RIVALS = [(DEVICE.speed(schedule).speedup, loss(schedule)) for schedule in EVERY]
+
+
+def finalist(miou: float, speedup: float) -> Finalist:
+    return Finalist(Schedule.parse("3:0.4"), miou, 50 - miou, Speed(10.0, speedup, speedup, speedup), 0.7)
+
+
+FINALISTS = st.lists(st.builds(finalist, st.floats(0, 100), st.floats(0.5, 5)), min_size=1, max_size=8)
+
+
+@some
+@given(FINALISTS, st.floats(1, 4))
+def test_chosen_is_the_most_accurate_that_meets_the_budget(finalists, speedup) -> None:
+    chosen = choose_accurate(finalists, speedup)
+    meeting = [one for one in finalists if one.speed.speedup >= BELOW * speedup]
+    if meeting:
+        assert chosen in meeting
+        assert chosen.miou == max(one.miou for one in meeting)
+    else:
+        assert chosen.speed.speedup == max(one.speed.speedup for one in finalists)
+
+
+@some
+@given(FINALISTS, st.floats(1, 4), st.floats(1, 2))
+def test_asking_for_more_speed_never_gives_more_accuracy(finalists, speedup, more) -> None:
+    if any(one.speed.speedup >= BELOW * more * speedup for one in finalists):
+        assert choose_accurate(finalists, more * speedup).miou <= choose_accurate(finalists, speedup).miou
+
+
+@some
+@given(FINALISTS)
+def test_fastest_is_faster_than_not_pausing(finalists) -> None:
+    chosen, best = choose_fastest(finalists), max(one.speed.speedup for one in finalists)
+    assert (chosen is None) == (best <= 1)
+    assert chosen is None or chosen.speed.speedup == best
+
+
+def whole_search(speedup: float) -> Finalist:
+    predict = DEVICE.model(PILOTS)
+    candidates = candidates_for(FAMILIES, speedup, predict)
+    best = most_accurate(candidates, lambda schedules, _: [50 - loss(one) for one in schedules], 100, 4)
+    settled = settle(best, speedup, predict, DEVICE.time)
+    every = [(one.schedule, speed) for one, speed in settled]
+    return choose_accurate(
+        [Finalist(one, 50 - loss(one), loss(one), speed, macs(one)) for one, speed in every], speedup
+    )
+
+
+@some
+@given(st.floats(1.05, 1.9))
+def test_the_whole_search_meets_the_budget_and_is_nearly_as_accurate_as_any_schedule(speedup) -> None:
+    chosen = whole_search(speedup)
+    assert BELOW * speedup <= chosen.speed.speedup <= 1.03 * speedup
+    meeting = [lost for rival, lost in RIVALS if rival >= 1.03 * speedup]
+    assert chosen.drop <= min(meeting, default=100.0)

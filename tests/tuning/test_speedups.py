@@ -1,0 +1,90 @@
+"""Predicting speed-ups, and bringing measured ones to a budget."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from laws import Device, macs, some
+
+from paumer.tuning.shapes import MOST, Candidate, Shape, pilots, shapes
+from paumer.tuning.speedups import ATTEMPTS, Speed, candidates_for, just_enough, meets, settle
+
+FAMILIES, PILOTS = shapes([3, 6, 9], 2), pilots([3, 6, 9], 2)
+DEVICES = st.builds(Device, st.floats(0.6, 1.0), st.floats(0.0, 0.03), st.floats(-0.3, 0.1))
+STRAIGHT = st.builds(Device, st.floats(0.3, 1.0), st.floats(0.0, 0.05))
+
+
+@some
+@given(STRAIGHT, st.sampled_from(FAMILIES), st.integers(1, MOST))
+def test_a_device_that_follows_the_model_is_predicted_exactly(device, shape, total) -> None:
+    schedule = shape.at(total)
+    assert device.model(PILOTS)(schedule) == pytest.approx(device.speed(schedule).speedup)
+
+
+def test_prediction_never_falls_where_more_pauses_even_on_a_device_that_gains_nothing() -> None:
+    predict = Device(-0.2, 0.01).model(PILOTS)
+    for shape in FAMILIES:
+        speedups = [predict(shape.at(total)) for total in range(1, MOST + 1, 25)]
+        assert speedups == sorted(speedups)
+        assert max(speedups) <= 1
+
+
+@some
+@given(STRAIGHT, st.floats(1.01, 6))
+def test_candidates_just_meet_the_budget_and_all_families_that_can_are_there(device, speedup) -> None:
+    predict = device.model(PILOTS)
+    found = candidates_for(FAMILIES, speedup, predict)
+    reachable = min(speedup, max(predict(shape.at(MOST)) for shape in FAMILIES))
+    assert found
+    for candidate in found:
+        assert predict(candidate.schedule) >= reachable
+        assert candidate.total == 1 or predict(candidate.shape.at(candidate.total - 1)) < reachable
+    left_out = set(FAMILIES) - {candidate.shape for candidate in found}
+    assert all(predict(shape.at(MOST)) < reachable for shape in left_out)
+
+
+def test_nothing_is_just_enough_where_nothing_is_enough() -> None:
+    assert just_enough(Shape((3,), (5,)), 20, Device(1, 0).model(PILOTS)) is None
+
+
+@some
+@given(DEVICES, st.floats(1.05, 1.6))
+def test_settled_candidates_measure_as_asked_though_the_prediction_is_wrong(device, speedup) -> None:
+    predict = device.model(PILOTS)
+    families = [shape for shape in FAMILIES if device.speed(shape.at(MOST)).speedup >= 1.05 * speedup]
+    candidates = candidates_for(families, speedup, predict) if families else []
+    for candidate, speed in settle(candidates, speedup, predict, device.time):
+        assert meets(speed, speedup)
+        assert speed.speedup <= 1.03 * speedup
+        assert speed == device.speed(candidate.schedule)
+
+
+def test_what_cannot_reach_the_budget_gives_the_most_it_can() -> None:
+    device, shape = Device(0.5, 0.0), Shape((3,), (5,))
+    predict = Device(1.0, 0.0).model(PILOTS)  # far too hopeful
+    [(candidate, speed)] = settle([Candidate(shape, 500)], 3.0, predict, device.time)
+    assert candidate.total == MOST
+    assert not meets(speed, 3.0)
+
+
+def test_what_measures_right_is_measured_once() -> None:
+    device = Device(0.8, 0.01)
+    candidates = candidates_for(FAMILIES, 1.3, device.model(PILOTS))
+    settle(candidates, 1.3, device.model(PILOTS), device.time)
+    assert sorted(device.timed) == sorted(candidate.schedule for candidate in candidates)
+
+
+def test_of_noisy_attempts_one_that_meets_the_budget_counts() -> None:
+    predict = Device(1.0, 0.0).model(PILOTS)
+    measured = iter([1.2, 1.9, 1.45, 1.7])
+
+    def time(schedules):
+        return [Speed(1.0, next(measured), 0.0, 9.0) for _ in schedules]
+
+    [(_, speed)] = settle([Candidate(Shape((3,), (5,)), 400)], 1.5, predict, time)
+    assert speed.speedup == 1.7
+    assert next(measured, None) is None
+    assert ATTEMPTS == 4
+
+
+def test_the_law_of_the_device_is_that_of_counting() -> None:
+    assert macs(Shape((3,), (5,)).at(400)) == pytest.approx(1 - 0.4 * 9 / 12)

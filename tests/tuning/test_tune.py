@@ -1,0 +1,230 @@
+"""From a trained network to a schedule, in one command."""
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from paumer import cli
+from paumer.config import Backbone, Data, Decoder, Heads, SweepItem
+from paumer.data.preparation import prepare
+from paumer.errors import PaumerError
+from paumer.files import write_json
+from paumer.models.build import build, load_run, save_weights
+from paumer.models.segmenter import Segmenter
+from paumer.schedule import Schedule
+from paumer.stages import NetworkSettings, TuneSettings
+from paumer.strategies.contract import Dense
+from paumer.strategies.pause import Pause
+from paumer.tuning.bench import Bench, schedule_macs
+from paumer.tuning.speedups import Speed
+
+OPTIONS = {"patch_size": 8, "embed_dim": 32, "depth": 6, "num_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scenes") / "data.json"
+    prepare(Data(scenes={"train_images": 3, "val_images": 10, "height": 64, "width": 96}), path, 1)
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Finished runs: one with heads, one with a head that nothing follows, one without."""
+    folders = {}
+    for recipe, heads in {"paumer": (2, 4, 6), "multi-exit": (6,), "dense": ()}.items():
+        torch.manual_seed(0)
+        network = NetworkSettings(
+            backbone=Backbone(name="net", architecture="vit_tiny_patch16_224", options=OPTIONS),
+            decoder=Decoder(name="mask_transformer"),
+            heads=Heads(blocks=heads) if heads else None,
+            classes=19,
+            image_size=(32, 64),
+        )
+        folder = tmp_path_factory.mktemp(recipe)
+        save_weights(build(network), folder / "model.safetensors")
+        content = {"recipe": recipe, "seed": 0, "backbone": "net", "network": network.model_dump(mode="json")}
+        write_json(folder / "run.json", content)
+        folders[recipe] = folder
+    return folders
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, manifest, runs):
+    """Run `paumer tune` in this process; give what it prints, or its one line of error."""
+
+    def run(*arguments: str, recipe: str = "paumer") -> str:
+        common = ["--data", str(manifest), "--quick", "--threads", "1", "--device", "cpu"]
+        monkeypatch.setattr("sys.argv", ["paumer", "tune", str(runs[recipe]), *common, *arguments])
+        try:
+            cli.main()
+        except SystemExit as ended:
+            if ended.code == 1:
+                return capsys.readouterr().err.strip().splitlines()[-1]
+            assert ended.code == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def bench_of(runs: dict[str, Path], manifest: Path, **settings) -> Bench:
+    return Bench(TuneSettings(speedup=1.1, device="cpu", **settings), manifest, runs["paumer"])
+
+
+@pytest.mark.parametrize("text", ["dense", "2:0.4", "2:0.2+4:0.35", "4:0.85"])
+def test_multiply_accumulates_are_those_of_a_sweep(runs, text) -> None:
+    model, _ = load_run(runs["paumer"])
+    schedule = Schedule.parse(text)
+    strategy = Pause(schedule) if schedule.locations else Dense()
+    with torch.inference_mode():
+        [output] = model.sweep(torch.randn(1, 3, 60, 96), [strategy], count=True)
+    assert schedule_macs(model, 8 * 12, schedule) == pytest.approx(float(output.macs), rel=1e-12)
+
+
+def test_scores_are_remembered_and_of_images_over_the_whole_split(runs, manifest, monkeypatch) -> None:
+    bench = bench_of(runs, manifest)
+    schedules = [Schedule(), Schedule.parse("2:0.5"), Schedule()]
+    every = bench.score(schedules, 10)
+    assert every[0] == every[2] != every[1]
+    assert bench.drops(schedules) == pytest.approx([0, every[0] - every[1], 0])
+    read: list[int] = []
+    monkeypatch.setattr("paumer.data.loading.read_sample", lambda sample, _: read.append(sample) or 1 / 0)
+    assert bench.score(schedules, 10) == every
+    with pytest.raises(ZeroDivisionError):
+        bench.score(schedules, 5)
+    assert read == [bench.data.samples[0]]
+
+
+def test_limit_of_images_is_spread_over_the_split(runs, manifest, monkeypatch) -> None:
+    bench, seen = bench_of(runs, manifest, images=5), []
+    original = Segmenter.sweep
+
+    def sweep(self, images: Tensor, *arguments, **options):
+        seen.append(copy.deepcopy(images))
+        return original(self, images, *arguments, **options)
+
+    monkeypatch.setattr(Segmenter, "sweep", sweep)
+    bench.score([Schedule()], bench.images)
+    evaluated = sum(len(images) for images in seen)
+    assert evaluated == bench.images == 5
+    assert len(bench.data) == 10
+
+
+def test_timing_gives_every_schedule_against_the_unpaused_network(runs, manifest) -> None:
+    settings = TuneSettings(speedup=1.1, device="cpu", batch=2, throughput={"rounds": 3, "block_seconds": 0.001})
+    bench = Bench(settings, manifest, runs["paumer"])
+    speeds = bench.time([Schedule.parse("2:0.8"), Schedule.parse("4:0.1")])
+    assert len(speeds) == 2
+    assert bench.size == (64, 96)
+    assert bench.unpaused_per_s > 0
+    assert all(speed.low <= speed.speedup <= speed.high for speed in speeds)
+    assert bench.macs(Schedule()) == 1 > bench.macs(Schedule.parse("4:0.1")) > bench.macs(Schedule.parse("2:0.8"))
+
+
+def test_a_drop_gives_a_schedule_that_holds_it_and_can_be_used(command, tmp_path, runs) -> None:
+    path = tmp_path / "tune.json"
+    printed = command("--max-drop", "100", "--images", "4", "--split", "val", "--output", str(path))
+    content = json.loads(path.read_text(encoding="utf-8"))
+    first, schedule = printed.splitlines()[0], Schedule.parse(printed.splitlines()[0])
+    assert content["schedule"] == first == str(schedule)
+    assert content["drop"] == pytest.approx(content["unpaused"]["miou"] - content["miou"])
+    assert (content["images"], content["images_of_split"], content["split"]) == (4, 10, "val")
+    assert first in [row["schedule"] for row in content["finalists"]] or first == "dense"
+    assert len(content["finalists"]) == 4
+    assert content["timed"]["batch"] == 1
+    assert content["timed"]["size"] == [64, 96]
+    assert "of the 10 images of split val" in printed
+    assert all(row["schedule"] in printed for row in content["finalists"])
+
+
+def test_a_speed_that_needs_no_pausing_gives_dense(command) -> None:
+    printed = command("--images-per-second", "0.001")
+    assert printed.splitlines()[0] == "dense"
+    assert "--images-per-second 0.001: met without pausing" in printed
+    assert "Pause(" not in printed
+
+
+def test_a_drop_that_nothing_holds_gives_dense(command, monkeypatch) -> None:
+    monkeypatch.setattr(Bench, "drops", lambda self, schedules: [1.0 for _ in schedules])
+    printed = command("--max-drop", "0.5", "--locations", "1")
+    assert printed.splitlines()[0] == "dense"
+    assert "--max-drop 0.5: no schedule holds, so nothing pauses" in printed
+
+
+@pytest.fixture
+def exact(monkeypatch) -> None:
+    """A device whose times are exact: those of timing are not for tests."""
+
+    def time(self, schedules) -> list[Speed]:
+        self.unpaused_per_s = 100.0
+        speedups = [1 / (0.2 + 0.8 * self.macs(schedule) + 0.01 * len(schedule.locations)) for schedule in schedules]
+        return [Speed(100 * speedup, speedup, speedup, speedup) for speedup in speedups]
+
+    monkeypatch.setattr(Bench, "time", time)
+
+
+@pytest.mark.parametrize("budget", [["--speedup", "1.2"], ["--images-per-second", "120"]])
+def test_a_speed_gives_the_most_accurate_finalist_that_reaches_it(command, exact, tmp_path, budget) -> None:
+    path = tmp_path / "tune.json"
+    printed = command(*budget, "--images", "4", "--output", str(path))
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["budget"] == f"{' '.join(budget)}: met"
+    assert 0.99 * 1.2 <= content["speedup"] <= 1.03 * 1.2
+    meeting = [row for row in content["finalists"] if row["speedup"] >= 0.99 * 1.2]
+    assert content["miou"] == max(row["miou"] for row in meeting)
+    assert Schedule.parse(printed.splitlines()[0]).blocks
+
+
+def test_what_is_printed_can_be_used(command, exact, runs) -> None:
+    printed = command("--speedup", "1.2", "--images", "4", "--criterion", "margin")
+    [item] = yaml.safe_load(re.search(r"sweep: (.*)", printed)[1])
+    [point] = SweepItem.model_validate(item).points()
+    assert (point.schedule, point.criterion) == (printed.splitlines()[0], "margin")
+    model, _ = load_run(runs["paumer"])
+    names = {"model": model, "images": torch.randn(1, 3, 64, 96), "Pause": Pause, "Schedule": Schedule}
+    exec(re.search(r"in Python +(.*)", printed)[1], names)
+    assert names["logits"].shape == (1, 19, 64, 96)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "give exactly one of --speedup, --max-drop and --images-per-second"),
+        (["--speedup", "2", "--max-drop", "1"], "give exactly one of"),
+        (["--speedup", "1"], "speedup: input should be greater than 1"),
+        (["--max-drop", "-1"], "max_drop: input should be greater than or equal to 0"),
+        (["--speedup", "2", "--images", "0"], "images: input should be greater than or equal to 1"),
+        (["--speedup", "2", "--criterion", "oracle"], "use entropy, confidence, margin"),
+        (["--speedup", "2", "--split", "test"], "describes train, val; name one of them"),
+        (["--speedup", "2", "--evaluation", "{inference: tiles}"], "inference"),
+        (["--speedup", "2000"], "--speedup 2000: out of reach here; the most is "),
+    ],
+)
+def test_mistakes_are_one_line(command, arguments, expected, tmp_path) -> None:
+    line = command(*arguments, "--output", str(tmp_path / "tune.json"))
+    assert line.startswith("paumer: error: ")
+    assert expected in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("recipe", ["dense", "multi-exit"])
+def test_a_network_without_a_head_to_pause_by_names_the_recipe(command, recipe) -> None:
+    line = command("--speedup", "1.5", recipe=recipe)
+    assert f"recipe {recipe} has no auxiliary head before its last block" in line
+    assert "train recipe paumer" in line
+
+
+def test_a_batch_too_large_for_the_device_is_an_error(runs, manifest, monkeypatch) -> None:
+    def full(*arguments):
+        raise torch.OutOfMemoryError
+
+    bench = bench_of(runs, manifest, batch=3)
+    monkeypatch.setattr(Segmenter, "forward", full)
+    with pytest.raises(PaumerError, match="--batch 3: does not fit into the memory"):
+        bench.time([])
