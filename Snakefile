@@ -1,6 +1,6 @@
 # The pipeline at a glance:
 #
-#     data -> train -> evaluate ------------\
+#     data -> train -> evaluate, semantics -\
 #         \-> bounds, flops, throughput -----> tables, speed -> figures -> report
 #
 # `snakemake --cores 8 all` runs the experiment in config.yaml; `--configfile workflow/experiments/NAME.yaml` another.
@@ -33,6 +33,7 @@ rule all:
                 rules.report.output.page,
                 rules.tables.output,
                 rules.collect_accuracy.output.table,
+                rules.ablation.output if experiment.ablations else [],
             ]
             if TRAINS
             else []

@@ -125,6 +125,22 @@ def evaluate(
 
 
 @app.command()
+def semantics(
+    settings: Settings,
+    data: Manifest,
+    run: Annotated[Path, typer.Option(help="Folder of a trained paumer run.")],
+    output: Folder,
+    threads: Threads = None,
+) -> None:
+    """Relate what the auxiliary heads are certain of to the ground truth of every patch."""
+    from paumer.evaluation.semantics import semantics
+    from paumer.stages import SemanticsSettings
+
+    _threads(threads)
+    semantics(_settings(SemanticsSettings, settings), data, run, output)
+
+
+@app.command()
 def flops(settings: Settings, data: Manifest, output: Output) -> None:
     """Count multiply-accumulates (GMAC) of every operating point."""
     from paumer.measurement.flops import flops
@@ -227,6 +243,18 @@ def tables(
 
 
 @app.command()
+def ablation(
+    accuracy: Annotated[Path, typer.Option(help="accuracy.csv of all recipes.")],
+    variant: Annotated[list[Path], typer.Option(help="accuracy.csv of a run of an ablation; once for each.")],
+    output: Folder,
+) -> None:
+    """Compare recipe paumer with its ablations."""
+    from paumer.reporting.ablation import write_ablation
+
+    write_ablation(accuracy, variant, output)
+
+
+@app.command()
 def speed(
     flops: Annotated[Path, typer.Option(help="flops.csv.")],
     throughput: Annotated[Path, typer.Option(help="throughput.csv.")],
@@ -260,6 +288,7 @@ def figures(
     output: Folder,
     accuracy: Annotated[Path | None, typer.Option(help="accuracy.csv of all runs, if there are any.")] = None,
     log: Annotated[list[Path], typer.Option(help="train.csv, once per run.")] = [],  # noqa: B006
+    semantics: Annotated[list[Path], typer.Option(help="Folder of `paumer semantics`, once per run.")] = [],  # noqa: B006
 ) -> None:
     """Draw the plots."""
     from paumer.reporting.figures import write_figures, write_speed_figures
@@ -267,7 +296,7 @@ def figures(
     if accuracy is None:
         write_speed_figures(table, output)
     else:
-        write_figures(table, [accuracy], log, output)
+        write_figures(table, [accuracy], log, semantics, output)
 
 
 @app.command()

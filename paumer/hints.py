@@ -27,7 +27,7 @@ def _nearest(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     """Name the key that was probably meant, or all keys of that section."""
     section: Any = model
     for part in location[:-1]:
-        if isinstance(part, str):
+        if part in section.model_fields:  # else it is a place in a list, or a name that the user gave
             section = _section_of(section.model_fields[part].annotation)
     known = list(section.model_fields)
     close = difflib.get_close_matches(str(location[-1]), known, n=1)

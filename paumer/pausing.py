@@ -19,6 +19,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from paumer.config import Size
 from paumer.errors import PaumerError, summary
 from paumer.models.encoder import Encoder
 from paumer.models.segmenter import Segmenter
@@ -43,6 +44,7 @@ def wrap(
     criterion: str = "",
     layout: Layout = "tokens",
     auxiliary: Mapping[int, nn.Module] | None = None,
+    summaries: Size | None = None,
 ) -> "PausingSegmenter":
     """Run a vision transformer and a dense head under a schedule.
 
@@ -58,6 +60,8 @@ def wrap(
         auxiliary: the modules that predict at intermediate blocks, by the number of the block: from the patches there,
             without a norm, (batch, patches, width) to (batch, patches, classes). At other blocks a head of tokens
             predicts itself, through the final norm; a head of maps cannot, since patches may be missing.
+        summaries: windows along height and width; the paused patches of each leave one token behind, so that the
+            running ones still see what is there. None: they leave nothing.
 
     Returns:
         From images (batch, channels, height, width) of any size, normalised as the ViT expects, to logits (batch,
@@ -66,7 +70,7 @@ def wrap(
     Raises:
         PaumerError: the ViT is not supported, a head does not fit, or the operating point is not possible.
     """
-    return PausingSegmenter(vit, head, layout, auxiliary or {}).with_schedule(schedule, strategy, criterion)
+    return PausingSegmenter(vit, head, layout, auxiliary or {}, summaries).with_schedule(schedule, strategy, criterion)
 
 
 class PausingSegmenter(Segmenter):
@@ -77,7 +81,14 @@ class PausingSegmenter(Segmenter):
         readout: what reads the whole map, after every patch is back at its place: the head of layout `map`, or nothing.
     """
 
-    def __init__(self, vit: nn.Module, head: nn.Module, layout: Layout, auxiliary: Mapping[int, nn.Module]) -> None:
+    def __init__(
+        self,
+        vit: nn.Module,
+        head: nn.Module,
+        layout: Layout,
+        auxiliary: Mapping[int, nn.Module],
+        summaries: Size | None = None,
+    ) -> None:
         encoder = FeatureEncoder(_for_any_size(_check_plain(vit)))
         if layout not in get_args(Layout):
             raise PaumerError(f"layout {layout!r} is unknown; use {' or '.join(get_args(Layout))}")
@@ -98,7 +109,9 @@ class PausingSegmenter(Segmenter):
                     f"auxiliary[{block}]: predicts {auxiliary_head.classes} classes where the head predicts {classes}; "
                     "give it a module with as many"
                 )
-        super().__init__(encoder, decoder, {})
+        if summaries is not None and min(summaries) < 1:
+            raise PaumerError(f"summaries {summaries}: give windows along height and width, both 1 or more")
+        super().__init__(encoder, decoder, {}, summaries)
         self.heads, self.readout = AuxiliaryHeads(heads, lens), nn.Identity() if readout is None else readout
         self._asked = ("pause", "")
         for container in (self, encoder, decoder, self.heads, *heads.values()):
@@ -163,6 +176,7 @@ class TokenHead(nn.Module):
     """
 
     sub_patch = 1
+    adapter = gain = None
 
     def __init__(self, head: nn.Module, width: int, name: str) -> None:
         super().__init__()
@@ -201,6 +215,8 @@ class Lens:
 
     encoder: FeatureEncoder
     head: TokenHead
+    adapter: None = None
+    gain: None = None
 
     def __call__(self, patches: Tensor) -> Tensor:
         """From patches (batch, patches, width) to logits (batch, patches, 1, classes)."""

@@ -23,6 +23,7 @@ from paumer.schedule import Thresholds
 
 CHAIN = ">"
 SCORES = ("entropy", "confidence", "margin")
+LEARNED = "gain"
 CONTROLS = ("random", "oracle")
 
 RecipeName = Literal["dense", "multi-exit", "paumer", "merge", "resize"]
@@ -79,7 +80,7 @@ REGISTRY: dict[str, Entry] = {
         ("3:0.4", "3:0.2+6:0.2", "3:0.4 over batch", "3@0.9+6@0.9"),
         parse_pause,
         recipes=("paumer",),
-        criteria=(*SCORES, *CONTROLS),
+        criteria=(*SCORES, LEARNED, *CONTROLS),
         reads_heads=True,
         waits=True,
         packs=True,

@@ -38,6 +38,7 @@ A criterion says how much a patch needs more computation, from what the auxiliar
 - `entropy`: the entropy of the prediction, divided by the logarithm of the number of classes.
 - `confidence`: one minus the largest probability.
 - `margin`: one minus the distance between the two largest probabilities.
+- `gain`: what running on would save, as the head has learnt to predict it; needs `heads.gain`. For `pause` alone.
 - `random`: chance, the control that every other criterion has to beat.
 - `oracle`: what running on would gain, read off the ground truth; for analysis only, a bound for every criterion.
 

@@ -4,7 +4,7 @@ A rule passes its stage's settings on the command line, so only edits that matte
 torch: the workflow plans with it.
 """
 
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 from pydantic import Field, field_validator, model_validator
 
@@ -26,9 +26,11 @@ from paumer.config import (
     TrainingOptions,
     sweep_points,
 )
-from paumer.registry import CONTROLS, RECIPES, SCORES, WITH_HEADS, Point, RecipeName
+from paumer.registry import CONTROLS, LEARNED, RECIPES, SCORES, WITH_HEADS, Point, RecipeName
+from paumer.schedule import Schedule
 
 Recipe = Literal["shared"] | RecipeName
+ABLATION = "ablation-"  # before the name of an ablation, in the place of a recipe: the folder of its runs
 
 
 class NetworkSettings(Section):
@@ -46,6 +48,7 @@ class TrainSettings(Section):
     """One training run: a recipe on a backbone with a seed. Recipe `shared` is the phase all others start from."""
 
     recipe: Recipe = "dense"
+    variant: str = Field("", description="Name of the ablation; empty where it is the recipe itself.")
     seed: int = Field(0, ge=0)
     split: str = "train"
     device: str = "auto"
@@ -59,24 +62,52 @@ class TrainSettings(Section):
     options: TrainingOptions = Field(default_factory=TrainingOptions)
 
     @classmethod
-    def of(cls, experiment: Experiment, backbone: str, recipe: Recipe, seed: int) -> Self:
-        """Pick them: heads, pausing, merging and resizing only for the recipes that train with them."""
+    def of(cls, experiment: Experiment, backbone: str, name: str, seed: int) -> Self:
+        """Pick them: heads, pausing, merging and resizing only for the recipes that train with them.
+
+        Args:
+            experiment: where from.
+            backbone: its name.
+            name: a recipe, or an ablation: `ablation-NAME`.
+            seed: of all randomness.
+        """
+        experiment, recipe, variant = _variant(experiment, name)
         training = experiment.training
+        untaught = {} if recipe == "paumer" else {"gain": 0}
         shared = training.shared_phase if recipe == "shared" else None
         return cls(
             recipe=recipe,
+            variant=variant,
             seed=seed,
             split=experiment.data.train_split,
             device=experiment.device,
             backbone=next(item for item in experiment.backbones if item.name == backbone),
             decoder=experiment.decoder,
-            heads=experiment.heads if recipe in WITH_HEADS else None,
+            heads=experiment.heads.model_copy(update=untaught) if recipe in WITH_HEADS else None,
             pausing=training.pausing if recipe == "paumer" else None,
             merging=training.merging if recipe == "merge" else None,
             resizing=training.resizing if recipe == "resize" else None,
             phase=shared or training.recipe_phase,
             options=training.options,
         )
+
+
+def _variant(experiment: Experiment, name: str) -> tuple[Experiment, Recipe, str]:
+    """The experiment as a run sees it, the run's recipe, and the name of its ablation if it is one."""
+    if name.startswith(ABLATION):
+        variant = name.removeprefix(ABLATION)
+        return experiment.ablated(variant), "paumer", variant
+    return experiment, cast(Recipe, name), ""
+
+
+def _paused(sweep: Sweep) -> Sweep:
+    """Of a sweep the pausing, by the first of its informed criteria."""
+    informed = [(item, [name for name in item.criteria if name not in CONTROLS][:1]) for item in sweep]
+    return tuple(
+        item.model_copy(update={"criteria": tuple(names)})
+        for item, names in informed
+        if item.strategy == "pause" and (names or not item.criteria)
+    )
 
 
 class BoundsSettings(Section):
@@ -110,16 +141,46 @@ class EvaluateSettings(Section):
     evaluation: Evaluation = Field(default_factory=Evaluation)
 
     @classmethod
-    def of(cls, experiment: Experiment, backbone: str, recipe: Recipe) -> Self:
-        """Pick them; of the sweep what runs on this recipe. Controls run dense alone."""
+    def of(cls, experiment: Experiment, backbone: str, name: str) -> Self:
+        """Pick them; of the sweep what runs on this recipe. Controls run dense alone, ablations only pause.
+
+        Args:
+            experiment: where from.
+            backbone: its name.
+            name: a recipe, or an ablation: `ablation-NAME`.
+        """
+        experiment, recipe, variant = _variant(experiment, name)
         control = backbone not in [item.name for item in experiment.main_backbones]
+        sweep = tuple(item for item in experiment.sweep if item.runs_on(recipe))
         return cls(
             experiment=experiment.experiment,
             split=experiment.data.eval_split,
             device=experiment.device,
-            sweep=() if control else tuple(item for item in experiment.sweep if item.runs_on(recipe)),
+            sweep=() if control else _paused(sweep) if variant else sweep,
             evaluation=experiment.evaluation,
         )
+
+
+class SemanticsSettings(Section):
+    """What the relation of criteria to the ground truth depends on.
+
+    Attributes:
+        fractions: shares of the patches that pause, rising.
+    """
+
+    split: str = "val"
+    device: str = "auto"
+    fractions: tuple[float, ...] = (0.2, 0.4, 0.6)
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> Self:
+        """Pick them; the fractions are those of all schedules that pause at one location, if there are any."""
+        points = [point for point in sweep_points(experiment.sweep) if point.strategy == "pause"]
+        links = [parameters for point in points for _, parameters in point.links]
+        schedules = [parameters for parameters in links if isinstance(parameters, Schedule)]
+        fractions = {schedule.paused for schedule in schedules if len(schedule.locations) == 1}
+        chosen = {"fractions": tuple(sorted(fractions))} if fractions else {}
+        return cls(split=experiment.data.eval_split, device=experiment.device, **chosen)
 
 
 class CostSettings(Section):
@@ -170,7 +231,7 @@ class CostSettings(Section):
         """
         recipes = self.recipes or RECIPES
         points = [point for recipe in recipes for point in sweep_points(self.sweep, recipe)]
-        points.sort(key=lambda point: point.criterion in CONTROLS)
+        points.sort(key=lambda point: (point.criterion in CONTROLS, point.criterion != LEARNED))
         chosen: dict[tuple[str, str], Point] = {}
         for point in points:
             if not point.depends_on_image:
@@ -218,8 +279,8 @@ class TuneSettings(Section):
     @field_validator("criterion")
     @classmethod
     def _usable(cls, criterion: str) -> str:
-        if criterion not in SCORES:
-            raise ValueError(f"{criterion!r} chooses no patches by what a head says; use {', '.join(SCORES)}")
+        if criterion not in (informed := (*SCORES, LEARNED)):
+            raise ValueError(f"{criterion!r} chooses no patches by what a head says; use {', '.join(informed)}")
         return criterion
 
     @model_validator(mode="after")

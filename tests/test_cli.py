@@ -8,8 +8,20 @@ import pytest
 
 from paumer import cli
 
-VERBS = ["doctor", "schema", "data", "samples", "bounds", "train", "evaluate", "flops", "throughput", "tune"]
-VERBS += ["collect", "tables", "speed", "maps", "figures", "report"]
+VERBS = [
+    "doctor",
+    "schema",
+    "data",
+    "samples",
+    "bounds",
+    "train",
+    "evaluate",
+    "semantics",
+    "flops",
+    "throughput",
+    "tune",
+]
+VERBS += ["collect", "tables", "ablation", "speed", "maps", "figures", "report"]
 
 
 def fail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from paumer.config import Experiment, Merging, Pausing, Resizing, SweepItem, Throughput, parse, sweep_points
 from paumer.errors import PaumerError
 from paumer.registry import Point
-from paumer.stages import BoundsSettings, CostSettings, EvaluateSettings, MapsSettings, TrainSettings
+from paumer.stages import BoundsSettings, CostSettings, EvaluateSettings, MapsSettings, SemanticsSettings, TrainSettings
 
 SIX = {"depth": 6}
 RECIPES = ["dense", "multi-exit", "paumer", "merge", "resize"]
@@ -296,3 +296,76 @@ def test_settings_survive_the_command_line() -> None:
         MapsSettings.of(experiment),
     ):
         assert parse(type(settings), yaml.safe_load(settings.model_dump_json()), "test") == settings
+
+
+@pytest.mark.parametrize(
+    "heads", [{"adapter": 8, "context": 4}, {"context": 3}, {"summaries": [0, 2]}, {"summaries": [2]}]
+)
+def test_heads_that_cannot_be_are_refused(heads) -> None:
+    with pytest.raises(PaumerError, match=r"heads.*(context|summaries)"):
+        make_experiment(heads={"blocks": [2, 3], **heads})
+
+
+def test_distillation_needs_a_teacher() -> None:
+    taught = TRAINING | {"pausing": {"distillation": 0.5}}
+    with pytest.raises(PaumerError, match=r"distillation.*shared_phase"):
+        make_experiment(training=taught)
+    make_experiment(training=taught | {"shared_phase": {"epochs": 1}})
+
+
+def test_an_ablation_is_the_experiment_with_its_changes() -> None:
+    changes = {"plain": {"heads": {"gradient": 0.5}, "pausing": {"none": 0.1}}}
+    experiment = make_experiment(ablations=changes)
+    changed = experiment.ablated("plain")
+    assert (changed.heads.gradient, changed.heads.blocks) == (0.5, experiment.heads.blocks)
+    assert changed.training.pausing.none == 0.1
+    assert changed.training.recipe_phase == experiment.training.recipe_phase
+    settings = TrainSettings.of(experiment, "large", "ablation-plain", 3)
+    assert (settings.recipe, settings.variant, settings.seed) == ("paumer", "plain", 3)
+    assert settings.heads == changed.heads
+    itself = TrainSettings.of(experiment, "large", "paumer", 3)
+    assert (itself.variant, itself.heads) == ("", experiment.heads)
+    evaluated = EvaluateSettings.of(experiment, "large", "ablation-plain")
+    assert {point.strategy for point in sweep_points(evaluated.sweep)} == {"dense", "pause"}
+    assert {point.criterion for point in sweep_points(evaluated.sweep)} == {"", "entropy"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"heads": {"blocks": [1]}}, "add 2 to heads.blocks"),
+        ({"heads": {"hats": 1}}, "ablations.x: hats"),
+        ({"pausing": {"none": 3}}, "ablations.x: none"),
+        ({"pausing": {"distillation": 0.5}}, "shared_phase"),
+        ({"decoder": {}}, r"ablations.x.decoder"),
+    ],
+)
+def test_ablations_that_cannot_be_are_refused(change, message) -> None:
+    with pytest.raises(PaumerError, match=message):
+        make_experiment(ablations={"x": change})
+
+
+def test_ablations_are_of_recipe_paumer() -> None:
+    with pytest.raises(PaumerError, match="variants of recipe paumer"):
+        make_experiment(training={"recipes": ["dense"]}, sweep=[], ablations={"x": {}})
+
+
+def test_semantics_pauses_as_the_sweep_does_at_one_location() -> None:
+    assert SemanticsSettings.of(make_experiment()).fractions == (0.3,)
+    schedules = ["4:0.5", "2:0.3", "4:0.3", "2:0.3+4:0.3", "2:0.7 over batch", "2@0.9"]
+    paused = make_experiment(sweep=[{"strategy": "pause", "schedules": schedules}])
+    assert SemanticsSettings.of(paused).fractions == (0.3, 0.5)
+    exits = make_experiment(sweep=[{"strategy": "early-exit", "schedules": ["exit:4"]}])
+    assert SemanticsSettings.of(exits).fractions == (0.2, 0.4, 0.6)
+
+
+def test_gain_is_learnt_from_a_teacher_before_it_chooses() -> None:
+    taught = TRAINING | {"pausing": {"distillation": 0.5}, "shared_phase": {"epochs": 1}}
+    swept = sweep_of(strategy="pause", schedules=["2:0.4"], criteria=["gain", "entropy"])
+    assert "heads.gain" in refused(heads={"blocks": [2, 4], "gain": 8})
+    assert "heads.gain" in refused(**swept)
+    experiment = make_experiment(heads={"blocks": [2, 4], "gain": 8}, training=taught, **swept)
+    heads = {name: TrainSettings.of(experiment, "large", name, 0).heads for name in ("paumer", "multi-exit")}
+    assert {name: one.gain for name, one in heads.items()} == {"paumer": 8, "multi-exit": 0}
+    points = CostSettings.of(experiment, timed=True).fixed_points()
+    assert [point.criterion for point in points if point.strategy == "pause"] == ["gain"]

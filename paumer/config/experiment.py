@@ -1,14 +1,14 @@
 """The configuration of a whole experiment."""
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from paumer.config.base import NAME, Section
 from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput, sweep_points
 from paumer.config.network import Backbone, Data, Decoder, Heads, check_heads
-from paumer.config.training import Training
-from paumer.registry import operating_point
+from paumer.config.training import Ablation, Pausing, Training
+from paumer.registry import LEARNED, operating_point
 from paumer.schedule import Schedule
 
 
@@ -28,6 +28,9 @@ class Experiment(Section):
         (SweepItem(strategy="pause", schedules=("3:0.4",), criteria=("entropy", "random")),),
         description="Operating points at which trained networks are evaluated and measured, beside dense.",
     )
+    ablations: dict[Annotated[str, Field(pattern=NAME)], Ablation] = Field(
+        default_factory=dict, description="Variants of recipe `paumer` by name, each trained and evaluated like it."
+    )
     evaluation: Evaluation = Field(default_factory=Evaluation, description="Accuracy.")
     throughput: Throughput = Field(default_factory=Throughput, description="Images/s.")
     figures: Figures = Field(default_factory=Figures, description="Figures.")
@@ -40,6 +43,18 @@ class Experiment(Section):
     def recipes_of(self, backbone: Backbone) -> tuple[str, ...]:
         """The recipes by which a backbone is trained: a control only plainly."""
         return tuple(name for name in self.training.recipes if backbone.control_for is None or name == "dense")
+
+    def ablated(self, name: str) -> Self:
+        """This experiment with the changes of an ablation.
+
+        Raises:
+            ValidationError: a changed key is unknown or has an impossible value.
+        """
+        change, training = self.ablations[name], self.training
+        pausing = Pausing.model_validate(training.pausing.model_dump() | change.pausing)
+        heads = Heads.model_validate(self.heads.model_dump() | change.heads)
+        training = training.model_copy(update={"pausing": pausing})
+        return self.model_copy(update={"heads": heads, "training": training, "ablations": {}})
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -54,8 +69,11 @@ class Experiment(Section):
                     f"use {', '.join(main) or 'one without control_for'}"
                 )
         self._check_heads()
+        self._check_ablations()
         if self.training.recipes and "dense" not in self.training.recipes:
             raise ValueError("training.recipes: `dense` is missing; every drop is counted from it")
+        if not self.heads.gain and any(LEARNED in item.criteria for item in self.sweep):
+            raise ValueError(f"sweep: criterion {LEARNED} needs heads that predict it; set heads.gain above 0")
         for item in self.sweep:
             for recipe in item.recipes:
                 if self.training.recipes and recipe not in self.training.recipes:
@@ -71,8 +89,29 @@ class Experiment(Section):
                 self.check_depth(depth)
         return self
 
+    def _check_ablations(self) -> None:
+        """Refuse ablations of a recipe that is not trained, and those that change what is not there."""
+        recipes = self.training.recipes
+        if self.ablations and recipes and "paumer" not in recipes:
+            raise ValueError("ablations: they are variants of recipe paumer; add it to training.recipes")
+        for name in self.ablations:
+            try:
+                self.ablated(name)._check_heads()
+            except ValidationError as error:
+                first = error.errors()[0]
+                key = ".".join(map(str, first["loc"]))
+                raise ValueError(f"ablations.{name}: {key}: {first['msg']}") from None
+
     def _check_heads(self) -> None:
-        """Refuse operating points that read a head that is not there."""
+        """Refuse operating points that read a head that is not there, and teaching without a teacher."""
+        if self.training.pausing.distillation and self.training.shared_phase is None:
+            raise ValueError(
+                "training.pausing.distillation: its teacher is the network of training.shared_phase; describe that, or "
+                "set distillation to 0"
+            )
+        pauses = "paumer" in self.training.recipes
+        if pauses and self.heads.gain and not self.training.pausing.distillation:
+            raise ValueError("heads.gain: it is learnt from a teacher; set training.pausing.distillation above 0")
         wanted = [(text, block) for text in [self.figures.pause_schedule] for block in Schedule.parse(text).blocks]
         wanted += [(point.schedule, block) for point in sweep_points(self.sweep) for block in point.head_blocks]
         for text, block in wanted:

@@ -1,11 +1,11 @@
 """The configuration of data and networks."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from paumer.config.base import NAME, Section
+from paumer.config.base import NAME, Section, Size, positive_size
 from paumer.errors import PaumerError
 
 
@@ -83,6 +83,27 @@ class Heads(Section):
         (3, 6, 9), min_length=1, description="A head reads the tokens after each of these blocks."
     )
     weight: float = Field(0.4, ge=0, description="Weight of the mean auxiliary loss beside the final loss.")
+    gradient: float = Field(
+        1.0, ge=0, le=1, description="Share of the gradient that flows from heads and adapters back to the encoder."
+    )
+    adapter: int = Field(
+        0,
+        ge=0,
+        description="Hidden channels of each head's adapter, which carries patches to the decoder's space; 0: none.",
+    )
+    context: int = Field(
+        0, ge=0, description="Side of the neighbourhood that an adapter sees, an odd number of patches; 0: the patch."
+    )
+    gain: int = Field(
+        0,
+        ge=0,
+        description="Hidden channels of what predicts, after each head, how much loss running on would save: criterion "
+        "`gain`. It learns from the teacher of `training.pausing.distillation`. 0: none.",
+    )
+    summaries: Size | None = Field(
+        None,
+        description="Windows along height and width; paused patches leave one summary token in each. None: nothing.",
+    )
 
     @field_validator("blocks")
     @classmethod
@@ -90,6 +111,17 @@ class Heads(Section):
         if any(block < 1 for block in blocks) or list(blocks) != sorted(set(blocks)):
             raise ValueError("must be rising block numbers, counted from 1")
         return blocks
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.context and (self.context % 2 == 0 or not self.adapter):
+            raise ValueError("context: must be odd, and needs an adapter (adapter above 0)")
+        return self
+
+    @field_validator("summaries")
+    @classmethod
+    def _positive(cls, summaries: Size | None) -> Size | None:
+        return None if summaries is None else positive_size(summaries)
 
 
 def check_heads(blocks: tuple[int, ...], depth: int) -> None:

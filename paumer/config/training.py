@@ -1,6 +1,6 @@
 """The configuration of training."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -51,6 +51,12 @@ class Pausing(Section):
         (0.2, 0.8), description="Range of the total fraction paused, drawn evenly and split over the locations."
     )
     locations: int = Field(3, ge=1, description="Locations are one to this many, each count as likely.")
+    distillation: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the targets that the network of the shared phase gives; the labels give the rest.",
+    )
 
     @field_validator("fraction")
     @classmethod
@@ -58,6 +64,13 @@ class Pausing(Section):
         if not 0 < fraction[0] <= fraction[1] < 1:
             raise ValueError("must be [low, high] with 0 < low <= high < 1")
         return fraction
+
+
+class Ablation(Section):
+    """Recipe `paumer` with something changed, to see what that is worth."""
+
+    heads: dict[str, Any] = Field(default_factory=dict, description="What replaces keys of `heads`.")
+    pausing: dict[str, Any] = Field(default_factory=dict, description="What replaces keys of `training.pausing`.")
 
 
 class Merging(Section):

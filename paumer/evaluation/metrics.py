@@ -1,4 +1,4 @@
-"""Confusion matrix and mean intersection over union."""
+"""Confusion matrix and mean intersection over union; errors of single patches."""
 
 import torch
 from torch import Tensor
@@ -27,3 +27,17 @@ def mean_iou(matrix: Tensor) -> float:
 def pixel_accuracy(matrix: Tensor) -> float:
     """Share of labelled pixels predicted right, in points."""
     return float(100 * matrix.diagonal().sum() / matrix.sum())
+
+
+def patch_errors(logits: Tensor, truth: Tensor) -> Tensor:
+    """Share of the labelled pixels of every patch whose class its cells do not predict.
+
+    Args:
+        logits: (batch, patches, cells, classes).
+        truth: pixels of each class in every cell, same shape.
+
+    Returns:
+        (batch, patches), NaN where no pixel is labelled.
+    """
+    hits = truth.gather(-1, logits.argmax(dim=-1, keepdim=True))
+    return 1 - hits.sum(dim=(-2, -1)) / truth.sum(dim=(-2, -1))

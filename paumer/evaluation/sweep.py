@@ -40,6 +40,7 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
             "backbone": backbone.control_for or backbone.name,
             "decoder": run["network"]["decoder"]["name"],
             "recipe": run["recipe"],
+            **({"variant": run["variant"]} if run.get("variant") else {}),
             "strategy": point.strategy if backbone.control_for is None else SMALLER_BACKBONE,
             "criterion": point.criterion,
             "schedule": point.schedule if backbone.control_for is None else backbone.name,

@@ -7,13 +7,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from paumer.config import check_heads, parse
+from paumer.config import Heads, check_heads, parse
 from paumer.errors import PaumerError, summary
 from paumer.files import read_json, writing
 from paumer.models.backbones import create_vit
 from paumer.models.decoders import build_decoder
 from paumer.models.encoder import Encoder
-from paumer.models.heads import LinearHead
+from paumer.models.heads import Adapter, AuxiliaryHead, Gain
 from paumer.models.segmenter import Segmenter
 from paumer.stages import NetworkSettings
 
@@ -39,8 +39,15 @@ def build(settings: NetworkSettings, pretrained: bool = True) -> Segmenter:
     blocks = settings.heads.blocks if settings.heads else ()
     check_heads(blocks, encoder.depth)
     sub_patch = settings.decoder.sub_patch if settings.decoder.name == "linear" else 1
-    heads = {block: LinearHead(encoder.width, settings.classes, sub_patch, norm=True) for block in blocks}
-    return Segmenter(encoder, build_decoder(settings.decoder, encoder.width, settings.classes), heads)
+
+    def head(described: Heads) -> AuxiliaryHead:
+        adapter = Adapter(encoder.width, described.adapter, described.context) if described.adapter else None
+        gain = Gain(encoder.width, described.gain) if described.gain else None
+        return AuxiliaryHead(encoder.width, settings.classes, sub_patch, adapter, gain)
+
+    heads = {block: head(settings.heads) for block in blocks if settings.heads}
+    windows = settings.heads.summaries if settings.heads else None
+    return Segmenter(encoder, build_decoder(settings.decoder, encoder.width, settings.classes), heads, windows)
 
 
 def save_weights(model: Segmenter, path: Path) -> None:

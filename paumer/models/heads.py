@@ -1,7 +1,10 @@
-"""Linear prediction of classes from tokens: the linear decoder and the auxiliary heads."""
+"""Linear prediction of classes from tokens: the linear decoder, and the auxiliary heads with their adapters."""
 
+import torch
 from torch import Tensor, nn
 
+from paumer.strategies.criteria import confidence, entropy
+from paumer.strategies.places import Places
 from paumer.strategies.state import Count
 
 
@@ -25,6 +28,66 @@ class LinearHead(nn.Module):
         return patches * self.linear.weight.numel()
 
 
+class Adapter(nn.Module):
+    """Carries intermediate patches towards where the last block would have: a residual network of one hidden layer.
+
+    Before it a depthwise convolution lets every patch see its neighbours; those that no longer run count as lying
+    beyond the border. It starts as the identity.
+    """
+
+    def __init__(self, width: int, hidden: int, context: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.context = nn.Conv2d(width, width, context, padding=context // 2, groups=width) if context else None
+        last = nn.Linear(hidden, width)
+        self.layers = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), last)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, patches: Tensor, places: Places) -> Tensor:
+        """From patches (batch, patches, width) to patches that the decoder can read."""
+        normed = self.norm(patches)
+        if self.context is not None:
+            normed = normed + places.from_map(self.context(places.to_map(normed)))
+        return patches + self.layers(normed)
+
+    def macs(self, patches: Count, everywhere: int) -> Count:
+        """Multiply-accumulates of one image of so many patches, on a grid of `everywhere` patches."""
+        linear = sum(value.numel() for value in self.layers.parameters() if value.ndim == 2)
+        return patches * linear + (0 if self.context is None else everywhere * self.context.weight.numel())
+
+
+class Gain(nn.Module):
+    """Predicts how much loss running on would save each patch, as a rank among the patches of its image, 0 to 1.
+
+    It sees the patch as it would wait, and how uncertain the head is of it.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.layers = nn.Sequential(nn.Linear(width + 2, hidden), nn.GELU(), nn.Linear(hidden, 1))
+
+    def forward(self, adapted: Tensor, logits: Tensor) -> Tensor:
+        """From adapted patches (batch, patches, width) and the head's logits to (batch, patches), before a sigmoid."""
+        uncertain = torch.stack([entropy(logits), confidence(logits)], dim=-1).to(adapted.dtype)
+        return self.layers(torch.cat([self.norm(adapted), uncertain], dim=-1)).squeeze(-1)
+
+    def macs(self, patches: Count) -> Count:
+        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
+        return patches * sum(value.numel() for value in self.layers.parameters() if value.ndim == 2)
+
+
+class AuxiliaryHead(LinearHead):
+    """Predicts classes from intermediate patches, once its adapter has carried them; and what running on would save."""
+
+    def __init__(
+        self, width: int, classes: int, sub_patch: int, adapter: Adapter | None = None, gain: Gain | None = None
+    ) -> None:
+        super().__init__(width, classes, sub_patch, norm=True)
+        self.adapter, self.gain = adapter, gain
+
+
 def cells_to_map(cells: Tensor, grid: tuple[int, int]) -> Tensor:
     """Arrange values per cell as a map.
 
@@ -39,3 +102,10 @@ def cells_to_map(cells: Tensor, grid: tuple[int, int]) -> Tensor:
     side = int(count**0.5)
     arranged = cells.view(batch, *grid, side, side, channels).permute(0, 5, 1, 3, 2, 4)
     return arranged.reshape(batch, channels, grid[0] * side, grid[1] * side)
+
+
+def map_to_cells(values: Tensor, side: int) -> Tensor:
+    """The inverse of `cells_to_map` where patches have side x side cells."""
+    batch, channels, height, width = values.shape
+    arranged = values.view(batch, channels, height // side, side, width // side, side).permute(0, 2, 4, 3, 5, 1)
+    return arranged.reshape(batch, (height // side) * (width // side), side**2, channels)

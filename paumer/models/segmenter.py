@@ -1,6 +1,6 @@
 """Segmenter with a strategy between its blocks."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,13 +11,14 @@ from torch.nn import functional
 from paumer.data.patches import class_counts
 from paumer.models.blocks import attend, block_macs, feed_forward
 from paumer.models.encoder import Encoder, Grid
-from paumer.models.heads import LinearHead, cells_to_map
+from paumer.models.heads import LinearHead, cells_to_map, map_to_cells
 from paumer.models.upsampling import upsample, upsampled_labels
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import patch_loss
 from paumer.strategies.state import Head, State
 
 DENSE = Dense()
+SMALLEST = 1e-8  # of probabilities, so that their logarithms are finite
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,39 @@ class Prediction:
     Attributes:
         logits: (batch, running, cells, classes).
         truth: pixels of each class in the same cells.
+        gain: how much each patch would gain by running on, as predicted, before a sigmoid, (batch, running); None
+            where nothing predicts it.
+        saved: how much loss it would save, (batch, running); None where no teacher tells.
     """
 
     logits: Tensor
     truth: Tensor
+    gain: Tensor | None = None
+    saved: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What another network teaches in training.
+
+    Attributes:
+        probabilities: its classes at patch resolution, (batch, classes, grid height, grid width), finer where the
+            decoder is.
+        share: of the targets that it gives; the labels give the rest.
+    """
+
+    probabilities: Tensor
+    share: float
+
+    def loss(self, truth: Tensor) -> Tensor:
+        """What its prediction costs each patch, (batch, patches), by the pixels in every cell."""
+        cells = map_to_cells(self.probabilities, int(truth.shape[2] ** 0.5))
+        return patch_loss(cells.clamp(min=SMALLEST).log(), truth)
+
+    def mix(self, truth: Tensor) -> Tensor:
+        """Pixels of each class in every cell (batch, patches, cells, classes), as many, partly as the teacher says."""
+        said = map_to_cells(self.probabilities, int(truth.shape[2] ** 0.5))
+        return truth.lerp(truth.sum(dim=-1, keepdim=True) * said, self.share)
 
 
 class Segmenter(nn.Module):
@@ -51,12 +81,20 @@ class Segmenter(nn.Module):
 
     Attributes:
         strategy: what runs where a call names no other.
+        windows: along height and width, each of which gets a summary token of its paused patches; None: no summaries.
     """
 
-    def __init__(self, encoder: Encoder, decoder: nn.Module, heads: dict[int, LinearHead]) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: nn.Module,
+        heads: Mapping[int, LinearHead],
+        windows: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.heads = nn.ModuleDict({str(block): head for block, head in heads.items()})
+        self.windows = windows
         self.strategy: Strategy = DENSE
 
     @property
@@ -94,23 +132,36 @@ class Segmenter(nn.Module):
         tokens, state = self.embed(images, strategy.input_scale)
         return self._run(tokens, state, strategy), state
 
-    def train_heads(self, images: Tensor, labels: Tensor, strategy: Strategy) -> tuple[Tensor, list[Prediction]]:
+    def train_heads(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        strategy: Strategy,
+        gradient: float = 1.0,
+        teaching: Teaching | None = None,
+    ) -> tuple[Tensor, list[Prediction]]:
         """As `patch_logits`, and every head predicts from the patches that reach it.
 
         Args:
             images: (batch, 3, height, width).
             labels: class ids (batch, height, width).
             strategy: what happens between the blocks.
+            gradient: share of the gradient that flows from heads and adapters back to the encoder.
+            teaching: what the heads learn beside the labels.
 
         Returns:
             Patch logits, and what the heads said, with the pixels of their patches.
         """
         tokens, state = self.embed(images, strategy.input_scale, labels)
+        state.head_gradient = gradient
+        if teaching is not None and state.truth is not None:
+            state.truth = teaching.mix(state.truth)
+            state.final_loss = teaching.loss(state.truth)
         predictions = []
         for number in range(1, strategy.last_block(self.encoder.depth) + 1):
             tokens = self._run_block(number, tokens, state, strategy)
             if str(number) in self.heads and state.truth is not None:
-                predictions.append(Prediction(state.predict(number, tokens), state.truth))
+                predictions.append(_heard(number, tokens, state))
             tokens = strategy.after_block(number, tokens, state)
         return self.finish(tokens, state, strategy), predictions
 
@@ -125,7 +176,7 @@ class Segmenter(nn.Module):
         seen = self._shrink(images, scale) if scale < 1 else self._pad(images)
         tokens = self.encoder.embed(seen)
         grid = self.encoder.grid(*seen.shape[-2:])
-        state = State(heads=self.heads, prefix=self.encoder.prefix, grid=grid)
+        state = State(heads=self.heads, prefix=self.encoder.prefix, grid=grid, windows=self.windows)
         if labels is not None and len(self.heads):
             if scale < 1:
                 shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")
@@ -216,10 +267,10 @@ class Segmenter(nn.Module):
         """Run a block; in two halves where tokens merge or have merged, and where images have different lengths."""
         block, attended = self.encoder.blocks[number - 1], state.token_counts(tokens)
         merging = strategy.inside(number) is not None
-        if state.sizes is None and state.packing is None and not merging:
+        if state.size_bias(tokens) is None and state.packing is None and not merging:
             tokens = block(tokens)
         else:
-            tokens, keys = attend(block, tokens, _size_bias(tokens, state), state.lengths)
+            tokens, keys = attend(block, tokens, state.size_bias(tokens), state.lengths)
             if merging:
                 tokens = strategy.inside_block(number, tokens, keys.mean(dim=1), state)
             tokens = feed_forward(block, tokens)
@@ -255,14 +306,15 @@ class Segmenter(nn.Module):
         return (height + -height % size, width + -width % size), (height, width)
 
 
-def _size_bias(tokens: Tensor, state: State) -> Tensor | None:
-    """The logarithm of every token's size, (batch, 1, 1, prefix + running), so that attention counts merged patches."""
-    if state.sizes is None:
-        return None
-    if state.packing is None:
-        return functional.pad(state.sizes.log(), (state.prefix, 0))[:, None, None]
-    one_each = state.sizes.new_zeros(1, tokens.shape[1])
-    return one_each.index_copy(1, state.packing.patches, state.sizes.log())[:, None, None]
+def _heard(block: int, tokens: Tensor, state: State) -> Prediction:
+    """What the head after a block says in training; its prediction of the gain changes nothing but itself."""
+    logits, gain = state.predict(block, tokens), cast(Head, state.heads[str(block)]).gain
+    assert state.truth is not None
+    if gain is None or state.final_loss is None:
+        return Prediction(logits, state.truth)
+    said = logits.detach()
+    saved = patch_loss(said, state.truth) - state.final_loss
+    return Prediction(logits, state.truth, gain(state.adapt(block, tokens).detach(), said), saved)
 
 
 def _alike(

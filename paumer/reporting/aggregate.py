@@ -44,7 +44,7 @@ def main_table(accuracy: Sequence[Path], flops: Path, throughput: Path) -> pd.Da
         PaumerError: a file is unusable, or a dense, GMAC or throughput row is missing.
     """
     table = read_accuracy(accuracy)
-    points = over_seeds(add_drop(table, "miou", [*NETWORK, "seed"]), "miou", KEYS)
+    points = over_seeds(add_drop(table, "miou", [*NETWORK, "seed"]), ["miou", "drop"], KEYS)
     points = points.merge(table.groupby(KEYS)[COST].mean().reset_index(), on=KEYS)
     points = add_gmac(points, flops).drop(columns="decoder")
     return _sort(add_throughput(points, throughput)).round(DECIMALS)
@@ -62,11 +62,11 @@ def add_drop(accuracy: pd.DataFrame, value: str, keys: Sequence[str]) -> pd.Data
     return joined.assign(drop=joined["reference"] - joined[value]).drop(columns="reference")
 
 
-def over_seeds(table: pd.DataFrame, value: str, keys: Sequence[str]) -> pd.DataFrame:
-    """Mean and spread (standard deviation; NaN for one seed) of `value` and `drop` over the seeds of each `keys`."""
+def over_seeds(table: pd.DataFrame, values: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
+    """Mean and spread (standard deviation; NaN for one seed) of `values` over the seeds of each `keys`."""
     grouped = table.groupby(list(keys), sort=False)
     columns = {"seeds": ("seed", "nunique")}
-    for name in (value, "drop"):
+    for name in values:
         columns |= {name: (name, "mean"), f"{name}_spread": (name, "std")}
     return grouped.agg(**columns).reset_index()
 

@@ -29,6 +29,6 @@ def class_table(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame:
     long["class"] = long["class"].str.removeprefix(PREFIX)
     keys = ["backbone", "seed", "class"]
     long = long.merge(long.loc[is_dense(long), keys])  # a class that only some other row predicts has no drop
-    scored = over_seeds(add_drop(long, "iou", keys), "iou", [*POINT, "class"])
+    scored = over_seeds(add_drop(long, "iou", keys), ["iou", "drop"], [*POINT, "class"])
     chosen = pd.concat([main.loc[is_dense(main), POINT], near_claim(main)[POINT]])
     return select(scored, main[POINT].merge(chosen, on=POINT)).round(DECIMALS)

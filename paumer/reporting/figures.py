@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from paumer.reporting import plots_semantics
 from paumer.reporting.plots_classes import drop_per_class
 from paumer.reporting.plots_cost import cost_spread
 from paumer.reporting.plots_floor import floor_overhead
@@ -19,8 +20,10 @@ from paumer.reporting.variants import timed, timed_alone
 Drawn = dict[str, tuple[Figure, pd.DataFrame]]
 
 
-def write_figures(main_table: Path, accuracy: Sequence[Path], training: Sequence[Path], output: Path) -> None:
-    """Write pareto_speed, pareto_gmac, cost_spread, drop_per_class, training, and the figures of speed.
+def write_figures(
+    main_table: Path, accuracy: Sequence[Path], training: Sequence[Path], semantics: Sequence[Path], output: Path
+) -> None:
+    """Write pareto_speed, pareto_gmac, cost_spread, drop_per_class, training, and the figures of semantics and speed.
 
     Each is an `.svg`, a `.png` and a `.csv` of exactly what is drawn.
 
@@ -28,6 +31,8 @@ def write_figures(main_table: Path, accuracy: Sequence[Path], training: Sequence
         main_table: main.csv, as `write_tables` writes it.
         accuracy: accuracy.csv of every run.
         training: `.../runs/<backbone>/<recipe>/seed<k>/train.csv` of every run.
+        semantics: folders that `paumer semantics` wrote, one for every run with auxiliary heads to look at; without
+            any, no figure shows them.
         output: folder for the figures; other files in it stay.
 
     Raises:
@@ -42,7 +47,7 @@ def write_figures(main_table: Path, accuracy: Sequence[Path], training: Sequence
             "drop_per_class": drop_per_class(accuracy, main),
             "training": loss_curves(training),
         }
-        _save(drawn | _of_speed(timed(main)), output)
+        _save(drawn | _of_semantics(semantics) | _of_speed(timed(main)), output)
 
 
 def write_speed_figures(speed: Path, output: Path) -> None:
@@ -58,6 +63,11 @@ def write_speed_figures(speed: Path, output: Path) -> None:
     points = timed_alone(speed)
     with style():
         _save(_of_speed(points), output)
+
+
+def _of_semantics(folders: Sequence[Path]) -> Drawn:
+    plots = {name: getattr(plots_semantics, name) for name in ("composition", "uniform", "boundary", "correlation")}
+    return {f"semantics_{name}": plot(folders) for name, plot in plots.items()} if folders else {}
 
 
 def _of_speed(points: pd.DataFrame) -> Drawn:

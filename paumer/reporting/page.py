@@ -21,6 +21,8 @@ from paumer.reporting.published import read_published
 from paumer.reporting.readable import readable_bounds, readable_classes, readable_headline, readable_main
 from paumer.reporting.readable_comparisons import readable_criteria, readable_published
 from paumer.reporting.reading import read_table
+from paumer.reporting.semantics import AT
+from paumer.reporting.semantics import findings as semantic_findings
 from paumer.reporting.speed import gmac_sheet, null_sheet, settings_timed
 from paumer.reporting.speed_table import all_warnings, read_speed, readable_speed
 from paumer.reporting.timings import in_first_setting, read_throughput
@@ -64,6 +66,28 @@ FIGURES = {
     ),
     "training": ("Line plot of training loss against steps", "Training loss of every run, one line per seed."),
 }
+# Those of networks with auxiliary heads that pause.
+SEMANTICS = {
+    "semantics_composition": (
+        "Dot plots of the share of each class that pauses, and of its share among all patches that pause",
+        "Left: how much of each class pauses, by the class of most pixels of a patch. Right: what pauses, by class. "
+        "Error bars: spread over seeds.",
+    ),
+    "semantics_uniform": (
+        "Line plots of the share of paused and of running patches with a label of one class, against the paused share",
+        "Share of the patches whose labelled pixels all have one class, among those that pause and those that run on.",
+    ),
+    "semantics_boundary": (
+        "Plots of mean entropy and error against the distance to a boundary, and of that distance among paused patches",
+        "Left and middle: mean entropy of the heads, and their errors, by the distance from the centre of a patch to "
+        "the nearest boundary between classes, in sides of a patch. Right: mean distance of what pauses and runs on.",
+    ),
+    "semantics_correlation": (
+        "Line plots of the rank correlation and the AUROC of criteria with errors and gain, by block",
+        "Left: rank correlation of criteria with the error of the head, of the final prediction, and the gain (one "
+        "minus the other: what running on saves). Right: how well criteria tell patches where these are above 0.",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -91,7 +115,8 @@ def write_report(
     Args:
         experiment: its name.
         tables: folder that `write_tables` and `write_speed` wrote.
-        figures: folder that `write_figures` wrote; samples.png and pause_maps*.png in it are shown too.
+        figures: folder that `write_figures` wrote; samples.png and pause_maps*.png in it are shown too, and so are the
+            figures of semantics where there are any.
         flops: flops.csv.
         throughput: throughput.csv.
         machine: machine.json of the timings.
@@ -119,6 +144,7 @@ def write_report(
         "bounds": readable_bounds(read_table(tables / "bounds.csv", ["backbone", "dense"])),
         "figures": {name: _figure(figures, name) for name in FIGURES},
         "maps": [_pause_map(path) for path in sorted(figures.glob("pause_maps*.png"))],
+        "semantics": _semantics(figures),
         "samples": _samples(figures / "samples.png"),
         "timings": readable_speed(read_speed(tables / "speed.csv"), all_warnings(throughput)),
         "nulls": null_sheet(throughput),
@@ -169,7 +195,13 @@ def _answer(row: pd.Series, group: str) -> str:
 
 
 def _figure(folder: Path, name: str) -> Picture:
-    return Picture(_embedded(folder / f"{name}.svg"), *FIGURES[name])
+    return Picture(_embedded(folder / f"{name}.svg"), *(FIGURES | SEMANTICS)[name])
+
+
+def _semantics(folder: Path) -> list[tuple[Picture, list[str]]]:
+    """The figures of semantics that were drawn, and the sentences over them."""
+    drawn = [name for name in SEMANTICS if (folder / f"{name}.csv").exists()]
+    return [(_figure(folder, name), semantic_findings(read_table(folder / f"{name}.csv", AT), name)) for name in drawn]
 
 
 def _pause_map(path: Path) -> Picture:

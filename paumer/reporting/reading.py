@@ -11,8 +11,9 @@ TEXT = frozenset(
     [
         *("experiment", "backbone", "decoder", "recipe", "strategy", "criterion", "schedule"),
         *("device", "dtype", "mode", "scope", "status", "bound", "class"),
-        *("source", "method", "dataset", "setting", "timing_note", "same", "between"),
+        *("source", "method", "variant", "dataset", "setting", "timing_note", "same", "between"),
         *("remark", "fastest_schedule", "most_accurate_schedule"),
+        *("group", "bin", "target"),
     ]
 )
 

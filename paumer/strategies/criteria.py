@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from paumer.registry import LEARNED
 from paumer.strategies.state import State
 
 Criterion = Callable[[Tensor], Tensor]
@@ -57,10 +58,13 @@ CRITERIA: dict[str, Criterion] = {"entropy": entropy, "confidence": confidence, 
 def scores(criterion: str, block: int, tokens: Tensor, state: State) -> Tensor:
     """How much each running patch needs more computation, (batch, running).
 
-    Criterion `random`, the control that every other has to beat, needs no head; `oracle` needs the ground truth.
+    Criterion `gain` asks what the head has learnt to predict. `random`, the control that every other has to beat, needs
+    no head; `oracle` needs the ground truth.
     """
     if criterion == "random":
         return torch.rand(state.patches_of(tokens).shape[:2], device=tokens.device)
+    if criterion == LEARNED:
+        return state.expect(block, tokens)
     logits = state.predict(block, tokens)
     if criterion != "oracle":
         return CRITERIA[criterion](logits)

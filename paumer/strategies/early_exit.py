@@ -7,6 +7,7 @@ from torch import Tensor
 
 from paumer.parameters import Exit
 from paumer.strategies.contract import Network, Strategy
+from paumer.strategies.places import Places
 from paumer.strategies.state import Head, State
 
 
@@ -35,4 +36,8 @@ class EarlyExit(Strategy):
         """The head's logits."""
         head = cast(Head, network.heads[str(self.exit.block)])
         state.charge(lambda: head.macs(patches.shape[1]))
+        if head.adapter is not None:
+            adapter, count, everywhere = head.adapter, patches.shape[1], Places(state.grid, len(patches))
+            state.charge(lambda: adapter.macs(count, state.patches))
+            patches = adapter(patches, everywhere if count == state.patches else state.places(patches))
         return head(patches)

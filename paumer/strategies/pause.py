@@ -8,10 +8,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from paumer.parameters import BatchBudget
+from paumer.registry import LEARNED
 from paumer.schedule import Schedule, Thresholds
-from paumer.strategies.contract import Strategy
+from paumer.strategies.contract import Network, Strategy
 from paumer.strategies.criteria import head_blocks, scores
 from paumer.strategies.state import State
+from paumer.strategies.summaries import Summaries
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,16 @@ class Pause(Strategy):
         """The blocks of the parameters; criterion `random` needs no head."""
         return head_blocks(self.criterion_name, self.parameters.blocks)
 
-    @property
-    def halves(self) -> bool:
-        """Where the cost depends on the image, images get different lengths."""
-        return self.parameters.depends_on_image
+    def halves(self, network: Network) -> bool:
+        """Where the cost depends on the image, images get different lengths; summary tokens count by their sizes."""
+        return self.parameters.depends_on_image or network.windows is not None
+
+    def skip(self, network: Network) -> str:
+        """Why this network cannot run it: also where nothing predicts the criterion."""
+        if reason := super().skip(network):
+            return reason
+        blind = [block for block in self.reads if self.criterion_name == LEARNED and not network.heads[str(block)].gain]
+        return f"the head after block {blind[0]} predicts no gain" if blind else ""
 
     def action(self, block: int) -> Hashable:
         """Parameters and criterion at this block; None where nothing pauses."""
@@ -56,19 +64,51 @@ class Pause(Strategy):
         if block not in self.parameters.blocks:
             return tokens
         needs = scores(self.criterion_name, block, tokens, state)
-        running = state.running(tokens)
+        running, waiting = state.running(tokens), state.adapt(block, tokens)
         if isinstance(self.parameters, Schedule):
             keep = state.left_by(self.name, self.parameters, block, running)
-            return state.select(tokens, needs.topk(keep, dim=1, sorted=False).indices, self.name)
+            chosen = needs.topk(keep, dim=1, sorted=False).indices
+            tokens = leave_summaries(tokens, torch.ones_like(needs).scatter(1, chosen, 0), state)
+            return state.select(tokens, chosen, self.name, waiting=waiting)
         each = state.by_image(needs)
         least_certain = torch.cat([_largest(one) for one in each], dim=1).view_as(needs)
         if isinstance(self.parameters, Thresholds):
-            chosen = (1 - needs <= self.parameters.values[block]) | least_certain
+            stays = (1 - needs <= self.parameters.values[block]) | least_certain
         else:
             keep = len(each) * state.left_by(self.name, self.parameters.where, block, running)
             rows = needs.masked_fill(least_certain, torch.inf).flatten().topk(keep, sorted=False).indices
-            chosen = torch.zeros_like(needs, dtype=torch.bool).flatten().index_fill(0, rows, True).view_as(needs)
-        return state.pack(tokens, chosen, self.name)
+            stays = torch.zeros_like(needs, dtype=torch.bool).flatten().index_fill(0, rows, True).view_as(needs)
+        if not bool(stays.all()):
+            tokens = leave_summaries(tokens, (~stays).to(needs.dtype), state)
+        return state.pack(tokens, stays, self.name, waiting=waiting)
+
+
+def leave_summaries(tokens: Tensor, pausing: Tensor, state: State) -> Tensor:
+    """Let patches that are about to pause leave their means behind, where the network has summary tokens.
+
+    Args:
+        tokens: (batch, prefix + running, width).
+        pausing: 1 for the patches that pause, 0 for the others, (batch, running).
+        state: the forward pass.
+
+    Returns:
+        The tokens with summary tokens at the end of the prefix, in the place of the earlier ones if there were any.
+    """
+    if state.windows is None:
+        return tokens
+    patches, rows = state.patches_of(tokens), state.summary_rows(tokens)
+    images = state.image_count(patches)
+    before = state.summaries or Summaries.none(state.windows, images, patches)
+    means = tokens.flatten(0, 1).index_select(0, rows).unflatten(0, (images, -1)) if state.summaries else None
+    weights = pausing if state.sizes is None else pausing * state.sizes
+    means, after = before.add(means, patches, weights, state.places(patches))
+    state.charge(lambda: state.patch_counts(patches) * patches.shape[-1] * after.count)
+    if state.summaries is None:
+        tokens = state.widen(tokens, means)
+    else:
+        tokens = tokens.flatten(0, 1).index_copy(0, rows, means.flatten(0, 1)).view_as(tokens)
+    state.summaries = after
+    return tokens
 
 
 def _largest(values: Tensor) -> Tensor:

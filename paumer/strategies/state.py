@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Protocol, Self, cast
 
 import torch
@@ -10,13 +10,53 @@ from torch import Tensor, nn
 
 from paumer.schedule import Schedule
 from paumer.strategies.packing import Packing
-from paumer.strategies.reductions import Finished, Paused, Reduction, rows_of
+from paumer.strategies.places import Places
+from paumer.strategies.reductions import Finished, Merged, Paused, Reduction, rows_of
+from paumer.strategies.summaries import Summaries
 
 Count = float | Tensor  # of every image the same, or (batch,) one for each
 
 
+def scale_gradient(values: Tensor, share: float) -> Tensor:
+    """The same values, through which a share of the gradient flows back."""
+    return values if share == 1 else values.detach() + share * (values - values.detach())
+
+
+class Carrier(Protocol):
+    """From intermediate patches (batch, patches, width) to such as the decoder can read."""
+
+    def __call__(self, patches: Tensor, places: Places) -> Tensor:
+        """Adapt."""
+
+    def macs(self, patches: Count, everywhere: int) -> Count:
+        """Multiply-accumulates of one image of so many patches, on a grid of `everywhere` patches."""
+
+
+class Judge(Protocol):
+    """Predicts how much each patch would gain by running on."""
+
+    def __call__(self, adapted: Tensor, logits: Tensor) -> Tensor:
+        """From adapted patches (batch, patches, width) and logits to (batch, patches), before a sigmoid."""
+
+    def macs(self, patches: Count) -> Count:
+        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
+
+
 class Head(Protocol):
-    """From patches (batch, patches, width) to logits (batch, patches, cells, classes)."""
+    """From adapted patches (batch, patches, width) to logits (batch, patches, cells, classes).
+
+    Attributes:
+        adapter: what adapts patches to it; None: they are read as they are.
+        gain: what predicts how much they would gain by running on, if anything does.
+    """
+
+    @property
+    def gain(self) -> Judge | None:
+        """What predicts how much patches would gain."""
+
+    @property
+    def adapter(self) -> Carrier | None:
+        """What adapts patches to it."""
 
     def __call__(self, patches: Tensor) -> Tensor:
         """Predict."""
@@ -31,15 +71,21 @@ class State:
 
     Attributes:
         heads: auxiliary heads by block number (as text).
-        prefix: tokens before the patches, which are never reduced.
+        prefix: tokens before the patches, which are never reduced; summary tokens are the last of them.
         grid: patches along height and width.
+        windows: along height and width, each of which gets a summary token of its paused patches; None: no summaries.
+        summaries: what the summary tokens stand for; None as long as there are none.
+        cells: where on the grid each running patch lies, (batch, running); None while every patch is at its place.
         sizes: how many patches each running token stands for, (batch, running); None while each stands for one.
+        bias: of the attention to every token; None where it must be computed, or every token stands for one patch.
         truth: pixels of each class in every cell, (batch, running, cells, classes), for training and analysis.
         final_loss: what the dense network's prediction will cost each running patch, (batch, running), for analysis.
         packing: where each image lies in one long sequence, once the images have different numbers of patches. Tokens
             are then (1, of all images, width), and patches and what is known of them (1, patches of all images, ...).
         reductions: what has been reduced so far, to be undone from last to first.
         said: what the heads said of the running patches after the present block.
+        adapted: the running patches as they would wait after a block.
+        head_gradient: share of the gradient that flows through heads and adapters back to the encoder, in training.
         macs: multiply-accumulates of each image so far, (images,); None where nobody counts.
         images: which images of the batch still run; None while all do.
     """
@@ -47,12 +93,18 @@ class State:
     heads: nn.ModuleDict
     prefix: int
     grid: tuple[int, int]
+    windows: tuple[int, int] | None = None
+    summaries: Summaries | None = None
+    cells: Tensor | None = None
     sizes: Tensor | None = None
+    bias: Tensor | None = None
     truth: Tensor | None = None
     final_loss: Tensor | None = None
     packing: Packing | None = None
     reductions: tuple[Reduction, ...] = ()
     said: tuple[tuple[int, Tensor], ...] = ()
+    adapted: tuple[tuple[int, Tensor], ...] = ()
+    head_gradient: float = 1.0
     macs: Tensor | None = None
     images: Tensor | None = None
 
@@ -104,12 +156,75 @@ class State:
         """The head's logits for the running patches after `block`, (batch, running, cells, classes); run once."""
         known = dict(self.said)
         if block not in known:
-            head = cast(Head, self.heads[str(block)])
-            patches = self.patches_of(tokens)
-            known[block] = head(patches)
-            self.charge(lambda: head.macs(self.patch_counts(patches)))
+            head, adapted = cast(Head, self.heads[str(block)]), self.adapt(block, tokens)
+            known[block] = head(adapted if head.adapter else scale_gradient(adapted, self.head_gradient))
+            self.charge(lambda: head.macs(self.patch_counts(adapted)))
             self.said = ((block, known[block]),)
         return known[block]
+
+    def adapt(self, block: int, tokens: Tensor) -> Tensor:
+        """The running patches as they wait if they pause after `block`, (batch, running, width); run once."""
+        patches = self.patches_of(tokens)
+        adapter = cast(Head, self.heads[str(block)]).adapter if str(block) in self.heads else None
+        if adapter is None:
+            return patches
+        known = dict(self.adapted)
+        if block not in known:
+            known[block] = adapter(scale_gradient(patches, self.head_gradient), self.places(patches))
+            self.charge(lambda: adapter.macs(self.patch_counts(patches), self.patches))
+            self.adapted = ((block, known[block]),)
+        return known[block]
+
+    def expect(self, block: int, tokens: Tensor) -> Tensor:
+        """How much each running patch would gain by running on after `block`, (batch, running), 0 to 1."""
+        logits, adapted = self.predict(block, tokens), self.adapt(block, tokens)
+        gain = cast(Head, self.heads[str(block)]).gain
+        assert gain is not None  # Pause is skipped where it is
+        self.charge(lambda: gain.macs(self.patch_counts(adapted)))
+        return gain(adapted, logits).sigmoid()
+
+    def places(self, patches: Tensor) -> Places:
+        """Where the running patches (batch, running, ...) lie."""
+        images = self.image_count(patches)
+        if self.cells is None:
+            return Places(self.grid, images)
+        if self.packing is not None:
+            return Places(self.grid, images, self.packing.images[self.packing.patches], self.cells)
+        return Places(self.grid, images, torch.arange(images, device=patches.device)[:, None], self.cells)
+
+    def _cells(self, patches: Tensor) -> Tensor:
+        """Where on the grid each running patch lies, (batch, running)."""
+        if self.cells is not None:
+            return self.cells
+        return torch.arange(self.patches, device=patches.device).expand(self.image_count(patches), -1)
+
+    def image_count(self, patches: Tensor) -> int:
+        """How many images the running patches (batch, running, ...) are of."""
+        return len(patches) if self.packing is None else len(self.packing.lengths)
+
+    def summary_rows(self, tokens: Tensor) -> Tensor:
+        """Where the summary tokens lie among the tokens of all images, (images x summaries); none without any."""
+        count = 0 if self.summaries is None else self.summaries.count
+        lengths = self.lengths or (tokens.shape[1],) * len(tokens)
+        first = torch.tensor([0, *accumulate(lengths[:-1])], device=tokens.device) + self.prefix - count
+        return (first[:, None] + torch.arange(count, device=tokens.device)).flatten()
+
+    def size_bias(self, tokens: Tensor) -> Tensor | None:
+        """What attention adds to its logits so that tokens count by their sizes, (batch, 1, 1, prefix + running).
+
+        None where every token stands for one patch. Computed once after each reduction.
+        """
+        if self.bias is None and (self.sizes is not None or self.summaries is not None):
+            bias = tokens.new_zeros(tokens.shape[:2]).flatten()
+            if self.summaries is not None:
+                bias = bias.index_copy(0, self.summary_rows(tokens), self.summaries.bias.flatten().to(bias.dtype))
+            bias = bias.view(tokens.shape[:2])
+            if self.sizes is not None:
+                sizes = self.sizes.log().to(bias.dtype)
+                patches = torch.arange(self.prefix, tokens.shape[1], device=bias.device)
+                bias = bias.index_copy(1, patches if self.packing is None else self.packing.patches, sizes)
+            self.bias = bias[:, None, None]
+        return self.bias
 
     def left_by(self, strategy: str, schedule: Schedule, block: int, running: int) -> int:
         """How many of the running patches a strategy's schedule lets go on after `block`, at least one.
@@ -123,7 +238,9 @@ class State:
         others = sum(count for count, mine in zip(taken, own[first:], strict=True) if not mine)
         return min(running, max(1, schedule.running(counts[first])[block] - others))
 
-    def select(self, tokens: Tensor, chosen: Tensor, by: str, final: Tensor | None = None) -> Tensor:
+    def select(
+        self, tokens: Tensor, chosen: Tensor, by: str, final: Tensor | None = None, waiting: Tensor | None = None
+    ) -> Tensor:
         """Go on with as many patches of every image; the others wait, or take a prediction as final.
 
         Args:
@@ -131,7 +248,8 @@ class State:
             chosen: the patches that go on, (batch, kept).
             by: name of the strategy.
             final: logits of all running patches that the others keep, (batch, running, cells, classes); None: they
-                wait as they are.
+                wait.
+            waiting: what all running patches would wait as, (batch, running, width); None: as they are.
 
         Returns:
             Prefix and chosen patches, (batch, prefix + kept, width).
@@ -139,10 +257,13 @@ class State:
         prefix = torch.arange(self.prefix, device=tokens.device).expand(len(tokens), -1)
         rows = rows_of(torch.cat([prefix, chosen + self.prefix], dim=1), tokens.shape[1])
         shape = (len(tokens), self.prefix + chosen.shape[1])
-        self._go_on(tokens, rows_of(chosen, self.running(tokens)), chosen.shape, by, final)
+        left = self._left(tokens, rows_of(chosen, self.running(tokens)), by, final, waiting)
+        self._go_on(tokens, left, chosen.shape)
         return tokens.flatten(0, 1).index_select(0, rows).unflatten(0, shape)
 
-    def pack(self, tokens: Tensor, chosen: Tensor, by: str, final: Tensor | None = None) -> Tensor:
+    def pack(
+        self, tokens: Tensor, chosen: Tensor, by: str, final: Tensor | None = None, waiting: Tensor | None = None
+    ) -> Tensor:
         """Go on with a different number of patches of each image, all in one sequence; otherwise as `select`.
 
         Args:
@@ -150,6 +271,7 @@ class State:
             chosen: (batch, running), True for the patches that go on.
             by: name of the strategy.
             final: logits that the others keep.
+            waiting: what they would wait as.
 
         Returns:
             Prefix and chosen patches image after image, (1, tokens of all images, width); the tokens as they are where
@@ -159,28 +281,52 @@ class State:
             return tokens
         packing = self.packing or Packing.even(len(tokens), tokens.shape[1], self.prefix, tokens.device)
         going = chosen.flatten().nonzero().squeeze(1)
-        self._go_on(tokens, going, torch.Size((1, len(going))), by, final)
+        self._go_on(tokens, self._left(tokens, going, by, final, waiting), torch.Size((1, len(going))))
         rows, self.packing = packing.keep(chosen.flatten(), self.prefix)
         return tokens.flatten(0, 1).index_select(0, rows).unsqueeze(0)
 
-    def _go_on(self, tokens: Tensor, rows: Tensor, shape: torch.Size, by: str, final: Tensor | None) -> None:
-        """Go on with `rows` of the patches of all images, which become (batch, kept) as `shape` says."""
-        waiting, running = self.patches_of(tokens), self.running(tokens)
-        reduction = Paused(by, waiting, rows, running) if final is None else Finished(by, final, rows, running)
-        self._carry(lambda values: values.flatten(0, 1).index_select(0, rows).unflatten(0, shape))
-        self.reductions, self.said = (*self.reductions, reduction), ()
+    def _left(
+        self, tokens: Tensor, rows: Tensor, by: str, final: Tensor | None, waiting: Tensor | None
+    ) -> Paused | Finished:
+        """What becomes of the patches that are not at `rows` of those of all images."""
+        if final is not None:
+            return Finished(by, final, rows, self.running(tokens))
+        return Paused(by, self.patches_of(tokens) if waiting is None else waiting, rows, self.running(tokens))
 
-    def merge(self, add: Callable[[Tensor], Tensor], sizes: Tensor, reduction: Reduction) -> None:
+    def _go_on(self, tokens: Tensor, left: Paused | Finished, shape: torch.Size) -> None:
+        """Go on without some patches; the others become (batch, kept) as `shape` says."""
+        self.cells = self._cells(self.patches_of(tokens))
+        self._carry(lambda values: values.flatten(0, 1).index_select(0, left.rows).unflatten(0, shape))
+        self._note(left)
+
+    def _note(self, reduction: Reduction) -> None:
+        """Remember a reduction; what heads said of the patches before it holds no longer."""
+        self.reductions, self.said, self.adapted, self.bias = (*self.reductions, reduction), (), (), None
+
+    def widen(self, tokens: Tensor, more: Tensor) -> Tensor:
+        """Put more tokens (images, count, width) at the end of every image's prefix; give all tokens."""
+        own, self.prefix = self.prefix, self.prefix + int(more.shape[1])
+        if self.packing is None:
+            return torch.cat([tokens[:, :own], more, tokens[:, own:]], dim=1)
+        images = zip(tokens.split(list(self.packing.lengths), dim=1), more.split(1), strict=True)
+        self.packing = self.packing.widen(more.shape[1])
+        return torch.cat([part for image, new in images for part in (image[:, :own], new, image[:, own:])], dim=1)
+
+    def merge(self, add: Callable[[Tensor], Tensor], sizes: Tensor, reduction: Merged) -> None:
         """Note that running patches have become one; `add` sums values (batch, running, ...) of those that did."""
+        cells, self.cells = self._cells(sizes), None
         self._carry(add)
-        self.sizes = sizes
-        self.reductions, self.said = (*self.reductions, reduction), ()
+        first = cells.new_zeros(sizes.shape).scatter_reduce(1, reduction.index, cells, "amin", include_self=False)
+        self.sizes, self.cells = sizes, first
+        self._note(reduction)
 
     def leave(self, tokens: Tensor, stay: Tensor, reduction: Reduction) -> Tensor:
         """Go on with the images `stay` alone; give their tokens."""
         self._carry(lambda values: values[stay])
         self.images = stay if self.images is None else self.images[stay]
         self.said = tuple((block, logits[stay]) for block, logits in self.said)
+        self.adapted = tuple((block, patches[stay]) for block, patches in self.adapted)
+        self.bias = None if self.bias is None else self.bias[stay]
         self.reductions = (*self.reductions, reduction)
         return tokens[stay]
 
@@ -189,6 +335,7 @@ class State:
         self.sizes = None if self.sizes is None else change(self.sizes)
         self.truth = None if self.truth is None else change(self.truth)
         self.final_loss = None if self.final_loss is None else change(self.final_loss)
+        self.cells = None if self.cells is None else change(self.cells)
 
     def charge(self, macs: Callable[[], Count]) -> None:
         """Add multiply-accumulates to every image that still runs; they are only computed where somebody counts."""

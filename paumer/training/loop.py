@@ -5,6 +5,7 @@ import math
 import random
 import time
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from paumer.runtime import autocast, find_device
 from paumer.stages import NetworkSettings, TrainSettings
 from paumer.training import checkpoints
 from paumer.training.optimization import Optimization, learning_rate_factor
-from paumer.training.recipes import balance_classes, compute_losses, draw_strategy
+from paumer.training.recipes import balance_classes, compute_losses, draw_strategy, teach
 
 LOG_STEPS = 20
 
@@ -81,7 +82,10 @@ class Run:
             self.start = hashlib.sha256(path.read_bytes()).hexdigest()
             copy_weights(self.model, load_weights(path), path, new_heads=True)
             self.steps_before = read_json(start / "run.json")["steps"]
-        self.model.to(self.device).train()
+        self.model.to(self.device)
+        self.taught_share = settings.pausing.distillation if settings.pausing else 0.0
+        self.teacher = deepcopy(self.model).eval().requires_grad_(False) if self.taught_share else None
+        self.model.train()
         self.data = SegmentationData(dataset, found, training_transform(options.augmentation, options.crop))
         frequencies = read_json(manifest)["splits"][settings.split]["class_frequencies"]
         weights = balance_classes(list(frequencies.values()), options.class_balance)
@@ -118,6 +122,7 @@ class Run:
         torch.manual_seed(draw)
         images = normalize(images.to(self.device, non_blocking=True), self.settings.backbone.normalization)
         with autocast(self.device, self.settings.options.precision):
+            teaching = teach(self.teacher, images, self.taught_share) if self.teacher else None
             losses = compute_losses(
                 self.model,
                 images,
@@ -125,6 +130,7 @@ class Run:
                 draw_strategy(self.settings, self.model.encoder.depth, random.Random(draw)),
                 self.settings.heads,
                 self.class_weights,
+                teaching,
             )
         self.optimization.step(losses.total, self.step)
         self.recent.append(torch.stack([losses.total, losses.final, losses.auxiliary]).detach())
@@ -198,6 +204,7 @@ class Run:
             {
                 "backbone": self.settings.backbone.name,
                 "recipe": self.settings.recipe,
+                "variant": self.settings.variant,
                 "seed": self.settings.seed,
                 "steps": self.steps_before + self.steps,
                 "epochs": self.log[-1]["epoch"],

@@ -15,7 +15,7 @@ from torch.nn import functional
 from paumer.config import Heads, Pausing
 from paumer.data.datasets import IGNORE
 from paumer.errors import PaumerError
-from paumer.models.segmenter import Prediction, Segmenter
+from paumer.models.segmenter import Prediction, Segmenter, Teaching
 from paumer.parameters import Scale
 from paumer.registry import operating_point
 from paumer.schedule import DECIMALS, Location, Schedule
@@ -87,6 +87,7 @@ def compute_losses(
     strategy: Strategy,
     heads: Heads | None,
     class_weights: Tensor | None = None,
+    teaching: Teaching | None = None,
 ) -> Losses:
     """Cross-entropy of the final logits, plus the weighted mean over the heads of theirs.
 
@@ -97,17 +98,39 @@ def compute_losses(
         strategy: what happens between the blocks; a head learns from the patches that reach it.
         heads: weight of the auxiliary losses; None for recipes without heads.
         class_weights: how much a pixel of each class counts, (classes,); None: all the same.
+        teaching: what another network teaches; its classes weigh as they are, without `class_weights`.
     """
-    patch_logits, predictions = model.train_heads(images, labels, strategy)
+    gradient = heads.gradient if heads else 1.0
+    patch_logits, predictions = model.train_heads(images, labels, strategy, gradient, teaching)
     logits = model.upsample(patch_logits, images, strategy.input_scale)
     summed = functional.cross_entropy(
         logits.float(), labels.long(), class_weights, ignore_index=IGNORE, reduction="sum"
     )
     final = summed / weight_of(labels, class_weights).clamp(min=1)  # without a labelled pixel the loss is 0, not NaN
+    if teaching is not None:
+        taught = -(teaching.probabilities * patch_logits.float().log_softmax(dim=1)).sum(dim=1).mean()
+        final = (1 - teaching.share) * final + teaching.share * taught
     if heads is None:
         return Losses(final, final, torch.zeros_like(final))
-    auxiliary = torch.stack([auxiliary_loss(said, class_weights) for said in predictions]).mean()
+    auxiliary = torch.stack([auxiliary_loss(said, class_weights) + gain_loss(said) for said in predictions]).mean()
     return Losses(final + heads.weight * auxiliary, final, auxiliary)
+
+
+@torch.no_grad()
+def teach(teacher: Segmenter, images: Tensor, share: float) -> Teaching:
+    """What a network that runs densely says of images; it gives `share` of the targets."""
+    return Teaching(teacher.patch_logits(images).float().softmax(dim=1), share)
+
+
+def gain_loss(said: Prediction) -> Tensor:
+    """How far a head is from knowing the rank of each patch by what running on would save it; 0 if it does not try.
+
+    Ranks, 0 to 1 within each image, are what choosing patches needs; the savings themselves have long tails.
+    """
+    if said.gain is None or said.saved is None:
+        return said.truth.new_zeros(())
+    rank = said.saved.argsort(dim=1).argsort(dim=1) / max(1, said.saved.shape[1] - 1)
+    return functional.binary_cross_entropy_with_logits(said.gain.float(), rank)
 
 
 def weight_of(labels: Tensor, class_weights: Tensor | None) -> Tensor:

@@ -131,12 +131,15 @@ def schedule_macs(model: Segmenter, patches: int, schedule: Schedule) -> float:
     """Multiply-accumulates of one image of so many patches under pausing, as a sweep counts them."""
     encoder, running, left = model.encoder, patches, schedule.running(patches)
     modules: Any = model
-    total = encoder.embed_macs(patches) + modules.decoder.macs(patches)
+    summaries = model.windows[0] * model.windows[1] if model.windows else 0
+    total, prefix = encoder.embed_macs(patches) + modules.decoder.macs(patches), encoder.prefix
     for number, block in enumerate(model.blocks, start=1):
-        total += block_macs(block, encoder.prefix + running, encoder.prefix + running)
+        total += block_macs(block, prefix + running, prefix + running)
         if number in left:
-            total += modules.heads[str(number)].macs(running)
-            running = left[number]
+            head = modules.heads[str(number)]
+            adapting = head.adapter.macs(running, patches) if head.adapter else 0
+            total += head.macs(running) + adapting + running * encoder.width * summaries
+            running, prefix = left[number], encoder.prefix + summaries
     return float(total)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from paumer.data.datasets import IGNORE
-from paumer.data.patches import class_counts
+from paumer.data.patches import boundary_distances, class_counts
 
 CLASSES = 5
 
@@ -70,3 +70,32 @@ def test_ignored_and_missing_pixels_count_for_nothing() -> None:
     counts = class_counts(torch.zeros(1, 8, 8, dtype=torch.uint8), (3, 4), 8, 1, CLASSES)
     assert counts[0, 0, 0].tolist() == [64, 0, 0, 0, 0]
     assert counts.sum() == 64
+
+
+def halves(height: int = 32, width: int = 48) -> torch.Tensor:
+    """Class 1 left of column 16, class 2 elsewhere."""
+    labels = torch.full((height, width), 2, dtype=torch.uint8)
+    labels[:, :16] = 1
+    return labels
+
+
+def test_distances_to_a_straight_boundary_are_those_of_the_columns() -> None:
+    distances = boundary_distances(halves(), (4, 6), 8).view(4, 6)
+    assert torch.equal(distances, torch.tensor([1.5, 0.5, 0.5, 1.5, 2.5, 3.5]).expand(4, 6))
+
+
+def test_distances_to_a_lone_pixel_are_those_to_its_nearest_corner() -> None:
+    labels = torch.zeros(32, 32, dtype=torch.uint8)
+    labels[4, 20] = 3  # its corners are rows 4 and 5, columns 20 and 21
+    distances = boundary_distances(labels, (4, 4), 8, at_once=3)
+    for index, (row, column) in enumerate((row * 8 + 4, column * 8 + 4) for row in range(4) for column in range(4)):
+        nearest = min(((row - y) ** 2 + (column - x) ** 2) ** 0.5 for y in (4, 5) for x in (20, 21))
+        assert distances[index].item() == pytest.approx(nearest / 8, rel=1e-6)
+
+
+def test_boundaries_are_between_classes_and_not_with_ignored_pixels() -> None:
+    labels = torch.full((16, 16), 1, dtype=torch.uint8)
+    labels[4:9, 4:9] = IGNORE
+    assert boundary_distances(labels, (2, 2), 8).isinf().all()
+    assert boundary_distances(torch.full((16, 16), IGNORE), (2, 2), 8).isinf().all()
+    assert torch.equal(boundary_distances(halves(30, 44), (4, 6), 8), boundary_distances(halves(), (4, 6), 8))

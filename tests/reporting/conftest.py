@@ -58,7 +58,7 @@ def report(measured: Measured) -> Reported:
     result = Reported(measured, folder / "tables", folder / "figures", folder / "report.html")
     tabulate(measured, result.tables)
     write_speed(measured.flops, measured.throughput, result.tables)
-    write_figures(result.tables / "main.csv", measured.accuracy, measured.training, result.figures)
+    write_figures(result.tables / "main.csv", measured.accuracy, measured.training, measured.semantics, result.figures)
     # The smallest PNG there is stands in for the pause maps.
     (result.figures / "pause_maps.png").write_bytes(base64.b64decode(PIXEL))
     write_report(

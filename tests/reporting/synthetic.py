@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from paumer.evaluation.alignment import tabulate
 from paumer.files import write_json
 from paumer.schedule import Schedule
 
@@ -24,6 +25,7 @@ EXPLICIT = 0.75  # speed-up of the explicit attention matrix
 UNCOMPILED = "exit:9"  # what the compiler fails at
 OTHER_LOAD = 0.8  # processors, while recipe multi-exit of `tiny` is timed at batch 8 in the first setting
 BLOCKS = 12
+HEADS, FRACTIONS = (3, 6), (0.2, 0.4, 0.6)  # of the tables of semantics
 SCHEDULES = ["3:0.2", "3:0.4", "3:0.6", "6:0.4", "3:0.2+6:0.2", "3:0.3+6:0.3"]
 SKIPPED = "3@0.7+6@0.7"  # never timed at batch 8
 OWN_DENSE = 0.9  # how fast dense is on many images, relative to one
@@ -77,18 +79,22 @@ class Measured:
     bounds: Path
     published: Path
     data: Path
+    semantics: list[Path]
 
 
 def write_measurements(folder: Path) -> Measured:
     """Write all inputs of the reporting stage below `folder`."""
     random = np.random.default_rng(0)
-    accuracy, training, runs = [], [], []
+    accuracy, training, runs, semantics = [], [], [], []
     for backbone, recipe, seed in product(BACKBONES, RECIPES, SEEDS):
         run = folder / "runs" / backbone / recipe / f"seed{seed}"
         run.mkdir(parents=True)
         _accuracy(backbone, recipe, seed, random).to_csv(run / "accuracy.csv", index=False)
         _training(random).to_csv(run / "train.csv", index=False)
         write_json(run / "run.json", _run(backbone, recipe, seed))
+        if recipe == "paumer":
+            write_semantics(run / "semantics", backbone, seed)
+            semantics.append(run / "semantics")
         accuracy.append(run / "accuracy.csv")
         training.append(run / "train.csv")
         runs.append(run / "run.json")
@@ -102,8 +108,37 @@ def write_measurements(folder: Path) -> Measured:
     described = {"code": {"version": "0.1.0", "revision": "def5678"}, "environment": environment}
     write_json(folder / "machine.json", described)
     return Measured(
-        folder, accuracy, training, runs, **paths, machine=folder / "machine.json", data=folder / "data.json"
+        folder,
+        accuracy,
+        training,
+        runs,
+        **paths,
+        machine=folder / "machine.json",
+        data=folder / "data.json",
+        semantics=semantics,
     )
+
+
+def write_semantics(folder: Path, backbone: str, seed: int, noise: float = 0.2, classes: list[str] = CLASSES) -> None:
+    """Tables of 400 patches, whose entropy is high near boundaries, up to noise, and falls with their class's place."""
+    random = np.random.default_rng(seed)
+    number = random.integers(len(classes), size=400)
+    distance = random.exponential(2, 400)
+    hard = np.exp(-distance) - number / 20
+    columns = {"class": np.array(classes)[number], "uniform": distance > 0.5, "distance": distance}
+    for block in HEADS:
+        columns[f"{block} error"] = np.maximum(hard, 0)
+        for criterion, share in (("entropy", noise), ("confidence", 2 * noise), ("random", None)):
+            blur = random.normal(size=400)
+            score = blur if share is None else hard + share * blur
+            columns[f"{block} {criterion}"] = score
+            place = score.argsort().argsort() / 400
+            paused = [np.where(place < fraction, fraction, np.inf) for fraction in FRACTIONS]
+            columns[f"{block} {criterion} paused from"] = np.min(paused, axis=0)
+    patches = pd.DataFrame({**columns, "final_error": np.maximum(hard, 0) / 2})
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tabulate(patches, HEADS, ("entropy", "confidence", "random"), FRACTIONS).items():
+        table.assign(backbone=backbone, seed=seed).to_csv(folder / f"{name}.csv", index=False)
 
 
 def _accuracy(backbone: str, recipe: str, seed: int, random: np.random.Generator) -> pd.DataFrame:

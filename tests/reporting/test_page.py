@@ -16,7 +16,7 @@ from paumer.reporting.page import write_report
 from paumer.reporting.provenance import data_sheet, environment_sheet, runs_sheet, settings_groups
 
 SECTIONS = [
-    *("about", "headline", "pareto", "maps", "bounds", "table", "criteria", "published", "classes"),
+    *("about", "headline", "pareto", "maps", "semantics", "bounds", "table", "criteria", "published", "classes"),
     *("speed", "training", "provenance"),
 ]
 PUBLISHED = Path(__file__).parents[2] / "results/reference/published.csv"
@@ -76,7 +76,7 @@ def test_every_section_is_there_and_reachable(page):
 
 def test_every_image_has_a_text(page):
     images = attributes(page, "img")
-    assert len(images) == 9  # eight figures and the pause maps
+    assert len(images) == 13  # twelve figures and the pause maps
     assert all(len(values["alt"]) > 20 for values in images)
 
 
@@ -170,8 +170,10 @@ def test_small_experiments_report_too(measured, edit, run_reporting, strategies)
     for path in (measured.flops, measured.throughput, measured.bounds):
         edit(path, lambda table: table[table["backbone"] == "tiny"])
     edit(measured.throughput, lambda table: table[table["batch"] == "1"])
-    small = run_reporting(replace(measured, accuracy=few, training=[], runs=measured.runs[:1]))
-    Page(small.page.read_text(encoding="utf-8"))
+    small = run_reporting(replace(measured, accuracy=few, training=[], runs=measured.runs[:1], semantics=[]))
+    text = small.page.read_text(encoding="utf-8")
+    Page(text)
+    assert "No network was trained for pausing" in text
 
 
 def write(reported, output, **changes):

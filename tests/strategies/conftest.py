@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 from paumer.config import Backbone, Decoder, Heads
 from paumer.data.datasets import IGNORE
 from paumer.models.build import build
+from paumer.models.heads import Gain
 from paumer.models.segmenter import Segmenter
 from paumer.stages import NetworkSettings
 
@@ -28,13 +30,13 @@ PREFIXES = {
 DISTILLED = Backbone(name="net", architecture="deit_tiny_distilled_patch16_224", options=TINY)
 
 
-def build_network(backbone: Backbone, decoder: Decoder = CELLS) -> Segmenter:
+def build_network(backbone: Backbone, decoder: Decoder = CELLS, gain: int = 4, **heads: Any) -> Segmenter:
     torch.manual_seed(0)
     depth = int(backbone.options["depth"])
     settings = NetworkSettings(
         backbone=backbone,
         decoder=decoder,
-        heads=Heads(blocks=tuple(range(1, depth + 1))),
+        heads=Heads(blocks=tuple(range(1, depth + 1)), **heads),
         classes=CLASSES,
         image_size=(32, 64),
     )
@@ -42,6 +44,8 @@ def build_network(backbone: Backbone, decoder: Decoder = CELLS) -> Segmenter:
     with torch.no_grad():
         for value in model.parameters():
             value += 0.2 * torch.randn_like(value)
+    for head in model.heads.values() if gain else ():  # last, so that the other weights do not depend on them
+        head.gain = Gain(model.encoder.width, gain).double()
     return model.requires_grad_(False)
 
 
@@ -79,6 +83,18 @@ def masked() -> Segmenter:
 def deep() -> Segmenter:
     """A network in which every example of the registry runs; not to be changed."""
     return build_network(deepened(PREFIXES["class token"]))
+
+
+@pytest.fixture(scope="module", params=["class token", "no prefix"])
+def summarizing(request: pytest.FixtureRequest) -> Segmenter:
+    """Networks with summary tokens, and adapters that see their neighbours; not to be changed."""
+    return build_network(deepened(PREFIXES[request.param]), adapter=8, context=3, summaries=(2, 3))
+
+
+@pytest.fixture(scope="module")
+def blind() -> Segmenter:
+    """A network whose heads do not predict what running on would gain; not to be changed."""
+    return build_network(PREFIXES["class token"], gain=0)
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ def merge_then_pause(model, image, away, paused):
     running = scores.argsort(descending=True)[: 32 - away - paused].tolist()
     waiting = tokens[0, prefix:].clone()
     kept = torch.cat([tokens[:, :prefix], waiting[running][None]], dim=1)
-    state.sizes = state.sizes[:, running]
+    state.sizes, state.bias = state.sizes[:, running], None
     for number in (4, 5, 6):
         kept = model._run_block(number, kept, state, merging)
     waiting[running] = kept[0, prefix:]

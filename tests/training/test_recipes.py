@@ -15,8 +15,8 @@ from paumer.config import Heads, Merging, Pausing, Resizing
 from paumer.data.datasets import IGNORE
 from paumer.data.patches import class_counts
 from paumer.errors import PaumerError
-from paumer.models.heads import cells_to_map
-from paumer.models.segmenter import Prediction
+from paumer.models.heads import cells_to_map, map_to_cells
+from paumer.models.segmenter import Prediction, Teaching
 from paumer.parameters import Scale
 from paumer.registry import operating_point
 from paumer.schedule import Schedule
@@ -26,7 +26,15 @@ from paumer.strategies.pause import Pause
 from paumer.strategies.points import build_strategy
 from paumer.strategies.reductions import Paused
 from paumer.strategies.resize import Resize
-from paumer.training.recipes import auxiliary_loss, balance_classes, compute_losses, draw_schedule, draw_strategy
+from paumer.training.recipes import (
+    auxiliary_loss,
+    balance_classes,
+    compute_losses,
+    draw_schedule,
+    draw_strategy,
+    gain_loss,
+    teach,
+)
 
 BLOCKS = (2, 3, 4, 6)
 CLASSES = 5
@@ -296,3 +304,78 @@ def test_class_weights_act_on_final_and_auxiliary_loss(make) -> None:
     for loss, logits in ((losses.final, model(images)), (losses.auxiliary, nearest)):
         expected = functional.cross_entropy(logits.float(), labels.long(), weights, ignore_index=IGNORE)
         assert_close(loss, expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_cells_come_back_from_their_map(side) -> None:
+    cells = draw_logits(12, side**2)
+    assert torch.equal(map_to_cells(cells_to_map(cells, (3, 4)), side), cells)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_teacher_gives_its_share_of_the_targets(make, share) -> None:
+    model, labels, heads = make(sub_patch=2), draw_labels(32, 64), Heads(blocks=(1, 2), weight=0.3)
+    images, strategy = torch.randn(2, 3, 32, 64, dtype=torch.float64), pause("1:0.4")
+    said = torch.randn(2, CLASSES, 8, 16).softmax(dim=1)
+    plain = compute_losses(model, images, labels, strategy, heads)
+    taught = compute_losses(model, images, labels, strategy, heads, teaching=Teaching(said, share))
+    logits = model.patch_logits(images, strategy).float()
+    assert_close(taught.final, (1 - share) * plain.final + share * functional.cross_entropy(logits, said))
+    cells, counts = map_to_cells(said, 2), class_counts(labels, (4, 8), 8, 2, CLASSES)
+    mixed = Teaching(said, share).mix(counts)
+    assert_close(mixed.sum(dim=-1), counts.sum(dim=-1))
+    assert_close(mixed, (1 - share) * counts + share * counts.sum(dim=-1, keepdim=True) * cells)
+    _, predictions = model.train_heads(images, labels, strategy, teaching=Teaching(said, share))
+    assert_close(taught.auxiliary, torch.stack([auxiliary_loss(one) for one in predictions]).mean())
+
+
+def test_a_network_teaches_what_it_says_of_all_patches(make) -> None:
+    model, images = make(), torch.randn(2, 3, 32, 64, dtype=torch.float64)
+    teaching = teach(model, images, 0.5)
+    assert_close(teaching.probabilities, model.patch_logits(images).float().softmax(dim=1))
+    assert not teaching.probabilities.requires_grad
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_the_auxiliary_losses_teach_the_encoder_by_their_share(make, share) -> None:
+    model, images, labels = make(), torch.randn(2, 3, 32, 64, dtype=torch.float64), draw_labels(32, 64)
+    gradients = {}
+    for gradient in (1.0, share):
+        model.zero_grad()
+        compute_losses(model, images, labels, Dense(), Heads(blocks=(1, 2), gradient=gradient)).auxiliary.backward()
+        gradients[gradient] = model.encoder.blocks[0].mlp.fc1.weight.grad
+    assert_close(gradients[share], share * gradients[1.0])
+    assert model.heads["1"].linear.weight.grad.abs().max() > 0
+
+
+def test_heads_learn_which_patches_gain_most_by_running_on(make) -> None:
+    model, labels = make(gain=4), draw_labels(32, 64)
+    images, said = torch.randn(2, 3, 32, 64, dtype=torch.float64), torch.randn(2, CLASSES, 4, 8).softmax(dim=1)
+    teaching = Teaching(said, 0.0)
+    _, predictions = model.train_heads(images, labels, pause("1:0.25"), teaching=teaching)
+    assert [one.gain.shape for one in predictions] == [(2, 32), (2, 24)]
+    first = predictions[0]
+    counts = class_counts(labels, (4, 8), 8, 1, CLASSES)
+    head = -(counts * first.logits.log_softmax(dim=-1)).sum(dim=(-2, -1))
+    teacher = -(counts * map_to_cells(said, 1).log()).sum(dim=(-2, -1))
+    assert_close(first.saved.float(), (head - teacher).float())
+    order = first.saved.argsort(dim=1).tolist()
+    ranks = torch.tensor([[image.index(patch) / 31 for patch in range(32)] for image in order])
+    assert_close(gain_loss(first), functional.binary_cross_entropy_with_logits(first.gain.float(), ranks))
+    heads = Heads(blocks=(1, 2), weight=0.5)
+    losses = compute_losses(model, images, labels, pause("1:0.25"), heads, teaching=teaching)
+    assert_close(losses.auxiliary, sum(auxiliary_loss(one) + gain_loss(one) for one in predictions) / 2)
+
+
+def test_learning_the_gain_changes_nothing_else(make) -> None:
+    model, images, labels = make(gain=4), torch.randn(2, 3, 32, 64, dtype=torch.float64), draw_labels(32, 64)
+    _, predictions = model.train_heads(images, labels, Dense(), teaching=teach(model, images, 0.5))
+    sum(gain_loss(one) for one in predictions).backward()
+    for name, value in model.named_parameters():
+        assert (value.grad is not None) == (".gain." in name)
+
+
+def test_without_a_teacher_no_gain_is_learnt(make) -> None:
+    model, images, labels = make(gain=4), torch.randn(2, 3, 32, 64, dtype=torch.float64), draw_labels(32, 64)
+    _, predictions = model.train_heads(images, labels, Dense())
+    assert all(one.gain is None and gain_loss(one) == 0 for one in predictions)

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from paumer.registry import RECIPES, REGISTRY
 from paumer.schedule import Schedule
 
 REPOSITORY = Path(__file__).parents[2]
+PLAIN = {"heads": {"adapter": 0, "context": 0, "gain": 0, "summaries": None}, "pausing": {"distillation": 0}}
+ABLATIONS = {"plain": PLAIN}
+RUNS = ("paumer", "ablation-plain")
 
 
 def run_snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +31,7 @@ def run_snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[st
         str(folder),
     ]
     command += ["--workflow-profile", str(REPOSITORY / "workflow/profiles/default")]
-    command += ["--configfile", str(REPOSITORY / "workflow/experiments/smoke.yaml"), *options]
+    command += ["--configfile", str(folder / "experiment.yaml"), *options]
     environment = {key: value for key, value in os.environ.items() if key != "PAUMER_DATA"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
 
@@ -35,6 +39,8 @@ def run_snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[st
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("smoke")
+    smoke = yaml.safe_load((REPOSITORY / "workflow/experiments/smoke.yaml").read_text(encoding="utf-8"))
+    (place / "experiment.yaml").write_text(yaml.safe_dump(smoke | {"ablations": ABLATIONS}), encoding="utf-8")
     finished = run_snakemake(place)
     assert finished.returncode == 0, finished.stderr[-5000:]
     return place
@@ -161,8 +167,8 @@ def test_report_is_self_contained_and_complete(results: Path) -> None:
     page = (results / "report.html").read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="https?:', page)
     assert "<script" not in page
-    sections = ["headline", "pareto", "maps", "bounds", "table", "criteria", "published", "classes", "speed"]
-    for section in [*sections, "training", "provenance"]:
+    sections = ["headline", "pareto", "maps", "semantics", "bounds", "table", "criteria", "published", "classes"]
+    for section in [*sections, "speed", "training", "provenance"]:
         assert f'id="{section}"' in page
     for figure in (results / "figures").glob("*.csv"):
         assert not pd.read_csv(figure).empty, figure.name
@@ -176,3 +182,18 @@ def test_bounds_frame_the_dataset(results: Path) -> None:
 def test_no_checkpoint_and_no_partial_file_remains(results: Path) -> None:
     assert not list(results.rglob("*.part*"))
     assert not list(results.rglob("last.pt"))
+
+
+def test_the_ablation_is_trained_like_the_recipe_and_stands_beside_it(results: Path, main: pd.DataFrame) -> None:
+    table = pd.read_csv(results / "tables/ablation.csv")
+    assert table.variant.unique().tolist() == ["paumer", "plain"]
+    informed = table[table.criterion == "entropy"]
+    whole, plain = (informed[informed.variant == name].set_index("schedule") for name in ("paumer", "plain"))
+    paused = main[(main.recipe == "paumer") & (main.strategy == "pause") & (main.criterion == "entropy")]
+    paused = paused.set_index("schedule")
+    for schedule in ("2:0.3", "2:0.3+4:0.3"):
+        assert abs(whole.loc[schedule, "drop"] - paused.loc[schedule, "drop"]) < 1e-3
+        assert plain.loc[schedule, "gmac"] < whole.loc[schedule, "gmac"]  # neither adapters nor summary tokens
+    runs = {name: json.loads((next(results.glob(f"runs/*/{name}/*/run.json"))).read_text()) for name in RUNS}
+    assert runs["ablation-plain"]["steps"] == runs["paumer"]["steps"]
+    assert runs["ablation-plain"]["network"]["heads"]["adapter"] == 0 < runs["paumer"]["network"]["heads"]["adapter"]

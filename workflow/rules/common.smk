@@ -25,25 +25,32 @@ BACKBONES = [backbone.name for backbone in experiment.backbones]
 ALL_CORES = workflow.resource_settings.cores or 8
 # An experiment without recipes trains nothing: it measures GMAC and images/s alone.
 TRAINS = bool(experiment.training.recipes)
+PAUSES = "paumer" in experiment.training.recipes
 NOTHING = "(?!)"  # matches no text
+SEMANTICS = [
+    f"{RUN}/semantics/{name}.csv"
+    for name in ("composition", "groups", "boundary", "correlation")
+]
 SHARED = ["shared"] if experiment.training.shared_phase else []
+ABLATIONS = [f"{stages.ABLATION}{name}" for name in experiment.ablations]
 
 
 wildcard_constraints:
     backbone="|".join(BACKBONES),
-    recipe="|".join([*experiment.training.recipes, *SHARED]) or NOTHING,
+    recipe="|".join([*experiment.training.recipes, *SHARED, *ABLATIONS]) or NOTHING,
     seed=r"\d+",
 
 
-def runs(pattern):
-    """A file of every trained run."""
+def runs(pattern, names=None):
+    """A file of every trained run: of all recipes, or of the named recipes and ablations, which controls lack."""
+    backbones = experiment.backbones if names is None else experiment.main_backbones
     return [
         path
-        for backbone in experiment.backbones
+        for backbone in backbones
         for path in expand(
             pattern,
             backbone=backbone.name,
-            recipe=experiment.recipes_of(backbone),
+            recipe=experiment.recipes_of(backbone) if names is None else names,
             seed=experiment.seeds,
         )
     ]
@@ -113,9 +120,19 @@ def measured_runs(wildcards, input):
     return options("--run", map(os.path.dirname, input.weights))
 
 
+def variant_options(wildcards, input):
+    """`--variant` for every run of an ablation."""
+    return options("--variant", input.variants)
+
+
 def train_log_options(wildcards, input):
     """`--log` for every training log."""
     return options("--log", input.logs)
+
+
+def semantics_options(wildcards, input):
+    """`--semantics` for every run whose heads were looked at."""
+    return options("--semantics", dict.fromkeys(map(os.path.dirname, input.semantics)))
 
 
 def tables_folder(wildcards, input):

@@ -23,6 +23,32 @@ rule evaluate:
         " --output {output.table:q} --threads {threads} > {log:q} 2>&1"
 
 
+rule semantics:
+    input:
+        manifest=rules.data.output.manifest,
+        weights=rules.train.output.weights,
+        run=rules.train.output.run,
+    output:
+        SEMANTICS,
+    log:
+        f"{LOGS}/semantics/{{backbone}}-{{recipe}}-seed{{seed}}.log",
+    conda:
+        "../../envs/paumer.yaml"
+    threads: ALL_CORES
+    resources:
+        mem_mb=8000,
+        gpu=1,
+    params:
+        settings=text(stages.SemanticsSettings.of(experiment)),
+        run=run_folder,
+        folder=output_folder,
+    message:
+        "Comparing what {wildcards.backbone}, recipe {wildcards.recipe}, seed {wildcards.seed}, is certain of with the labels"
+    shell:
+        "paumer semantics --settings {params.settings:q} --data {input.manifest:q} --run {params.run:q}"
+        " --output {params.folder:q} --threads {threads} > {log:q} 2>&1"
+
+
 rule collect_accuracy:
     input:
         runs(f"{RUN}/accuracy.csv"),

@@ -7,6 +7,13 @@ if TRAINS:
         "drop_per_class",
         "training",
     ]
+if PAUSES:
+    FIGURES += [
+        "semantics_composition",
+        "semantics_uniform",
+        "semantics_boundary",
+        "semantics_correlation",
+    ]
 
 
 rule tables:
@@ -38,6 +45,27 @@ rule tables:
         "paumer tables --accuracy {input.accuracy:q} --flops {input.flops:q} --throughput {input.throughput:q}"
         " --bounds {input.bounds:q} --published {input.published:q} --data {input.manifest:q} --output {params.folder:q}"
         " > {log:q} 2>&1"
+
+
+rule ablation:
+    input:
+        accuracy=rules.collect_accuracy.output.table,
+        variants=runs(f"{RUN}/accuracy.csv", ABLATIONS),
+    output:
+        multiext(f"{RESULTS}/tables/ablation", ".csv", ".md"),
+    log:
+        f"{LOGS}/ablation.log",
+    conda:
+        "../../envs/paumer.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        variants=variant_options,
+        folder=output_folder,
+    message:
+        "Comparing recipe paumer with its ablations"
+    shell:
+        "paumer ablation --accuracy {input.accuracy:q} {params.variants} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule speed:
@@ -113,6 +141,7 @@ rule figures:
         table=rules.tables.output.main[0] if TRAINS else rules.speed.output[0],
         accuracy=[rules.collect_accuracy.output.table] if TRAINS else [],
         logs=runs(f"{RUN}/train.csv"),
+        semantics=runs(SEMANTICS, ["paumer"]) if PAUSES else [],
     output:
         expand(
             f"{RESULTS}/figures/{{figure}}.{{ending}}",
@@ -129,11 +158,12 @@ rule figures:
         folder=output_folder,
         accuracy=accuracy_option,
         logs=train_log_options,
+        semantics=semantics_options,
     message:
         "Drawing the plots"
     shell:
-        "paumer figures --table {input.table:q} {params.accuracy} {params.logs} --output {params.folder:q}"
-        " > {log:q} 2>&1"
+        "paumer figures --table {input.table:q} {params.accuracy} {params.logs} {params.semantics}"
+        " --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -142,7 +172,7 @@ rule report:
         speed=rules.speed.output,
         figures=rules.figures.output,
         samples=rules.samples.output,
-        maps=rules.maps.output if "paumer" in experiment.training.recipes else [],
+        maps=rules.maps.output if PAUSES else [],
         flops=rules.flops.output.table,
         throughput=rules.throughput.output.table,
         machine=rules.throughput.output.machine,

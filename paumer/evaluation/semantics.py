@@ -1,0 +1,127 @@
+"""Stage `semantics`: what auxiliary heads are certain of, beside the ground truth of every patch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from paumer.data.datasets import Dataset
+from paumer.data.loading import SegmentationData
+from paumer.data.patches import boundary_distances
+from paumer.data.preparation import samples
+from paumer.data.transforms import normalize
+from paumer.errors import PaumerError
+from paumer.evaluation.alignment import tabulate
+from paumer.evaluation.metrics import patch_errors
+from paumer.files import writing_folder
+from paumer.models.build import load_run
+from paumer.models.segmenter import DENSE, Segmenter
+from paumer.progress import progress
+from paumer.runtime import find_device
+from paumer.schedule import Location, Schedule
+from paumer.stages import SemanticsSettings
+from paumer.strategies.criteria import scores
+
+# Those that a head gives in one go, and the control.
+CRITERIA = ("entropy", "confidence", "random")
+
+
+def semantics(settings: SemanticsSettings, manifest: Path, run_folder: Path, output: Path) -> None:
+    """Write composition.csv, groups.csv, boundary.csv and correlation.csv of a trained network to a folder.
+
+    Every image runs whole and dense, whatever the windows of the evaluation: nothing pauses, so each head sees all
+    patches.
+
+    Raises:
+        PaumerError: the network has no auxiliary head, or no pixel of the split is labelled.
+    """
+    model, run = load_run(run_folder)
+    if not model.heads:
+        raise PaumerError(f"{run_folder}: the network has no auxiliary head; name a run of recipe paumer")
+    model.to(find_device(settings.device))
+    data = SegmentationData(*samples(manifest, settings.split))
+    torch.manual_seed(0)  # for criterion random
+    normalization = run["network"]["backbone"]["normalization"]
+    parts = [
+        observe(model, *data[index], data.dataset, normalization, settings.fractions)
+        for index in progress(range(len(data)), title="semantics")
+    ]
+    patches = pd.concat(parts, ignore_index=True)
+    labelled = patches[patches["class"].notna()]
+    if labelled.empty:
+        raise PaumerError(f"{manifest}: no pixel of split {settings.split} is labelled; evaluate another split")
+    tables = tabulate(labelled, [int(block) for block in model.heads], CRITERIA, settings.fractions)
+    tables["correlation"]["unlabelled"] = len(patches) - len(labelled)
+    with writing_folder(output) as folder:
+        for name, table in tables.items():
+            table.insert(0, "backbone", run["backbone"])
+            table.insert(1, "seed", run["seed"])
+            table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6f")
+
+
+@torch.inference_mode()
+def observe(
+    model: Segmenter, image: Tensor, label: Tensor, dataset: Dataset, normalization: str, fractions: Sequence[float]
+) -> pd.DataFrame:
+    """What is known of every patch of one image when all run.
+
+    Args:
+        model: a network with heads, in eval mode.
+        image: (3, height, width) uint8.
+        label: class ids (height, width), 255 where ignored.
+        dataset: names the classes.
+        normalization: of the network's input.
+        fractions: at which patches pause, rising.
+
+    Returns:
+        A row for every patch: class (missing where no pixel is labelled), uniform, distance, final_error, and for each
+        block B with a head `B error`, and for each criterion C `B C` (the score) and `B C paused from`.
+    """
+    device = next(model.parameters()).device
+    label = label.to(device)
+    tokens, state = model.embed(normalize(image[None].to(device), normalization), labels=label[None])
+    truth = state.truth
+    assert truth is not None  # it has heads
+    counts = truth[0].sum(dim=1).cpu().numpy()
+    majority = np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
+    columns: dict[str, Any] = {
+        "class": pd.Categorical.from_codes(majority, categories=pd.Index(dataset.classes)),
+        "uniform": counts.max(axis=1) == counts.sum(axis=1),
+        "distance": _numbers(boundary_distances(label, state.grid, model.encoder.patch_size)),
+    }
+    for number, block in enumerate(model.blocks, start=1):
+        tokens = block(tokens)
+        if str(number) in model.heads:
+            columns[f"{number} error"] = _numbers(patch_errors(state.predict(number, tokens), truth)[0])
+            for criterion in CRITERIA:
+                score = scores(criterion, number, tokens, state)[0]
+                columns[f"{number} {criterion}"] = _numbers(score)
+                columns[f"{number} {criterion} paused from"] = _numbers(paused_from(score, fractions))
+    columns["final_error"] = _numbers(patch_errors(DENSE.finish(model, tokens, state), truth)[0])
+    return pd.DataFrame(columns)
+
+
+def paused_from(scores: Tensor, fractions: Sequence[float]) -> Tensor:
+    """The smallest fraction at which each patch of an image would pause.
+
+    Args:
+        scores: (patches,), high where a patch needs more computation.
+        fractions: of the image's patches, rising.
+
+    Returns:
+        (patches,) float64, infinite where a patch runs on at all of them.
+    """
+    places = scores.argsort().argsort()
+    smallest = torch.full(scores.shape, torch.inf, dtype=torch.float64, device=scores.device)
+    for fraction in reversed(fractions):
+        [running] = Schedule((Location(1, fraction),)).running(len(scores)).values()
+        smallest[places < len(scores) - running] = fraction
+    return smallest
+
+
+def _numbers(values: Tensor) -> np.ndarray:
+    return values.cpu().numpy()

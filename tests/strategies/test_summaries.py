@@ -1,0 +1,154 @@
+"""Summary tokens and adapters: what paused patches leave behind, and as what they wait."""
+
+import copy
+
+import pytest
+import torch
+from operating_points import examples, pairs, strategy
+from torch.testing import assert_close
+
+from paumer.measurement.flops import count
+from paumer.models.heads import Adapter
+from paumer.parameters import OVER_BATCH
+from paumer.registry import Point, criteria_of
+from paumer.strategies.places import Places
+from paumer.strategies.points import build_strategy
+from paumer.strategies.state import scale_gradient
+
+SINGLES = [point for point in examples() if point.criterion in ("", *criteria_of(point.strategy)[:1])]
+POINTS = [*SINGLES, *pairs()]
+
+
+def test_a_sweep_gives_what_each_gives_by_itself(summarizing, images) -> None:
+    strategies = [build_strategy(point) for point in POINTS if point.criterion != "random"]
+    for point, output, item in zip(POINTS, summarizing.sweep(images, strategies), strategies, strict=False):
+        assert torch.allclose(output.logits, summarizing.patch_logits(images, item), rtol=0, atol=1e-10), point
+
+
+@pytest.mark.parametrize(
+    "point", [*(one for one in SINGLES if not one.depends_on_image), Point("pause", "gain", "3:0.2+6:0.2")], ids=str
+)
+def test_what_is_counted_is_what_fvcore_counts(summarizing, images, point) -> None:
+    single = copy.deepcopy(summarizing).float()
+    item = build_strategy(point)
+    [output] = single.sweep(images.float(), [item], count=True)
+    assert output.macs.tolist() == pytest.approx([1e9 * count(single, (32, 64), item)["gmac_total"]] * 3)
+
+
+@pytest.mark.parametrize("point", [p for p in POINTS if p.depends_on_image and OVER_BATCH not in p.schedule], ids=str)
+def test_an_image_does_not_depend_on_its_batch(summarizing, images, point) -> None:
+    item = build_strategy(point)
+    together = summarizing(images, item)
+    for number in range(len(images)):
+        assert_close(summarizing(images[number : number + 1], item)[0], together[number])
+
+
+@pytest.fixture
+def waiting(summarizing):
+    """A network whose blocks change nothing: what waits, and what is left behind, can be told from the input."""
+    network = copy.deepcopy(summarizing)
+    for number in range(len(network.encoder.blocks)):
+        network.encoder.blocks[number] = torch.nn.Identity()
+    return network
+
+
+@pytest.mark.parametrize("text", ["2:0.5", "1:0.25+3:0.25", "2@0.2", "1@0.22+3@0.2"])
+def test_a_summary_is_the_mean_of_the_paused_patches_of_its_window(waiting, images, text) -> None:
+    waiting._run_block = lambda number, tokens, *_: tokens
+    tokens, state = waiting.encode(images, strategy("pause", text))
+    embedded = waiting.encoder.embed(images)[:, waiting.encoder.prefix :]
+    running = torch.zeros(3, 4 * 8, dtype=torch.bool)
+    rows = state.places(state.patches_of(tokens)).rows
+    running.view(-1)[rows] = True
+    assert torch.equal(state.patches_of(tokens).flatten(0, 1), embedded.flatten(0, 1)[rows])
+    found = tokens.flatten(0, 1)[state.summary_rows(tokens)].view(3, 2, 3, -1)
+    paused = (~running).view(3, 2, 2, 8)
+    assert 0 < running.sum() < running.numel()
+    for image in range(3):
+        for row in range(2):
+            for column, (start, stop) in enumerate([(0, 3), (3, 6), (6, 8)]):
+                inside = paused[image, row, :, start:stop]
+                assert state.summaries.sizes.view(3, 2, 3)[image, row, column] == inside.sum()
+                patches = embedded.view(3, 2, 2, 8, -1)[image, row, :, start:stop][inside]
+                expected = patches.mean(dim=0) if len(patches) else torch.zeros(embedded.shape[-1])
+                assert_close(found[image, row, column], expected.to(found.dtype))
+
+
+def test_attention_counts_a_summary_by_its_size_and_an_empty_one_not_at_all(summarizing, images) -> None:
+    tokens, state = summarizing.encode(images, strategy("pause", "2:0.5"))
+    bias = state.size_bias(tokens)
+    sizes = bias.flatten(1).exp()
+    assert bias.shape == (3, 1, 1, tokens.shape[1])
+    assert_close(sizes[:, state.prefix - 6 : state.prefix].round(decimals=4), state.summaries.sizes)
+    assert (sizes[:, : state.prefix - 6] == 1).all()
+    assert (sizes[:, state.prefix :] == 1).all()
+
+
+def test_summaries_change_what_the_running_patches_see(summarizing, images) -> None:
+    without = copy.deepcopy(summarizing)
+    without.windows = None
+    for text in ("2:0.5", "2@0.2"):
+        assert not torch.allclose(
+            summarizing(images, strategy("pause", text)), without(images, strategy("pause", text))
+        )
+    assert torch.equal(summarizing(images), without(images))
+
+
+def test_paused_patches_wait_as_their_adapter_makes_them(waiting, images) -> None:
+    waiting._run_block = lambda number, tokens, *_: tokens
+    tokens, state = waiting.encode(images, strategy("pause", "2:0.5"))
+    embedded = waiting.encoder.embed(images)[:, waiting.encoder.prefix :]
+    adapted = waiting.heads["2"].adapter(embedded, Places((4, 8), 3))
+    [paused] = state.reductions
+    assert torch.equal(paused.tokens, adapted)
+    undone = paused.undo(state.patches_of(tokens)).flatten(0, 1)
+    assert torch.equal(undone[paused.rows], embedded.flatten(0, 1)[paused.rows])
+
+
+def test_an_adapter_sees_the_running_neighbours_alone(summarizing) -> None:
+    adapter = summarizing.heads["2"].adapter
+    patches = torch.randn(1, 4 * 8, 32, dtype=torch.float64)
+    everywhere = Places((4, 8), 1)
+    changed = patches.clone()
+    changed[0, 9] = torch.randn(32)
+    moved = (adapter(changed, everywhere) - adapter(patches, everywhere)).abs().sum(dim=-1)[0].nonzero().flatten()
+    assert moved.tolist() == [0, 1, 2, 8, 9, 10, 16, 17, 18]
+    some = torch.tensor([[0, 2, 9, 20]])
+    lying = Places((4, 8), 1, torch.zeros(1, 1, dtype=torch.long), some)
+    alone = torch.zeros_like(patches)
+    alone[0, some[0]] = adapter.norm(patches[0, some[0]])
+    around = adapter.context(alone.transpose(1, 2).view(1, 32, 4, 8)).flatten(2).transpose(1, 2)[:, some[0]]
+    chosen = patches[:, some[0]]
+    assert_close(adapter(chosen, lying), chosen + adapter.layers(adapter.norm(chosen) + around))
+
+
+def test_a_new_adapter_changes_nothing() -> None:
+    patches = torch.randn(2, 12, 32)
+    assert torch.equal(Adapter(32, 8, 3)(patches, Places((3, 4), 2)), patches)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_share_of_the_gradient_flows_back(share) -> None:
+    values = torch.randn(3, requires_grad=True)
+    scaled = scale_gradient(values, share)
+    assert torch.equal(scaled, values)
+    if scaled.requires_grad:
+        scaled.sum().backward()
+    assert_close(torch.zeros(3) if values.grad is None else values.grad, torch.full((3,), share))
+
+
+def test_what_is_predicted_to_gain_most_runs_on(plain, images) -> None:
+    tokens = plain.encoder.blocks[:3](plain.encoder.embed(images))[:, plain.encoder.prefix :]
+    expected = plain.heads["3"].gain(tokens, plain.heads["3"](tokens)).sigmoid()
+    ended, state = plain.encode(images, strategy("pause", "3:0.5", "gain"))
+    running = state.places(state.patches_of(ended)).cells
+    assert [set(row) for row in running.tolist()] == [set(row) for row in expected.topk(16).indices.tolist()]
+    certain = (1 - expected).flatten().sort().values
+    between = float((certain[30] + certain[31]) / 2)
+    _, state = plain.encode(images, strategy("pause", f"3@{between:.6f}", "gain"))
+    assert sum(state.packing.lengths) - 3 * plain.encoder.prefix == 31
+
+
+def test_a_network_that_predicts_no_gain_is_skipped(blind) -> None:
+    assert "predicts no gain" in strategy("pause", "2:0.4", "gain").skip(blind)
+    assert not strategy("pause", "2:0.4").skip(blind)
