@@ -25,8 +25,9 @@ from paumer.models.encoder import Encoder
 from paumer.models.segmenter import Segmenter
 from paumer.registry import Point, operating_point
 from paumer.strategies.contract import Strategy
+from paumer.strategies.heads import Count, Head
 from paumer.strategies.points import build_strategy
-from paumer.strategies.state import Count, Head, State
+from paumer.strategies.state import State
 
 Layout = Literal["tokens", "map"]
 EXPECTED: dict[Layout, str] = {

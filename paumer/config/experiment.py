@@ -72,6 +72,8 @@ class Experiment(Section):
         self._check_ablations()
         if self.training.recipes and "dense" not in self.training.recipes:
             raise ValueError("training.recipes: `dense` is missing; every drop is counted from it")
+        if self.heads.classifier == "decoder" and self.decoder.name != "linear":
+            raise ValueError("heads.classifier: only the linear decoder reads patches one by one; use own")
         if not self.heads.gain and any(LEARNED in item.criteria for item in self.sweep):
             raise ValueError(f"sweep: criterion {LEARNED} needs heads that predict it; set heads.gain above 0")
         for item in self.sweep:

@@ -91,8 +91,14 @@ class Heads(Section):
         ge=0,
         description="Hidden channels of each head's adapter, which carries patches to the decoder's space; 0: none.",
     )
+    layers: int = Field(1, ge=1, description="Layers of each adapter.")
     context: int = Field(
         0, ge=0, description="Side of the neighbourhood that an adapter sees, an odd number of patches; 0: the patch."
+    )
+    classifier: Literal["own", "decoder"] = Field(
+        "own",
+        description="What predicts: a linear layer of each head, or the network's linear decoder, behind the head's "
+        "adapter; what is said of a patch is then what it gets if it pauses.",
     )
     gain: int = Field(
         0,
@@ -116,6 +122,8 @@ class Heads(Section):
     def _agree(self) -> Self:
         if self.context and (self.context % 2 == 0 or not self.adapter):
             raise ValueError("context: must be odd, and needs an adapter (adapter above 0)")
+        if self.classifier == "decoder" and not self.adapter:
+            raise ValueError("classifier: the decoder reads what an adapter makes; set adapter above 0, or use own")
         return self
 
     @field_validator("summaries")

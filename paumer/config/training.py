@@ -51,6 +51,9 @@ class Pausing(Section):
         (0.2, 0.8), description="Range of the total fraction paused, drawn evenly and split over the locations."
     )
     locations: int = Field(3, ge=1, description="Locations are one to this many, each count as likely.")
+    after: float = Field(
+        0.0, ge=0, lt=1, description="Share of the steps before pausing starts, in which heads learn to choose."
+    )
     distillation: float = Field(
         0.0,
         ge=0,

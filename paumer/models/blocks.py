@@ -9,7 +9,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paumer.strategies.state import Count
+from paumer.strategies.heads import Count
 
 
 def attend(

@@ -5,7 +5,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from paumer.config import Heads, check_heads, parse
 from paumer.errors import PaumerError, summary
@@ -13,7 +13,7 @@ from paumer.files import read_json, writing
 from paumer.models.backbones import create_vit
 from paumer.models.decoders import build_decoder
 from paumer.models.encoder import Encoder
-from paumer.models.heads import Adapter, AuxiliaryHead, Gain
+from paumer.models.heads import Adapter, AuxiliaryHead, DecoderHead, Gain, LinearHead
 from paumer.models.segmenter import Segmenter
 from paumer.stages import NetworkSettings
 
@@ -36,18 +36,32 @@ def build(settings: NetworkSettings, pretrained: bool = True) -> Segmenter:
                 "is a multiple of 4; use learned"
             )
         encoder.start_positions_as_sincos()
-    blocks = settings.heads.blocks if settings.heads else ()
-    check_heads(blocks, encoder.depth)
+    decoder = build_decoder(settings.decoder, encoder.width, settings.classes)
+    heads = {} if settings.heads is None else build_heads(settings.heads, settings, encoder, decoder)
+    windows = settings.heads.summaries if settings.heads else None
+    return Segmenter(encoder, decoder, heads, windows)
+
+
+def build_heads(
+    described: Heads, settings: NetworkSettings, encoder: Encoder, decoder: nn.Module
+) -> dict[int, AuxiliaryHead | DecoderHead]:
+    """The auxiliary heads of a network, by block.
+
+    Raises:
+        PaumerError: a block that the network lacks.
+    """
+    check_heads(described.blocks, encoder.depth)
     sub_patch = settings.decoder.sub_patch if settings.decoder.name == "linear" else 1
 
-    def head(described: Heads) -> AuxiliaryHead:
-        adapter = Adapter(encoder.width, described.adapter, described.context) if described.adapter else None
+    def head() -> AuxiliaryHead | DecoderHead:
+        size = (described.adapter, described.context, described.layers)
+        adapter = Adapter(encoder.width, *size) if described.adapter else None
         gain = Gain(encoder.width, described.gain) if described.gain else None
+        if described.classifier == "decoder" and adapter is not None and isinstance(decoder, LinearHead):
+            return DecoderHead(encoder, decoder, adapter, gain)
         return AuxiliaryHead(encoder.width, settings.classes, sub_patch, adapter, gain)
 
-    heads = {block: head(settings.heads) for block in blocks if settings.heads}
-    windows = settings.heads.summaries if settings.heads else None
-    return Segmenter(encoder, build_decoder(settings.decoder, encoder.width, settings.classes), heads, windows)
+    return {block: head() for block in described.blocks}
 
 
 def save_weights(model: Segmenter, path: Path) -> None:

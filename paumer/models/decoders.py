@@ -11,7 +11,7 @@ from torch.nn import functional
 from paumer.config import Decoder
 from paumer.models.blocks import block_macs
 from paumer.models.heads import LinearHead
-from paumer.strategies.state import Count
+from paumer.strategies.heads import Count
 
 HEAD_WIDTH = 64  # channels of one attention head in every Segmenter
 

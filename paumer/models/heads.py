@@ -1,11 +1,14 @@
 """Linear prediction of classes from tokens: the linear decoder, and the auxiliary heads with their adapters."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
+from paumer.models.encoder import Encoder
 from paumer.strategies.criteria import confidence, entropy
+from paumer.strategies.heads import Count
 from paumer.strategies.places import Places
-from paumer.strategies.state import Count
 
 
 class LinearHead(nn.Module):
@@ -29,31 +32,49 @@ class LinearHead(nn.Module):
 
 
 class Adapter(nn.Module):
-    """Carries intermediate patches towards where the last block would have: a residual network of one hidden layer.
+    """Carries intermediate patches towards where the last block would have: residual layers, which start as identity.
 
-    Before it a depthwise convolution lets every patch see its neighbours; those that no longer run count as lying
-    beyond the border. It starts as the identity.
+    Each layer is a depthwise convolution, by which every patch sees its neighbours, and a network of one hidden layer.
+    Patches that no longer run count as lying beyond the border.
     """
+
+    def __init__(self, width: int, hidden: int, context: int, layers: int = 1) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(AdapterLayer(width, hidden, context) for _ in range(layers))
+
+    def forward(self, patches: Tensor, places: Places) -> Tensor:
+        """From patches (batch, patches, width) to patches that the decoder can read."""
+        for layer in self.layers:
+            patches = layer(patches, places)
+        return patches
+
+    def macs(self, patches: Count, everywhere: int) -> Count:
+        """Multiply-accumulates of one image of so many patches, on a grid of `everywhere` patches."""
+        return sum(cast(AdapterLayer, layer).macs(patches, everywhere) for layer in self.layers)
+
+
+class AdapterLayer(nn.Module):
+    """One layer of an adapter."""
 
     def __init__(self, width: int, hidden: int, context: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.context = nn.Conv2d(width, width, context, padding=context // 2, groups=width) if context else None
         last = nn.Linear(hidden, width)
-        self.layers = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), last)
+        self.network = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), last)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
     def forward(self, patches: Tensor, places: Places) -> Tensor:
-        """From patches (batch, patches, width) to patches that the decoder can read."""
+        """From patches (batch, patches, width) to such that are nearer to the decoder's."""
         normed = self.norm(patches)
         if self.context is not None:
             normed = normed + places.from_map(self.context(places.to_map(normed)))
-        return patches + self.layers(normed)
+        return patches + self.network(normed)
 
     def macs(self, patches: Count, everywhere: int) -> Count:
         """Multiply-accumulates of one image of so many patches, on a grid of `everywhere` patches."""
-        linear = sum(value.numel() for value in self.layers.parameters() if value.ndim == 2)
+        linear = sum(value.numel() for value in self.network.parameters() if value.ndim == 2)
         return patches * linear + (0 if self.context is None else everywhere * self.context.weight.numel())
 
 
@@ -86,6 +107,28 @@ class AuxiliaryHead(LinearHead):
     ) -> None:
         super().__init__(width, classes, sub_patch, norm=True)
         self.adapter, self.gain = adapter, gain
+
+
+class DecoderHead(nn.Module):
+    """Predicts what the network itself will say of patches that wait as its adapter makes them: no own weights.
+
+    Encoder and decoder are no submodules, so that they are trained, moved and stored once.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: LinearHead, adapter: Adapter, gain: Gain | None = None) -> None:
+        super().__init__()
+        self.network = (encoder, decoder)
+        self.classes, self.sub_patch = decoder.classes, decoder.sub_patch
+        self.adapter, self.gain = adapter, gain
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """From patches (batch, patches, width) to logits (batch, patches, cells, classes)."""
+        encoder, decoder = self.network
+        return decoder(encoder.norm(patches))
+
+    def macs(self, patches: Count) -> Count:
+        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
+        return self.network[1].macs(patches)
 
 
 def cells_to_map(cells: Tensor, grid: tuple[int, int]) -> Tensor:

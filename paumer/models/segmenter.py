@@ -11,14 +11,15 @@ from torch.nn import functional
 from paumer.data.patches import class_counts
 from paumer.models.blocks import attend, block_macs, feed_forward
 from paumer.models.encoder import Encoder, Grid
-from paumer.models.heads import LinearHead, cells_to_map, map_to_cells
+from paumer.models.heads import AuxiliaryHead, DecoderHead, cells_to_map
+from paumer.models.teaching import Prediction, Teaching, hear
 from paumer.models.upsampling import upsample, upsampled_labels
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import patch_loss
-from paumer.strategies.state import Head, State
+from paumer.strategies.heads import Head
+from paumer.strategies.state import State
 
 DENSE = Dense()
-SMALLEST = 1e-8  # of probabilities, so that their logarithms are finite
 
 
 @dataclass(frozen=True)
@@ -34,48 +35,6 @@ class Output:
     macs: Tensor | None
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What an auxiliary head said in training.
-
-    Attributes:
-        logits: (batch, running, cells, classes).
-        truth: pixels of each class in the same cells.
-        gain: how much each patch would gain by running on, as predicted, before a sigmoid, (batch, running); None
-            where nothing predicts it.
-        saved: how much loss it would save, (batch, running); None where no teacher tells.
-    """
-
-    logits: Tensor
-    truth: Tensor
-    gain: Tensor | None = None
-    saved: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Teaching:
-    """What another network teaches in training.
-
-    Attributes:
-        probabilities: its classes at patch resolution, (batch, classes, grid height, grid width), finer where the
-            decoder is.
-        share: of the targets that it gives; the labels give the rest.
-    """
-
-    probabilities: Tensor
-    share: float
-
-    def loss(self, truth: Tensor) -> Tensor:
-        """What its prediction costs each patch, (batch, patches), by the pixels in every cell."""
-        cells = map_to_cells(self.probabilities, int(truth.shape[2] ** 0.5))
-        return patch_loss(cells.clamp(min=SMALLEST).log(), truth)
-
-    def mix(self, truth: Tensor) -> Tensor:
-        """Pixels of each class in every cell (batch, patches, cells, classes), as many, partly as the teacher says."""
-        said = map_to_cells(self.probabilities, int(truth.shape[2] ** 0.5))
-        return truth.lerp(truth.sum(dim=-1, keepdim=True) * said, self.share)
-
-
 class Segmenter(nn.Module):
     """A vision transformer, a decoder and, for some blocks, auxiliary heads.
 
@@ -88,7 +47,7 @@ class Segmenter(nn.Module):
         self,
         encoder: Encoder,
         decoder: nn.Module,
-        heads: Mapping[int, LinearHead],
+        heads: Mapping[int, AuxiliaryHead | DecoderHead],
         windows: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
@@ -161,7 +120,7 @@ class Segmenter(nn.Module):
         for number in range(1, strategy.last_block(self.encoder.depth) + 1):
             tokens = self._run_block(number, tokens, state, strategy)
             if str(number) in self.heads and state.truth is not None:
-                predictions.append(_heard(number, tokens, state))
+                predictions.append(hear(number, tokens, state))
             tokens = strategy.after_block(number, tokens, state)
         return self.finish(tokens, state, strategy), predictions
 
@@ -181,7 +140,7 @@ class Segmenter(nn.Module):
             if scale < 1:
                 shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")
                 labels = shrunk[:, 0].to(labels.dtype)
-            head = cast(LinearHead, next(iter(self.heads.values())))
+            head = cast(AuxiliaryHead | DecoderHead, next(iter(self.heads.values())))
             state.truth = class_counts(labels, grid, self.encoder.patch_size, head.sub_patch, head.classes)
         return tokens, state
 
@@ -304,17 +263,6 @@ class Segmenter(nn.Module):
         height, width = images.shape[-2:]
         size = self.encoder.patch_size if scale == 1 else 1
         return (height + -height % size, width + -width % size), (height, width)
-
-
-def _heard(block: int, tokens: Tensor, state: State) -> Prediction:
-    """What the head after a block says in training; its prediction of the gain changes nothing but itself."""
-    logits, gain = state.predict(block, tokens), cast(Head, state.heads[str(block)]).gain
-    assert state.truth is not None
-    if gain is None or state.final_loss is None:
-        return Prediction(logits, state.truth)
-    said = logits.detach()
-    saved = patch_loss(said, state.truth) - state.final_loss
-    return Prediction(logits, state.truth, gain(state.adapt(block, tokens).detach(), said), saved)
 
 
 def _alike(

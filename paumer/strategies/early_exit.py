@@ -7,8 +7,9 @@ from torch import Tensor
 
 from paumer.parameters import Exit
 from paumer.strategies.contract import Network, Strategy
+from paumer.strategies.heads import Head
 from paumer.strategies.places import Places
-from paumer.strategies.state import Head, State
+from paumer.strategies.state import State
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class EarlyExit(Strategy):
         head = cast(Head, network.heads[str(self.exit.block)])
         state.charge(lambda: head.macs(patches.shape[1]))
         if head.adapter is not None:
-            adapter, count, everywhere = head.adapter, patches.shape[1], Places(state.grid, len(patches))
-            state.charge(lambda: adapter.macs(count, state.patches))
-            patches = adapter(patches, everywhere if count == state.patches else state.places(patches))
+            whole = patches.shape[1] == state.patches  # every patch is back at its place
+            places = Places(state.grid, len(patches)) if whole else state.places(patches)
+            patches = state.carry(head.adapter, patches, places)
         return head(patches)

@@ -68,7 +68,8 @@ class Pause(Strategy):
         if isinstance(self.parameters, Schedule):
             keep = state.left_by(self.name, self.parameters, block, running)
             chosen = needs.topk(keep, dim=1, sorted=False).indices
-            tokens = leave_summaries(tokens, torch.ones_like(needs).scatter(1, chosen, 0), state)
+            if state.windows is not None:
+                tokens = leave_summaries(tokens, torch.ones_like(needs).scatter(1, chosen, 0), state.windows, state)
             return state.select(tokens, chosen, self.name, waiting=waiting)
         each = state.by_image(needs)
         least_certain = torch.cat([_largest(one) for one in each], dim=1).view_as(needs)
@@ -78,27 +79,26 @@ class Pause(Strategy):
             keep = len(each) * state.left_by(self.name, self.parameters.where, block, running)
             rows = needs.masked_fill(least_certain, torch.inf).flatten().topk(keep, sorted=False).indices
             stays = torch.zeros_like(needs, dtype=torch.bool).flatten().index_fill(0, rows, True).view_as(needs)
-        if not bool(stays.all()):
-            tokens = leave_summaries(tokens, (~stays).to(needs.dtype), state)
+        if state.windows is not None and not bool(stays.all()):
+            tokens = leave_summaries(tokens, (~stays).to(needs.dtype), state.windows, state)
         return state.pack(tokens, stays, self.name, waiting=waiting)
 
 
-def leave_summaries(tokens: Tensor, pausing: Tensor, state: State) -> Tensor:
-    """Let patches that are about to pause leave their means behind, where the network has summary tokens.
+def leave_summaries(tokens: Tensor, pausing: Tensor, windows: tuple[int, int], state: State) -> Tensor:
+    """Let patches that are about to pause leave their means behind.
 
     Args:
         tokens: (batch, prefix + running, width).
         pausing: 1 for the patches that pause, 0 for the others, (batch, running).
+        windows: along height and width, each of which has a summary token.
         state: the forward pass.
 
     Returns:
         The tokens with summary tokens at the end of the prefix, in the place of the earlier ones if there were any.
     """
-    if state.windows is None:
-        return tokens
     patches, rows = state.patches_of(tokens), state.summary_rows(tokens)
     images = state.image_count(patches)
-    before = state.summaries or Summaries.none(state.windows, images, patches)
+    before = state.summaries or Summaries.none(windows, images, patches)
     means = tokens.flatten(0, 1).index_select(0, rows).unflatten(0, (images, -1)) if state.summaries else None
     weights = pausing if state.sizes is None else pausing * state.sizes
     means, after = before.add(means, patches, weights, state.places(patches))

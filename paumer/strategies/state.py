@@ -3,66 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from typing import Protocol, Self, cast
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from paumer.schedule import Schedule
+from paumer.strategies.heads import Carrier, Count, Head, scale_gradient
 from paumer.strategies.packing import Packing
 from paumer.strategies.places import Places
 from paumer.strategies.reductions import Finished, Merged, Paused, Reduction, rows_of
 from paumer.strategies.summaries import Summaries
-
-Count = float | Tensor  # of every image the same, or (batch,) one for each
-
-
-def scale_gradient(values: Tensor, share: float) -> Tensor:
-    """The same values, through which a share of the gradient flows back."""
-    return values if share == 1 else values.detach() + share * (values - values.detach())
-
-
-class Carrier(Protocol):
-    """From intermediate patches (batch, patches, width) to such as the decoder can read."""
-
-    def __call__(self, patches: Tensor, places: Places) -> Tensor:
-        """Adapt."""
-
-    def macs(self, patches: Count, everywhere: int) -> Count:
-        """Multiply-accumulates of one image of so many patches, on a grid of `everywhere` patches."""
-
-
-class Judge(Protocol):
-    """Predicts how much each patch would gain by running on."""
-
-    def __call__(self, adapted: Tensor, logits: Tensor) -> Tensor:
-        """From adapted patches (batch, patches, width) and logits to (batch, patches), before a sigmoid."""
-
-    def macs(self, patches: Count) -> Count:
-        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
-
-
-class Head(Protocol):
-    """From adapted patches (batch, patches, width) to logits (batch, patches, cells, classes).
-
-    Attributes:
-        adapter: what adapts patches to it; None: they are read as they are.
-        gain: what predicts how much they would gain by running on, if anything does.
-    """
-
-    @property
-    def gain(self) -> Judge | None:
-        """What predicts how much patches would gain."""
-
-    @property
-    def adapter(self) -> Carrier | None:
-        """What adapts patches to it."""
-
-    def __call__(self, patches: Tensor) -> Tensor:
-        """Predict."""
-
-    def macs(self, patches: Count) -> Count:
-        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
 
 
 @dataclass
@@ -170,10 +121,14 @@ class State:
             return patches
         known = dict(self.adapted)
         if block not in known:
-            known[block] = adapter(scale_gradient(patches, self.head_gradient), self.places(patches))
-            self.charge(lambda: adapter.macs(self.patch_counts(patches), self.patches))
+            known[block] = self.carry(adapter, scale_gradient(patches, self.head_gradient), self.places(patches))
             self.adapted = ((block, known[block]),)
         return known[block]
+
+    def carry(self, adapter: Carrier, patches: Tensor, places: Places) -> Tensor:
+        """Patches as an adapter makes them, (batch, patches, width); what that costs is counted."""
+        self.charge(lambda: adapter.macs(self.patch_counts(patches), self.patches))
+        return adapter(patches, places)
 
     def expect(self, block: int, tokens: Tensor) -> Tensor:
         """How much each running patch would gain by running on after `block`, (batch, running), 0 to 1."""

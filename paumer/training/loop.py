@@ -127,7 +127,7 @@ class Run:
                 self.model,
                 images,
                 labels.to(self.device, non_blocking=True),
-                draw_strategy(self.settings, self.model.encoder.depth, random.Random(draw)),
+                draw_strategy(self.settings, self.model.encoder.depth, random.Random(draw), self.step / self.steps),
                 self.settings.heads,
                 self.class_weights,
                 teaching,

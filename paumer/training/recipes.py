@@ -15,7 +15,8 @@ from torch.nn import functional
 from paumer.config import Heads, Pausing
 from paumer.data.datasets import IGNORE
 from paumer.errors import PaumerError
-from paumer.models.segmenter import Prediction, Segmenter, Teaching
+from paumer.models.segmenter import Segmenter
+from paumer.models.teaching import Prediction, Teaching
 from paumer.parameters import Scale
 from paumer.registry import operating_point
 from paumer.schedule import DECIMALS, Location, Schedule
@@ -56,13 +57,14 @@ def draw_schedule(settings: Pausing, blocks: tuple[int, ...], generator: random.
     )
 
 
-def draw_strategy(settings: TrainSettings, depth: int, generator: random.Random) -> Strategy:
+def draw_strategy(settings: TrainSettings, depth: int, generator: random.Random, done: float = 1.0) -> Strategy:
     """Draw what a training step runs under, as its recipe says.
 
     Args:
         settings: the run.
         depth: blocks of the network.
         generator: where chance comes from.
+        done: share of the steps that are done.
 
     Raises:
         PaumerError: recipe `paumer` has no head to pause at.
@@ -71,7 +73,8 @@ def draw_strategy(settings: TrainSettings, depth: int, generator: random.Random)
         blocks = tuple(block for block in settings.heads.blocks if block < depth)
         if not blocks:
             raise PaumerError(f"heads.blocks: pausing needs a head before block {depth}, the last; add one")
-        return Pause(draw_schedule(settings.pausing, blocks, generator))
+        early = done < settings.pausing.after
+        return Pause(Schedule() if early else draw_schedule(settings.pausing, blocks, generator))
     if settings.merging is not None and generator.random() >= settings.merging.none:
         text = generator.choice(settings.merging.schedules)
         return build_strategy(operating_point("local-merge", "", text))

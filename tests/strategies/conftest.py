@@ -92,6 +92,12 @@ def summarizing(request: pytest.FixtureRequest) -> Segmenter:
 
 
 @pytest.fixture(scope="module")
+def sharing() -> Segmenter:
+    """A network whose heads predict by its decoder; not to be changed."""
+    return build_network(PREFIXES["class token"], gain=0, adapter=8, context=3, classifier="decoder")
+
+
+@pytest.fixture(scope="module")
 def blind() -> Segmenter:
     """A network whose heads do not predict what running on would gain; not to be changed."""
     return build_network(PREFIXES["class token"], gain=0)

@@ -8,12 +8,12 @@ from operating_points import examples, pairs, strategy
 from torch.testing import assert_close
 
 from paumer.measurement.flops import count
-from paumer.models.heads import Adapter
+from paumer.models.heads import Adapter, cells_to_map
 from paumer.parameters import OVER_BATCH
 from paumer.registry import Point, criteria_of
+from paumer.strategies.heads import scale_gradient
 from paumer.strategies.places import Places
 from paumer.strategies.points import build_strategy
-from paumer.strategies.state import scale_gradient
 
 SINGLES = [point for point in examples() if point.criterion in ("", *criteria_of(point.strategy)[:1])]
 POINTS = [*SINGLES, *pairs()]
@@ -115,16 +115,30 @@ def test_an_adapter_sees_the_running_neighbours_alone(summarizing) -> None:
     assert moved.tolist() == [0, 1, 2, 8, 9, 10, 16, 17, 18]
     some = torch.tensor([[0, 2, 9, 20]])
     lying = Places((4, 8), 1, torch.zeros(1, 1, dtype=torch.long), some)
-    alone = torch.zeros_like(patches)
-    alone[0, some[0]] = adapter.norm(patches[0, some[0]])
-    around = adapter.context(alone.transpose(1, 2).view(1, 32, 4, 8)).flatten(2).transpose(1, 2)[:, some[0]]
-    chosen = patches[:, some[0]]
-    assert_close(adapter(chosen, lying), chosen + adapter.layers(adapter.norm(chosen) + around))
+    expected = patches[:, some[0]]
+    for layer in adapter.layers:
+        alone = torch.zeros_like(patches)
+        alone[0, some[0]] = layer.norm(expected[0])
+        around = layer.context(alone.transpose(1, 2).view(1, 32, 4, 8)).flatten(2).transpose(1, 2)[:, some[0]]
+        expected = expected + layer.network(layer.norm(expected) + around)
+    assert_close(adapter(patches[:, some[0]], lying), expected)
+
+
+def test_each_layer_of_an_adapter_sees_further() -> None:
+    adapter = Adapter(32, 8, 3, layers=2)
+    for layer in adapter.layers:
+        torch.nn.init.normal_(layer.network[-1].weight)
+    patches = torch.randn(1, 5 * 7, 32)
+    changed = patches.clone()
+    changed[0, 17] = torch.randn(32)  # in the middle
+    everywhere = Places((5, 7), 1)
+    moved = (adapter(changed, everywhere) - adapter(patches, everywhere)).abs().sum(dim=-1).view(5, 7).nonzero()
+    assert moved.tolist() == [[row, column] for row in range(5) for column in range(1, 6)]
 
 
 def test_a_new_adapter_changes_nothing() -> None:
     patches = torch.randn(2, 12, 32)
-    assert torch.equal(Adapter(32, 8, 3)(patches, Places((3, 4), 2)), patches)
+    assert torch.equal(Adapter(32, 8, 3, layers=2)(patches, Places((3, 4), 2)), patches)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
@@ -152,3 +166,24 @@ def test_what_is_predicted_to_gain_most_runs_on(plain, images) -> None:
 def test_a_network_that_predicts_no_gain_is_skipped(blind) -> None:
     assert "predicts no gain" in strategy("pause", "2:0.4", "gain").skip(blind)
     assert not strategy("pause", "2:0.4").skip(blind)
+
+
+def test_a_head_that_predicts_by_the_decoder_says_what_a_paused_patch_gets(sharing, images) -> None:
+    pause = strategy("pause", "2:0.5")
+    tokens, state = sharing.embed(images)
+    for number in (1, 2):
+        tokens = sharing.blocks[number - 1](tokens)
+    said = cells_to_map(sharing.heads["2"](state.adapt(2, tokens)), state.grid)
+    given, ran = sharing.patch_logits(images, pause), sharing.encode(images, pause)[1]
+    [(_, running)] = ran.paused_at()
+    paused = torch.ones(3, 4 * 8, 1, 1).scatter(1, running[..., None, None], 0).expand(-1, -1, 4, said.shape[1])
+    places = cells_to_map(paused, state.grid).bool()
+    assert_close(given[places], said[places])
+    assert places.float().mean() == 0.5
+
+
+def test_a_head_that_predicts_by_the_decoder_has_no_weights_but_its_adapter(sharing) -> None:
+    assert all(name.startswith("adapter.") for name, _ in sharing.heads["2"].named_parameters())
+    copied = copy.deepcopy(sharing)
+    assert copied.heads["2"].network[0] is copied.encoder
+    assert copied.heads["2"].network[1] is copied.decoder

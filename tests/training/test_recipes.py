@@ -16,7 +16,7 @@ from paumer.data.datasets import IGNORE
 from paumer.data.patches import class_counts
 from paumer.errors import PaumerError
 from paumer.models.heads import cells_to_map, map_to_cells
-from paumer.models.segmenter import Prediction, Teaching
+from paumer.models.teaching import Prediction, Teaching
 from paumer.parameters import Scale
 from paumer.registry import operating_point
 from paumer.schedule import Schedule
@@ -151,6 +151,12 @@ def test_pausing_is_drawn_where_a_head_is_and_a_block_follows(of_recipe) -> None
     with pytest.raises(PaumerError, match=r"heads\.blocks: pausing needs a head before block 1"):
         draw_strategy(described, 1, random.Random(0))
     assert draw_strategy(of_recipe("paumer", pausing=NONE), 4, random.Random(0)) == Pause(Schedule())
+
+
+def test_pausing_starts_after_a_share_of_the_steps(of_recipe) -> None:
+    described = of_recipe("paumer", pausing=Pausing(none=0, after=0.3))
+    drawn = [draw_strategy(described, 4, random.Random(7), done / 100) for done in range(100)]
+    assert [str(strategy.parameters) == "dense" for strategy in drawn] == [True] * 30 + [False] * 70
 
 
 @pytest.mark.parametrize("size", [(24, 32), (21, 26)], ids=["whole patches", "padded"])
