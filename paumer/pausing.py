@@ -7,7 +7,7 @@ The head gets what it gets without pausing, the patches of `vit.forward_features
 wrapped network holds the same modules, and shows them to strategies in the way these expect.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal, Self, cast, get_args
@@ -45,6 +45,7 @@ def wrap(
     criterion: str = "",
     layout: Layout = "tokens",
     auxiliary: Mapping[int, nn.Module] | None = None,
+    class_frequencies: Sequence[float] = (),
     summaries: Size | None = None,
 ) -> "PausingSegmenter":
     """Run a vision transformer and a dense head under a schedule.
@@ -61,6 +62,7 @@ def wrap(
         auxiliary: the modules that predict at intermediate blocks, by the number of the block: from the patches there,
             without a norm, (batch, patches, width) to (batch, patches, classes). At other blocks a head of tokens
             predicts itself, through the final norm; a head of maps cannot, since patches may be missing.
+        class_frequencies: of the pixels in training, for criteria `balanced` and `smoothed`.
         summaries: windows along height and width; the paused patches of each leave one token behind, so that the
             running ones still see what is there. None: they leave nothing.
 
@@ -71,7 +73,9 @@ def wrap(
     Raises:
         PaumerError: the ViT is not supported, a head does not fit, or the operating point is not possible.
     """
-    return PausingSegmenter(vit, head, layout, auxiliary or {}, summaries).with_schedule(schedule, strategy, criterion)
+    return PausingSegmenter(vit, head, layout, auxiliary or {}, summaries, class_frequencies).with_schedule(
+        schedule, strategy, criterion
+    )
 
 
 class PausingSegmenter(Segmenter):
@@ -89,6 +93,7 @@ class PausingSegmenter(Segmenter):
         layout: Layout,
         auxiliary: Mapping[int, nn.Module],
         summaries: Size | None = None,
+        class_frequencies: Sequence[float] = (),
     ) -> None:
         encoder = FeatureEncoder(_for_any_size(_check_plain(vit)))
         if layout not in get_args(Layout):
@@ -112,7 +117,7 @@ class PausingSegmenter(Segmenter):
                 )
         if summaries is not None and min(summaries) < 1:
             raise PaumerError(f"summaries {summaries}: give windows along height and width, both 1 or more")
-        super().__init__(encoder, decoder, {}, summaries)
+        super().__init__(encoder, decoder, {}, summaries, class_frequencies)
         self.heads, self.readout = AuxiliaryHeads(heads, lens), nn.Identity() if readout is None else readout
         self._asked = ("pause", "")
         for container in (self, encoder, decoder, self.heads, *heads.values()):
@@ -177,7 +182,7 @@ class TokenHead(nn.Module):
     """
 
     sub_patch = 1
-    adapter = gain = None
+    adapter = None
 
     def __init__(self, head: nn.Module, width: int, name: str) -> None:
         super().__init__()
@@ -217,7 +222,6 @@ class Lens:
     encoder: FeatureEncoder
     head: TokenHead
     adapter: None = None
-    gain: None = None
 
     def __call__(self, patches: Tensor) -> Tensor:
         """From patches (batch, patches, width) to logits (batch, patches, 1, classes)."""

@@ -23,7 +23,8 @@ from paumer.schedule import Thresholds
 
 CHAIN = ">"
 SCORES = ("entropy", "confidence", "margin")
-LEARNED = "gain"
+BALANCED = ("balanced", "smoothed")
+INFORMED = (*SCORES, *BALANCED)
 CONTROLS = ("random", "oracle")
 
 RecipeName = Literal["dense", "multi-exit", "paumer", "merge", "resize"]
@@ -80,7 +81,7 @@ REGISTRY: dict[str, Entry] = {
         ("3:0.4", "3:0.2+6:0.2", "3:0.4 over batch", "3@0.9+6@0.9"),
         parse_pause,
         recipes=("paumer",),
-        criteria=(*SCORES, LEARNED, *CONTROLS),
+        criteria=(*INFORMED, *CONTROLS),
         reads_heads=True,
         waits=True,
         packs=True,

@@ -38,7 +38,9 @@ A criterion says how much a patch needs more computation, from what the auxiliar
 - `entropy`: the entropy of the prediction, divided by the logarithm of the number of classes.
 - `confidence`: one minus the largest probability.
 - `margin`: one minus the distance between the two largest probabilities.
-- `gain`: what running on would save, as the head has learnt to predict it; needs `heads.gain`. For `pause` alone.
+- `balanced`: the entropy, to which each class adds by its frequency in training to the power -1/2: mIoU counts rare
+  classes as much as frequent ones. For `pause` alone, as the next one.
+- `smoothed`: the mean of `balanced` at the patch and of its mean over the running ones of the 3 x 3 patches around.
 - `random`: chance, the control that every other criterion has to beat.
 - `oracle`: what running on would gain, read off the ground truth; for analysis only, a bound for every criterion.
 

@@ -26,7 +26,7 @@ from paumer.config import (
     TrainingOptions,
     sweep_points,
 )
-from paumer.registry import CONTROLS, LEARNED, RECIPES, SCORES, WITH_HEADS, Point, RecipeName
+from paumer.registry import BALANCED, CONTROLS, INFORMED, RECIPES, SCORES, WITH_HEADS, Point, RecipeName
 from paumer.schedule import Schedule
 
 Recipe = Literal["shared"] | RecipeName
@@ -40,6 +40,7 @@ class NetworkSettings(Section):
     decoder: Decoder
     heads: Heads | None
     classes: int
+    class_frequencies: tuple[float, ...] = ()
     image_size: Size
     drop_path: float = 0.0
 
@@ -73,7 +74,6 @@ class TrainSettings(Section):
         """
         experiment, recipe, variant = _variant(experiment, name)
         training = experiment.training
-        untaught = {} if recipe == "paumer" else {"gain": 0}
         shared = training.shared_phase if recipe == "shared" else None
         return cls(
             recipe=recipe,
@@ -83,7 +83,7 @@ class TrainSettings(Section):
             device=experiment.device,
             backbone=next(item for item in experiment.backbones if item.name == backbone),
             decoder=experiment.decoder,
-            heads=experiment.heads.model_copy(update=untaught) if recipe in WITH_HEADS else None,
+            heads=experiment.heads if recipe in WITH_HEADS else None,
             pausing=training.pausing if recipe == "paumer" else None,
             merging=training.merging if recipe == "merge" else None,
             resizing=training.resizing if recipe == "resize" else None,
@@ -227,11 +227,11 @@ class CostSettings(Section):
     def fixed_points(self) -> list[Point]:
         """Dense, and every operating point whose cost does not depend on the image; the criterion does not change it.
 
-        Criterion `random`, which needs no head, and `oracle` stand back where there is another.
+        Of several criteria the dearest is taken; `random`, which needs no head, and `oracle` stand back.
         """
         recipes = self.recipes or RECIPES
         points = [point for recipe in recipes for point in sweep_points(self.sweep, recipe)]
-        points.sort(key=lambda point: (point.criterion in CONTROLS, point.criterion != LEARNED))
+        points.sort(key=lambda point: (point.criterion in CONTROLS, point.criterion != BALANCED[-1]))
         chosen: dict[tuple[str, str], Point] = {}
         for point in points:
             if not point.depends_on_image:
@@ -279,8 +279,8 @@ class TuneSettings(Section):
     @field_validator("criterion")
     @classmethod
     def _usable(cls, criterion: str) -> str:
-        if criterion not in (informed := (*SCORES, LEARNED)):
-            raise ValueError(f"{criterion!r} chooses no patches by what a head says; use {', '.join(informed)}")
+        if criterion not in INFORMED:
+            raise ValueError(f"{criterion!r} chooses no patches by what a head says; use {', '.join(INFORMED)}")
         return criterion
 
     @model_validator(mode="after")

@@ -357,15 +357,3 @@ def test_semantics_pauses_as_the_sweep_does_at_one_location() -> None:
     assert SemanticsSettings.of(paused).fractions == (0.3, 0.5)
     exits = make_experiment(sweep=[{"strategy": "early-exit", "schedules": ["exit:4"]}])
     assert SemanticsSettings.of(exits).fractions == (0.2, 0.4, 0.6)
-
-
-def test_gain_is_learnt_from_a_teacher_before_it_chooses() -> None:
-    taught = TRAINING | {"pausing": {"distillation": 0.5}, "shared_phase": {"epochs": 1}}
-    swept = sweep_of(strategy="pause", schedules=["2:0.4"], criteria=["gain", "entropy"])
-    assert "heads.gain" in refused(heads={"blocks": [2, 4], "gain": 8})
-    assert "heads.gain" in refused(**swept)
-    experiment = make_experiment(heads={"blocks": [2, 4], "gain": 8}, training=taught, **swept)
-    heads = {name: TrainSettings.of(experiment, "large", name, 0).heads for name in ("paumer", "multi-exit")}
-    assert {name: one.gain for name, one in heads.items()} == {"paumer": 8, "multi-exit": 0}
-    points = CostSettings.of(experiment, timed=True).fixed_points()
-    assert [point.criterion for point in points if point.strategy == "pause"] == ["gain"]

@@ -23,9 +23,8 @@ from paumer.parameters import (
 )
 from paumer.registry import (
     CONTROLS,
-    LEARNED,
+    INFORMED,
     REGISTRY,
-    SCORES,
     Point,
     check_criterion,
     criteria_of,
@@ -204,13 +203,13 @@ def test_unknown_names_are_answered_with_the_known_ones() -> None:
     assert all(name in str(caught.value) for name in REGISTRY)
     with pytest.raises(PaumerError) as caught:
         check_criterion("pause", "loudness")
-    assert all(name in str(caught.value) for name in (*SCORES, LEARNED, *CONTROLS))
+    assert all(name in str(caught.value) for name in (*INFORMED, *CONTROLS))
 
 
 def test_parts_of_a_composition_share_their_criteria() -> None:
-    assert criteria_of("pause") == (*SCORES, LEARNED, *CONTROLS)
+    assert criteria_of("pause") == (*INFORMED, *CONTROLS)
     assert criteria_of("merge") == ()
-    assert criteria_of("merge>pause") == (*SCORES, LEARNED, *CONTROLS)
+    assert criteria_of("merge>pause") == (*INFORMED, *CONTROLS)
     assert criteria_of("token-exit>pause") == ("confidence", "entropy", "margin")
     assert check_criterion("merge", "") == ""
     assert check_criterion("token-exit>pause", "") == "confidence"

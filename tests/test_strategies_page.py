@@ -7,7 +7,7 @@ import pytest
 
 from paumer.errors import PaumerError
 from paumer.parameters import TokenExitParameters
-from paumer.registry import CONTROLS, LEARNED, RECIPES, REGISTRY, SCORES, Point, operating_point
+from paumer.registry import CONTROLS, INFORMED, RECIPES, REGISTRY, Point, operating_point
 from paumer.schema import strategies_text, write_schema
 
 PAGE = Path(__file__).parents[1] / "docs/strategies.md"
@@ -25,7 +25,7 @@ def test_page_is_written_beside_the_table_of_keys(tmp_path: Path) -> None:
 def test_everything_registered_is_described() -> None:
     first_cells = re.findall(r"^\| `([^`]+)`", strategies_text(), flags=re.MULTILINE)
     assert first_cells == [*REGISTRY, *REGISTRY, *RECIPES]
-    assert re.findall(r"^- `(\w+)`:", strategies_text(), flags=re.MULTILINE) == [*SCORES, LEARNED, *CONTROLS]
+    assert re.findall(r"^- `(\w+)`:", strategies_text(), flags=re.MULTILINE) == [*INFORMED, *CONTROLS]
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name in REGISTRY for text in REGISTRY[name].example])

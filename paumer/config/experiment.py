@@ -8,7 +8,7 @@ from paumer.config.base import NAME, Section
 from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput, sweep_points
 from paumer.config.network import Backbone, Data, Decoder, Heads, check_heads
 from paumer.config.training import Ablation, Pausing, Training
-from paumer.registry import LEARNED, operating_point
+from paumer.registry import operating_point
 from paumer.schedule import Schedule
 
 
@@ -74,8 +74,6 @@ class Experiment(Section):
             raise ValueError("training.recipes: `dense` is missing; every drop is counted from it")
         if self.heads.classifier == "decoder" and self.decoder.name != "linear":
             raise ValueError("heads.classifier: only the linear decoder reads patches one by one; use own")
-        if not self.heads.gain and any(LEARNED in item.criteria for item in self.sweep):
-            raise ValueError(f"sweep: criterion {LEARNED} needs heads that predict it; set heads.gain above 0")
         for item in self.sweep:
             for recipe in item.recipes:
                 if self.training.recipes and recipe not in self.training.recipes:
@@ -111,9 +109,6 @@ class Experiment(Section):
                 "training.pausing.distillation: its teacher is the network of training.shared_phase; describe that, or "
                 "set distillation to 0"
             )
-        pauses = "paumer" in self.training.recipes
-        if pauses and self.heads.gain and not self.training.pausing.distillation:
-            raise ValueError("heads.gain: it is learnt from a teacher; set training.pausing.distillation above 0")
         wanted = [(text, block) for text in [self.figures.pause_schedule] for block in Schedule.parse(text).blocks]
         wanted += [(point.schedule, block) for point in sweep_points(self.sweep) for block in point.head_blocks]
         for text, block in wanted:

@@ -100,12 +100,6 @@ class Heads(Section):
         description="What predicts: a linear layer of each head, or the network's linear decoder, behind the head's "
         "adapter; what is said of a patch is then what it gets if it pauses.",
     )
-    gain: int = Field(
-        0,
-        ge=0,
-        description="Hidden channels of what predicts, after each head, how much loss running on would save: criterion "
-        "`gain`. It learns from the teacher of `training.pausing.distillation`. 0: none.",
-    )
     summaries: Size | None = Field(
         None,
         description="Windows along height and width; paused patches leave one summary token in each. None: nothing.",

@@ -32,6 +32,7 @@ def untrained(settings: CostSettings, backbone: Backbone, classes: int, size: Si
         decoder=settings.decoder,
         heads=settings.heads if backbone.control_for is None else None,
         classes=classes,
+        class_frequencies=(1 / classes,) * classes,
         image_size=size,
     )
     model = build(described, pretrained=False).eval()

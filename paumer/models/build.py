@@ -13,7 +13,7 @@ from paumer.files import read_json, writing
 from paumer.models.backbones import create_vit
 from paumer.models.decoders import build_decoder
 from paumer.models.encoder import Encoder
-from paumer.models.heads import Adapter, AuxiliaryHead, DecoderHead, Gain, LinearHead
+from paumer.models.heads import Adapter, AuxiliaryHead, DecoderHead, LinearHead
 from paumer.models.segmenter import Segmenter
 from paumer.stages import NetworkSettings
 
@@ -39,7 +39,7 @@ def build(settings: NetworkSettings, pretrained: bool = True) -> Segmenter:
     decoder = build_decoder(settings.decoder, encoder.width, settings.classes)
     heads = {} if settings.heads is None else build_heads(settings.heads, settings, encoder, decoder)
     windows = settings.heads.summaries if settings.heads else None
-    return Segmenter(encoder, decoder, heads, windows)
+    return Segmenter(encoder, decoder, heads, windows, settings.class_frequencies)
 
 
 def build_heads(
@@ -56,10 +56,9 @@ def build_heads(
     def head() -> AuxiliaryHead | DecoderHead:
         size = (described.adapter, described.context, described.layers)
         adapter = Adapter(encoder.width, *size) if described.adapter else None
-        gain = Gain(encoder.width, described.gain) if described.gain else None
         if described.classifier == "decoder" and adapter is not None and isinstance(decoder, LinearHead):
-            return DecoderHead(encoder, decoder, adapter, gain)
-        return AuxiliaryHead(encoder.width, settings.classes, sub_patch, adapter, gain)
+            return DecoderHead(encoder, decoder, adapter)
+        return AuxiliaryHead(encoder.width, settings.classes, sub_patch, adapter)
 
     return {block: head() for block in described.blocks}
 

@@ -2,11 +2,9 @@
 
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from paumer.models.encoder import Encoder
-from paumer.strategies.criteria import confidence, entropy
 from paumer.strategies.heads import Count
 from paumer.strategies.places import Places
 
@@ -78,35 +76,12 @@ class AdapterLayer(nn.Module):
         return patches * linear + (0 if self.context is None else everywhere * self.context.weight.numel())
 
 
-class Gain(nn.Module):
-    """Predicts how much loss running on would save each patch, as a rank among the patches of its image, 0 to 1.
-
-    It sees the patch as it would wait, and how uncertain the head is of it.
-    """
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.layers = nn.Sequential(nn.Linear(width + 2, hidden), nn.GELU(), nn.Linear(hidden, 1))
-
-    def forward(self, adapted: Tensor, logits: Tensor) -> Tensor:
-        """From adapted patches (batch, patches, width) and the head's logits to (batch, patches), before a sigmoid."""
-        uncertain = torch.stack([entropy(logits), confidence(logits)], dim=-1).to(adapted.dtype)
-        return self.layers(torch.cat([self.norm(adapted), uncertain], dim=-1)).squeeze(-1)
-
-    def macs(self, patches: Count) -> Count:
-        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
-        return patches * sum(value.numel() for value in self.layers.parameters() if value.ndim == 2)
-
-
 class AuxiliaryHead(LinearHead):
-    """Predicts classes from intermediate patches, once its adapter has carried them; and what running on would save."""
+    """Predicts classes from intermediate patches, once its adapter has carried them."""
 
-    def __init__(
-        self, width: int, classes: int, sub_patch: int, adapter: Adapter | None = None, gain: Gain | None = None
-    ) -> None:
+    def __init__(self, width: int, classes: int, sub_patch: int, adapter: Adapter | None = None) -> None:
         super().__init__(width, classes, sub_patch, norm=True)
-        self.adapter, self.gain = adapter, gain
+        self.adapter = adapter
 
 
 class DecoderHead(nn.Module):
@@ -115,11 +90,11 @@ class DecoderHead(nn.Module):
     Encoder and decoder are no submodules, so that they are trained, moved and stored once.
     """
 
-    def __init__(self, encoder: Encoder, decoder: LinearHead, adapter: Adapter, gain: Gain | None = None) -> None:
+    def __init__(self, encoder: Encoder, decoder: LinearHead, adapter: Adapter) -> None:
         super().__init__()
         self.network = (encoder, decoder)
         self.classes, self.sub_patch = decoder.classes, decoder.sub_patch
-        self.adapter, self.gain = adapter, gain
+        self.adapter = adapter
 
     def forward(self, patches: Tensor) -> Tensor:
         """From patches (batch, patches, width) to logits (batch, patches, cells, classes)."""

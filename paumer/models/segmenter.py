@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from paumer.data.balance import balance_classes
 from paumer.data.patches import class_counts
 from paumer.models.blocks import attend, block_macs, feed_forward
 from paumer.models.encoder import Encoder, Grid
 from paumer.models.heads import AuxiliaryHead, DecoderHead, cells_to_map
-from paumer.models.teaching import Prediction, Teaching, hear
+from paumer.models.teaching import Prediction, Teaching
 from paumer.models.upsampling import upsample, upsampled_labels
 from paumer.strategies.contract import Dense, Strategy
-from paumer.strategies.criteria import patch_loss
+from paumer.strategies.criteria import BALANCE, patch_loss
 from paumer.strategies.heads import Head
 from paumer.strategies.state import State
 
@@ -41,7 +42,10 @@ class Segmenter(nn.Module):
     Attributes:
         strategy: what runs where a call names no other.
         windows: along height and width, each of which gets a summary token of its paused patches; None: no summaries.
+        class_weights: how much each class counts in criteria that know them, (classes,); None: unknown.
     """
+
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -49,8 +53,11 @@ class Segmenter(nn.Module):
         decoder: nn.Module,
         heads: Mapping[int, AuxiliaryHead | DecoderHead],
         windows: tuple[int, int] | None = None,
+        class_frequencies: Sequence[float] = (),
     ) -> None:
         super().__init__()
+        weights = balance_classes(class_frequencies, BALANCE) if class_frequencies else None
+        self.register_buffer("class_weights", weights, persistent=False)
         self.encoder, self.decoder = encoder, decoder
         self.heads = nn.ModuleDict({str(block): head for block, head in heads.items()})
         self.windows = windows
@@ -115,12 +122,11 @@ class Segmenter(nn.Module):
         state.head_gradient = gradient
         if teaching is not None and state.truth is not None:
             state.truth = teaching.mix(state.truth)
-            state.final_loss = teaching.loss(state.truth)
         predictions = []
         for number in range(1, strategy.last_block(self.encoder.depth) + 1):
             tokens = self._run_block(number, tokens, state, strategy)
             if str(number) in self.heads and state.truth is not None:
-                predictions.append(hear(number, tokens, state))
+                predictions.append(Prediction(state.predict(number, tokens), state.truth))
             tokens = strategy.after_block(number, tokens, state)
         return self.finish(tokens, state, strategy), predictions
 
@@ -135,7 +141,8 @@ class Segmenter(nn.Module):
         seen = self._shrink(images, scale) if scale < 1 else self._pad(images)
         tokens = self.encoder.embed(seen)
         grid = self.encoder.grid(*seen.shape[-2:])
-        state = State(heads=self.heads, prefix=self.encoder.prefix, grid=grid, windows=self.windows)
+        state = State(heads=self.heads, prefix=self.encoder.prefix, grid=grid)
+        state.windows, state.class_weights = self.windows, self.class_weights
         if labels is not None and len(self.heads):
             if scale < 1:
                 shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")

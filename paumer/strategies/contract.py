@@ -16,6 +16,7 @@ class Network(Protocol):
 
     heads: nn.ModuleDict
     windows: tuple[int, int] | None
+    class_weights: Tensor | None
 
     @property
     def blocks(self) -> nn.Sequential:

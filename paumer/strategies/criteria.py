@@ -6,12 +6,18 @@ of predictions lie in 0..1; one minus them is the certainty that thresholds are 
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from paumer.registry import LEARNED
+from paumer.registry import BALANCED
+from paumer.strategies.places import Places
 from paumer.strategies.state import State
+
+BALANCE = 0.5  # classes count by their frequency to the power of minus this
+SMALLEST = 1e-8  # where nothing runs around, which nobody asks for
 
 Criterion = Callable[[Tensor], Tensor]
 
@@ -31,6 +37,26 @@ def margin(logits: Tensor) -> Tensor:
     """One minus the distance between the two largest probabilities."""
     first, second = logits.float().softmax(dim=-1).topk(2, dim=-1).values.unbind(dim=-1)
     return 1 - (first - second).mean(dim=-1)
+
+
+def balanced(logits: Tensor, weights: Tensor) -> Tensor:
+    """Entropy to which every class adds by its weight (classes,); 1 for an even prediction, and never more."""
+    logarithms = logits.float().log_softmax(dim=-1)
+    summed = -(logarithms.exp() * logarithms * (weights / weights.mean())).sum(dim=-1).mean(dim=-1)
+    return (summed / math.log(logits.shape[-1])).clamp(max=1)
+
+
+def smooth(needs: Tensor, places: Places) -> Tensor:
+    """The mean of every running patch's score and of the mean over the running ones of the 3 x 3 around it.
+
+    Args:
+        needs: (batch, running).
+        places: where they lie.
+    """
+    pool = partial(functional.avg_pool2d, kernel_size=3, stride=1, padding=1)
+    values = needs.unsqueeze(-1)
+    around = pool(places.to_map(values)) / pool(places.to_map(torch.ones_like(values))).clamp(min=SMALLEST)
+    return (needs + places.from_map(around).squeeze(-1)) / 2
 
 
 def oracle(logits: Tensor, truth: Tensor, final_loss: Tensor) -> Tensor:
@@ -58,16 +84,17 @@ CRITERIA: dict[str, Criterion] = {"entropy": entropy, "confidence": confidence, 
 def scores(criterion: str, block: int, tokens: Tensor, state: State) -> Tensor:
     """How much each running patch needs more computation, (batch, running).
 
-    Criterion `gain` asks what the head has learnt to predict. `random`, the control that every other has to beat, needs
-    no head; `oracle` needs the ground truth.
+    `random`, the control that every other has to beat, needs no head; `oracle` needs the ground truth.
     """
     if criterion == "random":
         return torch.rand(state.patches_of(tokens).shape[:2], device=tokens.device)
-    if criterion == LEARNED:
-        return state.expect(block, tokens)
     logits = state.predict(block, tokens)
-    if criterion != "oracle":
+    if criterion in CRITERIA:
         return CRITERIA[criterion](logits)
+    if criterion in BALANCED:
+        assert state.class_weights is not None  # Pause is skipped where it is
+        needs = balanced(logits, state.class_weights)
+        return needs if criterion == "balanced" else smooth(needs, state.places(needs))
     # Measuring images/s needs no ground truth: what the score is does not change what it costs.
     truth = torch.zeros_like(logits) if state.truth is None else state.truth
     final_loss = truth.new_zeros(truth.shape[:2]) if state.final_loss is None else state.final_loss

@@ -24,27 +24,12 @@ class Carrier(Protocol):
         """Multiply-accumulates of one image of so many patches, on a grid of `everywhere` patches."""
 
 
-class Judge(Protocol):
-    """Predicts how much each patch would gain by running on."""
-
-    def __call__(self, adapted: Tensor, logits: Tensor) -> Tensor:
-        """From adapted patches (batch, patches, width) and logits to (batch, patches), before a sigmoid."""
-
-    def macs(self, patches: Count) -> Count:
-        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
-
-
 class Head(Protocol):
     """From adapted patches (batch, patches, width) to logits (batch, patches, cells, classes).
 
     Attributes:
         adapter: what adapts patches to it; None: they are read as they are.
-        gain: what predicts how much they would gain by running on, if anything does.
     """
-
-    @property
-    def gain(self) -> Judge | None:
-        """What predicts how much patches would gain."""
 
     @property
     def adapter(self) -> Carrier | None:

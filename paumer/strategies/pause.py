@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from paumer.parameters import BatchBudget
-from paumer.registry import LEARNED
+from paumer.registry import BALANCED
 from paumer.schedule import Schedule, Thresholds
 from paumer.strategies.contract import Network, Strategy
 from paumer.strategies.criteria import head_blocks, scores
@@ -47,11 +47,11 @@ class Pause(Strategy):
         return self.parameters.depends_on_image or network.windows is not None
 
     def skip(self, network: Network) -> str:
-        """Why this network cannot run it: also where nothing predicts the criterion."""
+        """Why this network cannot run it: also where it lacks what the criterion needs."""
         if reason := super().skip(network):
             return reason
-        blind = [block for block in self.reads if self.criterion_name == LEARNED and not network.heads[str(block)].gain]
-        return f"the head after block {blind[0]} predicts no gain" if blind else ""
+        unknown = self.criterion_name in BALANCED and network.class_weights is None
+        return "the network does not know how frequent the classes are" if unknown else ""
 
     def action(self, block: int) -> Hashable:
         """Parameters and criterion at this block; None where nothing pauses."""

@@ -25,6 +25,7 @@ class State:
         prefix: tokens before the patches, which are never reduced; summary tokens are the last of them.
         grid: patches along height and width.
         windows: along height and width, each of which gets a summary token of its paused patches; None: no summaries.
+        class_weights: how much each class counts, (classes,), for criteria that ask; None: unknown.
         summaries: what the summary tokens stand for; None as long as there are none.
         cells: where on the grid each running patch lies, (batch, running); None while every patch is at its place.
         sizes: how many patches each running token stands for, (batch, running); None while each stands for one.
@@ -45,6 +46,7 @@ class State:
     prefix: int
     grid: tuple[int, int]
     windows: tuple[int, int] | None = None
+    class_weights: Tensor | None = None
     summaries: Summaries | None = None
     cells: Tensor | None = None
     sizes: Tensor | None = None
@@ -129,14 +131,6 @@ class State:
         """Patches as an adapter makes them, (batch, patches, width); what that costs is counted."""
         self.charge(lambda: adapter.macs(self.patch_counts(patches), self.patches))
         return adapter(patches, places)
-
-    def expect(self, block: int, tokens: Tensor) -> Tensor:
-        """How much each running patch would gain by running on after `block`, (batch, running), 0 to 1."""
-        logits, adapted = self.predict(block, tokens), self.adapt(block, tokens)
-        gain = cast(Head, self.heads[str(block)]).gain
-        assert gain is not None  # Pause is skipped where it is
-        self.charge(lambda: gain.macs(self.patch_counts(adapted)))
-        return gain(adapted, logits).sigmoid()
 
     def places(self, patches: Tensor) -> Places:
         """Where the running patches (batch, running, ...) lie."""

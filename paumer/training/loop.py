@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from paumer.data.balance import balance_classes
 from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize, training_transform
@@ -25,7 +26,7 @@ from paumer.runtime import autocast, find_device
 from paumer.stages import NetworkSettings, TrainSettings
 from paumer.training import checkpoints
 from paumer.training.optimization import Optimization, learning_rate_factor
-from paumer.training.recipes import balance_classes, compute_losses, draw_strategy, teach
+from paumer.training.recipes import compute_losses, draw_strategy, teach
 
 LOG_STEPS = 20
 
@@ -64,6 +65,7 @@ class Run:
     def __init__(self, settings: TrainSettings, manifest: Path, start: Path | None) -> None:
         dataset, found = samples(manifest, settings.split)
         options = settings.options
+        frequencies = read_json(manifest)["splits"][settings.split]["class_frequencies"]
         self.settings = settings
         self.device = find_device(settings.device)
         self.network = NetworkSettings(
@@ -71,6 +73,7 @@ class Run:
             decoder=settings.decoder,
             heads=settings.heads,
             classes=len(dataset.classes),
+            class_frequencies=tuple(frequencies.values()),
             image_size=options.crop,
             drop_path=options.drop_path,
         )
@@ -87,7 +90,6 @@ class Run:
         self.teacher = deepcopy(self.model).eval().requires_grad_(False) if self.taught_share else None
         self.model.train()
         self.data = SegmentationData(dataset, found, training_transform(options.augmentation, options.crop))
-        frequencies = read_json(manifest)["splits"][settings.split]["class_frequencies"]
         weights = balance_classes(list(frequencies.values()), options.class_balance)
         self.class_weights = None if weights is None else weights.to(self.device)
         self.steps = max(1, round(settings.phase.epochs * len(found) / options.batch))

@@ -5,7 +5,6 @@ Ours throughout: the paper's training procedure was not available to us.
 
 import itertools
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -115,7 +114,7 @@ def compute_losses(
         final = (1 - teaching.share) * final + teaching.share * taught
     if heads is None:
         return Losses(final, final, torch.zeros_like(final))
-    auxiliary = torch.stack([auxiliary_loss(said, class_weights) + gain_loss(said) for said in predictions]).mean()
+    auxiliary = torch.stack([auxiliary_loss(said, class_weights) for said in predictions]).mean()
     return Losses(final + heads.weight * auxiliary, final, auxiliary)
 
 
@@ -123,17 +122,6 @@ def compute_losses(
 def teach(teacher: Segmenter, images: Tensor, share: float) -> Teaching:
     """What a network that runs densely says of images; it gives `share` of the targets."""
     return Teaching(teacher.patch_logits(images).float().softmax(dim=1), share)
-
-
-def gain_loss(said: Prediction) -> Tensor:
-    """How far a head is from knowing the rank of each patch by what running on would save it; 0 if it does not try.
-
-    Ranks, 0 to 1 within each image, are what choosing patches needs; the savings themselves have long tails.
-    """
-    if said.gain is None or said.saved is None:
-        return said.truth.new_zeros(())
-    rank = said.saved.argsort(dim=1).argsort(dim=1) / max(1, said.saved.shape[1] - 1)
-    return functional.binary_cross_entropy_with_logits(said.gain.float(), rank)
 
 
 def weight_of(labels: Tensor, class_weights: Tensor | None) -> Tensor:
@@ -145,18 +133,6 @@ def weight_of(labels: Tensor, class_weights: Tensor | None) -> Tensor:
         return (labels != IGNORE).sum()
     none = class_weights.new_zeros(IGNORE + 1 - len(class_weights))
     return torch.cat([class_weights, none])[labels.long()].sum()
-
-
-def balance_classes(frequencies: Sequence[float], power: float) -> Tensor | None:
-    """Weights frequency ** -power, scaled so that the mean over the pixels is 1; None where all are the same.
-
-    A class that no pixel has gets the weight of the rarest one that occurs.
-    """
-    if power == 0:
-        return None
-    shares = torch.tensor(frequencies, dtype=torch.float32)
-    weights = shares.clamp(min=float(shares[shares > 0].min())) ** -power
-    return weights / (weights * shares).sum()
 
 
 def auxiliary_loss(said: Prediction, class_weights: Tensor | None = None) -> Tensor:

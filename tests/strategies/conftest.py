@@ -10,7 +10,6 @@ import torch
 from paumer.config import Backbone, Decoder, Heads
 from paumer.data.datasets import IGNORE
 from paumer.models.build import build
-from paumer.models.heads import Gain
 from paumer.models.segmenter import Segmenter
 from paumer.stages import NetworkSettings
 
@@ -30,7 +29,7 @@ PREFIXES = {
 DISTILLED = Backbone(name="net", architecture="deit_tiny_distilled_patch16_224", options=TINY)
 
 
-def build_network(backbone: Backbone, decoder: Decoder = CELLS, gain: int = 4, **heads: Any) -> Segmenter:
+def build_network(backbone: Backbone, decoder: Decoder = CELLS, **heads: Any) -> Segmenter:
     torch.manual_seed(0)
     depth = int(backbone.options["depth"])
     settings = NetworkSettings(
@@ -38,14 +37,13 @@ def build_network(backbone: Backbone, decoder: Decoder = CELLS, gain: int = 4, *
         decoder=decoder,
         heads=Heads(blocks=tuple(range(1, depth + 1)), **heads),
         classes=CLASSES,
+        class_frequencies=(0.4, 0.3, 0.2, 0.08, 0.02),
         image_size=(32, 64),
     )
     model = build(settings).double().eval()
     with torch.no_grad():
         for value in model.parameters():
             value += 0.2 * torch.randn_like(value)
-    for head in model.heads.values() if gain else ():  # last, so that the other weights do not depend on them
-        head.gain = Gain(model.encoder.width, gain).double()
     return model.requires_grad_(False)
 
 
@@ -94,13 +92,7 @@ def summarizing(request: pytest.FixtureRequest) -> Segmenter:
 @pytest.fixture(scope="module")
 def sharing() -> Segmenter:
     """A network whose heads predict by its decoder; not to be changed."""
-    return build_network(PREFIXES["class token"], gain=0, adapter=8, context=3, classifier="decoder")
-
-
-@pytest.fixture(scope="module")
-def blind() -> Segmenter:
-    """A network whose heads do not predict what running on would gain; not to be changed."""
-    return build_network(PREFIXES["class token"], gain=0)
+    return build_network(PREFIXES["class token"], adapter=8, context=3, classifier="decoder")
 
 
 @pytest.fixture(scope="session")

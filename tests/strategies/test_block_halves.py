@@ -87,7 +87,7 @@ def test_a_bias_of_zeros_changes_nothing(block) -> None:
     assert_close(with_bias, attend(block, tokens, None)[0])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=8), st.integers(0, 1000))
 def test_a_token_of_several_patches_attends_as_its_patches_would(sizes, seed) -> None:
     block, tokens, counts = make_block(init_values=0.5), draw_tokens(len(sizes), seed), torch.tensor(sizes)

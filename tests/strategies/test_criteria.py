@@ -1,6 +1,7 @@
 """Criteria: their range, their ends, and their order."""
 
 import copy
+from math import log
 
 import pytest
 import torch
@@ -13,8 +14,18 @@ from paumer.data.datasets import IGNORE
 from paumer.models.heads import cells_to_map
 from paumer.schedule import Schedule
 from paumer.strategies.contract import Dense, Strategy
-from paumer.strategies.criteria import CRITERIA, confidence, entropy, head_blocks, margin, scores
+from paumer.strategies.criteria import (
+    CRITERIA,
+    balanced,
+    confidence,
+    entropy,
+    head_blocks,
+    margin,
+    scores,
+    smooth,
+)
 from paumer.strategies.pause import Pause
+from paumer.strategies.places import Places
 
 BOUNDED = pytest.mark.parametrize("criterion", CRITERIA.values(), ids=CRITERIA)
 
@@ -51,6 +62,41 @@ def test_values_of_an_example() -> None:
     assert_close(confidence(logits), torch.tensor([[0.5, 0.3]]))
     assert_close(margin(logits), torch.tensor([[1.0, 0.5]]))
     assert_close(entropy(logits_of([0.25, 0.75]))[0, 0], torch.tensor(0.811278))
+
+
+def test_balanced_entropy_of_classes_that_count_alike_is_entropy() -> None:
+    logits = 3 * torch.randn(2, 6, 4, 5)
+    assert_close(balanced(logits, torch.full((5,), 7.0)), entropy(logits))
+
+
+def test_doubt_about_a_rare_class_counts_more() -> None:
+    weights = torch.tensor([1.0, 1.0, 4.0])
+    needs = balanced(logits_of([0.5, 0.5, 1e-9], [0.5, 1e-9, 0.5], [0.1, 0.1, 0.8], [1 / 3, 1 / 3, 1 / 3]), weights)
+    doubt = log(2) / 2 / log(3)  # of each of two classes that are as likely
+    assert needs[0, :2].tolist() == pytest.approx([doubt / 2 + doubt / 2, doubt / 2 + doubt * 2], abs=1e-6)
+    assert needs[0, 3] == 1
+
+
+def test_smoothing_is_half_the_mean_of_the_running_patches_around() -> None:
+    needs, height, width = torch.rand(2, 12), 4, 5
+    cells = torch.stack([torch.randperm(height * width)[:12] for _ in range(2)])
+    smoothed = smooth(needs, Places((height, width), 2, torch.arange(2)[:, None], cells))
+    for image in range(2):
+        lies = {divmod(int(cell), width): float(need) for cell, need in zip(cells[image], needs[image], strict=True)}
+        for patch, (row, column) in enumerate(lies):
+            near = [lies.get((row + down, column + across)) for down in (-1, 0, 1) for across in (-1, 0, 1)]
+            known = [need for need in near if need is not None]
+            expected = (float(needs[image, patch]) + sum(known) / len(known)) / 2
+            assert float(smoothed[image, patch]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_network_that_knows_no_frequencies_is_skipped(plain) -> None:
+    blind = copy.deepcopy(plain)
+    blind.class_weights = None
+    for criterion in ("balanced", "smoothed"):
+        assert "how frequent the classes are" in Pause(Schedule.parse("2:0.4"), criterion).skip(blind)
+        assert not Pause(Schedule.parse("2:0.4"), criterion).skip(plain)
+    assert not Pause(Schedule.parse("2:0.4")).skip(blind)
 
 
 @pytest.mark.parametrize("criterion", [entropy, confidence, margin])

@@ -145,7 +145,7 @@ def test_a_merged_token_is_the_mean_of_its_patches_at_the_place_of_the_one_that_
         assert state.sizes is None
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.floats(0, 1)), min_size=1, max_size=4))
 def test_merging_again_and_again_leaves_the_mean_of_the_original_patches(steps) -> None:
     patches = 16

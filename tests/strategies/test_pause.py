@@ -17,7 +17,7 @@ from paumer.strategies.pause import Pause
 DEPTH = 6
 PATCHES = 4 * 8
 SCHEDULES = ["1:0.5", "3:0.4", "5:0.9", "2:0.2+4:0.3", "1-3:0.1", "2:0.95", "2:0.01"]
-CRITERIA = ["entropy", "confidence", "margin", "gain", "random", "oracle"]
+CRITERIA = ["entropy", "confidence", "margin", "balanced", "smoothed", "random", "oracle"]
 
 
 @st.composite
@@ -93,14 +93,14 @@ def test_pausing_is_what_it_is_spelled_out_for_one_image(model, images, text) ->
         assert_close(patches, pause_one_image(model, image, strategy.parameters))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(schedules(), st.sampled_from(CRITERIA))
 def test_every_patch_comes_back_to_its_place(blockless, images, schedule, criterion) -> None:
     restored = restore(blockless, *blockless.encode(images, Pause(schedule, criterion)))
     assert torch.equal(restored, blockless.encoder.embed(images)[:, blockless.encoder.prefix :])
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(schedules())
 def test_running_places_differ_from_each_other(blockless, images, schedule) -> None:
     places = running_places(blockless.encode(images, Pause(schedule, "random"))[1])
@@ -108,7 +108,7 @@ def test_running_places_differ_from_each_other(blockless, images, schedule) -> N
     assert all(len(set(image)) == len(image) for image in places.tolist())
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(schedules())
 def test_history_names_the_patches_before_each_pause_and_those_that_went_on(plain, images, schedule) -> None:
     steps = plain.encode(images, Pause(schedule, "margin"))[1].paused_at()

@@ -26,7 +26,7 @@ def test_a_sweep_gives_what_each_gives_by_itself(summarizing, images) -> None:
 
 
 @pytest.mark.parametrize(
-    "point", [*(one for one in SINGLES if not one.depends_on_image), Point("pause", "gain", "3:0.2+6:0.2")], ids=str
+    "point", [*(one for one in SINGLES if not one.depends_on_image), Point("pause", "smoothed", "3:0.2+6:0.2")], ids=str
 )
 def test_what_is_counted_is_what_fvcore_counts(summarizing, images, point) -> None:
     single = copy.deepcopy(summarizing).float()
@@ -149,23 +149,6 @@ def test_a_share_of_the_gradient_flows_back(share) -> None:
     if scaled.requires_grad:
         scaled.sum().backward()
     assert_close(torch.zeros(3) if values.grad is None else values.grad, torch.full((3,), share))
-
-
-def test_what_is_predicted_to_gain_most_runs_on(plain, images) -> None:
-    tokens = plain.encoder.blocks[:3](plain.encoder.embed(images))[:, plain.encoder.prefix :]
-    expected = plain.heads["3"].gain(tokens, plain.heads["3"](tokens)).sigmoid()
-    ended, state = plain.encode(images, strategy("pause", "3:0.5", "gain"))
-    running = state.places(state.patches_of(ended)).cells
-    assert [set(row) for row in running.tolist()] == [set(row) for row in expected.topk(16).indices.tolist()]
-    certain = (1 - expected).flatten().sort().values
-    between = float((certain[30] + certain[31]) / 2)
-    _, state = plain.encode(images, strategy("pause", f"3@{between:.6f}", "gain"))
-    assert sum(state.packing.lengths) - 3 * plain.encoder.prefix == 31
-
-
-def test_a_network_that_predicts_no_gain_is_skipped(blind) -> None:
-    assert "predicts no gain" in strategy("pause", "2:0.4", "gain").skip(blind)
-    assert not strategy("pause", "2:0.4").skip(blind)
 
 
 def test_a_head_that_predicts_by_the_decoder_says_what_a_paused_patch_gets(sharing, images) -> None:

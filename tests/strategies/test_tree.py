@@ -94,7 +94,7 @@ PAUSES = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(st.lists(PAUSES | st.sampled_from(POINTS), min_size=1, max_size=6))
 def test_any_sweep_equals_separate_passes(plain, images, strategies) -> None:
     for one, output in zip(strategies, plain.sweep(images[:1], strategies), strict=True):

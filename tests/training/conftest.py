@@ -100,12 +100,12 @@ def of_recipe(settings: Callable[..., TrainSettings]) -> Callable[..., TrainSett
 def make() -> Callable[..., Segmenter]:
     """Build a tiny network of float64 in eval mode with 5 classes."""
 
-    def build_tiny(heads: tuple[int, ...] = (1, 2), sub_patch: int = 1, gain: int = 0) -> Segmenter:
+    def build_tiny(heads: tuple[int, ...] = (1, 2), sub_patch: int = 1) -> Segmenter:
         torch.manual_seed(0)
         described = NetworkSettings(
             backbone=Backbone(**BACKBONE),
             decoder=Decoder(sub_patch=sub_patch),
-            heads=Heads(blocks=heads, gain=gain) if heads else None,
+            heads=Heads(blocks=heads) if heads else None,
             classes=5,
             image_size=(32, 64),
         )

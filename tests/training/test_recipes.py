@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from paumer.config import Heads, Merging, Pausing, Resizing
+from paumer.data.balance import balance_classes
 from paumer.data.datasets import IGNORE
 from paumer.data.patches import class_counts
 from paumer.errors import PaumerError
@@ -28,11 +29,9 @@ from paumer.strategies.reductions import Paused
 from paumer.strategies.resize import Resize
 from paumer.training.recipes import (
     auxiliary_loss,
-    balance_classes,
     compute_losses,
     draw_schedule,
     draw_strategy,
-    gain_loss,
     teach,
 )
 
@@ -352,36 +351,3 @@ def test_the_auxiliary_losses_teach_the_encoder_by_their_share(make, share) -> N
         gradients[gradient] = model.encoder.blocks[0].mlp.fc1.weight.grad
     assert_close(gradients[share], share * gradients[1.0])
     assert model.heads["1"].linear.weight.grad.abs().max() > 0
-
-
-def test_heads_learn_which_patches_gain_most_by_running_on(make) -> None:
-    model, labels = make(gain=4), draw_labels(32, 64)
-    images, said = torch.randn(2, 3, 32, 64, dtype=torch.float64), torch.randn(2, CLASSES, 4, 8).softmax(dim=1)
-    teaching = Teaching(said, 0.0)
-    _, predictions = model.train_heads(images, labels, pause("1:0.25"), teaching=teaching)
-    assert [one.gain.shape for one in predictions] == [(2, 32), (2, 24)]
-    first = predictions[0]
-    counts = class_counts(labels, (4, 8), 8, 1, CLASSES)
-    head = -(counts * first.logits.log_softmax(dim=-1)).sum(dim=(-2, -1))
-    teacher = -(counts * map_to_cells(said, 1).log()).sum(dim=(-2, -1))
-    assert_close(first.saved.float(), (head - teacher).float())
-    order = first.saved.argsort(dim=1).tolist()
-    ranks = torch.tensor([[image.index(patch) / 31 for patch in range(32)] for image in order])
-    assert_close(gain_loss(first), functional.binary_cross_entropy_with_logits(first.gain.float(), ranks))
-    heads = Heads(blocks=(1, 2), weight=0.5)
-    losses = compute_losses(model, images, labels, pause("1:0.25"), heads, teaching=teaching)
-    assert_close(losses.auxiliary, sum(auxiliary_loss(one) + gain_loss(one) for one in predictions) / 2)
-
-
-def test_learning_the_gain_changes_nothing_else(make) -> None:
-    model, images, labels = make(gain=4), torch.randn(2, 3, 32, 64, dtype=torch.float64), draw_labels(32, 64)
-    _, predictions = model.train_heads(images, labels, Dense(), teaching=teach(model, images, 0.5))
-    sum(gain_loss(one) for one in predictions).backward()
-    for name, value in model.named_parameters():
-        assert (value.grad is not None) == (".gain." in name)
-
-
-def test_without_a_teacher_no_gain_is_learnt(make) -> None:
-    model, images, labels = make(gain=4), torch.randn(2, 3, 32, 64, dtype=torch.float64), draw_labels(32, 64)
-    _, predictions = model.train_heads(images, labels, Dense())
-    assert all(one.gain is None and gain_loss(one) == 0 for one in predictions)

@@ -6,7 +6,7 @@ from paumer.schedule import Schedule
 from paumer.tuning.speedups import Speed, SpeedModel
 
 DEPTH = 12
-some = settings(max_examples=30, deadline=None)
+some = settings(max_examples=30)
 
 
 def macs(schedule: Schedule) -> float:
