@@ -19,7 +19,6 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from paumer.config import Size
 from paumer.errors import PaumerError, summary
 from paumer.models.encoder import Encoder
 from paumer.models.segmenter import Segmenter
@@ -46,7 +45,6 @@ def wrap(
     layout: Layout = "tokens",
     auxiliary: Mapping[int, nn.Module] | None = None,
     class_frequencies: Sequence[float] = (),
-    summaries: Size | None = None,
 ) -> "PausingSegmenter":
     """Run a vision transformer and a dense head under a schedule.
 
@@ -63,8 +61,6 @@ def wrap(
             without a norm, (batch, patches, width) to (batch, patches, classes). At other blocks a head of tokens
             predicts itself, through the final norm; a head of maps cannot, since patches may be missing.
         class_frequencies: of the pixels in training, for criteria `balanced` and `smoothed`.
-        summaries: windows along height and width; the paused patches of each leave one token behind, so that the
-            running ones still see what is there. None: they leave nothing.
 
     Returns:
         From images (batch, channels, height, width) of any size, normalised as the ViT expects, to logits (batch,
@@ -73,7 +69,7 @@ def wrap(
     Raises:
         PaumerError: the ViT is not supported, a head does not fit, or the operating point is not possible.
     """
-    return PausingSegmenter(vit, head, layout, auxiliary or {}, summaries, class_frequencies).with_schedule(
+    return PausingSegmenter(vit, head, layout, auxiliary or {}, class_frequencies).with_schedule(
         schedule, strategy, criterion
     )
 
@@ -92,7 +88,6 @@ class PausingSegmenter(Segmenter):
         head: nn.Module,
         layout: Layout,
         auxiliary: Mapping[int, nn.Module],
-        summaries: Size | None = None,
         class_frequencies: Sequence[float] = (),
     ) -> None:
         encoder = FeatureEncoder(_for_any_size(_check_plain(vit)))
@@ -115,9 +110,7 @@ class PausingSegmenter(Segmenter):
                     f"auxiliary[{block}]: predicts {auxiliary_head.classes} classes where the head predicts {classes}; "
                     "give it a module with as many"
                 )
-        if summaries is not None and min(summaries) < 1:
-            raise PaumerError(f"summaries {summaries}: give windows along height and width, both 1 or more")
-        super().__init__(encoder, decoder, {}, summaries, class_frequencies)
+        super().__init__(encoder, decoder, {}, class_frequencies)
         self.heads, self.readout = AuxiliaryHeads(heads, lens), nn.Identity() if readout is None else readout
         self._asked = ("pause", "")
         for container in (self, encoder, decoder, self.heads, *heads.values()):

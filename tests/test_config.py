@@ -298,11 +298,9 @@ def test_settings_survive_the_command_line() -> None:
         assert parse(type(settings), yaml.safe_load(settings.model_dump_json()), "test") == settings
 
 
-@pytest.mark.parametrize(
-    "heads", [{"adapter": 8, "context": 4}, {"context": 3}, {"summaries": [0, 2]}, {"summaries": [2]}]
-)
+@pytest.mark.parametrize("heads", [{"adapter": 8, "context": 4}, {"context": 3}])
 def test_heads_that_cannot_be_are_refused(heads) -> None:
-    with pytest.raises(PaumerError, match=r"heads.*(context|summaries)"):
+    with pytest.raises(PaumerError, match=r"heads.*context"):
         make_experiment(heads={"blocks": [2, 3], **heads})
 
 

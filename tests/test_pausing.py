@@ -213,15 +213,6 @@ def test_adaptive_exit_leaves_through_the_head(plain, head, images) -> None:
     assert torch.equal(model(images), model.with_schedule("exit:2", strategy="early-exit")(images))
 
 
-def test_paused_patches_leave_summaries_where_they_are_asked_for(vit, head, images) -> None:
-    plain, leaving = (paumer.wrap(vit, head, "2:0.5", summaries=windows) for windows in (None, (2, 2)))
-    tokens, _ = leaving.encode(images, leaving.strategy)
-    without, _ = plain.encode(images, plain.strategy)
-    assert tokens.shape[1] == without.shape[1] + 4
-    assert not torch.allclose(leaving(images), plain(images))
-    assert_close(leaving.with_schedule("dense")(images), plain.with_schedule("dense")(images))
-
-
 def test_head_of_maps_sees_every_patch_at_its_place(plain, map_head, images) -> None:
     model = paumer.wrap(plain, map_head, "2:0.5", layout="map", criterion="random")
     maps: list[torch.Tensor] = []

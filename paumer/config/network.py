@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from paumer.config.base import NAME, Section, Size, positive_size
+from paumer.config.base import NAME, Section
 from paumer.errors import PaumerError
 
 
@@ -100,10 +100,6 @@ class Heads(Section):
         description="What predicts: a linear layer of each head, or the network's linear decoder, behind the head's "
         "adapter; what is said of a patch is then what it gets if it pauses.",
     )
-    summaries: Size | None = Field(
-        None,
-        description="Windows along height and width; paused patches leave one summary token in each. None: nothing.",
-    )
 
     @field_validator("blocks")
     @classmethod
@@ -119,11 +115,6 @@ class Heads(Section):
         if self.classifier == "decoder" and not self.adapter:
             raise ValueError("classifier: the decoder reads what an adapter makes; set adapter above 0, or use own")
         return self
-
-    @field_validator("summaries")
-    @classmethod
-    def _positive(cls, summaries: Size | None) -> Size | None:
-        return None if summaries is None else positive_size(summaries)
 
 
 def check_heads(blocks: tuple[int, ...], depth: int) -> None:

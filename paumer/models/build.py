@@ -38,8 +38,7 @@ def build(settings: NetworkSettings, pretrained: bool = True) -> Segmenter:
         encoder.start_positions_as_sincos()
     decoder = build_decoder(settings.decoder, encoder.width, settings.classes)
     heads = {} if settings.heads is None else build_heads(settings.heads, settings, encoder, decoder)
-    windows = settings.heads.summaries if settings.heads else None
-    return Segmenter(encoder, decoder, heads, windows, settings.class_frequencies)
+    return Segmenter(encoder, decoder, heads, settings.class_frequencies)
 
 
 def build_heads(

@@ -41,7 +41,6 @@ class Segmenter(nn.Module):
 
     Attributes:
         strategy: what runs where a call names no other.
-        windows: along height and width, each of which gets a summary token of its paused patches; None: no summaries.
         class_weights: how much each class counts in criteria that know them, (classes,); None: unknown.
     """
 
@@ -52,7 +51,6 @@ class Segmenter(nn.Module):
         encoder: Encoder,
         decoder: nn.Module,
         heads: Mapping[int, AuxiliaryHead | DecoderHead],
-        windows: tuple[int, int] | None = None,
         class_frequencies: Sequence[float] = (),
     ) -> None:
         super().__init__()
@@ -60,7 +58,6 @@ class Segmenter(nn.Module):
         self.register_buffer("class_weights", weights, persistent=False)
         self.encoder, self.decoder = encoder, decoder
         self.heads = nn.ModuleDict({str(block): head for block, head in heads.items()})
-        self.windows = windows
         self.strategy: Strategy = DENSE
 
     @property
@@ -141,8 +138,7 @@ class Segmenter(nn.Module):
         seen = self._shrink(images, scale) if scale < 1 else self._pad(images)
         tokens = self.encoder.embed(seen)
         grid = self.encoder.grid(*seen.shape[-2:])
-        state = State(heads=self.heads, prefix=self.encoder.prefix, grid=grid)
-        state.windows, state.class_weights = self.windows, self.class_weights
+        state = State(self.heads, self.encoder.prefix, grid, class_weights=self.class_weights)
         if labels is not None and len(self.heads):
             if scale < 1:
                 shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")

@@ -15,7 +15,6 @@ class Network(Protocol):
     """What a strategy may ask of the network it runs in."""
 
     heads: nn.ModuleDict
-    windows: tuple[int, int] | None
     class_weights: Tensor | None
 
     @property
@@ -54,14 +53,15 @@ class Strategy:
         """The blocks whose auxiliary heads it reads."""
         return ()
 
-    def halves(self, network: Network) -> bool:
-        """Whether blocks must run in two halves: tokens merge between them, or differ in size, or images in length."""
+    @property
+    def halves(self) -> bool:
+        """Whether blocks must run in two halves: tokens merge between them, or images have different lengths."""
         return False
 
     def skip(self, network: Network) -> str:
         """Why this network cannot run it; empty where it can."""
         ordinary = (type(block) is Block and type(block.attn) is Attention for block in network.blocks)
-        if self.halves(network) and not all(ordinary):
+        if self.halves and not all(ordinary):
             return "this needs blocks of an ordinary attention, then a feed-forward network"
         missing = [block for block in self.reads if str(block) not in network.heads]
         return f"the network has no auxiliary head after block {missing[0]}" if missing else ""

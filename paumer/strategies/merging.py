@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from paumer.schedule import Schedule, Thresholds
-from paumer.strategies.contract import Network, Strategy
+from paumer.strategies.contract import Strategy
 from paumer.strategies.reductions import Merged, add_at, complement, take
 from paumer.strategies.state import State
 
@@ -27,7 +27,8 @@ class Merging(Strategy):
         """How many patches exceed a threshold depends on the image."""
         return isinstance(self.parameters, Thresholds)
 
-    def halves(self, network: Network) -> bool:
+    @property
+    def halves(self) -> bool:
         """Patches merge between the halves of a block."""
         return True
 

@@ -28,13 +28,6 @@ class Packing:
         places = torch.arange(batch * length, device=device)
         return cls((length,) * batch, images, places[places % length >= prefix])
 
-    def widen(self, count: int) -> "Packing":
-        """The packing once the prefix of every image has `count` more tokens."""
-        lengths = tuple(length + count for length in self.lengths)
-        numbers = torch.arange(len(lengths), device=self.images.device)
-        images = numbers.repeat_interleave(torch.tensor(lengths, device=numbers.device))
-        return Packing(lengths, images, self.patches + (self.images[self.patches] + 1) * count)
-
     def keep(self, chosen: Tensor, prefix: int) -> tuple[Tensor, "Packing"]:
         """Go on with the prefixes and some of the patches.
 

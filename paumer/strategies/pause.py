@@ -13,7 +13,6 @@ from paumer.schedule import Schedule, Thresholds
 from paumer.strategies.contract import Network, Strategy
 from paumer.strategies.criteria import head_blocks, scores
 from paumer.strategies.state import State
-from paumer.strategies.summaries import Summaries
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,10 @@ class Pause(Strategy):
         """The blocks of the parameters; criterion `random` needs no head."""
         return head_blocks(self.criterion_name, self.parameters.blocks)
 
-    def halves(self, network: Network) -> bool:
-        """Where the cost depends on the image, images get different lengths; summary tokens count by their sizes."""
-        return self.parameters.depends_on_image or network.windows is not None
+    @property
+    def halves(self) -> bool:
+        """Where the cost depends on the image, images get different lengths."""
+        return self.parameters.depends_on_image
 
     def skip(self, network: Network) -> str:
         """Why this network cannot run it: also where it lacks what the criterion needs."""
@@ -68,8 +68,6 @@ class Pause(Strategy):
         if isinstance(self.parameters, Schedule):
             keep = state.left_by(self.name, self.parameters, block, running)
             chosen = needs.topk(keep, dim=1, sorted=False).indices
-            if state.windows is not None:
-                tokens = leave_summaries(tokens, torch.ones_like(needs).scatter(1, chosen, 0), state.windows, state)
             return state.select(tokens, chosen, self.name, waiting=waiting)
         each = state.by_image(needs)
         least_certain = torch.cat([_largest(one) for one in each], dim=1).view_as(needs)
@@ -79,36 +77,7 @@ class Pause(Strategy):
             keep = len(each) * state.left_by(self.name, self.parameters.where, block, running)
             rows = needs.masked_fill(least_certain, torch.inf).flatten().topk(keep, sorted=False).indices
             stays = torch.zeros_like(needs, dtype=torch.bool).flatten().index_fill(0, rows, True).view_as(needs)
-        if state.windows is not None and not bool(stays.all()):
-            tokens = leave_summaries(tokens, (~stays).to(needs.dtype), state.windows, state)
         return state.pack(tokens, stays, self.name, waiting=waiting)
-
-
-def leave_summaries(tokens: Tensor, pausing: Tensor, windows: tuple[int, int], state: State) -> Tensor:
-    """Let patches that are about to pause leave their means behind.
-
-    Args:
-        tokens: (batch, prefix + running, width).
-        pausing: 1 for the patches that pause, 0 for the others, (batch, running).
-        windows: along height and width, each of which has a summary token.
-        state: the forward pass.
-
-    Returns:
-        The tokens with summary tokens at the end of the prefix, in the place of the earlier ones if there were any.
-    """
-    patches, rows = state.patches_of(tokens), state.summary_rows(tokens)
-    images = state.image_count(patches)
-    before = state.summaries or Summaries.none(windows, images, patches)
-    means = tokens.flatten(0, 1).index_select(0, rows).unflatten(0, (images, -1)) if state.summaries else None
-    weights = pausing if state.sizes is None else pausing * state.sizes
-    means, after = before.add(means, patches, weights, state.places(patches))
-    state.charge(lambda: state.patch_counts(patches) * patches.shape[-1] * after.count)
-    if state.summaries is None:
-        tokens = state.widen(tokens, means)
-    else:
-        tokens = tokens.flatten(0, 1).index_copy(0, rows, means.flatten(0, 1)).view_as(tokens)
-    state.summaries = after
-    return tokens
 
 
 def _largest(values: Tensor) -> Tensor:

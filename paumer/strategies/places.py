@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -43,14 +42,3 @@ class Places:
         if self.rows is None or self.cells is None:
             return everywhere
         return everywhere.flatten(0, 1).index_select(0, self.rows).unflatten(0, self.cells.shape)
-
-    def windows(self, rows: int, columns: int, device: torch.device) -> Tensor:
-        """The window of every running patch, where the grid falls into rows x columns of them.
-
-        Returns:
-            Its number among the windows of the image, (batch, running).
-        """
-        down = torch.arange(self.grid[0], device=device) * rows // self.grid[0]
-        across = torch.arange(self.grid[1], device=device) * columns // self.grid[1]
-        windows = (down[:, None] * columns + across).flatten()
-        return windows.expand(self.images, -1) if self.cells is None else windows[self.cells]

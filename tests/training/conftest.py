@@ -61,7 +61,7 @@ def settings() -> Callable[..., TrainSettings]:
             "device": "cpu",
             "backbone": BACKBONE,
             "decoder": Decoder(sub_patch=2),
-            "heads": Heads(blocks=(1, 2), gradient=0.5, adapter=8, context=3, summaries=(1, 2)),
+            "heads": Heads(blocks=(1, 2), gradient=0.5, adapter=8, context=3),
             "pausing": Pausing(),
             "phase": Phase(epochs=epochs, learning_rate=rate, head_learning_rate=rate),
             "options": {

@@ -43,7 +43,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         network = NetworkSettings(
             backbone=Backbone(name="net", architecture="vit_tiny_patch16_224", options=OPTIONS),
             decoder=Decoder(name="mask_transformer"),
-            heads=Heads(blocks=heads, adapter=8, context=3, summaries=(2, 2)) if heads else None,
+            heads=Heads(blocks=heads, adapter=8, context=3) if heads else None,
             classes=19,
             image_size=(32, 64),
         )

@@ -14,7 +14,7 @@ from paumer.registry import RECIPES, REGISTRY
 from paumer.schedule import Schedule
 
 REPOSITORY = Path(__file__).parents[2]
-PLAIN = {"heads": {"adapter": 0, "context": 0, "summaries": None}, "pausing": {"distillation": 0}}
+PLAIN = {"heads": {"adapter": 0, "context": 0}, "pausing": {"distillation": 0}}
 ABLATIONS = {"plain": PLAIN}
 RUNS = ("paumer", "ablation-plain")
 

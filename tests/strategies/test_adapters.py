@@ -1,4 +1,4 @@
-"""Summary tokens and adapters: what paused patches leave behind, and as what they wait."""
+"""Adapters: as what paused patches wait, and what heads say of it."""
 
 import copy
 
@@ -19,79 +19,37 @@ SINGLES = [point for point in examples() if point.criterion in ("", *criteria_of
 POINTS = [*SINGLES, *pairs()]
 
 
-def test_a_sweep_gives_what_each_gives_by_itself(summarizing, images) -> None:
+def test_a_sweep_gives_what_each_gives_by_itself(adapting, images) -> None:
     strategies = [build_strategy(point) for point in POINTS if point.criterion != "random"]
-    for point, output, item in zip(POINTS, summarizing.sweep(images, strategies), strategies, strict=False):
-        assert torch.allclose(output.logits, summarizing.patch_logits(images, item), rtol=0, atol=1e-10), point
+    for point, output, item in zip(POINTS, adapting.sweep(images, strategies), strategies, strict=False):
+        assert torch.allclose(output.logits, adapting.patch_logits(images, item), rtol=0, atol=1e-10), point
 
 
 @pytest.mark.parametrize(
     "point", [*(one for one in SINGLES if not one.depends_on_image), Point("pause", "smoothed", "3:0.2+6:0.2")], ids=str
 )
-def test_what_is_counted_is_what_fvcore_counts(summarizing, images, point) -> None:
-    single = copy.deepcopy(summarizing).float()
+def test_what_is_counted_is_what_fvcore_counts(adapting, images, point) -> None:
+    single = copy.deepcopy(adapting).float()
     item = build_strategy(point)
     [output] = single.sweep(images.float(), [item], count=True)
     assert output.macs.tolist() == pytest.approx([1e9 * count(single, (32, 64), item)["gmac_total"]] * 3)
 
 
 @pytest.mark.parametrize("point", [p for p in POINTS if p.depends_on_image and OVER_BATCH not in p.schedule], ids=str)
-def test_an_image_does_not_depend_on_its_batch(summarizing, images, point) -> None:
+def test_an_image_does_not_depend_on_its_batch(adapting, images, point) -> None:
     item = build_strategy(point)
-    together = summarizing(images, item)
+    together = adapting(images, item)
     for number in range(len(images)):
-        assert_close(summarizing(images[number : number + 1], item)[0], together[number])
+        assert_close(adapting(images[number : number + 1], item)[0], together[number])
 
 
 @pytest.fixture
-def waiting(summarizing):
-    """A network whose blocks change nothing: what waits, and what is left behind, can be told from the input."""
-    network = copy.deepcopy(summarizing)
+def waiting(adapting):
+    """A network whose blocks change nothing: what waits can be told from the input."""
+    network = copy.deepcopy(adapting)
     for number in range(len(network.encoder.blocks)):
         network.encoder.blocks[number] = torch.nn.Identity()
     return network
-
-
-@pytest.mark.parametrize("text", ["2:0.5", "1:0.25+3:0.25", "2@0.2", "1@0.22+3@0.2"])
-def test_a_summary_is_the_mean_of_the_paused_patches_of_its_window(waiting, images, text) -> None:
-    waiting._run_block = lambda number, tokens, *_: tokens
-    tokens, state = waiting.encode(images, strategy("pause", text))
-    embedded = waiting.encoder.embed(images)[:, waiting.encoder.prefix :]
-    running = torch.zeros(3, 4 * 8, dtype=torch.bool)
-    rows = state.places(state.patches_of(tokens)).rows
-    running.view(-1)[rows] = True
-    assert torch.equal(state.patches_of(tokens).flatten(0, 1), embedded.flatten(0, 1)[rows])
-    found = tokens.flatten(0, 1)[state.summary_rows(tokens)].view(3, 2, 3, -1)
-    paused = (~running).view(3, 2, 2, 8)
-    assert 0 < running.sum() < running.numel()
-    for image in range(3):
-        for row in range(2):
-            for column, (start, stop) in enumerate([(0, 3), (3, 6), (6, 8)]):
-                inside = paused[image, row, :, start:stop]
-                assert state.summaries.sizes.view(3, 2, 3)[image, row, column] == inside.sum()
-                patches = embedded.view(3, 2, 2, 8, -1)[image, row, :, start:stop][inside]
-                expected = patches.mean(dim=0) if len(patches) else torch.zeros(embedded.shape[-1])
-                assert_close(found[image, row, column], expected.to(found.dtype))
-
-
-def test_attention_counts_a_summary_by_its_size_and_an_empty_one_not_at_all(summarizing, images) -> None:
-    tokens, state = summarizing.encode(images, strategy("pause", "2:0.5"))
-    bias = state.size_bias(tokens)
-    sizes = bias.flatten(1).exp()
-    assert bias.shape == (3, 1, 1, tokens.shape[1])
-    assert_close(sizes[:, state.prefix - 6 : state.prefix].round(decimals=4), state.summaries.sizes)
-    assert (sizes[:, : state.prefix - 6] == 1).all()
-    assert (sizes[:, state.prefix :] == 1).all()
-
-
-def test_summaries_change_what_the_running_patches_see(summarizing, images) -> None:
-    without = copy.deepcopy(summarizing)
-    without.windows = None
-    for text in ("2:0.5", "2@0.2"):
-        assert not torch.allclose(
-            summarizing(images, strategy("pause", text)), without(images, strategy("pause", text))
-        )
-    assert torch.equal(summarizing(images), without(images))
 
 
 def test_paused_patches_wait_as_their_adapter_makes_them(waiting, images) -> None:
@@ -105,8 +63,8 @@ def test_paused_patches_wait_as_their_adapter_makes_them(waiting, images) -> Non
     assert torch.equal(undone[paused.rows], embedded.flatten(0, 1)[paused.rows])
 
 
-def test_an_adapter_sees_the_running_neighbours_alone(summarizing) -> None:
-    adapter = summarizing.heads["2"].adapter
+def test_an_adapter_sees_the_running_neighbours_alone(adapting) -> None:
+    adapter = adapting.heads["2"].adapter
     patches = torch.randn(1, 4 * 8, 32, dtype=torch.float64)
     everywhere = Places((4, 8), 1)
     changed = patches.clone()
