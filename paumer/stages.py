@@ -75,6 +75,9 @@ class TrainSettings(Section):
         experiment, recipe, variant = _variant(experiment, name)
         training = experiment.training
         shared = training.shared_phase if recipe == "shared" else None
+        heads = experiment.heads if recipe in WITH_HEADS else None
+        if shared and training.shared_heads and set(WITH_HEADS) & set(training.recipes):
+            heads = experiment.heads.model_copy(update={"gradient": 0.0})
         return cls(
             recipe=recipe,
             variant=variant,
@@ -83,7 +86,7 @@ class TrainSettings(Section):
             device=experiment.device,
             backbone=next(item for item in experiment.backbones if item.name == backbone),
             decoder=experiment.decoder,
-            heads=experiment.heads if recipe in WITH_HEADS else None,
+            heads=heads,
             pausing=training.pausing if recipe == "paumer" else None,
             merging=training.merging if recipe == "merge" else None,
             resizing=training.resizing if recipe == "resize" else None,

@@ -269,6 +269,16 @@ def test_shared_phase_is_that_of_the_shared_run_alone() -> None:
     assert epochs == {"shared": 7, "dense": 2}
 
 
+def test_the_shared_phase_trains_heads_where_it_shall() -> None:
+    def heads(**training):
+        training = TRAINING | {"shared_phase": {"epochs": 7}} | training
+        return TrainSettings.of(make_experiment(training=training, sweep=[]), "large", "shared", 0).heads
+
+    assert heads() is None
+    assert heads(shared_heads=True) == make_experiment().heads.model_copy(update={"gradient": 0.0})
+    assert heads(shared_heads=True, recipes=["dense"]) is None
+
+
 @given(st.sampled_from(["1:0.3+3:0.1", "01:.30 + 3:0.1", "1:0.3000+3:0.1"]))
 def test_training_schedules_are_written_one_way(text: str) -> None:
     assert Merging(schedules=(text,)).schedules == ("1:0.3+3:0.1",)

@@ -150,6 +150,11 @@ class Training(Section):
     shared_phase: Phase | None = Field(
         None, description="Plain training once per backbone and seed; every recipe starts from its result."
     )
+    shared_heads: bool = Field(
+        False,
+        description="The shared phase trains the heads too, on features that get no gradient from them: the network "
+        "comes out as without.",
+    )
     recipe_phase: Phase = Field(default_factory=lambda: Phase(), description="Training of each recipe.")
     pausing: Pausing = Field(default_factory=Pausing, description="Schedules drawn by recipe `paumer`.")
     merging: Merging = Field(default_factory=Merging, description="Schedules drawn by recipe `merge`.")

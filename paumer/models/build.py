@@ -95,11 +95,16 @@ def load_run(folder: Path) -> tuple[Segmenter, dict[str, Any]]:
 
 
 def copy_weights(model: Segmenter, weights: dict[str, Tensor], path: Path, new_heads: bool = False) -> None:
-    """Copy weights into a network; with `new_heads` its auxiliary heads may be missing among them.
+    """Copy weights into a network; with `new_heads` its auxiliary heads start anew unless they fit one and all.
 
     Raises:
         PaumerError: names or shapes do not fit.
     """
+    if new_heads:
+        own = {name: value.shape for name, value in model.heads.state_dict(prefix="heads.").items()}
+        given = {name: value.shape for name, value in weights.items() if name.startswith("heads.")}
+        if own != given:
+            weights = {name: value for name, value in weights.items() if name not in given}
     try:
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:

@@ -1,7 +1,10 @@
 """Linear prediction of classes from tokens: the linear decoder, and the auxiliary heads with their adapters."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from paumer.models.encoder import Encoder
@@ -87,7 +90,8 @@ class AuxiliaryHead(LinearHead):
 class DecoderHead(nn.Module):
     """Predicts what the network itself will say of patches that wait as its adapter makes them: no own weights.
 
-    Encoder and decoder are no submodules, so that they are trained, moved and stored once.
+    Encoder and decoder are no submodules, so that they are trained, moved and stored once. The adapter learns what the
+    decoder reads; the decoder learns nothing from the head.
     """
 
     def __init__(self, encoder: Encoder, decoder: LinearHead, adapter: Adapter) -> None:
@@ -99,11 +103,26 @@ class DecoderHead(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """From patches (batch, patches, width) to logits (batch, patches, cells, classes)."""
         encoder, decoder = self.network
-        return decoder(encoder.norm(patches))
+        with _held(encoder, decoder):
+            return decoder(encoder.norm(patches))
 
     def macs(self, patches: Count) -> Count:
         """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
         return self.network[1].macs(patches)
+
+
+@contextmanager
+def _held(*modules: nn.Module) -> Iterator[None]:
+    """Let nothing that is computed meanwhile teach these modules."""
+    taught = [value for module in modules for value in module.parameters() if value.requires_grad]
+    taught = taught if torch.is_grad_enabled() else []
+    for value in taught:
+        value.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for value in taught:
+            value.requires_grad_(True)
 
 
 def cells_to_map(cells: Tensor, grid: tuple[int, int]) -> Tensor:

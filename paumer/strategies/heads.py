@@ -11,6 +11,8 @@ Count = float | Tensor  # of every image the same, or (batch,) one for each
 
 def scale_gradient(values: Tensor, share: float) -> Tensor:
     """The same values, through which a share of the gradient flows back."""
+    if share == 0:
+        return values.detach()
     return values if share == 1 else values.detach() + share * (values - values.detach())
 
 

@@ -21,6 +21,9 @@ class Optimization:
     def __init__(self, model: Segmenter, settings: TrainSettings, steps: int) -> None:
         self.model, self.phase, self.steps, self.clip = model, settings.phase, steps, settings.options.clip
         decay = settings.options.weight_decay
+        # Clipped apart: however large the gradients of the heads are, they do not slow the network down.
+        heads = list(model.heads.parameters())
+        self.parts = [[value for name, value in model.named_parameters() if not name.startswith("heads.")], heads]
         rest = dict(model.named_parameters())
         self.optimizers: list[torch.optim.Optimizer] = []
         if settings.options.optimizer == "muon":
@@ -36,7 +39,8 @@ class Optimization:
     def step(self, loss: torch.Tensor, step: int) -> None:
         """One step down the gradient of `loss`, at the learning rate of `step` (from 0)."""
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        for part in self.parts:
+            nn.utils.clip_grad_norm_(part, self.clip)
         factor = learning_rate_factor(step, self.steps, self.phase)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:

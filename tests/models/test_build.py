@@ -35,6 +35,14 @@ def test_heads_may_be_new_but_nothing_else(describe, tmp_path) -> None:
         copy_weights(model, weights, tmp_path)
     with pytest.raises(PaumerError, match=r"heads\.2"):
         copy_weights(plain, model.state_dict(), tmp_path)
+    copy_weights(plain, model.state_dict(), tmp_path, new_heads=True)
+    others = build(describe(heads=(2, 3)))
+    fresh = {name: value.clone() for name, value in others.heads.state_dict().items()}
+    copy_weights(others, model.state_dict(), tmp_path, new_heads=True)
+    assert all(torch.equal(value, others.heads.state_dict()[name]) for name, value in fresh.items())
+    same = build(describe(heads=(2,)))
+    copy_weights(same, model.state_dict(), tmp_path, new_heads=True)
+    assert all(torch.equal(value, same.state_dict()[name]) for name, value in model.state_dict().items())
     del weights["decoder.linear.bias"]
     with pytest.raises(PaumerError, match=r"decoder\.linear\.bias"):
         copy_weights(model, weights, tmp_path, new_heads=True)

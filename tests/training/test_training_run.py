@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from paumer.cli import main
-from paumer.config import Pausing
+from paumer.config import Heads, Pausing
 from paumer.data.loading import SegmentationData
 from paumer.errors import PaumerError
 from paumer.files import read_json
@@ -211,3 +211,19 @@ def test_the_network_of_the_shared_phase_teaches(settings, manifest, tmp_path, i
     assert_same_run(tmp_path / "resumed", tmp_path / "1.0")
     assert not torch.equal(*(weights(tmp_path / str(share))["decoder.linear.weight"] for share in described))
     assert set(weights(tmp_path / "1.0")) == set(weights(tmp_path / "0.0"))
+
+
+@pytest.mark.parametrize("heads", [{"classifier": "own"}, {"classifier": "decoder", "adapter": 8, "context": 3}])
+def test_heads_of_the_shared_phase_leave_the_network_as_it_is(settings, manifest, tmp_path, heads) -> None:
+    described = {"with": Heads(blocks=(1, 2), gradient=0, **heads), "without": None}
+    for name, some in described.items():
+        run = settings(epochs=2, recipe="shared", heads=some, pausing=None)
+        train(run, manifest, tmp_path / name, tmp_path / "none", None)
+    taught, plain = weights(tmp_path / "with"), weights(tmp_path / "without")
+    assert all(torch.equal(taught[name], value) for name, value in plain.items())
+    assert all(name.startswith("heads.") for name in set(taught) - set(plain))
+    zero = "linear.bias" if heads["classifier"] == "own" else "adapter.layers.0.network.2.bias"  # before training
+    assert all(taught[f"heads.{block}.{zero}"].abs().max() > 0 for block in (1, 2))
+    dense = settings(epochs=1, recipe="dense", heads=None, pausing=None)
+    train(dense, manifest, tmp_path / "dense", tmp_path / "none", tmp_path / "with")
+    assert set(weights(tmp_path / "dense")) == set(plain)
