@@ -356,7 +356,7 @@ def test_the_pages_code_runs() -> None:
     )
     assert "pretrained=False" in code
     batches = [(torch.randn(2, 3, 96, 160), torch.randint(19, (2, 60)))]
-    names = {"batches": batches}
+    names = {"batches": batches, "frequencies": [1 / 19] * 19}
     exec(code, names)
     assert names["logits"].shape == (2, 19, 96, 160)
     for name in ("model", "faster", "control", "merging", "both"):

@@ -14,7 +14,7 @@ from paumer.registry import RECIPES, REGISTRY
 from paumer.schedule import Schedule
 
 REPOSITORY = Path(__file__).parents[2]
-PLAIN = {"heads": {"adapter": 0, "context": 0}, "pausing": {"distillation": 0}}
+PLAIN = {"heads": {"adapter": 0, "context": 0, "classifier": "own"}, "pausing": {"distillation": 0}}
 ABLATIONS = {"plain": PLAIN}
 RUNS = ("paumer", "ablation-plain")
 
@@ -193,7 +193,7 @@ def test_the_ablation_is_trained_like_the_recipe_and_stands_beside_it(results: P
     paused = paused.set_index("schedule")
     for schedule in ("2:0.3", "2:0.3+4:0.3"):
         assert abs(whole.loc[schedule, "drop"] - paused.loc[schedule, "drop"]) < 1e-3
-        assert plain.loc[schedule, "gmac"] < whole.loc[schedule, "gmac"]  # neither adapters nor summary tokens
+        assert plain.loc[schedule, "gmac"] < whole.loc[schedule, "gmac"]  # no adapters
     runs = {name: json.loads((next(results.glob(f"runs/*/{name}/*/run.json"))).read_text()) for name in RUNS}
     assert runs["ablation-plain"]["steps"] == runs["paumer"]["steps"]
     assert runs["ablation-plain"]["network"]["heads"]["adapter"] == 0 < runs["paumer"]["network"]["heads"]["adapter"]
