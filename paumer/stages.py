@@ -76,7 +76,8 @@ class TrainSettings(Section):
         training = experiment.training
         shared = training.shared_phase if recipe == "shared" else None
         heads = experiment.heads if recipe in WITH_HEADS else None
-        if shared and training.shared_heads and set(WITH_HEADS) & set(training.recipes):
+        studied = backbone in [item.name for item in experiment.main_backbones]
+        if shared and studied and training.shared_heads and set(WITH_HEADS) & set(training.recipes):
             heads = experiment.heads.model_copy(update={"gradient": 0.0})
         return cls(
             recipe=recipe,

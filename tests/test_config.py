@@ -270,13 +270,14 @@ def test_shared_phase_is_that_of_the_shared_run_alone() -> None:
 
 
 def test_the_shared_phase_trains_heads_where_it_shall() -> None:
-    def heads(**training):
+    def heads(backbone="large", **training):
         training = TRAINING | {"shared_phase": {"epochs": 7}} | training
-        return TrainSettings.of(make_experiment(training=training, sweep=[]), "large", "shared", 0).heads
+        return TrainSettings.of(make_experiment(training=training, sweep=[]), backbone, "shared", 0).heads
 
     assert heads() is None
     assert heads(shared_heads=True) == make_experiment().heads.model_copy(update={"gradient": 0.0})
     assert heads(shared_heads=True, recipes=["dense"]) is None
+    assert heads("small", shared_heads=True) is None  # a control, which may be too shallow for them
 
 
 @given(st.sampled_from(["1:0.3+3:0.1", "01:.30 + 3:0.1", "1:0.3000+3:0.1"]))

@@ -41,7 +41,7 @@ def test_packing_keeps_prefixes_and_chosen_patches_in_their_order(batch, prefix,
     assert [int(tokens[rows][place]) for place in packing.patches] == [t for image in expected for t in image[prefix:]]
 
 
-THRESHOLDS = ["3@0.22", "2@0.2+4@0.25", "1-5@0.26"]
+THRESHOLDS = ["3@0.22", "2@0.2+4@0.25", "1-5@0.3"]
 
 
 @pytest.mark.parametrize("text", THRESHOLDS)
