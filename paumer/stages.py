@@ -73,20 +73,20 @@ class TrainSettings(Section):
             seed: of all randomness.
         """
         experiment, recipe, variant = _variant(experiment, name)
-        training = experiment.training
+        training, trained = experiment.training, experiment.backbone(backbone)
         shared = training.shared_phase if recipe == "shared" else None
-        heads = experiment.heads if recipe in WITH_HEADS else None
-        studied = backbone in [item.name for item in experiment.main_backbones]
+        heads = experiment.heads_of(trained) if recipe in WITH_HEADS else None
+        studied = trained.control_for is None
         if shared and studied and training.shared_heads and set(WITH_HEADS) & set(training.recipes):
-            heads = experiment.heads.model_copy(update={"gradient": 0.0})
+            heads = experiment.heads_of(trained).model_copy(update={"gradient": 0.0})
         return cls(
             recipe=recipe,
             variant=variant,
             seed=seed,
             split=experiment.data.train_split,
             device=experiment.device,
-            backbone=next(item for item in experiment.backbones if item.name == backbone),
-            decoder=experiment.decoder,
+            backbone=trained.model_copy(update={"decoder": None, "heads": None}),  # they stand beside it
+            decoder=experiment.decoder_of(trained),
             heads=heads,
             pausing=training.pausing if recipe == "paumer" else None,
             merging=training.merging if recipe == "merge" else None,
@@ -154,7 +154,7 @@ class EvaluateSettings(Section):
             name: a recipe, or an ablation: `ablation-NAME`.
         """
         experiment, recipe, variant = _variant(experiment, name)
-        control = backbone not in [item.name for item in experiment.main_backbones]
+        control = experiment.backbone(backbone).control_for is not None
         sweep = tuple(item for item in experiment.sweep if item.runs_on(recipe))
         return cls(
             experiment=experiment.experiment,
@@ -214,6 +214,14 @@ class CostSettings(Section):
             evaluation=experiment.evaluation,
             throughput=experiment.throughput if timed else Throughput(sizes=experiment.throughput.sizes),
         )
+
+    def decoder_of(self, backbone: Backbone) -> Decoder:
+        """The decoder of a backbone."""
+        return backbone.decoder or self.decoder
+
+    def heads_of(self, backbone: Backbone) -> Heads | None:
+        """The auxiliary heads of a backbone: a control has none."""
+        return None if backbone.control_for else backbone.heads or self.heads
 
     def controls(self, backbone: Backbone) -> list[Backbone]:
         """The smaller backbones that a studied one is compared with."""

@@ -40,6 +40,18 @@ class Experiment(Section):
         """The backbones that are studied, without their controls."""
         return [backbone for backbone in self.backbones if backbone.control_for is None]
 
+    def backbone(self, name: str) -> Backbone:
+        """The backbone of that name."""
+        return next(backbone for backbone in self.backbones if backbone.name == name)
+
+    def decoder_of(self, backbone: Backbone) -> Decoder:
+        """The decoder of a backbone: its own, or the usual one."""
+        return backbone.decoder or self.decoder
+
+    def heads_of(self, backbone: Backbone) -> Heads:
+        """The auxiliary heads of a backbone: its own, or the usual ones."""
+        return backbone.heads or self.heads
+
     def recipes_of(self, backbone: Backbone) -> tuple[str, ...]:
         """The recipes by which a backbone is trained: a control only plainly."""
         return tuple(name for name in self.training.recipes if backbone.control_for is None or name == "dense")
@@ -52,9 +64,13 @@ class Experiment(Section):
         """
         change, training = self.ablations[name], self.training
         pausing = Pausing.model_validate(training.pausing.model_dump() | change.pausing)
-        heads = Heads.model_validate(self.heads.model_dump() | change.heads)
         training = training.model_copy(update={"pausing": pausing})
-        return self.model_copy(update={"heads": heads, "training": training, "ablations": {}})
+        backbones = tuple(
+            item.model_copy(update={"heads": _changed(item.heads, change)}) if item.heads else item
+            for item in self.backbones
+        )
+        changed = {"heads": _changed(self.heads, change), "backbones": backbones, "training": training}
+        return self.model_copy(update={**changed, "ablations": {}})
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -72,8 +88,6 @@ class Experiment(Section):
         self._check_ablations()
         if self.training.recipes and "dense" not in self.training.recipes:
             raise ValueError("training.recipes: `dense` is missing; every drop is counted from it")
-        if self.heads.classifier == "decoder" and self.decoder.name != "linear":
-            raise ValueError("heads.classifier: only the linear decoder reads patches one by one; use own")
         for item in self.sweep:
             for recipe in item.recipes:
                 if self.training.recipes and recipe not in self.training.recipes:
@@ -86,7 +100,7 @@ class Experiment(Section):
         for backbone in self.main_backbones:
             depth = backbone.options.get("depth")
             if isinstance(depth, int):
-                self.check_depth(depth)
+                self.check_depth(depth, backbone)
         return self
 
     def _check_ablations(self) -> None:
@@ -111,22 +125,31 @@ class Experiment(Section):
             )
         wanted = [(text, block) for text in [self.figures.pause_schedule] for block in Schedule.parse(text).blocks]
         wanted += [(point.schedule, block) for point in sweep_points(self.sweep) for block in point.head_blocks]
-        for text, block in wanted:
-            if block not in self.heads.blocks:
-                raise ValueError(
-                    f"{text} reads the prediction after block {block}, where no head is; add {block} to heads.blocks "
-                    f"(now {list(self.heads.blocks)})"
-                )
+        for backbone in self.main_backbones:
+            heads = self.heads_of(backbone)
+            key = f"backbones.{backbone.name}.heads" if backbone.heads else "heads"
+            if heads.classifier == "decoder" and self.decoder_of(backbone).name != "linear":
+                raise ValueError(f"{key}.classifier: only the linear decoder reads patches one by one; use own")
+            for text, block in wanted:
+                if block not in heads.blocks:
+                    raise ValueError(
+                        f"{text} reads the prediction after block {block}, where no head is; add {block} to "
+                        f"{key}.blocks (now {list(heads.blocks)})"
+                    )
 
-    def check_depth(self, depth: int) -> None:
-        """Refuse heads and operating points beyond the last of `depth` blocks.
+    def check_depth(self, depth: int, backbone: Backbone) -> None:
+        """Refuse heads and operating points of a backbone beyond the last of its `depth` blocks.
 
         Raises:
             PaumerError: one of them lies there.
         """
-        check_heads(self.heads.blocks, depth)
+        check_heads(self.heads_of(backbone).blocks, depth)
         for point in sweep_points(self.sweep):
             point.check_depth(depth)
         if "merge" in self.training.recipes:
             for text in self.training.merging.schedules:
                 operating_point("local-merge", "", text).check_depth(depth)
+
+
+def _changed(heads: Heads, change: Ablation) -> Heads:
+    return Heads.model_validate(heads.model_dump() | change.heads)

@@ -33,36 +33,6 @@ class Data(Section):
     scenes: Scenes = Field(default_factory=Scenes, description="Only for `dataset: scenes`.")
 
 
-class Backbone(Section):
-    """A plain vision transformer from timm."""
-
-    name: str = Field(pattern=NAME, description="Its name in files and tables.")
-    architecture: str = Field("vit_tiny_patch16_384", description="timm's name, with its tag for hub weights.")
-    options: dict[str, int | float | bool | str] = Field(
-        default_factory=dict, description="Passed to `timm.create_model` (`patch_size`, `embed_dim`, `depth`, ...)."
-    )
-    weights: str = Field("none", description="`none` (from scratch), `hub` (timm's pretrained weights) or a file.")
-    positions: Literal["learned", "sincos"] = Field(
-        "learned", description="How position embeddings start; `sincos` helps a network trained from scratch."
-    )
-    normalization: Literal["imagenet", "half"] = Field(
-        "imagenet", description="Input statistics: ImageNet's, or mean = std = 0.5 as AugReg networks expect."
-    )
-
-    control_for: str | None = Field(
-        None,
-        description="Name of a larger backbone: this one is only trained plainly, and compared with it as a baseline.",
-    )
-
-    @field_validator("options", mode="before")
-    @classmethod
-    def _numbers(cls, options: Any) -> Any:
-        """Read numbers that arrive as text, as Snakemake's `--config` hands them over."""
-        if not isinstance(options, dict):
-            return options
-        return {key: yaml.safe_load(value) if isinstance(value, str) else value for key, value in options.items()}
-
-
 class Decoder(Section):
     """From tokens to class logits."""
 
@@ -115,6 +85,37 @@ class Heads(Section):
         if self.classifier == "decoder" and not self.adapter:
             raise ValueError("classifier: the decoder reads what an adapter makes; set adapter above 0, or use own")
         return self
+
+
+class Backbone(Section):
+    """A plain vision transformer from timm."""
+
+    name: str = Field(pattern=NAME, description="Its name in files and tables.")
+    architecture: str = Field("vit_tiny_patch16_384", description="timm's name, with its tag for hub weights.")
+    options: dict[str, int | float | bool | str] = Field(
+        default_factory=dict, description="Passed to `timm.create_model` (`patch_size`, `embed_dim`, `depth`, ...)."
+    )
+    weights: str = Field("none", description="`none` (from scratch), `hub` (timm's pretrained weights) or a file.")
+    positions: Literal["learned", "sincos"] = Field(
+        "learned", description="How position embeddings start; `sincos` helps a network trained from scratch."
+    )
+    normalization: Literal["imagenet", "half"] = Field(
+        "imagenet", description="Input statistics: ImageNet's, or mean = std = 0.5 as AugReg networks expect."
+    )
+    decoder: Decoder | None = Field(None, description="Its decoder; without it the experiment's.")
+    heads: Heads | None = Field(None, description="Its auxiliary heads; without them the experiment's.")
+    control_for: str | None = Field(
+        None,
+        description="Name of a larger backbone: this one is only trained plainly, and compared with it as a baseline.",
+    )
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _numbers(cls, options: Any) -> Any:
+        """Read numbers that arrive as text, as Snakemake's `--config` hands them over."""
+        if not isinstance(options, dict):
+            return options
+        return {key: yaml.safe_load(value) if isinstance(value, str) else value for key, value in options.items()}
 
 
 def check_heads(blocks: tuple[int, ...], depth: int) -> None:

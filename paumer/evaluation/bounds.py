@@ -31,11 +31,11 @@ def bounds(settings: BoundsSettings, manifest: Path, output: Path) -> None:
     """Write both bounds of every backbone to `output`."""
     train = SegmentationData(*samples(manifest, settings.train_split))
     evaluated = SegmentationData(*samples(manifest, settings.eval_split))
-    cells = settings.decoder.sub_patch if settings.decoder.name == "linear" else 1
     measured: dict[tuple[int, int], dict[str, float]] = {}
     rows = []
     for backbone in settings.backbones:
-        key = (patch_size(backbone), cells)
+        decoder = backbone.decoder or settings.decoder
+        key = (patch_size(backbone), decoder.sub_patch if decoder.name == "linear" else 1)
         if key not in measured:
             measured[key] = {
                 "patch ceiling": patch_ceiling(evaluated, *key),

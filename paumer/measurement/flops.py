@@ -40,7 +40,7 @@ def flops(settings: CostSettings, manifest: Path, output: Path) -> None:
         for control in settings.controls(backbone):
             smaller, _ = untrained(settings, control, len(data.dataset.classes), size)
             counted[SMALLER_BACKBONE, control.name] = count(smaller, size, Dense())
-        common = {"backbone": backbone.name, "decoder": settings.decoder.name}
+        common = {"backbone": backbone.name, "decoder": settings.decoder_of(backbone).name}
         rows += [
             {**common, "strategy": strategy, "schedule": schedule, "height": size[0], "width": size[1], **parts}
             for (strategy, schedule), parts in counted.items()

@@ -29,8 +29,8 @@ def untrained(settings: CostSettings, backbone: Backbone, classes: int, size: Si
     """A network with heads for images of `size`, in eval mode, and its operating points of fixed cost."""
     described = NetworkSettings(
         backbone=backbone,
-        decoder=settings.decoder,
-        heads=settings.heads if backbone.control_for is None else None,
+        decoder=settings.decoder_of(backbone),
+        heads=settings.heads_of(backbone),
         classes=classes,
         class_frequencies=(1 / classes,) * classes,
         image_size=size,

@@ -56,8 +56,8 @@ def test_backbone_exists_and_builds(name: str, backbone_name: str) -> None:
         assert source.mean == MEANS[backbone.normalization]
     settings = NetworkSettings(
         backbone=backbone,
-        decoder=experiment.decoder,
-        heads=experiment.heads if backbone.control_for is None else None,
+        decoder=experiment.decoder_of(backbone),
+        heads=experiment.heads_of(backbone) if backbone.control_for is None else None,
         classes=19,
         image_size=experiment.training.options.crop,
         drop_path=experiment.training.options.drop_path,
@@ -65,5 +65,5 @@ def test_backbone_exists_and_builds(name: str, backbone_name: str) -> None:
     with torch.device("meta"):  # shapes alone, so that large networks cost nothing
         model = build(settings, pretrained=False)
     if backbone.control_for is None:
-        experiment.check_depth(model.encoder.depth)
-        assert set(model.heads) == {str(block) for block in experiment.heads.blocks}
+        experiment.check_depth(model.encoder.depth, backbone)
+        assert set(model.heads) == {str(block) for block in experiment.heads_of(backbone).blocks}
