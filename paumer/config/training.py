@@ -29,6 +29,9 @@ class Augmentation(Section):
     """Random changes of the training images."""
 
     scale: tuple[float, float] = Field((0.5, 2.0), description="Range of the random resize.")
+    short_side: int | None = Field(
+        None, ge=1, description="Shorter side in pixels that scale 1 stands for; without it every image's own."
+    )
     flip: float = Field(0.5, ge=0, le=1, description="Probability of a horizontal flip.")
     colour: float = Field(0.5, ge=0, le=1, description="Strength of the photometric distortion.")
     largest_class: float = Field(

@@ -1,5 +1,7 @@
 """Augmentation of training crops, and normalisation, with torchvision's v2 transforms."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
@@ -8,6 +10,7 @@ from torchvision.tv_tensors import Image, Mask
 from paumer.config import Augmentation, Size
 from paumer.data.datasets import IGNORE
 
+LONGEST = 4  # longer over shorter side, where images are resized to a short side
 STATISTICS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
@@ -47,7 +50,7 @@ def training_transform(settings: Augmentation, crop: Size) -> v2.Transform:
     """Random resize, class-safe crop, flip and photometric distortion, for `(image, mask)` of uint8."""
     strength = settings.colour
     return _Sequence(
-        _RandomResize(settings.scale),
+        _RandomResize(settings.scale, settings.short_side),
         ClassSafeCrop(crop, settings.largest_class),
         v2.RandomHorizontalFlip(settings.flip),
         v2.RandomPhotometricDistort(
@@ -74,17 +77,27 @@ class _Sequence(v2.Transform):
 
 
 class _RandomResize(v2.Transform):
-    """Resize image (bilinear) and mask (nearest) by one random factor."""
+    """Resize image (bilinear) and mask (nearest) by one random factor, from its own size or from a short side."""
 
-    def __init__(self, scale: tuple[float, float]) -> None:
+    def __init__(self, scale: tuple[float, float], short_side: int | None) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.short_side = scale, short_side
 
     def forward(self, image: Image, mask: Mask) -> tuple[Image, Mask]:
         low, high = self.scale
         factor = low + (high - low) * float(torch.rand(()))
+        if self.short_side is not None:
+            factor *= short_side_factor(image.shape[-2:], self.short_side)
         size = [max(1, round(side * factor)) for side in image.shape[-2:]]
         return v2.functional.resize(image, size, antialias=True), v2.functional.resize(mask, size)
+
+
+def short_side_factor(size: Sequence[int], short_side: int) -> float:
+    """By what to resize an image (height, width) so that its shorter side is `short_side`.
+
+    The longer side gets four times as much at most, as for ADE20K in mmsegmentation: panoramas stay small.
+    """
+    return min(short_side / min(size), LONGEST * short_side / max(size))
 
 
 def normalize(images: Tensor, normalization: str) -> Tensor:
