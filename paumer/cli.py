@@ -317,6 +317,23 @@ def report(
     write_report(experiment, tables, figures, flops, throughput, machine, run, data, output)
 
 
+@app.command()
+def paper(
+    experiment: Annotated[list[Path], typer.Option(help="Experiment file; once for each of the paper's datasets.")],
+    main: Annotated[list[Path], typer.Option(help="Its tables/main.csv, in the same order.")],
+    published: Annotated[Path, typer.Option(help="Published figures.")],
+    segmenter: Annotated[Path, typer.Option(help="Segmenter's published settings.")],
+    output: Folder,
+) -> None:
+    """Put experiments on the paper's datasets side by side, beside its claims, and name what had to be chosen."""
+    from paumer.config import Experiment
+    from paumer.reporting.paper import write_paper
+
+    if len(experiment) != len(main):
+        raise PaumerError(f"paper: {len(experiment)} experiments and {len(main)} main tables; name one table for each")
+    write_paper([_settings(Experiment, str(path)) for path in experiment], main, published, segmenter, output)
+
+
 def main() -> None:
     """Run the command line; mistakes of the user are one line and exit code 1."""
     try:

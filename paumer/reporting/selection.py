@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from paumer.reporting.claims import CLAIM
+from paumer.reporting.claims import CLAIM, Claim
 from paumer.reporting.order import BEST
 from paumer.reporting.points import POINT, at_largest_batch
 
@@ -17,8 +17,8 @@ def methods_at_largest_batch(main: pd.DataFrame) -> pd.DataFrame:
     return points[(points["strategy"] != "dense") & (points["criterion"] != BEST)]
 
 
-def headline(main: pd.DataFrame) -> pd.DataFrame:
-    """Put the two questions of the claim to each method, at the largest batch.
+def headline(main: pd.DataFrame, claim: Claim = CLAIM) -> pd.DataFrame:
+    """Put the two questions of a claim to each method, at the largest batch.
 
     Returns:
         Columns backbone, method, batch, seeds, then fastest_* (the fastest operating point that drops no more than the
@@ -29,8 +29,8 @@ def headline(main: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (backbone, method), group in methods_at_largest_batch(main).groupby(["backbone", "method"], sort=False):
         nothing = "none" if group["speedup"].notna().any() else "not timed"
-        within = group[(group["drop"] <= CLAIM.drop) & group["speedup"].notna()]
-        fast = group[group["speedup"] >= CLAIM.speedup]
+        within = group[(group["drop"] <= claim.drop) & group["speedup"].notna()]
+        fast = group[group["speedup"] >= claim.speedup]
         rows.append(
             {"backbone": backbone, "method": method, "batch": group["batch"].iloc[0], "seeds": group["seeds"].min()}
             | _first(within.sort_values(FASTEST, ascending=[False, True, True]), "fastest", nothing)

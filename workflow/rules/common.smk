@@ -3,8 +3,10 @@ import os
 import shlex
 import sys
 
-# Planning needs paumer even where only the rules' environments have it installed.
-sys.path.insert(0, str(workflow.basedir))
+# Planning needs paumer even where only the rules' environments have it installed. `workflow.basedir` would be that of
+# the workflow which uses this one as a module.
+ROOT = os.path.normpath(f"{workflow.current_basedir}/../..")
+sys.path.insert(0, ROOT)
 
 from paumer import stages
 from paumer.config import Experiment

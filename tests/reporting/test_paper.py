@@ -1,0 +1,132 @@
+"""The paper's tables: two experiments side by side, beside the claims, with what had to be chosen."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from synthetic import BACKBONES
+
+from paumer.config import Experiment
+from paumer.errors import PaumerError
+from paumer.reporting.choices import AS_SEGMENTER, NOT_AS_SEGMENTER, OURS, choices_table
+from paumer.reporting.claims import CLAIM, Claim
+from paumer.reporting.paper import Measured, answers, dense_table, write_paper
+from paumer.reporting.selection import headline
+
+REPOSITORY = Path(__file__).parents[2]
+SEGMENTER = REPOSITORY / "results/reference/segmenter.yaml"
+PUBLISHED = REPOSITORY / "results/reference/published.csv"
+
+
+def experiment(dataset: str, **changes) -> Experiment:
+    backbones = [{"name": name, "architecture": f"{name}.some_weights"} for name in BACKBONES]
+    return Experiment.model_validate({"data": {"dataset": dataset}, "backbones": backbones} | changes)
+
+
+@pytest.fixture
+def written(reported, tmp_path: Path) -> Path:
+    table = reported.tables / "main.csv"
+    both = [experiment("cityscapes"), experiment("ade20k")]
+    write_paper(both, [table, table], reported.measured.published, SEGMENTER, tmp_path)
+    return tmp_path
+
+
+def test_each_dataset_is_asked_about_its_own_claim(written: Path) -> None:
+    table = pd.read_csv(written / "methods.csv", keep_default_na=False, na_values=[""])
+    for dataset, drop in (("cityscapes", 0.65), ("ade20k", 4.6)):
+        rows = table[table["dataset"] == dataset]
+        within = rows.dropna(subset="fastest_drop")
+        assert (within["fastest_drop"] <= drop).all() and len(within)
+        reached = rows["reached"] == "yes"
+        assert (rows.loc[reached, "most_accurate_drop"] <= drop).all()
+        assert (rows.loc[reached, "most_accurate_speedup"] >= 1.5).all()
+        assert not (rows.loc[rows["reached"] == "no", "most_accurate_drop"] <= drop).any()
+    count = table.groupby("dataset")["reached"].apply(lambda column: (column == "yes").sum())
+    assert count["ade20k"] > count["cityscapes"]  # the same numbers: more points drop at most 4.6
+
+
+def test_only_informed_pausing_stands_beside_the_claims(written: Path) -> None:
+    table = pd.read_csv(written / "claims.csv")
+    assert set(table["method"]) == {"paumer/pause/entropy"}
+    assert len(table) == 2 * len(BACKBONES)
+    page = (written / "paper.md").read_text()
+    assert page.index("published claim") < page.index("| cityscapes | tiny") or "| cityscapes " in page
+
+
+def test_the_default_claim_asks_what_the_headline_asks(main: pd.DataFrame) -> None:
+    mine = answers(Measured(experiment("cityscapes"), main, CLAIM))
+    columns = list(headline(main).columns)
+    pd.testing.assert_frame_equal(mine[columns], headline(main))
+
+
+def test_nothing_timed_is_neither_reached_nor_missed(main: pd.DataFrame) -> None:
+    rows = main["recipe"] == "paumer"
+    speedups = [name for name in main if name.startswith("speedup")]
+    main.loc[rows, speedups] = float("nan")
+    table = answers(Measured(experiment("cityscapes"), main, Claim("cityscapes", 0.65, 1.5)))
+    assert set(table.loc[table["method"].str.startswith("paumer/pause"), "reached"]) == {"not timed"}
+
+
+def test_dense_networks_stand_beside_figures_of_their_architecture_and_decoder(reported, main: pd.DataFrame) -> None:
+    own = experiment(
+        "ade20k",
+        backbones=[
+            {"name": "tiny", "architecture": "tiny.some"},
+            {"name": "small", "architecture": "tiny.some", "decoder": {"name": "mask_transformer"}},
+        ],
+    )
+    table = dense_table([Measured(own, main, CLAIM)], reported.measured.published)
+    assert list(table["decoder"]) == ["linear", "mask_transformer"]
+    assert list(table["published"]) == [45.3, 45.3]
+    assert table["difference"].tolist() == pytest.approx((table["miou"] - 45.3).tolist(), abs=1e-4)
+    other = dense_table([Measured(experiment("cityscapes"), main, CLAIM)], reported.measured.published)
+    assert other["published"].isna().all() and len(other) == len(BACKBONES)
+
+
+def test_a_dataset_without_a_claim_is_refused(reported, tmp_path: Path) -> None:
+    with pytest.raises(PaumerError, match="camvid; compare experiments on cityscapes, ade20k"):
+        table = reported.tables / "main.csv"
+        write_paper([experiment("camvid")], [table], reported.measured.published, SEGMENTER, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_choice_says_whose_it_is() -> None:
+    options = {"crop": [768, 768], "batch": 16, "drop_path": 0.1}
+    training = {"options": options, "recipes": ["dense"], "shared_phase": {"epochs": 216}}
+    own = {"name": "tiny", "heads": {"blocks": [3], "weight": 0.3}}
+    table = choices_table(
+        experiment("cityscapes", training=training, backbones=[own], heads={"blocks": [3]}), SEGMENTER
+    ).set_index("key")
+    assert table.loc["training.options.crop"].tolist() == ["768, 768", "768, 768", AS_SEGMENTER]
+    assert table.loc["training.shared_phase.epochs", "choice"] == AS_SEGMENTER
+    assert table.loc["training.options.batch"].tolist() == ["16", "8", NOT_AS_SEGMENTER]
+    assert table.loc["heads.weight"].tolist() == ["0.4", "", OURS]
+    assert table.loc["backbones.tiny.heads.weight"].tolist() == ["0.3", "", OURS]
+    assert table.index.is_unique
+
+
+def test_a_published_setting_that_is_no_key_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "segmenter.yaml"
+    path.write_text("cityscapes: {training: {optins: {crop: [1, 1]}}}")
+    with pytest.raises(PaumerError, match=r"segmenter.yaml: cityscapes.training.optins.crop is no key"):
+        choices_table(experiment("cityscapes"), path)
+
+
+@pytest.mark.parametrize("dataset", ["cityscapes", "ade20k"])
+def test_the_experiments_train_and_evaluate_as_segmenter(dataset: str) -> None:
+    path = REPOSITORY / f"workflow/experiments/{dataset}.yaml"
+    table = choices_table(Experiment.model_validate(yaml.safe_load(path.read_text())), SEGMENTER)
+    assert (table["choice"] == AS_SEGMENTER).sum() > 15
+    assert table.loc[table["choice"] == NOT_AS_SEGMENTER, "key"].tolist() == []
+
+
+@pytest.mark.parametrize("dataset", ["cityscapes", "ade20k"])
+def test_the_experiments_name_networks_with_published_figures(dataset: str) -> None:
+    path = REPOSITORY / f"workflow/experiments/{dataset}.yaml"
+    own = Experiment.model_validate(yaml.safe_load(path.read_text()))
+    theirs = pd.read_csv(PUBLISHED)
+    known = set(theirs.loc[theirs["dataset"] == dataset, "backbone"].dropna())
+    names = {backbone.architecture.split(".")[0] for backbone in own.backbones}
+    assert {name.replace("tiny", "").replace("small", "").replace("base", "") for name in names} == {"vit__patch16_384"}
+    assert len(names & known) >= 2

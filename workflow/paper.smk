@@ -1,0 +1,78 @@
+# The paper's tables: its datasets side by side, and beside what its abstract claims.
+#
+#     snakemake -s workflow/paper.smk --cores 8
+#
+# Runs both experiments and compares them. Another file for one of them: --config cityscapes=FILE.
+import yaml
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+ROOT = os.path.normpath(f"{workflow.current_basedir}/..")
+FILES = {
+    name: config.get(name, f"{ROOT}/workflow/experiments/{name}.yaml")
+    for name in ("cityscapes", "ade20k")
+}
+
+
+def experiment(name):
+    """The configuration of one experiment."""
+    with open(FILES[name], encoding="utf-8") as file:
+        return yaml.safe_load(file)
+
+
+module cityscapes:
+    snakefile:
+        "../Snakefile"
+    config:
+        experiment("cityscapes")
+
+
+use rule * from cityscapes as cityscapes_*
+
+
+module ade20k:
+    snakefile:
+        "../Snakefile"
+    config:
+        experiment("ade20k")
+
+
+use rule * from ade20k as ade20k_*
+
+
+rule paper:
+    default_target: True
+    input:
+        files=list(FILES.values()),
+        tables=[
+            rules.cityscapes_tables.output.main[0],
+            rules.ade20k_tables.output.main[0],
+        ],
+        reports=[rules.cityscapes_all.input, rules.ade20k_all.input],
+        published=f"{ROOT}/results/reference/published.csv",
+        segmenter=f"{ROOT}/results/reference/segmenter.yaml",
+    output:
+        expand(
+            "results/paper/{name}",
+            name=["paper.md", "claims.csv", "dense.csv", "methods.csv", "choices.csv"],
+        ),
+    log:
+        "logs/paper.log",
+    conda:
+        "../envs/paumer.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        experiments=lambda wildcards, input: " ".join(
+            f"--experiment {file}" for file in input.files
+        ),
+        tables=lambda wildcards, input: " ".join(
+            f"--main {table}" for table in input.tables
+        ),
+        folder=lambda wildcards, output: os.path.dirname(output[0]),
+    message:
+        "Comparing with the paper's claims"
+    shell:
+        "paumer paper {params.experiments} {params.tables} --published {input.published:q}"
+        " --segmenter {input.segmenter:q} --output {params.folder:q} > {log:q} 2>&1"
