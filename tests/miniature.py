@@ -131,6 +131,12 @@ def zipped(folder: Path, top: str = "", only: str = "*") -> bytes:
     return stream.getvalue()
 
 
+def add_member(archive: Path, name: str, content: bytes) -> None:
+    """Put one more file into a zip archive, under any name."""
+    with ZipFile(archive, "a", ZIP_DEFLATED) as content_of:
+        content_of.writestr(name, content)
+
+
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
