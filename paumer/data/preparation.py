@@ -68,6 +68,7 @@ def obtain(name: str, folder: Path, processes: int) -> None:
     if dataset is None or dataset.download is None:
         fetched = ", ".join(name for name, dataset in DATASETS.items() if dataset.download)
         raise PaumerError(f"{name}: no dataset that is fetched; use {fetched}")
+    folder = folder.expanduser().resolve()
     finish = dataset.finishing() if dataset.finishing else None
     if read_source(folder) is None and dataset.image_folder(folder, "train").is_dir():
         print(f"{folder}: {name} is there already", flush=True)
