@@ -43,7 +43,7 @@ def prepare(data: Data, output: Path, threads: int) -> None:
                 "dataset": dataset.name,
                 "folder": str(folder),
                 **dataset.terms,
-                **({"archives": fetched["archives"]} if fetched else {}),
+                **({"archives": _in_a_line(fetched["archives"])} if fetched else {}),
                 "classes": list(dataset.classes),
                 "splits": checked,
             },
@@ -132,6 +132,11 @@ def _check(dataset: Dataset, found: list[Sample], split: str, threads: int) -> d
         },
         "sha256": digest.hexdigest(),
     }
+
+
+def _in_a_line(archives: list[dict[str, str]]) -> str:
+    """Archives as the report shows them."""
+    return ", ".join(f"{archive['name']} (sha256 {archive['sha256']})" for archive in archives)
 
 
 def _read(dataset: Dataset, sample: Sample) -> tuple[np.ndarray, bytes]:

@@ -102,7 +102,7 @@ def test_dataset_is_fetched(server, served: Source, tmp_path: Path) -> None:
     assert server.requests == [(None, None), (f"bytes={half}-", '"first"')]
     manifest = read_json(tmp_path / "data.json")
     sha256 = hashlib.sha256(server.content).hexdigest()
-    assert manifest["archives"] == [{"name": "ADEChallengeData2016.zip", "sha256": sha256}]
+    assert manifest["archives"] == f"ADEChallengeData2016.zip (sha256 {sha256})"
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"ade20k"}
     assert {path.name for path in (tmp_path / "data/ade20k").iterdir()} == {"images", "annotations", "source.json"}
 
