@@ -63,12 +63,25 @@ def schema(
 
 
 @app.command()
-def data(settings: Settings = "{}", output: Output = Path("results/scenes/data.json"), threads: Threads = None) -> None:
-    """Draw or find the dataset, check every file, and describe it."""
+def data(
+    dataset: Annotated[
+        str | None, typer.Argument(help="Only fetch this dataset (cityscapes, ade20k, camvid), to the folder --output.")
+    ] = None,
+    settings: Settings = "{}",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="File to write [results/scenes/data.json]; folder to fetch to [data/DATASET]."),
+    ] = None,
+    threads: Threads = None,
+) -> None:
+    """Draw, find or fetch the dataset, check every file, and describe it."""
     from paumer.config import Data
-    from paumer.data.preparation import prepare
+    from paumer.data.preparation import obtain, prepare
 
-    prepare(_settings(Data, settings), output, _threads(threads))
+    if dataset is not None:
+        obtain(dataset, output or Path("data", dataset), _threads(threads))
+    else:
+        prepare(_settings(Data, settings), output or Path("results/scenes/data.json"), _threads(threads))
 
 
 @app.command()

@@ -51,6 +51,18 @@ def test_every_verb_has_help_and_imports_no_torch_for_it(verb: str) -> None:
     assert "Usage" in finished.stdout
 
 
+def test_data_fetches_a_named_dataset(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    line = fail(capsys, monkeypatch, "data", "imagenet", "--output", str(tmp_path / "imagenet"), "--threads", "1")
+    assert "imagenet: no dataset that is fetched; use cityscapes, camvid, ade20k" in line
+    folder = tmp_path / "camvid"
+    folder.mkdir()
+    (folder / "precious.txt").write_text("precious")
+    line = fail(capsys, monkeypatch, "data", "camvid", "--output", str(folder), "--threads", "1")
+    assert f"{folder}: holds files that were not fetched" in line
+
+
 def test_unknown_setting(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     output = tmp_path / "data.json"
     line = fail(capsys, monkeypatch, "data", "--settings", "{datset: camvid}", "--output", str(output))

@@ -22,11 +22,13 @@ class Scenes(Section):
 class Data(Section):
     """Which images to train and evaluate on."""
 
-    dataset: Literal["scenes", "cityscapes", "camvid"] = Field("scenes", description="Dataset.")
+    dataset: Literal["scenes", "cityscapes", "ade20k", "camvid", "folder"] = Field(
+        "scenes", description="Dataset; `folder` is data of one's own, laid out as docs/data.md describes."
+    )
     folder: str | None = Field(
         None,
-        description="Folder of the dataset; without it the environment variable PAUMER_DATA. Without both `camvid` is "
-        "fetched, under the results. `scenes` are drawn in it, or under the results.",
+        description="Folder of the dataset; without it the environment variable PAUMER_DATA. Without both it is "
+        "fetched, under the results (`cityscapes` by a login). `scenes` are drawn in it, or under the results.",
     )
     train_split: str = Field("train", description="Split to train on.")
     eval_split: str = Field("val", description="Split to evaluate and measure on.")

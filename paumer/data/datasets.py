@@ -1,19 +1,18 @@
-"""The datasets by name: class lists, where images and labels lie, and what a label pixel means."""
+"""What the pipeline needs to know of a dataset: its classes, where images and labels lie, what a label pixel means."""
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from paumer.config import Data
-from paumer.data import camvid, cityscapes
 from paumer.data.fetching import Source
 from paumer.errors import PaumerError
 
-IGNORE = cityscapes.IGNORE
+IGNORE = 255
+Colour = tuple[int, int, int]
+Finish = Callable[[Path, int], None]
 
 
 @dataclass(frozen=True)
@@ -26,30 +25,39 @@ class Sample:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What the pipeline needs to know of a dataset.
+    """A dataset, wherever its files lie.
 
     Attributes:
+        name: its name in the configuration.
         classes: class names; the position is the class id that networks predict.
         colours: one colour per class, for pictures.
-        unlabelled: pixel values of label maps that count as ignored.
-        image_folder: split -> the folder that must exist.
-        source: where to get the dataset, for error messages.
+        encodings: how names of label maps end -> class id of every pixel value they may hold, 255 for ignored ones. The
+            first is the usual one.
+        image_folder: root and split -> the folder that must exist.
+        image_paths: root and split -> the images.
+        label_path: root, split and image -> where its label map lies.
+        origin: where to get the dataset, for error messages.
         licence: on which terms it is given.
         citation: what to cite.
-        download: the archive that it can be fetched as by itself, if there is one.
+        download: what it is fetched as by itself, if it can be.
+        finishing: gives what makes a fetched folder ready, called with that folder and a number of processes. It is
+            asked before anything is fetched, and raises PaumerError where a tool is missing.
+        label_remedy: what to do about a missing label map, for error messages.
     """
 
     name: str
     classes: tuple[str, ...]
-    colours: tuple[tuple[int, int, int], ...]
-    unlabelled: tuple[int, ...]
+    colours: tuple[Colour, ...]
+    encodings: Mapping[str, Mapping[int, int]]
     image_folder: Callable[[Path, str], Path]
     image_paths: Callable[[Path, str], list[Path]]
     label_path: Callable[[Path, str, Path], Path]
-    source: str
+    origin: str
     licence: str
     citation: str
     download: Source | None = None
+    finishing: Callable[[], Finish] | None = None
+    label_remedy: str = "add it, or remove the image"
 
     @property
     def terms(self) -> dict[str, str]:
@@ -59,7 +67,7 @@ class Dataset:
     @property
     def by_hand(self) -> str:
         """How a person gets the dataset, for error messages."""
-        return f"get {self.source}, then name where it lies in data.folder or PAUMER_DATA"
+        return f"get {self.origin}, then name where it lies in data.folder or PAUMER_DATA"
 
     def samples(self, root: Path, split: str) -> list[Sample]:
         """List a split.
@@ -78,60 +86,32 @@ class Dataset:
             raise PaumerError(f"{folder}: holds no images of dataset {self.name}; check data.folder and the split")
         return [Sample(image, self.label_path(root, split, image)) for image in images]
 
+    def class_of_value(self, label: Path) -> np.ndarray:
+        """Class id of each pixel value 0 to 255 of a label map; -1 marks values that it may not hold."""
+        return self.tables[self._ending(label)]
+
     @cached_property
-    def class_of_value(self) -> np.ndarray:
-        """Class id of each pixel value 0 to 255; -1 marks values that no label map may hold."""
-        table = np.full(256, -1, dtype=np.int16)
-        table[: len(self.classes)] = np.arange(len(self.classes))
-        table[list(self.unlabelled)] = IGNORE
-        return table
+    def tables(self) -> dict[str, np.ndarray]:
+        """The encodings as tables of 256 class ids each, with -1 for values that no label map may hold."""
+        tables = {}
+        for ending, encoding in self.encodings.items():
+            tables[ending] = np.full(256, -1, dtype=np.int16)
+            tables[ending][list(encoding)] = list(encoding.values())
+        return tables
+
+    def describe_values(self, label: Path) -> str:
+        """Which pixel values a label map may hold, for error messages."""
+        encoding = self.encodings[self._ending(label)]
+        classes = [value for value, class_id in encoding.items() if class_id != IGNORE]
+        rising = classes == list(range(classes[0], classes[0] + len(classes)))
+        text = f"{classes[0]} to {classes[-1]}" if rising else ", ".join(map(str, classes))
+        ignored = ", ".join(str(value) for value, class_id in encoding.items() if class_id == IGNORE)
+        return f"{text}, ignored: {ignored or 'none'}"
+
+    def _ending(self, label: Path) -> str:
+        return next((ending for ending in self.encodings if label.name.endswith(ending)), next(iter(self.encodings)))
 
 
-def _cityscapes_like(name: str, source: str, licence: str, citation: str) -> Dataset:
-    return Dataset(
-        name=name,
-        classes=tuple(label.name for label in cityscapes.EVALUATED),
-        colours=tuple(label.colour for label in cityscapes.EVALUATED),
-        unlabelled=(IGNORE,),
-        image_folder=cityscapes.image_folder,
-        image_paths=cityscapes.image_paths,
-        label_path=cityscapes.label_path,
-        source=source,
-        licence=licence,
-        citation=citation,
-    )
-
-
-DATASETS: dict[str, Dataset] = {
-    "scenes": _cityscapes_like(
-        "scenes",
-        source="the scenes with `paumer data`",
-        licence="drawn by this project, under its own licence, Apache-2.0",
-        citation="this software (CITATION.cff)",
-    ),
-    "cityscapes": _cityscapes_like(
-        "cityscapes",
-        source="Cityscapes from www.cityscapes-dataset.com (free registration)",
-        licence="the dataset's own terms, agreed to on registration at www.cityscapes-dataset.com",
-        citation=cityscapes.CITATION,
-    ),
-    "camvid": Dataset(
-        name="camvid",
-        classes=tuple(camvid.CLASSES),
-        colours=tuple(camvid.CLASSES.values()),
-        unlabelled=(camvid.UNLABELLED, IGNORE),
-        image_folder=camvid.image_folder,
-        image_paths=camvid.image_paths,
-        label_path=camvid.label_path,
-        source=camvid.ORIGIN,
-        licence=camvid.LICENCE,
-        citation=camvid.CITATION,
-        download=camvid.ARCHIVE,
-    ),
-}
-
-
-def named_folder(data: Data) -> Path | None:
-    """The folder that the user named: `data.folder`, else PAUMER_DATA, which does not concern scenes."""
-    named = data.folder or (None if data.dataset == "scenes" else os.environ.get("PAUMER_DATA"))
-    return Path(named).expanduser() if named else None
+def numbered(classes: int, first: int = 0, ignored: tuple[int, ...] = (IGNORE,)) -> dict[int, int]:
+    """The plain encoding: class ids in a row from pixel value `first` on, and ignored values."""
+    return {first + number: number for number in range(classes)} | dict.fromkeys(ignored, IGNORE)

@@ -2,13 +2,15 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from time import sleep
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import OpenerDirector, Request, build_opener
 
+from paumer.data.space import disk_errors, require_space
 from paumer.errors import PaumerError, summary
 from paumer.files import read_json, write_json
 from paumer.progress import progress
@@ -25,7 +27,12 @@ class _IncompleteError(Exception):
 
 
 def download(
-    url: str, target: Path, by_hand: str, sha256: str | None = None, pause_seconds: float = PAUSE_SECONDS
+    url: str,
+    target: Path,
+    by_hand: str,
+    checksums: Mapping[str, str] | None = None,
+    opener: OpenerDirector | None = None,
+    pause_seconds: float = PAUSE_SECONDS,
 ) -> None:
     """Fetch a file, unless it is there already.
 
@@ -36,7 +43,8 @@ def download(
         url: where the file is.
         target: where to write it.
         by_hand: what to do without a network, for error messages.
-        sha256: what its bytes must hash to, if that is known.
+        checksums: algorithm of hashlib -> what its bytes must give, where that is known.
+        opener: asks the server, with cookies for instance; an anonymous one by default.
         pause_seconds: time to wait before the second attempt; it doubles before each further one.
 
     Raises:
@@ -45,23 +53,29 @@ def download(
     if target.exists():
         return
     part = _Part(url, target)
-    try:
+    with disk_errors(part.path):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _receive_whole(url, part, by_hand, pause_seconds)
-        found = sha256_of(part.path)
-        if sha256 not in (None, found):
-            part.remove()
-            raise PaumerError(f"{url}: brought a file of sha256 {found}, not {sha256}; run again, or {by_hand}")
+        _receive_whole(url, part, by_hand, opener or build_opener(), pause_seconds)
+        for algorithm, expected in (checksums or {}).items():
+            found = checksum(part.path, algorithm)
+            if found != expected:
+                part.remove()
+                wrong = f"brought a file of {algorithm} {found}, not {expected}"
+                raise PaumerError(f"{url}: {wrong}; run again, or {by_hand}")
         part.path.replace(target)
         part.remove()
-    except OSError as error:
-        raise PaumerError(f"{part.path}: cannot be written ({summary(error)}); mend that and run again") from None
 
 
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, as hexadecimal digits."""
+def arrived(target: Path) -> int:
+    """How many bytes of a file have arrived and wait for the rest."""
+    return _Part("", target).size
+
+
+def checksum(path: Path, algorithm: str = "sha256") -> str:
+    """A checksum of a file by an algorithm of hashlib, as hexadecimal digits."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        # Some systems refuse old algorithms where security hangs on them.
+        return hashlib.file_digest(file, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
 
 
 class _Part:
@@ -133,7 +147,7 @@ class _Part:
         return version if version.get("url") == self.url else None
 
 
-def _receive_whole(url: str, part: _Part, by_hand: str, pause_seconds: float) -> None:
+def _receive_whole(url: str, part: _Part, by_hand: str, opener: OpenerDirector, pause_seconds: float) -> None:
     """Receive a file, in several attempts if need be."""
     problem = ""
     for attempt in range(ATTEMPTS):
@@ -142,7 +156,7 @@ def _receive_whole(url: str, part: _Part, by_hand: str, pause_seconds: float) ->
             print(f"{url}: {problem}; trying again in {seconds:g} s", flush=True)
             sleep(seconds)
         try:
-            with _ask(url, part, by_hand) as answer:
+            with _ask(url, part, by_hand, opener) as answer:
                 _receive(answer, part)
             return
         except _IncompleteError as error:
@@ -150,10 +164,10 @@ def _receive_whole(url: str, part: _Part, by_hand: str, pause_seconds: float) ->
     raise PaumerError(f"{url}: could not be fetched ({problem}); run again, or {by_hand}")
 
 
-def _ask(url: str, part: _Part, by_hand: str) -> HTTPResponse:
+def _ask(url: str, part: _Part, by_hand: str, opener: OpenerDirector) -> HTTPResponse:
     """Ask for what is missing of a file."""
     try:
-        return urlopen(Request(url, headers=part.range_headers()), timeout=SILENCE_SECONDS)
+        return opener.open(Request(url, headers=part.range_headers()), timeout=SILENCE_SECONDS)
     except HTTPError as error:
         if error.code == 416:  # nothing lies beyond what is here: it is of another version
             part.remove()
@@ -167,6 +181,7 @@ def _ask(url: str, part: _Part, by_hand: str) -> HTTPResponse:
 def _receive(answer: HTTPResponse, part: _Part) -> None:
     """Append the body of an answer to the part."""
     total = part.begin(answer)
+    require_space(part.path.parent, (total or 0) - part.size)
     title = f"fetching {part.path.stem}"
     with part.path.open("ab") as file, progress(title=title, total=total, done=part.size, in_bytes=True) as bar:
         for block in _blocks(answer):

@@ -1,38 +1,75 @@
-"""Datasets that are fetched as one archive of a public repository: what it must hold, and fetching it."""
+"""Datasets that are fetched as zip archives: what these must hold, and fetching them."""
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.request import OpenerDirector
 
-from paumer.data.download import download, sha256_of
+from paumer.data.download import arrived, checksum, download
+from paumer.data.space import disk_errors, require_space
 from paumer.data.unpacking import UnfitArchiveError, opened_zip, unpack
-from paumer.errors import PaumerError, summary
+from paumer.errors import PaumerError
 from paumer.files import read_json, write_json, writing_folder
 
 SOURCE_FILE = "source.json"
-LARGEST_FILE = 8 * 2**20
+LARGEST_FILE = 32 * 2**20
 LARGEST_TOTAL = 2 * 2**30
+LARGEST_FACTOR = 4  # an archive of images hardly shrinks them
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an archive is fetched from.
+
+    Attributes:
+        url: its address.
+        size: about how many bytes it has; 0 where that is unknown.
+        checksums: algorithm of hashlib -> what its bytes must give.
+        opener: asks the server, where that takes a login.
+    """
+
+    url: str
+    size: int = 0
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    opener: OpenerDirector | None = None
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip archive and what it must hold.
+
+    Attributes:
+        name: of the file that it is kept in meanwhile, beside the dataset's folder.
+        place: the name of a member -> where it lies in the dataset's folder; None for what is not of the dataset.
+        files: pattern below the dataset's folder -> how many files must match it.
+        digests: folder -> what `digest` must give for it, where that is known.
+        commit: the commit it must be of; `git archive` writes that into the archive's comment. None for others.
+        origin: where from; None where only a login tells.
+    """
+
+    name: str
+    place: Callable[[str], PurePosixPath | None]
+    files: Mapping[str, int]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
 class Source:
-    """An archive that `git archive` wrote, as GitHub offers it, and what is known of it.
+    """What a dataset is fetched as.
 
     Attributes:
-        url: where the zip archive is.
-        commit: the commit it must be of; `git archive` writes that into the archive's comment.
-        place: the name of a member -> where it lies in the dataset's folder; None for what is not of the dataset.
-        files: folder of the dataset -> how many files it must hold.
-        digests: folder -> what `digest` must give for it, where that is known.
+        version: remembered beside the data, which is fetched anew when this changes.
+        archives: the archives; together they are the dataset.
+        log_in: names of archives -> their origins, for archives that have none of their own.
     """
 
-    url: str
-    commit: str
-    place: Callable[[str], PurePosixPath | None]
-    files: Mapping[str, int]
-    digests: Mapping[str, str]
+    version: str
+    archives: tuple[Archive, ...]
+    log_in: Callable[[Collection[str]], Mapping[str, Origin]] | None = None
 
 
 def fetch(source: Source, folder: Path, terms: Mapping[str, str], by_hand: str) -> None:
@@ -40,31 +77,29 @@ def fetch(source: Source, folder: Path, terms: Mapping[str, str], by_hand: str) 
 
     Args:
         source: where from.
-        folder: where to; the archive lies beside it meanwhile.
+        folder: where to; the archives lie beside it meanwhile, and what has arrived of them survives a failure.
         terms: licence and citation, which are printed and stored beside the data.
         by_hand: what to do without a network, for error messages.
 
     Raises:
-        PaumerError: there is no network, the archive is not what it should be, or the folder holds something else.
+        PaumerError: there is no network, login or room, an archive is not what it should be, or the folder holds
+            something else.
     """
     described = read_source(folder)
-    if described is not None and described.get("commit") == source.commit:
+    if described is not None and described.get("version") == source.version:
         return
     if described is None and folder.exists() and any(folder.iterdir()):
         raise PaumerError(
             f"{folder}: holds files that were not fetched; remove them, or name this folder in data.folder"
         )
-    print(f"fetching {source.url}", *(f"{name}: {text}" for name, text in terms.items()), sep="\n", flush=True)
-    archive = folder.with_name(f"{folder.name}.zip")
-    download(source.url, archive, by_hand)
-    try:
-        _install(source, archive, folder, terms)
-    except UnfitArchiveError as error:
-        archive.unlink()
-        raise PaumerError(f"{source.url}: {error}; run again to fetch it anew, or {by_hand}") from None
-    except OSError as error:
-        raise PaumerError(f"{folder}: cannot be written ({summary(error)}); mend that and run again") from None
-    archive.unlink()
+    print(f"fetching {folder}", *(f"{name}: {text}" for name, text in terms.items()), sep="\n", flush=True)
+    paths = {archive.name: folder.with_name(archive.name) for archive in source.archives}
+    _download(source, paths, by_hand)
+    with disk_errors(folder), writing_folder(folder) as temporary:
+        fetched = [_install(archive, paths[archive.name], temporary, by_hand) for archive in source.archives]
+        write_json(temporary / SOURCE_FILE, {"version": source.version, "archives": fetched, **terms})
+    for path in paths.values():
+        path.unlink()
 
 
 def read_source(folder: Path) -> dict[str, Any] | None:
@@ -81,24 +116,42 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _install(source: Source, archive: Path, folder: Path, terms: Mapping[str, str]) -> None:
-    """Unpack an archive into the dataset's folder and check what it holds."""
-    with opened_zip(archive) as content, writing_folder(folder) as temporary:
-        comment = content.comment.decode(errors="replace")
-        if comment != source.commit:
-            raise UnfitArchiveError(f"the archive is of commit {comment[:40]!r}, not {source.commit}")
-        unpack(content, temporary, source.place, LARGEST_FILE, LARGEST_TOTAL)
-        _check(source, temporary)
-        described = {"url": source.url, "commit": source.commit, "sha256": sha256_of(archive)}
-        write_json(temporary / SOURCE_FILE, {**described, **terms})
+def _download(source: Source, paths: Mapping[str, Path], by_hand: str) -> None:
+    """Bring the archives that are not there; with all of them there, no network and no login is needed."""
+    missing = {archive.name: archive.origin for archive in source.archives if not paths[archive.name].exists()}
+    unknown = [name for name, origin in missing.items() if origin is None]
+    known = source.log_in(unknown) if source.log_in and unknown else {}
+    origins = {name: origin or known[name] for name, origin in missing.items()}
+    # Each is written twice: as an archive, and unpacked.
+    needed = sum(max(0, 2 * origin.size - arrived(paths[name])) for name, origin in origins.items())
+    require_space(next(iter(paths.values())).parent, needed)
+    for name, origin in origins.items():
+        print(f"fetching {origin.url}", flush=True)
+        download(origin.url, paths[name], by_hand, origin.checksums, origin.opener)
 
 
-def _check(source: Source, folder: Path) -> None:
+def _install(archive: Archive, path: Path, folder: Path, by_hand: str) -> dict[str, str]:
+    """Unpack an archive into the dataset's folder and check what it held; tell which archive it was."""
+    try:
+        with opened_zip(path) as content:
+            comment = content.comment.decode(errors="replace")
+            if archive.commit not in (None, comment):
+                raise UnfitArchiveError(f"the archive is of commit {comment[:40]!r}, not {archive.commit}")
+            total = max(LARGEST_TOTAL, LARGEST_FACTOR * path.stat().st_size)
+            unpack(content, folder, archive.place, LARGEST_FILE, total)
+        _check(archive, folder)
+    except UnfitArchiveError as error:
+        path.unlink()
+        raise PaumerError(f"{path}: {error}; run again to fetch it anew, or {by_hand}") from None
+    return {"name": archive.name, "sha256": checksum(path)}
+
+
+def _check(archive: Archive, folder: Path) -> None:
     """Compare the number of files, and contents where they are known."""
-    for name, expected in source.files.items():
-        found = len(list((folder / name).glob("*")))
+    for pattern, expected in archive.files.items():
+        found = len(list(folder.glob(pattern)))
         if found != expected:
-            raise UnfitArchiveError(f"the archive holds {found} files for {name}, not {expected}")
-    for name, known in source.digests.items():
+            raise UnfitArchiveError(f"the archive holds {found} files for {pattern}, not {expected}")
+    for name, known in archive.digests.items():
         if digest(folder / name) != known:
             raise UnfitArchiveError(f"the files of {name} in the archive are not the known ones")

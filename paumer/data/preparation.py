@@ -1,4 +1,7 @@
-"""Stage `data`: find, draw or fetch a dataset, read every file once, and describe it in `data.json`."""
+"""Stage `data`: find, draw or fetch a dataset, read every file once, and describe it in `data.json`.
+
+Beside it, the way to fetch a dataset once, for all experiments.
+"""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from paumer.config import Data
-from paumer.data.datasets import DATASETS, Dataset, Sample, named_folder
+from paumer.data import folder as own_folder
+from paumer.data.catalogue import DATASETS, find_dataset, named_folder
+from paumer.data.datasets import Dataset, Sample
 from paumer.data.fetching import fetch, read_source
 from paumer.data.reading import read_sample
 from paumer.data.scenes import generate
+from paumer.data.space import disk_errors
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json, writing_folder
 from paumer.progress import progress
@@ -25,32 +31,55 @@ def prepare(data: Data, output: Path, threads: int) -> None:
     Raises:
         PaumerError: the dataset is missing, or a file of it is not what it should be.
     """
-    dataset = DATASETS[data.dataset]
-    folder = _ready(data, dataset, output.parent / "data" / data.dataset, threads)
+    folder = _ready(data, output.parent / "data" / data.dataset, threads)
+    dataset = find_dataset(data.dataset, folder)
     splits = dict.fromkeys((data.train_split, data.eval_split))
     checked = {split: _check(dataset, dataset.samples(folder, split), split, threads) for split in splits}
     fetched = read_source(folder) if dataset.download else None
-    write_json(
-        output,
-        {
-            "dataset": dataset.name,
-            "folder": str(folder),
-            **dataset.terms,
-            **({"archive": fetched.get("url"), "archive_sha256": fetched.get("sha256")} if fetched else {}),
-            "classes": list(dataset.classes),
-            "splits": checked,
-        },
-    )
+    with disk_errors(output):
+        write_json(
+            output,
+            {
+                "dataset": dataset.name,
+                "folder": str(folder),
+                **dataset.terms,
+                **({"archives": _in_a_line(fetched["archives"])} if fetched else {}),
+                "classes": list(dataset.classes),
+                "splits": checked,
+            },
+        )
 
 
 def samples(manifest: Path, split: str) -> tuple[Dataset, list[Sample]]:
     """The dataset and the samples of a split that a manifest describes."""
     content = read_json(manifest)
-    dataset = DATASETS[content["dataset"]]
-    return dataset, dataset.samples(Path(content["folder"]), split)
+    folder = Path(content["folder"])
+    dataset = find_dataset(content["dataset"], folder)
+    return dataset, dataset.samples(folder, split)
 
 
-def _ready(data: Data, dataset: Dataset, own: Path, threads: int) -> Path:
+def obtain(name: str, folder: Path, processes: int) -> None:
+    """Fetch a dataset into a folder for all experiments, unless it is there, and make it ready; run again, it goes on.
+
+    Raises:
+        PaumerError: there is no such dataset to fetch, it cannot be fetched, or a tool is missing.
+    """
+    dataset = DATASETS.get(name)
+    if dataset is None or dataset.download is None:
+        fetched = ", ".join(name for name, dataset in DATASETS.items() if dataset.download)
+        raise PaumerError(f"{name}: no dataset that is fetched; use {fetched}")
+    folder = folder.expanduser().resolve()
+    finish = dataset.finishing() if dataset.finishing else None
+    if read_source(folder) is None and dataset.image_folder(folder, "train").is_dir():
+        print(f"{folder}: {name} is there already", flush=True)
+    else:
+        fetch(dataset.download, folder, dataset.terms, dataset.by_hand)
+    if finish is not None:
+        finish(folder, processes)
+    print(f"{folder}: ready; name it in data.folder or PAUMER_DATA")
+
+
+def _ready(data: Data, own: Path, threads: int) -> Path:
     """Find the dataset where the user named its folder; else draw or fetch it into `own`.
 
     Raises:
@@ -59,10 +88,12 @@ def _ready(data: Data, dataset: Dataset, own: Path, threads: int) -> Path:
     named = named_folder(data)
     if data.dataset == "scenes":
         _draw_scenes(data, named or own, threads)
-    elif named is None and dataset.download:
-        fetch(dataset.download, own, dataset.terms, dataset.by_hand)
+    elif named is None and data.dataset == own_folder.NAME:
+        raise PaumerError(f"data.folder: not set; name a folder there or in PAUMER_DATA that has {own_folder.LAYOUT}")
     elif named is None:
-        raise PaumerError(f"data.folder: not set; {dataset.by_hand}")
+        dataset = DATASETS[data.dataset]
+        assert dataset.download is not None
+        fetch(dataset.download, own, dataset.terms, dataset.by_hand)
     return named or own
 
 
@@ -78,7 +109,7 @@ def _draw_scenes(data: Data, folder: Path, processes: int) -> None:
         return
     if folder.exists() and any(folder.iterdir()) and not recipe.exists():
         raise PaumerError(f"{folder}: holds files that are no scenes; name an empty or new folder in data.folder")
-    with writing_folder(folder) as temporary:
+    with disk_errors(folder), writing_folder(folder) as temporary:
         generate(temporary, **wanted, processes=processes)
         write_json(temporary / recipe.name, wanted)
 
@@ -101,6 +132,11 @@ def _check(dataset: Dataset, found: list[Sample], split: str, threads: int) -> d
         },
         "sha256": digest.hexdigest(),
     }
+
+
+def _in_a_line(archives: list[dict[str, str]]) -> str:
+    """Archives as the report shows them."""
+    return ", ".join(f"{archive['name']} (sha256 {archive['sha256']})" for archive in archives)
 
 
 def _read(dataset: Dataset, sample: Sample) -> tuple[np.ndarray, bytes]:

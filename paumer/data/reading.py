@@ -30,13 +30,9 @@ def read_label(path: Path, dataset: Dataset) -> np.ndarray:
     if image.mode not in ("L", "P"):
         raise PaumerError(f"{path}: label maps have one channel of 8 bits, not mode {image.mode}; convert it")
     values = np.asarray(image)
-    classes = dataset.class_of_value[values]
+    classes = dataset.class_of_value(path)[values]
     if (classes < 0).any():
-        wrong = sorted(int(value) for value in np.unique(values[classes < 0]))
-        raise PaumerError(
-            f"{path}: label value {wrong[0]} is no class of {dataset.name} (0 to {len(dataset.classes) - 1}, ignored: "
-            f"{', '.join(map(str, dataset.unlabelled))}); convert the labels"
-        )
+        raise PaumerError(f"{path}: {_misfit(path, values, dataset)}")
     return classes.astype(np.uint8)
 
 
@@ -47,7 +43,7 @@ def read_sample(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarra
         PaumerError: either cannot be read, or their sizes differ.
     """
     if not sample.label.exists():
-        raise PaumerError(f"{sample.image}: has no label; expected {sample.label}")
+        raise PaumerError(f"{sample.image}: has no label; expected {sample.label}; {dataset.label_remedy}")
     image, label = read_image(sample.image), read_label(sample.label, dataset)
     if image.shape[:2] != label.shape:
         raise PaumerError(
@@ -55,6 +51,16 @@ def read_sample(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarra
             "they must be of one size"
         )
     return image, label
+
+
+def _misfit(path: Path, values: np.ndarray, dataset: Dataset) -> str:
+    """What is wrong with the values of a label map, and what to do."""
+    wrong = int(values[dataset.class_of_value(path)[values] < 0].min())
+    text = f"label value {wrong} is no class of {dataset.name} ({dataset.describe_values(path)})"
+    for ending, table in dataset.tables.items():
+        if (table[values] >= 0).all():
+            return f"{text}; its values are those of a file *{ending}: rename it"
+    return f"{text}; convert the labels"
 
 
 def _open(path: Path) -> Image.Image:

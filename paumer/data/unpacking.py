@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
+from paumer.data.space import require_space
 from paumer.errors import summary
 from paumer.progress import progress
 
@@ -47,9 +48,11 @@ def unpack(
 
     Raises:
         UnfitArchiveError: a chosen member is no plain file, is too large, or has no place of its own in `folder`.
+        PaumerError: the disk has no room for them.
     """
     chosen = [(member, target) for member in content.infolist() if (target := place(member.filename))]
     _check(chosen, largest, total)
+    require_space(folder, sum(member.file_size for member, _ in chosen))
     for member, target in progress(chosen, title=f"unpacking {Path(content.filename or 'archive').name}"):
         path = folder / target
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,11 +31,11 @@ def part(target: Path) -> Path:
     return target.with_name("file.zip.part")
 
 
-def get(server, target: Path, **options: str) -> None:
+def get(server, target: Path, **options: Any) -> None:
     download(server.url, target, BY_HAND, pause_seconds=0, **options)
 
 
-def failure(server, target: Path, **options: str) -> str:
+def failure(server, target: Path, **options: Any) -> str:
     """The one line with which a download fails; the file must not be there."""
     with pytest.raises(PaumerError) as caught:
         get(server, target, **options)
@@ -56,7 +57,7 @@ def give_up_half_way(server, target: Path) -> None:
 
 
 def test_file_arrives_and_nothing_else_stays(server, target: Path) -> None:
-    get(server, target, sha256=hashlib.sha256(CONTENT).hexdigest())
+    get(server, target, checksums={"sha256": hashlib.sha256(CONTENT).hexdigest()})
     assert target.read_bytes() == CONTENT
     assert list(target.parent.iterdir()) == [target]
     assert server.requests == [(None, None)]
@@ -171,7 +172,7 @@ def test_refusal_is_final(server, target: Path) -> None:
 
 
 def test_wrong_checksum(server, target: Path) -> None:
-    line = failure(server, target, sha256="0" * 64)
+    line = failure(server, target, checksums={"sha256": "0" * 64})
     assert hashlib.sha256(CONTENT).hexdigest() in line
     assert list(target.parent.iterdir()) == []  # going on from what arrived would fail for ever
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from paumer.config import Data
 from paumer.data import camvid, download, fetching
-from paumer.data.datasets import DATASETS
-from paumer.data.fetching import Source, digest, fetch
+from paumer.data.catalogue import DATASETS
+from paumer.data.fetching import Origin, Source, digest, fetch
 from paumer.data.preparation import prepare, samples
 from paumer.data.reading import read_sample
 from paumer.errors import PaumerError
@@ -65,13 +65,14 @@ def source(server, monkeypatch: pytest.MonkeyPatch) -> Source:
     monkeypatch.setattr(download, "sleep", lambda seconds: None)
     members = tiny()
     server.content = pack(members)
-    source = replace(
+    archive = replace(
         camvid.ARCHIVE,
-        url=server.url,
+        origin=Origin(server.url),
         commit=COMMIT,
-        files=IMAGES | {f"{split}annot": count for split, count in IMAGES.items()},
+        files={f"{split}{kind}/*": count for split, count in IMAGES.items() for kind in ("", "annot")},
         digests={folder: expected_digest(members, folder) for folder in camvid.ARCHIVE.digests},
     )
+    source = Source(COMMIT, (archive,))
     monkeypatch.setitem(DATASETS, "camvid", replace(DATASETS["camvid"], download=source))
     return source
 
@@ -86,7 +87,7 @@ def failure(run: Callable[[], None]) -> str:
 def refusal(source: Source, folder: Path) -> str:
     """The one line with which fetching a wrong archive fails; the dataset must not be there, nor the archive stay."""
     line = failure(lambda: fetch(source, folder, TERMS, BY_HAND))
-    assert source.url in line
+    assert line.startswith(str(folder.with_name("camvid.zip")))
     assert line.endswith(f"; run again to fetch it anew, or {BY_HAND}")
     assert list(folder.parent.iterdir()) == []
     return line
@@ -99,14 +100,14 @@ def test_dataset_is_fetched_checked_and_described(server, source: Source, tmp_pa
     content = read_json(manifest)
     assert content["folder"] == str(folder)
     assert {name: split["images"] for name, split in content["splits"].items()} == {"train": 3, "val": 2}
-    assert content["archive"] == server.url
-    assert content["archive_sha256"] == hashlib.sha256(server.content).hexdigest()
+    assert content["archives"] == f"camvid.zip (sha256 {hashlib.sha256(server.content).hexdigest()})"
     assert "BY-NC 4.0" in content["licence"]
     assert "Brostow" in content["citation"]
-    assert {path.name for path in folder.iterdir()} == {*source.files, "source.json"}
+    splits = {f"{split}{kind}" for split in IMAGES for kind in ("", "annot")}
+    assert {path.name for path in folder.iterdir()} == {*splits, "source.json"}
     assert list(folder.parent.iterdir()) == [folder]  # no archive is left
     described = read_json(folder / "source.json")
-    assert (described["url"], described["commit"], described["licence"]) == (server.url, COMMIT, camvid.LICENCE)
+    assert (described["version"], described["licence"]) == (COMMIT, camvid.LICENCE)
     printed = capsys.readouterr().out
     assert camvid.LICENCE in printed
     assert camvid.CITATION in printed
@@ -154,7 +155,7 @@ def test_next_run_goes_on(server, source: Source, tmp_path: Path) -> None:
     server.requests.clear()
     fetch(source, folder, TERMS, BY_HAND)
     assert server.requests == [(f"bytes={half}-", '"first"')]
-    assert digest(folder / "valannot") == source.digests["valannot"]
+    assert digest(folder / "valannot") == source.archives[0].digests["valannot"]
 
 
 def test_killed_while_unpacking(server, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +164,7 @@ def test_killed_while_unpacking(server, source: Source, tmp_path: Path, monkeypa
 
     folder = tmp_path / "data/camvid"
     with monkeypatch.context() as patch:
-        patch.setattr(fetching, "sha256_of", kill)
+        patch.setattr(fetching, "checksum", kill)
         with pytest.raises(KeyboardInterrupt):
             fetch(source, folder, TERMS, BY_HAND)
     assert [path.name for path in folder.parent.iterdir()] == ["camvid.zip"]
@@ -181,13 +182,13 @@ def test_wrong_commit(server, source: Source, tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["test", "valannot"])
 def test_wrong_count(server, source: Source, tmp_path: Path, folder: str) -> None:
     server.content = pack(tiny() | {f"{TOP}/{folder}/one_more.png": b"x"})
-    count = source.files[folder]
-    assert f"{count + 1} files for {folder}, not {count}" in refusal(source, tmp_path / "data/camvid")
+    count = source.archives[0].files[f"{folder}/*"]
+    assert f"{count + 1} files for {folder}/*, not {count}" in refusal(source, tmp_path / "data/camvid")
 
 
 def test_archive_of_something_else(server, source: Source, tmp_path: Path) -> None:
     server.content = pack({"README.md": b"moved"})
-    assert "holds 0 files for train" in refusal(source, tmp_path / "data/camvid")
+    assert "holds 0 files for train/*" in refusal(source, tmp_path / "data/camvid")
 
 
 @pytest.mark.parametrize("folder", ["trainannot", "valannot"])
@@ -232,15 +233,15 @@ def test_another_commit_replaces_what_was_fetched(server, source: Source, tmp_pa
     (folder / "train/left_over.png").write_bytes(b"x")
     later = "9" * 40
     server.content = pack(tiny(), comment=later)
-    fetch(replace(source, commit=later), folder, TERMS, BY_HAND)
-    assert read_json(folder / "source.json")["commit"] == later
+    fetch(Source(later, (replace(source.archives[0], commit=later),)), folder, TERMS, BY_HAND)
+    assert read_json(folder / "source.json")["version"] == later
     assert not (folder / "train/left_over.png").exists()
 
 
 def test_published_archive_is_described_whole() -> None:
-    assert camvid.COMMIT in camvid.ARCHIVE.url
-    assert camvid.ARCHIVE.url.startswith("https://")
+    assert camvid.COMMIT in camvid.ARCHIVE.origin.url
+    assert camvid.ARCHIVE.origin.url.startswith("https://")
     assert camvid.ARCHIVE.files == {
-        **{"train": 367, "trainannot": 367, "val": 101},
-        **{"valannot": 101, "test": 233, "testannot": 233},
+        **{"train/*": 367, "trainannot/*": 367, "val/*": 101},
+        **{"valannot/*": 101, "test/*": 233, "testannot/*": 233},
     }

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from paumer.config import Evaluation, SweepItem, sweep_points
-from paumer.data.datasets import DATASETS
+from paumer.data.catalogue import DATASETS
 from paumer.data.loading import evaluation_batches
 from paumer.data.transforms import normalize
 from paumer.errors import PaumerError

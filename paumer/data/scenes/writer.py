@@ -1,30 +1,23 @@
 """Scenes on disk, in the layout of Cityscapes."""
 
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from paumer.data.cityscapes import IGNORE, IMAGE_ENDING, LABELS, image_folder, label_path
+from paumer.data.cityscapes import DATASET as CITYSCAPES
+from paumer.data.cityscapes import IMAGE_ENDING, LABEL_IDS_ENDING, TRAIN_IDS_ENDING, image_folder, label_file
+from paumer.data.parallel import run_all
 from paumer.data.scenes.scene import draw_scene
 from paumer.errors import PaumerError
 from paumer.files import writing_folder
-from paumer.progress import progress
 
 SPLITS = ("train", "val")
 CITIES = ("aldenburg", "brunnstadt", "corvingen", "dornheim")
 CITY_BLOCK = 64  # Scenes in a row that share a city.
 SMALLEST = 32
-LABEL_IDS_ENDING = "_gtFine_labelIds.png"
-
-TRAIN_IDS = np.full(256, IGNORE, dtype=np.uint8)
-for _label in LABELS:
-    TRAIN_IDS[_label.id] = _label.train_id
+TRAIN_IDS = CITYSCAPES.tables[LABEL_IDS_ENDING].astype(np.uint8)
 
 
 class _Task(NamedTuple):
@@ -66,25 +59,7 @@ def generate(
     counts = dict(zip(SPLITS, (train_images, val_images), strict=True))
     with writing_folder(folder) as root:
         tasks = [_Task(root, split, k, height, width, seed) for split in SPLITS for k in range(counts[split])]
-        _run(tasks, processes)
-
-
-def _run(tasks: list[_Task], processes: int) -> None:
-    bar = progress(title="scenes", total=len(tasks))
-    with bar, _mapping(processes) as mapped:
-        for _ in mapped(_write_scene, tasks):
-            bar.update()
-
-
-@contextmanager
-def _mapping(processes: int) -> Iterator[Callable[..., Iterable[None]]]:
-    """A `map` that runs in this process or in several."""
-    if processes == 1:
-        yield map
-        return
-    # Spawned processes share no state with this one, such as the threads of other libraries.
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield partial(pool.imap_unordered, chunksize=16)
+        run_all(_write_scene, tasks, "scenes", processes)
 
 
 def _write_scene(task: _Task) -> None:
@@ -92,8 +67,9 @@ def _write_scene(task: _Task) -> None:
     image, label_ids = draw_scene(rng, task.height, task.width)
     city = CITIES[task.number // CITY_BLOCK % len(CITIES)]
     image_path = image_folder(task.root, task.split) / city / f"{city}_{task.number:06d}_000000{IMAGE_ENDING}"
-    train_ids_path = label_path(task.root, task.split, image_path)
-    label_ids_path = train_ids_path.with_name(image_path.name.removesuffix(IMAGE_ENDING) + LABEL_IDS_ENDING)
+    label_ids_path, train_ids_path = (
+        label_file(task.root, task.split, image_path, ending) for ending in (LABEL_IDS_ENDING, TRAIN_IDS_ENDING)
+    )
     for path, pixels in ((image_path, image), (label_ids_path, label_ids), (train_ids_path, TRAIN_IDS[label_ids])):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path, compress_level=1)

@@ -1,0 +1,25 @@
+"""The datasets by name, and the folder that the user named for one."""
+
+import os
+from pathlib import Path
+
+from paumer.config import Data
+from paumer.data import ade20k, camvid, cityscapes, folder, scenes
+from paumer.data.datasets import Dataset
+
+DATASETS = {dataset.name: dataset for dataset in (scenes.DATASET, cityscapes.DATASET, camvid.DATASET, ade20k.DATASET)}
+
+
+def find_dataset(name: str, root: Path) -> Dataset:
+    """A dataset by its name in the configuration; `folder` is described by the class list in `root`.
+
+    Raises:
+        PaumerError: the class list is missing or wrong.
+    """
+    return folder.described(root) if name == folder.NAME else DATASETS[name]
+
+
+def named_folder(data: Data) -> Path | None:
+    """The folder that the user named: `data.folder`, else PAUMER_DATA, which does not concern scenes."""
+    named = data.folder or (None if data.dataset == "scenes" else os.environ.get("PAUMER_DATA"))
+    return Path(named).expanduser() if named else None

@@ -1,0 +1,125 @@
+"""The site that gives Cityscapes: login, archives on offer, and their checksums.
+
+The addresses and the form are those of the dataset's own downloader, cityscapesscripts.download. Its login is not used:
+it stops for a prompt, and removes the credentials it stored when they fail once.
+"""
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote, urlencode
+from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, OpenerDirector, Request, build_opener
+
+from paumer.data.download import SILENCE_SECONDS
+from paumer.data.fetching import Origin
+from paumer.data.login import find_login
+from paumer.errors import PaumerError, summary
+
+HOST = "www.cityscapes-dataset.com"
+SITE = f"https://{HOST}"
+VARIABLES = "CITYSCAPES"
+OTHERWISE = "or name a folder that holds Cityscapes in data.folder or PAUMER_DATA"
+LARGEST_ANSWER = 2**20
+UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
+
+
+def log_in(names: Collection[str]) -> dict[str, Origin]:
+    """Log in, and find archives.
+
+    Args:
+        names: of the archives, as the site lists them.
+
+    Returns:
+        Name -> where it is fetched from, within the session.
+
+    Raises:
+        PaumerError: there is no login, the site refuses it, or does not offer an archive.
+    """
+    opener = _session()
+    offered = _offered(opener)
+    for name in names:
+        if name not in offered:
+            raise PaumerError(f"{SITE}/downloads: offers no {name} to this account; ask there for access, {OTHERWISE}")
+    return {name: _origin(opener, offered[name]) for name in names}
+
+
+class _Stay(HTTPRedirectHandler):
+    """Follows no redirection, so that login and session go to the site alone."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Give no request to go on with: the redirection is the answer."""
+
+
+def _session() -> OpenerDirector:
+    """Log in; what is given sends the session's cookies."""
+    login = find_login(HOST, VARIABLES, _stored_credentials())
+    if login is None:
+        raise PaumerError(
+            f"{SITE}: a login is needed; register at {SITE}/register, then set {VARIABLES}_USERNAME and "
+            f"{VARIABLES}_PASSWORD, or write `machine {HOST} login NAME password PASSWORD` to ~/.netrc, or run `paumer "
+            f"data cityscapes --output FOLDER` in a terminal; {OTHERWISE}"
+        )
+    opener = build_opener(_Stay, HTTPCookieProcessor())
+    address = f"{SITE}/login"
+    _ask(opener, address)  # gives the session's cookie
+    form = {"username": login.username, "password": login.password, "submit": "Login"}
+    status, _ = _ask(opener, address, urlencode(form).encode())
+    if status != 302:  # the site leads those on whom it knows
+        raise PaumerError(f"{address}: refuses the login from {login.origin}; mend that and run again, {OTHERWISE}")
+    return opener
+
+
+def _stored_credentials() -> Path | None:
+    """Where csDownload stores a login, by the rule of the library that it uses."""
+    try:
+        from appdirs import user_data_dir
+    except ImportError:
+        return None
+    return Path(user_data_dir("cityscapesscripts", "cityscapes"), "credentials.json")
+
+
+def _offered(opener: OpenerDirector) -> dict[str, Mapping[str, str]]:
+    """The archives that the site offers, by name."""
+    address = f"{SITE}/downloads/?list"
+    try:
+        return {str(archive["name"]): archive for archive in json.loads(_ask(opener, address)[1])}
+    except (ValueError, TypeError, KeyError):
+        raise PaumerError(f"{address}: answers with no list of archives; run again later, {OTHERWISE}") from None
+
+
+def _origin(opener: OpenerDirector, archive: Mapping[str, str]) -> Origin:
+    """Address, size and checksum of an archive."""
+    number = quote(str(archive.get("packageID", "")), safe="")
+    address = f"{SITE}/md5-sum/?packageID={number}"
+    found = re.match(r"\s*([0-9a-fA-F]{32})\b", _ask(opener, address)[1])
+    if found is None:
+        raise PaumerError(f"{address}: answers with no checksum; run again later, {OTHERWISE}")
+    return Origin(
+        f"{SITE}/file-handling/?packageID={number}",
+        size=_bytes(str(archive.get("size", ""))),
+        checksums={"md5": found[1].lower()},
+        opener=opener,
+    )
+
+
+def _bytes(size: str) -> int:
+    """A size such as `11GB` in bytes; 0 where it is written otherwise."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(KB|MB|GB)", size.strip().upper())
+    return int(float(found[1]) * UNITS[found[2]]) if found else 0
+
+
+def _ask(opener: OpenerDirector, address: str, form: bytes | None = None) -> tuple[int, str]:
+    """Status and text of an answer; a redirection is one."""
+    try:
+        with opener.open(Request(address, form), timeout=SILENCE_SECONDS) as answer:
+            return answer.status, answer.read(LARGEST_ANSWER).decode(errors="replace")
+    except HTTPError as error:
+        if error.code < 400:
+            return error.code, ""
+        raise PaumerError(f"{address}: the server refuses it (status {error.code}); run again, {OTHERWISE}") from None
+    except (OSError, HTTPException) as error:
+        raise PaumerError(f"{address}: cannot be reached ({summary(error)}); run again, {OTHERWISE}") from None

@@ -1,0 +1,89 @@
+"""Data of one's own: images in `images/SPLIT`, label maps of the same names in `labels/SPLIT`, and `classes.yaml`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from paumer.config import Section, parse
+from paumer.data.colours import distinct_colours
+from paumer.data.datasets import IGNORE, Colour, Dataset
+from paumer.errors import PaumerError
+from paumer.files import read_yaml
+
+NAME = "folder"
+CLASS_LIST = "classes.yaml"
+ENDINGS = (".jpg", ".jpeg", ".png")
+LAYOUT = f"images/SPLIT, labels/SPLIT and {CLASS_LIST}, as docs/data.md describes them"
+Byte = Annotated[int, Field(ge=0, le=255)]
+Name = Annotated[str, Field(min_length=1, pattern=r"\S")]
+
+
+class ClassList(Section):
+    """The classes of a dataset; `classes` is a list of names for label values 0, 1, ..., or maps values to names."""
+
+    classes: dict[Byte, Name] = Field(min_length=1, max_length=IGNORE)
+    colours: tuple[tuple[Byte, Byte, Byte], ...] = ()
+    ignored: tuple[Byte, ...] = (IGNORE,)
+    licence: str = "not stated"
+    citation: str = "not stated"
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _numbered(cls, classes: Any) -> Any:
+        return dict(enumerate(classes)) if isinstance(classes, list) else classes
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        names = list(self.classes.values())
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"classes: {twice[0]!r} stands there twice; names must differ")
+        if self.colours and len(self.colours) != len(names):
+            raise ValueError(f"colours: {len(self.colours)} for {len(names)} classes; give one for each, or none")
+        both = [value for value in self.ignored if value in self.classes]
+        if both:
+            raise ValueError(f"ignored: {both[0]} is the value of class {self.classes[both[0]]!r}; remove one")
+        return self
+
+
+def described(root: Path) -> Dataset:
+    """The dataset in a folder.
+
+    Raises:
+        PaumerError: its class list is missing or wrong.
+    """
+    path = root / CLASS_LIST
+    if not path.is_file():
+        raise PaumerError(f"{path}: no such file; a folder of one's own data has {LAYOUT}")
+    content: ClassList = parse(ClassList, *read_yaml(str(path)))
+    names = tuple(content.classes.values())
+    colours: tuple[Colour, ...] = content.colours or distinct_colours(len(names))
+    values = {value: number for number, value in enumerate(content.classes)}
+    return Dataset(
+        name=NAME,
+        classes=names,
+        colours=colours,
+        encodings={".png": values | dict.fromkeys(content.ignored, IGNORE)},
+        image_folder=image_folder,
+        image_paths=image_paths,
+        label_path=label_path,
+        origin=f"a folder with {LAYOUT}",
+        licence=content.licence,
+        citation=content.citation,
+    )
+
+
+def image_folder(root: Path, split: str) -> Path:
+    """The folder that holds a split's images, in subfolders or not."""
+    return root / "images" / split
+
+
+def image_paths(root: Path, split: str) -> list[Path]:
+    """The images of a split, sorted by path."""
+    return sorted(path for path in image_folder(root, split).rglob("*") if path.suffix.lower() in ENDINGS)
+
+
+def label_path(root: Path, split: str, image: Path) -> Path:
+    """Where the label of an image lies."""
+    return root / "labels" / split / image.relative_to(image_folder(root, split)).with_suffix(".png")
