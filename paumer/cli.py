@@ -111,14 +111,26 @@ def train(
     output: Folder,
     checkpoint: Annotated[Path, typer.Option(help="Folder of resumable state.")],
     start: Annotated[Path | None, typer.Option(help="Folder of the run to start from.")] = None,
+    devices: Annotated[
+        int, typer.Option(help="GPUs of this machine to train on together; without a GPU, as many processes.")
+    ] = 1,
     threads: Threads = None,
 ) -> None:
     """Train one network; run again after a kill, it goes on where it stopped."""
     from paumer.stages import TrainSettings
+
+    described = _settings(TrainSettings, settings)
+    if devices > 1:
+        from paumer.training.launch import launch
+
+        named = {"--data": data, "--output": output, "--checkpoint": checkpoint, "--start": start, "--threads": threads}
+        arguments = [str(part) for option in named.items() if option[1] is not None for part in option]
+        launch(["train", "--settings", settings, *arguments], devices, described.options.batch)
+        return
     from paumer.training.loop import train
 
     _threads(threads)
-    train(_settings(TrainSettings, settings), data, output, checkpoint, start)
+    train(described, data, output, checkpoint, start)
 
 
 @app.command()

@@ -17,6 +17,7 @@ def progress(
     total: int | None = None,
     done: int = 0,
     in_bytes: bool = False,
+    shown: bool = True,
 ) -> tqdm:
     """Show how far a loop over `items` is, or a count that the caller updates.
 
@@ -26,8 +27,9 @@ def progress(
         total: how many items there are, where `items` does not tell.
         done: how many were done before.
         in_bytes: the count is one of bytes, shown in k, M and G.
+        shown: off in all but one of several processes that do the same.
     """
-    common: dict[str, Any] = {"desc": title, "total": total, "initial": done}
+    common: dict[str, Any] = {"desc": title, "total": total, "initial": done, "disable": not shown}
     if in_bytes:
         common |= {"unit": "B", "unit_scale": True}
     if sys.stderr.isatty():

@@ -9,9 +9,12 @@ from paumer.errors import PaumerError
 
 
 def set_threads(threads: int | None) -> int:
-    """Let torch use `threads` threads, never more than the processors this process may use; give that number."""
+    """Let torch use `threads` threads, never more than the processors this process may use; give that number.
+
+    Processes that `torchrun` started on this machine share them.
+    """
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = max(1, min(threads or available, available))
+    count = max(1, min(threads or available, available) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     torch.set_num_threads(count)
     return count
 

@@ -7,9 +7,19 @@ from paumer.config.base import NAME, Section, Size, parse
 from paumer.config.experiment import Experiment
 from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput, sweep_points
 from paumer.config.network import Backbone, Data, Decoder, Heads, Scenes, check_heads
-from paumer.config.training import Augmentation, Merging, Pausing, Phase, Resizing, Training, TrainingOptions
+from paumer.config.training import (
+    EXECUTION,
+    Augmentation,
+    Merging,
+    Pausing,
+    Phase,
+    Resizing,
+    Training,
+    TrainingOptions,
+)
 
 __all__ = [
+    "EXECUTION",
     "NAME",
     "Augmentation",
     "Backbone",

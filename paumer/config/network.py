@@ -40,6 +40,9 @@ class Decoder(Section):
 
     name: Literal["linear", "mask_transformer"] = Field("linear", description="Decoder, as Segmenter defines it.")
     layers: int = Field(2, ge=1, description="Blocks of the mask transformer.")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of the values that training drops in the blocks of the mask transformer."
+    )
     sub_patch: int = Field(
         1,
         ge=1,

@@ -1,8 +1,8 @@
 """The configuration of training."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from paumer.config.base import Section, Size, positive_size
 from paumer.errors import PaumerError
@@ -13,8 +13,8 @@ class Phase(Section):
     """One stretch of training with its own learning-rate schedule."""
 
     epochs: float = Field(30, gt=0, description="Passes over the training split.")
-    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of the backbone (AdamW).")
-    head_learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of decoder and heads (AdamW).")
+    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of the backbone.")
+    head_learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of decoder and heads.")
     matrix_learning_rate: float = Field(
         3e-3, gt=0, description="Peak learning rate of the block matrices with `optimizer: muon`."
     )
@@ -116,25 +116,47 @@ class Resizing(Section):
         return scales
 
 
+# Options that say how a run is executed, not what it computes: it may go on under others where it stopped.
+EXECUTION = ("device_batch", "compile", "workers", "cache", "tensorboard", "checkpoint_minutes")
+
+
 class TrainingOptions(Section):
     """Settings that all runs share."""
 
     crop: Size = Field((320, 320), description="Height and width of the training crops.")
-    batch: int = Field(8, ge=1, description="Crops per step.")
-    optimizer: Literal["adamw", "muon"] = Field(
-        "adamw", description="`muon` steps the block matrices with Muon, everything else with AdamW."
+    batch: int = Field(8, ge=1, description="Crops per step, those of all devices and passes together.")
+    device_batch: int | None = Field(
+        None,
+        ge=1,
+        description="Crops that fit on one device at once: where its share of the batch is larger, it takes several "
+        "passes, whose gradients add up. Without it one pass.",
     )
+    optimizer: Literal["adamw", "muon", "sgd"] = Field(
+        "adamw",
+        description="`muon` steps the block matrices with Muon, everything else with AdamW; `sgd` has Nesterov's "
+        "momentum, as timm's `sgd`, by which Segmenter was trained.",
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="Of `optimizer: sgd`; 0: none.")
     class_balance: float = Field(
         0.0, ge=0, le=1, description="A class weighs frequency ** -class_balance in the loss; 0: every pixel the same."
     )
-    weight_decay: float = Field(0.05, ge=0, description="Decoupled weight decay of matrices.")
+    weight_decay: float = Field(0.05, ge=0, description="Weight decay of matrices; decoupled, except for `sgd`.")
     drop_path: float = Field(0.0, ge=0, lt=1, description="Stochastic depth rate.")
-    clip: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    clip: float = Field(1.0, ge=0, description="Gradients are clipped to this norm; 0: they are not.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Autocast type; `auto` takes bfloat16 where the device is fast at it."
     )
+    compile: bool = Field(False, description="Compile the encoder's blocks with torch.compile.")
     augmentation: Augmentation = Field(default_factory=Augmentation, description="Random changes of the images.")
-    workers: int = Field(1, ge=0, description="Processes that load images.")
+    workers: int = Field(1, ge=0, description="Processes that load images, for each device.")
+    cache: str | None = Field(
+        None,
+        description="Folder of this machine that keeps images decoded, on a fast disk or in memory (`/dev/shm/...`): "
+        "height x width x 4 bytes each. Without it they are decoded anew in every epoch.",
+    )
+    tensorboard: bool = Field(
+        False, description="Write the log as TensorBoard events too, in folder `tensorboard` beside train.csv."
+    )
     checkpoint_minutes: float = Field(2.0, ge=0, description="Minutes between checkpoints; 0: after every step.")
 
     @field_validator("crop")
@@ -163,3 +185,15 @@ class Training(Section):
     merging: Merging = Field(default_factory=Merging, description="Schedules drawn by recipe `merge`.")
     resizing: Resizing = Field(default_factory=Resizing, description="Input scales drawn by recipe `resize`.")
     options: TrainingOptions = Field(default_factory=TrainingOptions, description="What all runs share.")
+    devices: int = Field(
+        1, ge=1, description="GPUs of one machine that each run trains on together; without a GPU, as many processes."
+    )
+
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        if self.options.batch % self.devices:
+            raise ValueError(
+                f"options.batch: {self.options.batch} crops cannot be shared evenly by {self.devices} devices; use a "
+                f"multiple of {self.devices}"
+            )
+        return self

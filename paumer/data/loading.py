@@ -5,6 +5,7 @@ uninterrupted one sees, with any number of worker processes.
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,25 +14,32 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Image, Mask
 
+from paumer.data.cache import read_cached
 from paumer.data.datasets import Dataset, Sample
-from paumer.data.reading import read_sample
 
 
 class SegmentationData(TorchDataset[tuple[Tensor, Tensor]]):
     """Decoded samples: image (3, height, width) uint8 and class ids (height, width) uint8.
 
-    With a transform the key of an item is `(index, draw)`, where `draw` seeds the augmentation.
+    With a transform the key of an item is `(index, draw)`, where `draw` seeds the augmentation. With a cache, a folder,
+    every image is decoded once.
     """
 
-    def __init__(self, dataset: Dataset, samples: Sequence[Sample], transform: v2.Transform | None = None) -> None:
-        self.dataset, self.samples, self.transform = dataset, samples, transform
+    def __init__(
+        self,
+        dataset: Dataset,
+        samples: Sequence[Sample],
+        transform: v2.Transform | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        self.dataset, self.samples, self.transform, self.cache = dataset, samples, transform, cache
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
         index, draw = key if isinstance(key, tuple) else (key, 0)
-        image, label = read_sample(self.samples[index], self.dataset)
+        image, label = read_cached(self.samples[index], self.dataset, self.cache)
         pixels = Image(torch.from_numpy(image.copy()).permute(2, 0, 1).contiguous())
         classes = Mask(torch.from_numpy(label))
         if self.transform is not None:
@@ -42,10 +50,14 @@ class SegmentationData(TorchDataset[tuple[Tensor, Tensor]]):
 
 
 class TrainingBatches:
-    """Batches of `(index, draw)` keys from step `start` to `stop`; each epoch is a new shuffle."""
+    """Batches of `(index, draw)` keys from step `start` to `stop`; each epoch is a new shuffle.
 
-    def __init__(self, samples: int, batch: int, seed: int, start: int, stop: int) -> None:
+    With a `share`, that part of every batch: the keys of all shares are those of the whole.
+    """
+
+    def __init__(self, samples: int, batch: int, seed: int, start: int, stop: int, share: slice = slice(None)) -> None:
         self.samples, self.batch, self.seed, self.start, self.stop = samples, batch, seed, start, stop
+        self.share = share
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -60,7 +72,7 @@ class TrainingBatches:
                     generator = torch.Generator().manual_seed(draw_seed(self.seed, epoch))
                     order = torch.randperm(self.samples, generator=generator)
                 keys.append((int(order[position % self.samples]), draw_seed(self.seed, position)))
-            yield keys
+            yield keys[self.share]
 
 
 def draw_seed(seed: int, number: int) -> int:

@@ -17,15 +17,20 @@ HEAD_WIDTH = 64  # channels of one attention head in every Segmenter
 
 
 class MaskTransformer(nn.Module):
-    """Class tokens and patches attend to each other; a patch's logit is its cosine with the class token."""
+    """Class tokens and patches attend to each other; a patch's logit is its cosine with the class token.
 
-    def __init__(self, width: int, classes: int, layers: int) -> None:
+    In training `dropout` of the attention weights, of what attention gives, and of both layers of the feed-forward
+    network is dropped, as in Segmenter.
+    """
+
+    def __init__(self, width: int, classes: int, layers: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.classes = classes
         self.project = nn.Linear(width, width)
         self.class_tokens = nn.Parameter(torch.empty(1, classes, width))
+        heads, dropped = max(1, width // HEAD_WIDTH), {"proj_drop": dropout, "attn_drop": dropout}
         self.blocks = nn.ModuleList(
-            Block(width, max(1, width // HEAD_WIDTH), qkv_bias=True, norm_layer=nn.LayerNorm) for _ in range(layers)
+            Block(width, heads, qkv_bias=True, norm_layer=nn.LayerNorm, **dropped) for _ in range(layers)
         )
         self.norm = nn.LayerNorm(width)
         self.project_patches = nn.Linear(width, width, bias=False)
@@ -56,5 +61,5 @@ class MaskTransformer(nn.Module):
 def build_decoder(settings: Decoder, width: int, classes: int) -> nn.Module:
     """Build the configured decoder; the linear one is one linear layer per token."""
     if settings.name == "mask_transformer":
-        return MaskTransformer(width, classes, settings.layers)
+        return MaskTransformer(width, classes, settings.layers, settings.dropout)
     return LinearHead(width, classes, settings.sub_patch)

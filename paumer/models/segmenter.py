@@ -123,7 +123,7 @@ class Segmenter(nn.Module):
         for number in range(1, strategy.last_block(self.encoder.depth) + 1):
             tokens = self._run_block(number, tokens, state, strategy)
             if str(number) in self.heads and state.truth is not None:
-                predictions.append(Prediction(state.predict(number, tokens), state.truth))
+                predictions.append(Prediction(state.predict(number, tokens), state.truth, state.share(tokens)))
             tokens = strategy.after_block(number, tokens, state)
         return self.finish(tokens, state, strategy), predictions
 

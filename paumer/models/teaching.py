@@ -14,10 +14,12 @@ class Prediction:
     Attributes:
         logits: (batch, running, cells, classes).
         truth: pixels of each class in the same cells.
+        share: of the image's patches that reached the head.
     """
 
     logits: Tensor
     truth: Tensor
+    share: float = 1.0
 
 
 @dataclass(frozen=True)

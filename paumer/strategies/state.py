@@ -1,5 +1,6 @@
 """The state of a forward pass between its blocks: which patches run, what has been taken away, and what it cost."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -66,6 +67,12 @@ class State:
         if self.packing is not None:
             return len(self.packing.patches) // len(self.packing.lengths)
         return int(tokens.shape[1]) - self.prefix  # tracing hands over tensors
+
+    def share(self, tokens: Tensor) -> float:
+        """Share of the patches that still run; those that became one token do."""
+        counts = [*(reduction.before for reduction in self.reductions), self.running(tokens)]
+        steps = zip(self.reductions, pairwise(counts), strict=True)
+        return math.prod(after / before for step, (before, after) in steps if not isinstance(step, Merged))
 
     def token_counts(self, tokens: Tensor) -> Count:
         """How many tokens (batch, count, width) every image has, for counting what they cost."""

@@ -1,38 +1,51 @@
-"""The training loop: resumable at any step, bit for bit on a CPU."""
+"""The training loop: resumable at any step, bit for bit on a CPU with as many processes and passes as before.
+
+How the images of a step are split over processes and passes changes nothing but the order of sums: every draw is made
+from the seed and the step, or the number of the image, and every loss is divided by what holds for the whole step.
+"""
 
 import hashlib
 import math
 import random
+import sys
 import time
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
+from paumer.config import EXECUTION
 from paumer.data.balance import balance_classes
 from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize, training_transform
 from paumer.environment import describe_code, describe_environment
 from paumer.errors import PaumerError
-from paumer.files import read_json, write_json, write_text
+from paumer.files import read_json, write_json
 from paumer.models.build import build, copy_weights, load_weights, save_weights
 from paumer.progress import progress
-from paumer.runtime import autocast, find_device
+from paumer.runtime import autocast
 from paumer.stages import NetworkSettings, TrainSettings
+from paumer.strategies.contract import Strategy
 from paumer.training import checkpoints
+from paumer.training.compiling import compile_blocks, compiling
+from paumer.training.drop_path import DropPaths
+from paumer.training.log import Log
+from paumer.training.losses import Objective, Whole, teach, weight_of
 from paumer.training.optimization import Optimization, learning_rate_factor
-from paumer.training.recipes import compute_losses, draw_strategy, teach
+from paumer.training.processes import Processes, joined
+from paumer.training.recipes import draw_strategy
 
 LOG_STEPS = 20
 
 
 def train(settings: TrainSettings, manifest: Path, output: Path, checkpoint: Path, start: Path | None) -> None:
     """Train one network, or go on where a killed run stopped.
+
+    Several processes that `torchrun` started train it together; the first shows progress and writes files.
 
     Args:
         settings: the run.
@@ -44,30 +57,38 @@ def train(settings: TrainSettings, manifest: Path, output: Path, checkpoint: Pat
     Raises:
         PaumerError: the loss is not finite, or an input is not what it should be.
     """
-    run = Run(settings, manifest, start)
-    run.resume(checkpoint)
-    last_save = time.monotonic()
-    bar = progress(run.batches(), title=f"train {settings.recipe}", total=run.steps, done=run.step)
-    for images, labels in bar:
-        run.train_step(images, labels)
-        if run.step % LOG_STEPS == 0 or run.step == run.steps:
-            bar.set_postfix(loss=f"{run.write_log():.3f}", refresh=False)
-        if time.monotonic() - last_save >= 60 * settings.options.checkpoint_minutes and run.step < run.steps:
-            run.save(checkpoint)
-            last_save = time.monotonic()
-    run.finish(output)
-    checkpoints.remove(checkpoint)
+    with joined(settings.device) as processes:
+        run = Run(settings, manifest, start, processes)
+        run.resume(checkpoint)
+        if processes.first:
+            print(run.describe_batch(), file=sys.stderr, flush=True)
+            if settings.options.tensorboard:
+                run.log.open_board(output / "tensorboard", run.step)
+        title, last_save = f"train {settings.recipe}", time.monotonic()
+        bar = progress(run.batches(), title=title, total=run.steps, done=run.step, shown=processes.first)
+        for images, labels in bar:
+            run.train_step(images, labels)
+            if run.step % LOG_STEPS == 0 or run.step == run.steps:
+                bar.set_postfix(loss=f"{run.write_log():.3f}", refresh=False)
+            due = time.monotonic() - last_save >= 60 * settings.options.checkpoint_minutes
+            if due and processes.first and run.step < run.steps:
+                run.save(checkpoint)
+                last_save = time.monotonic()
+        if processes.first:
+            run.finish(output)
+            checkpoints.remove(checkpoint)
 
 
 class Run:
-    """The state of one training run."""
+    """The state of one training run, the same in all processes that train it."""
 
-    def __init__(self, settings: TrainSettings, manifest: Path, start: Path | None) -> None:
+    def __init__(self, settings: TrainSettings, manifest: Path, start: Path | None, processes: Processes) -> None:
         dataset, found = samples(manifest, settings.split)
         options = settings.options
         frequencies = read_json(manifest)["splits"][settings.split]["class_frequencies"]
         self.settings = settings
-        self.device = find_device(settings.device)
+        self.processes, self.device = processes, processes.device
+        self.share = processes.share(options.batch)
         self.network = NetworkSettings(
             backbone=settings.backbone,
             decoder=settings.decoder,
@@ -89,14 +110,17 @@ class Run:
         self.taught_share = settings.pausing.distillation if settings.pausing else 0.0
         self.teacher = deepcopy(self.model).eval().requires_grad_(False) if self.taught_share else None
         self.model.train()
-        self.data = SegmentationData(dataset, found, training_transform(options.augmentation, options.crop))
+        self.drop_paths = DropPaths(self.model)
+        if options.compile:
+            compile_blocks(self.model)
+        cache = Path(options.cache).expanduser() if options.cache else None
+        self.data = SegmentationData(dataset, found, training_transform(options.augmentation, options.crop), cache)
         weights = balance_classes(list(frequencies.values()), options.class_balance)
         self.class_weights = None if weights is None else weights.to(self.device)
         self.steps = max(1, round(settings.phase.epochs * len(found) / options.batch))
         self.optimization = Optimization(self.model, settings, self.steps)
-        self.step = 0
-        self.log: list[dict[str, float]] = []
-        self.recent: list[Tensor] = []
+        self.objective = processes.parallel(Objective(self.model, settings.heads, self.class_weights))
+        self.step, self.log = 0, Log()
         self.seconds_before, self.started = 0.0, time.monotonic()
         self.waited = 0.0  # for data, of these seconds
 
@@ -106,11 +130,13 @@ class Run:
         return self.seconds_before + time.monotonic() - self.started
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches still to train on; the recipe phase goes on in the data where the shared phase ended."""
-        first = self.steps_before
-        keys = TrainingBatches(
-            len(self.data), self.settings.options.batch, self.settings.seed, first + self.step, first + self.steps
-        )
+        """This process's share of the batches still to train on.
+
+        The recipe phase goes on in the data where the shared phase ended.
+        """
+        first, batch = self.steps_before, self.settings.options.batch
+        steps = (first + self.step, first + self.steps)
+        keys = TrainingBatches(len(self.data), batch, self.settings.seed, *steps, self.share)
         loader = iter(training_loader(self.data, keys, self.settings.options.workers))
         for _ in range(len(keys)):
             asked = time.monotonic()
@@ -118,25 +144,52 @@ class Run:
             self.waited += time.monotonic() - asked
             yield batch
 
+    def parts(self) -> list[slice]:
+        """Which of a step's images each forward pass of this process sees."""
+        most = self.settings.options.device_batch or self.settings.options.batch
+        starts = range(self.share.start, self.share.stop, most)
+        return [slice(start, min(start + most, self.share.stop)) for start in starts]
+
+    def describe_batch(self) -> str:
+        """How the images of a step are split."""
+        batch, devices, passes = self.settings.options.batch, self.processes.count, self.parts()
+        return (
+            f"batch of {batch} crops a step: {devices} {'device' if devices == 1 else 'devices'} x {len(passes)} "
+            f"{'pass' if len(passes) == 1 else 'passes'} of {passes[0].stop - passes[0].start}"
+        )
+
     def train_step(self, images: Tensor, labels: Tensor) -> None:
-        """One step; all randomness is drawn from the seed and the step."""
+        """One step on this process's share of its images, in as many passes as it takes.
+
+        All randomness is drawn from the seed and the step.
+        """
+        options, parts = self.settings.options, self.parts()
         draw = draw_seed(self.settings.seed, self.steps_before + self.step)
-        torch.manual_seed(draw)
-        images = normalize(images.to(self.device, non_blocking=True), self.settings.backbone.normalization)
+        strategy = draw_strategy(self.settings, self.model.encoder.depth, random.Random(draw), self.step / self.steps)
+        self.drop_paths.draw(options.batch, draw, self.device)
+        images, labels = (tensor.to(self.device, non_blocking=True) for tensor in (images, labels))
+        weight = self.processes.sum(weight_of(labels, self.class_weights))
+        losses = torch.zeros(3, device=self.device)
+        for part in parts:
+            own = slice(part.start - self.share.start, part.stop - self.share.start)
+            torch.manual_seed(draw + part.start)  # for dropout, which no two images may share
+            self.drop_paths.show(part)
+            whole = Whole(weight, (part.stop - part.start) / options.batch)
+            hold = self.processes.holding(self.objective, hold=part != parts[-1])
+            with hold, compiling(options.compile):
+                losses += self._run_part(images[own], labels[own], strategy, whole)
+        self.log.recent.append(self.processes.sum(losses))
+        self.optimization.step(self.step)
+        self.step += 1
+
+    def _run_part(self, images: Tensor, labels: Tensor, strategy: Strategy, whole: Whole) -> Tensor:
+        """Add the gradient of some images; give their losses, (3,)."""
+        images = normalize(images, self.settings.backbone.normalization)
         with autocast(self.device, self.settings.options.precision):
             teaching = teach(self.teacher, images, self.taught_share) if self.teacher else None
-            losses = compute_losses(
-                self.model,
-                images,
-                labels.to(self.device, non_blocking=True),
-                draw_strategy(self.settings, self.model.encoder.depth, random.Random(draw), self.step / self.steps),
-                self.settings.heads,
-                self.class_weights,
-                teaching,
-            )
-        self.optimization.step(losses.total, self.step)
-        self.recent.append(torch.stack([losses.total, losses.final, losses.auxiliary]).detach())
-        self.step += 1
+            total, losses = self.objective(images, labels, strategy, teaching, whole)
+        (total * self.processes.count).backward()  # processes take the mean of their gradients
+        return losses
 
     def write_log(self) -> float:
         """Add a row of mean losses since the last one; give the mean loss.
@@ -144,16 +197,16 @@ class Run:
         Raises:
             PaumerError: it is not finite.
         """
-        total, final, auxiliary = torch.stack(self.recent).mean(dim=0).tolist()
+        total, final, auxiliary = self.log.mean_losses()
         if not math.isfinite(total):
             raise PaumerError(
                 f"training {self.settings.recipe}: loss is {total} before step {self.step}; lower the learning rates "
                 "or set options.precision to float32"
             )
         batch = self.settings.options.batch
-        before = self.log[-1] if self.log else {"step": 0, "seconds": 0.0}
+        before = self.log.rows[-1] if self.log.rows else {"step": 0, "seconds": 0.0}
         seconds = self.seconds
-        self.log.append(
+        self.log.add(
             {
                 "step": self.step,
                 "epoch": round((self.steps_before + self.step) * batch / len(self.data), 4),
@@ -167,7 +220,6 @@ class Run:
                 "seconds": seconds,
             }
         )
-        self.recent = []
         return total
 
     def save(self, folder: Path) -> None:
@@ -179,8 +231,7 @@ class Run:
                 "step": self.step,
                 "seconds": self.seconds,
                 "waited": self.waited,
-                "log": self.log,
-                "recent": self.recent,
+                **self.log.state_dict(),
                 "model": self.model.state_dict(),
                 "optimizers": self.optimization.state_dict(),
             },
@@ -189,17 +240,18 @@ class Run:
     def resume(self, folder: Path) -> None:
         """Go on from the checkpoint, where there is one of this very run."""
         content = checkpoints.load(folder, self._identity())
+        self.processes.check_agreement(content["step"] if content else 0, folder)
         if content is None:
             return
         self.model.load_state_dict(content["model"])
         self.optimization.load_state_dict(content["optimizers"])
-        self.step, self.log = content["step"], content["log"]
+        self.log.load_state_dict(content, self.device)
+        self.step = content["step"]
         self.seconds_before, self.waited = content["seconds"], content["waited"]
-        self.recent = [losses.to(self.device) for losses in content["recent"]]
 
     def finish(self, output: Path) -> None:
         """Write weights, description and log."""
-        write_text(output / "train.csv", pd.DataFrame(self.log).to_csv(index=False, float_format="%.6g"))
+        self.log.write(output / "train.csv")
         save_weights(self.model, output / "model.safetensors")
         write_json(
             output / "run.json",
@@ -209,10 +261,11 @@ class Run:
                 "variant": self.settings.variant,
                 "seed": self.settings.seed,
                 "steps": self.steps_before + self.steps,
-                "epochs": self.log[-1]["epoch"],
+                "epochs": self.log.rows[-1]["epoch"],
                 "wall_seconds": round(self.seconds, 1),
-                "waiting": round(self.log[-1]["waiting"], 4),
-                "final_loss": self.log[-1]["final_loss"],
+                "waiting": round(self.log.rows[-1]["waiting"], 4),
+                "final_loss": self.log.rows[-1]["final_loss"],
+                "devices": self.processes.count,
                 "parameters": sum(value.numel() for value in self.model.parameters()),
                 "code": describe_code(),
                 "environment": describe_environment(self.device),
@@ -222,9 +275,9 @@ class Run:
         )
 
     def _identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree with."""
+        """What a checkpoint must agree with: all that decides what is computed, but not how it is executed."""
         return {
-            **self.settings.model_dump(mode="json"),
+            **self.settings.model_dump(mode="json", exclude={"options": set(EXECUTION)}),
             "steps_before": self.steps_before,
             "steps": self.steps,
             "start": self.start,

@@ -15,12 +15,13 @@ class Optimization:
     """The optimisers of a run and its learning rate as a function of the step.
 
     AdamW everywhere; with `optimizer: muon` the matrices inside the blocks take Muon (Jordan et al., "Muon: An
-    optimizer for hidden layers in neural networks", 2024), scaled to AdamW's step size.
+    optimizer for hidden layers in neural networks", 2024), scaled to AdamW's step size. `sgd` is what timm calls so,
+    and Segmenter was trained by: its momentum is Nesterov's.
     """
 
     def __init__(self, model: Segmenter, settings: TrainSettings, steps: int) -> None:
         self.model, self.phase, self.steps, self.clip = model, settings.phase, steps, settings.options.clip
-        decay = settings.options.weight_decay
+        decay, momentum = settings.options.weight_decay, settings.options.momentum
         # Clipped apart: however large the gradients of the heads are, they do not slow the network down.
         heads = list(model.heads.parameters())
         self.parts = [[value for name, value in model.named_parameters() if not name.startswith("heads.")], heads]
@@ -34,12 +35,16 @@ class Optimization:
                     [{"params": matrices, "peak": rate}], lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
                 )
             )
-        self.optimizers.append(torch.optim.AdamW(_groups(rest.items(), settings), weight_decay=decay))
+        groups = _groups(rest.items(), settings)
+        self.optimizers.append(
+            torch.optim.SGD(groups, momentum=momentum, weight_decay=decay, nesterov=momentum > 0)
+            if settings.options.optimizer == "sgd"
+            else torch.optim.AdamW(groups, weight_decay=decay)
+        )
 
-    def step(self, loss: torch.Tensor, step: int) -> None:
-        """One step down the gradient of `loss`, at the learning rate of `step` (from 0)."""
-        loss.backward()
-        for part in self.parts:
+    def step(self, step: int) -> None:
+        """One step down the gradient that the parameters hold, at the learning rate of `step` (from 0)."""
+        for part in self.parts if self.clip else []:
             nn.utils.clip_grad_norm_(part, self.clip)
         factor = learning_rate_factor(step, self.steps, self.phase)
         for optimizer in self.optimizers:

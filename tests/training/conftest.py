@@ -96,7 +96,7 @@ def of_recipe(settings: Callable[..., TrainSettings]) -> Callable[..., TrainSett
     return describe
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make() -> Callable[..., Segmenter]:
     """Build a tiny network of float64 in eval mode with 5 classes."""
 

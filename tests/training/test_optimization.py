@@ -9,7 +9,7 @@ from paumer.config import Phase
 from paumer.training.optimization import Optimization, learning_rate_factor
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
 def test_every_parameter_has_one_optimizer(make, settings, optimizer) -> None:
     model = make()
     optimization = Optimization(model, settings(options={"optimizer": optimizer}), steps=10)
@@ -82,8 +82,52 @@ def test_step_sets_the_rate_of_its_step_and_clips_the_gradient(make, settings) -
                 torch.stack([value.grad.norm() for value in model.parameters() if value.grad is not None]).norm()
             )
         )
-    optimization.step(1e3 * model(torch.ones(1, 3, 32, 64, dtype=torch.float64)).square().sum(), 5)
+    (1e3 * model(torch.ones(1, 3, 32, 64, dtype=torch.float64)).square().sum()).backward()
+    optimization.step(5)
     assert norms[0] == pytest.approx(0.5, rel=1e-3)
     factor = learning_rate_factor(5, 10, described.phase)
     assert all(group["lr"] == pytest.approx(1e-3 * factor) for group in optimization.optimizers[0].param_groups)
     assert all(value.grad is None for value in model.parameters())
+
+
+def gradient_step(model, optimization, step: int) -> None:
+    model(torch.ones(1, 3, 32, 64, dtype=torch.float64)).square().sum().mul(1e3).backward()
+    optimization.step(step)
+
+
+def test_clip_0_leaves_the_gradient_as_it_is(make, settings) -> None:
+    steps = []
+    for clip in (0, 1e12):
+        model = make()
+        gradient_step(model, Optimization(model, settings(options={"optimizer": "sgd", "clip": clip}), 10), 0)
+        steps.append(model.decoder.linear.weight.detach())
+    assert torch.equal(*steps)
+    model = make()
+    gradient_step(model, Optimization(model, settings(options={"optimizer": "sgd", "clip": 1e-3}), 10), 0)
+    assert not torch.equal(model.decoder.linear.weight, steps[0])
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.5, 0.0])
+def test_sgd_has_the_momentum_of_nesterov(make, settings, momentum) -> None:
+    """By its formula: v <- m v + g; the step is g + m v, as timm's `sgd`."""
+    model = make()
+    options = {"optimizer": "sgd", "clip": 0, "weight_decay": 0.07, "momentum": momentum}
+    optimization = Optimization(model, settings(options=options), steps=10)
+    weight = model.decoder.linear.weight
+    expected, velocity = weight.detach().clone(), torch.zeros_like(weight)
+    for step in range(3):
+        model(torch.ones(1, 3, 32, 64, dtype=torch.float64)).square().sum().backward()
+        slope = weight.grad + 0.07 * expected
+        velocity = momentum * velocity + slope
+        rate = 1e-3 * learning_rate_factor(step, 10, optimization.phase)
+        expected = expected - rate * (slope + momentum * velocity)
+        optimization.step(step)
+        torch.testing.assert_close(weight.detach(), expected)
+
+
+def test_the_learning_rate_of_segmenter() -> None:
+    """Polynomial of power 0.9 from 1e-3 to a floor of 1e-5, without warm-up: `final` is the floor's share."""
+    phase = Phase(learning_rate=1e-3, final=0.01, warmup=0)
+    for step in (0, 1, 400, 999):
+        expected = (1e-3 - 1e-5) * (1 - step / 1000) ** 0.9 + 1e-5
+        assert 1e-3 * learning_rate_factor(step, 1000, phase) == pytest.approx(expected)

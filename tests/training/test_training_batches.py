@@ -9,6 +9,7 @@ from paumer.config import Augmentation
 from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader
 from paumer.data.preparation import samples
 from paumer.data.transforms import training_transform
+from paumer.training.processes import Processes
 
 
 @given(st.integers(1, 20), st.integers(1, 7), st.integers(0, 5), st.integers(0, 12), st.integers(0, 12))
@@ -73,3 +74,33 @@ def test_without_transform_samples_are_as_they_lie_on_disk(data, index) -> None:
     assert image.shape == (3, 32, 64)
     assert label.shape == (32, 64)
     assert image.dtype == label.dtype == torch.uint8
+
+
+SPLITS = [(6, 1), (6, 2), (6, 3), (6, 6), (4, 4)]
+
+
+@given(st.integers(1, 20), st.integers(0, 5), st.integers(0, 9), st.sampled_from(SPLITS))
+def test_shares_of_several_processes_are_together_the_batches_of_one(count, seed, start, split) -> None:
+    batch, processes = split
+    whole = list(TrainingBatches(count, batch, seed, start, start + 3))
+    shares = [Processes(torch.device("cpu"), rank, processes).share(batch) for rank in range(processes)]
+    parts = [list(TrainingBatches(count, batch, seed, start, start + 3, share)) for share in shares]
+    assert [[key for part in step for key in part] for step in zip(*parts, strict=True)] == whole
+    assert all(len(keys) == batch // processes for part in parts for keys in part)
+
+
+def test_order_and_draws_are_as_they_always_were() -> None:
+    """The same seed trains the same, whatever else changes."""
+    expected = [[(1, 269757083400381095), (3, 2447099865868803772)], [(2, 12756629909838545), (2, 2190099412378261222)]]
+    assert list(TrainingBatches(5, 2, 3, 1, 3)) == expected
+
+
+def test_a_cache_does_not_change_the_batches(manifest, tmp_path) -> None:
+    transform = training_transform(Augmentation(), (32, 32))
+    plain, cached = (SegmentationData(*samples(manifest, "train"), transform, cache) for cache in (None, tmp_path))
+    keys = TrainingBatches(len(plain), 2, 0, 0, 6)
+    loaded = [list(training_loader(data, keys, workers)) for data, workers in ((plain, 0), (cached, 2), (cached, 0))]
+    for batches in loaded[1:]:
+        for batch, expected in zip(batches, loaded[0], strict=True):
+            assert all(torch.equal(one, other) for one, other in zip(batch, expected, strict=True))
+    assert len(list(tmp_path.iterdir())) == len(plain)

@@ -42,10 +42,10 @@ def interrupt(monkeypatch):
     def run(step, *arguments) -> None:
         original = Optimization.step
 
-        def stop(self, loss, number):
+        def stop(self, number):
             if number == step:
                 raise KeyboardInterrupt
-            original(self, loss, number)
+            original(self, number)
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(Optimization, "step", stop)
@@ -57,7 +57,7 @@ def interrupt(monkeypatch):
 def test_killed_and_resumed_run_is_the_uninterrupted_one(settings, manifest, tmp_path) -> None:
     described = settings(epochs=10)
     whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
-    command = [sys.executable, "-c", "from paumer.cli import main; main()", "train", "--threads", "1"]
+    command = [sys.executable, "-m", "paumer", "train", "--threads", "1"]
     command += ["--settings", json.dumps(described.model_dump(mode="json")), "--data", str(manifest)]
     command += ["--output", str(resumed), "--checkpoint", str(checkpoint)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -76,7 +76,7 @@ def test_killed_and_resumed_run_is_the_uninterrupted_one(settings, manifest, tmp
     assert not checkpoint.exists()
 
 
-@pytest.mark.parametrize(("optimizer", "step"), [("adamw", 4), ("muon", 1), ("muon", 4), ("muon", 8)])
+@pytest.mark.parametrize(("optimizer", "step"), [("adamw", 4), ("sgd", 4), ("muon", 1), ("muon", 4), ("muon", 8)])
 def test_a_run_goes_on_at_any_step(settings, manifest, tmp_path, interrupt, optimizer, step) -> None:
     described = settings(options={"optimizer": optimizer})
     whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"

@@ -16,7 +16,8 @@ rule train:
     threads: ALL_CORES
     resources:
         mem_mb=8000,
-        gpu=1,
+        # Outside params:, so that the same run on more or fewer devices is no other run.
+        gpu=experiment.training.devices,
     params:
         settings=train_settings,
         start=start_option,
@@ -27,4 +28,5 @@ rule train:
         "Training {wildcards.backbone} by recipe {wildcards.recipe}, seed {wildcards.seed}"
     shell:
         "paumer train --settings {params.settings:q} --data {input.manifest:q} {params.start}"
-        " --output {params.folder:q} --checkpoint {params.checkpoint:q} --threads {threads} > {log:q} 2>&1"
+        " --output {params.folder:q} --checkpoint {params.checkpoint:q} --devices {resources.gpu}"
+        " --threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,124 @@
+"""What a training step minimises: sums over pixels, divided by what holds for the whole step.
+
+So the losses of any split of a step's images over passes and devices add up to those of the whole, and their gradients
+too. Ours throughout: the paper's training procedure was not available to us.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from paumer.config import Heads
+from paumer.data.datasets import IGNORE
+from paumer.models.segmenter import Segmenter
+from paumer.models.teaching import Prediction, Teaching
+from paumer.strategies.contract import Strategy
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The losses of one step: what is minimised, and its two parts."""
+
+    total: Tensor
+    final: Tensor
+    auxiliary: Tensor
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The step that some images are a part of.
+
+    Attributes:
+        weight: how much all of its labelled pixels weigh together, as `weight_of` says, ().
+        share: of its images that are in this part.
+    """
+
+    weight: Tensor
+    share: float
+
+
+class Objective(nn.Module):
+    """The losses as a module around the network, as `DistributedDataParallel` wants it."""
+
+    def __init__(self, model: Segmenter, heads: Heads | None, class_weights: Tensor | None) -> None:
+        super().__init__()
+        self.model, self.heads, self.class_weights = model, heads, class_weights
+
+    def forward(
+        self, images: Tensor, labels: Tensor, strategy: Strategy, teaching: Teaching | None, whole: Whole
+    ) -> tuple[Tensor, Tensor]:
+        """What is minimised, (), and total, final and auxiliary loss without their gradient, (3,)."""
+        losses = compute_losses(self.model, images, labels, strategy, self.heads, self.class_weights, teaching, whole)
+        return losses.total, torch.stack([losses.total, losses.final, losses.auxiliary]).detach()
+
+
+def compute_losses(
+    model: Segmenter,
+    images: Tensor,
+    labels: Tensor,
+    strategy: Strategy,
+    heads: Heads | None,
+    class_weights: Tensor | None = None,
+    teaching: Teaching | None = None,
+    whole: Whole | None = None,
+) -> Losses:
+    """Cross-entropy of the final logits, plus the weighted mean over the heads of theirs.
+
+    A head's is summed over the pixels of the patches that reach it, and divided by the weight of all pixels times the
+    share of the patches that do, which every part of a step has in common.
+
+    Args:
+        model: the network to train.
+        images: normalised, (batch, 3, height, width).
+        labels: class ids, (batch, height, width), 255 where ignored.
+        strategy: what happens between the blocks; a head learns from the patches that reach it.
+        heads: weight of the auxiliary losses; None for recipes without heads.
+        class_weights: how much a pixel of each class counts, (classes,); None: all the same.
+        teaching: what another network teaches; its classes weigh as they are, without `class_weights`.
+        whole: the step that the images are a part of; None: they are all of it.
+    """
+    gradient = heads.gradient if heads else 1.0
+    patch_logits, predictions = model.train_heads(images, labels, strategy, gradient, teaching)
+    logits = model.upsample(patch_logits, images, strategy.input_scale)
+    whole = whole or Whole(weight_of(labels, class_weights), 1.0)
+    weight = whole.weight.clamp(min=1)  # without a labelled pixel the loss is 0, not NaN
+    summed = functional.cross_entropy(
+        logits.float(), labels.long(), class_weights, ignore_index=IGNORE, reduction="sum"
+    )
+    final = summed / weight
+    if teaching is not None:
+        taught = -(teaching.probabilities * patch_logits.float().log_softmax(dim=1)).sum(dim=1).mean()
+        final = (1 - teaching.share) * final + teaching.share * whole.share * taught
+    if heads is None:
+        return Losses(final, final, torch.zeros_like(final))
+    each = [auxiliary_sum(said, class_weights) / (weight * said.share) for said in predictions]
+    auxiliary = torch.stack(each).mean()
+    return Losses(final + heads.weight * auxiliary, final, auxiliary)
+
+
+@torch.no_grad()
+def teach(teacher: Segmenter, images: Tensor, share: float) -> Teaching:
+    """What a network that runs densely says of images; it gives `share` of the targets."""
+    return Teaching(teacher.patch_logits(images).float().softmax(dim=1), share)
+
+
+def weight_of(labels: Tensor, class_weights: Tensor | None) -> Tensor:
+    """How much all labelled pixels weigh together.
+
+    Their number is never asked for on the host, so a GPU need not be waited for.
+    """
+    if class_weights is None:
+        return (labels != IGNORE).sum()
+    none = class_weights.new_zeros(IGNORE + 1 - len(class_weights))
+    return torch.cat([class_weights, none])[labels.long()].sum()
+
+
+def auxiliary_sum(said: Prediction, class_weights: Tensor | None = None) -> Tensor:
+    """Pixel cross-entropy, summed, of a head that gives every pixel of a cell the same prediction.
+
+    Only the pixels of patches that reached the head count, each by its class's weight.
+    """
+    counts = said.truth if class_weights is None else said.truth * class_weights
+    return -(counts * said.logits.float().log_softmax(dim=-1)).sum()

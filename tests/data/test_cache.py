@@ -1,0 +1,102 @@
+"""Decoded samples on disk."""
+
+import os
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from paumer.data.cache import read_cached
+from paumer.data.datasets import DATASETS, IGNORE, Sample
+from paumer.data.reading import read_sample
+from paumer.errors import PaumerError
+
+CAMVID = DATASETS["camvid"]  # 11 stands for unlabelled there
+
+
+@pytest.fixture
+def sample(tmp_path) -> Sample:
+    generator = np.random.default_rng(0)
+    found = Sample(tmp_path / "image.png", tmp_path / "label.png")
+    Image.fromarray(generator.integers(256, size=(20, 30, 3), dtype=np.uint8)).save(found.image)
+    Image.fromarray(generator.integers(12, size=(20, 30), dtype=np.uint8)).save(found.label)
+    return found
+
+
+def assert_same(first, second) -> None:
+    for one, other in zip(first, second, strict=True):
+        assert one.dtype == other.dtype == np.uint8
+        assert np.array_equal(one, other)
+
+
+def test_cached_samples_are_those_read(sample, tmp_path, monkeypatch) -> None:
+    expected, folder = read_sample(sample, CAMVID), tmp_path / "cache"
+    assert IGNORE in expected[1]
+    assert_same(read_cached(sample, CAMVID, None), expected)
+    assert not folder.exists()
+    assert_same(read_cached(sample, CAMVID, folder), expected)
+    assert len(list(folder.iterdir())) == 1
+    monkeypatch.setattr("paumer.data.cache.read_sample", None)  # nothing is decoded any more
+    assert_same(read_cached(sample, CAMVID, folder), expected)
+
+
+def test_changed_files_are_decoded_anew(sample, tmp_path) -> None:
+    folder = tmp_path / "cache"
+    read_cached(sample, CAMVID, folder)
+    for path, value in ((sample.image, 7), (sample.label, 3)):
+        shape = (20, 30, 3) if path is sample.image else (20, 30)
+        Image.fromarray(np.full(shape, value, dtype=np.uint8)).save(path)
+        os.utime(path, ns=(0, value))
+        assert_same(read_cached(sample, CAMVID, folder), read_sample(sample, CAMVID))
+
+
+def test_other_datasets_have_other_labels(sample, tmp_path) -> None:
+    read_cached(sample, CAMVID, tmp_path / "cache")
+    scenes = DATASETS["scenes"]
+    assert_same(read_cached(sample, scenes, tmp_path / "cache"), read_sample(sample, scenes))
+    assert IGNORE not in read_sample(sample, scenes)[1]
+
+
+def test_damaged_files_are_made_anew(sample, tmp_path) -> None:
+    folder = tmp_path / "cache"
+    expected = read_cached(sample, CAMVID, folder)
+    [file] = folder.iterdir()
+    for content in (b"", b"garbage", file.read_bytes()[:-5]):
+        file.write_bytes(content)
+        assert_same(read_cached(sample, CAMVID, folder), expected)
+        assert_same(np.load(file)[3:], expected[1][None])
+
+
+def test_several_processes_may_fill_the_cache_at_once(sample, tmp_path) -> None:
+    """All begin with the same sample, and each sees whole files only."""
+    folder = tmp_path / "cache"
+    context = get_context("fork")
+    start, expected = context.Barrier(4), read_sample(sample, CAMVID)
+
+    def fill() -> None:
+        for _ in range(20):
+            start.wait(10)
+            assert_same(read_cached(sample, CAMVID, folder), expected)
+            start.wait(10)
+            for path in folder.iterdir():
+                path.unlink(missing_ok=True)
+
+    processes = [context.Process(target=fill) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+
+
+def test_missing_samples_are_named(sample, tmp_path) -> None:
+    sample.label.unlink()
+    with pytest.raises(PaumerError, match=r"image\.png: has no label"):
+        read_cached(sample, CAMVID, tmp_path / "cache")
+
+
+def test_folders_that_cannot_be_written_are_named(sample, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PaumerError, match=r"file/cache: decoded images cannot be kept there .*training.options.cache"):
+        read_cached(sample, CAMVID, tmp_path / "file" / "cache")
