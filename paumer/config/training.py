@@ -10,9 +10,17 @@ from paumer.registry import RecipeName, operating_point
 
 
 class Phase(Section):
-    """One stretch of training with its own learning-rate schedule."""
+    """One stretch of training with its own optimiser and learning-rate schedule."""
 
     epochs: float = Field(30, gt=0, description="Passes over the training split.")
+    optimizer: Literal["adamw", "muon", "sgd"] = Field(
+        "adamw",
+        description="`muon` steps the block matrices with Muon, everything else with AdamW; `sgd` has Nesterov's "
+        "momentum, as timm's `sgd`, by which Segmenter was trained.",
+    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="Of `optimizer: sgd`; 0: none.")
+    weight_decay: float = Field(0.05, ge=0, description="Weight decay of matrices; decoupled, except for `sgd`.")
+    clip: float = Field(1.0, ge=0, description="Gradients are clipped to this norm; 0: they are not.")
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of the backbone.")
     head_learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of decoder and heads.")
     matrix_learning_rate: float = Field(
@@ -131,18 +139,10 @@ class TrainingOptions(Section):
         description="Crops that fit on one device at once: where its share of the batch is larger, it takes several "
         "passes, whose gradients add up. Without it one pass.",
     )
-    optimizer: Literal["adamw", "muon", "sgd"] = Field(
-        "adamw",
-        description="`muon` steps the block matrices with Muon, everything else with AdamW; `sgd` has Nesterov's "
-        "momentum, as timm's `sgd`, by which Segmenter was trained.",
-    )
-    momentum: float = Field(0.9, ge=0, lt=1, description="Of `optimizer: sgd`; 0: none.")
     class_balance: float = Field(
         0.0, ge=0, le=1, description="A class weighs frequency ** -class_balance in the loss; 0: every pixel the same."
     )
-    weight_decay: float = Field(0.05, ge=0, description="Weight decay of matrices; decoupled, except for `sgd`.")
     drop_path: float = Field(0.0, ge=0, lt=1, description="Stochastic depth rate.")
-    clip: float = Field(1.0, ge=0, description="Gradients are clipped to this norm; 0: they are not.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Autocast type; `auto` takes bfloat16 where the device is fast at it."
     )

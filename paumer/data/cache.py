@@ -43,4 +43,4 @@ def _key(sample: Sample, dataset: Dataset) -> str:
     """A name for what the files of a sample hold now, and for what the dataset makes of it."""
     paths = (sample.image.resolve(), sample.label.resolve())
     files = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
-    return hashlib.sha256(repr((files, dataset.class_of_value.tobytes())).encode()).hexdigest()[:32]
+    return hashlib.sha256(repr((files, dataset.class_of_value(sample.label).tobytes())).encode()).hexdigest()[:32]

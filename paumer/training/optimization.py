@@ -20,14 +20,14 @@ class Optimization:
     """
 
     def __init__(self, model: Segmenter, settings: TrainSettings, steps: int) -> None:
-        self.model, self.phase, self.steps, self.clip = model, settings.phase, steps, settings.options.clip
-        decay, momentum = settings.options.weight_decay, settings.options.momentum
+        self.model, self.phase, self.steps, self.clip = model, settings.phase, steps, settings.phase.clip
+        decay, momentum = settings.phase.weight_decay, settings.phase.momentum
         # Clipped apart: however large the gradients of the heads are, they do not slow the network down.
         heads = list(model.heads.parameters())
         self.parts = [[value for name, value in model.named_parameters() if not name.startswith("heads.")], heads]
         rest = dict(model.named_parameters())
         self.optimizers: list[torch.optim.Optimizer] = []
-        if settings.options.optimizer == "muon":
+        if settings.phase.optimizer == "muon":
             matrices = [rest.pop(name) for name, value in list(rest.items()) if ".blocks." in name and value.ndim == 2]
             rate = settings.phase.matrix_learning_rate
             self.optimizers.append(
@@ -38,7 +38,7 @@ class Optimization:
         groups = _groups(rest.items(), settings)
         self.optimizers.append(
             torch.optim.SGD(groups, momentum=momentum, weight_decay=decay, nesterov=momentum > 0)
-            if settings.options.optimizer == "sgd"
+            if settings.phase.optimizer == "sgd"
             else torch.optim.AdamW(groups, weight_decay=decay)
         )
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from paumer.cli import main
-from paumer.config import Backbone, Decoder, Heads, Merging, Pausing, Phase, Resizing, parse
+from paumer.config import Backbone, Decoder, Heads, Merging, Pausing, Resizing, parse
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.models.build import build
@@ -55,7 +55,14 @@ def data(manifest: Path) -> SegmentationData:
 def settings() -> Callable[..., TrainSettings]:
     """Settings of a run with everything that has a state: heads, pausing, Muon, dropped paths, augmentation."""
 
-    def describe(epochs: float = 3, rate: float = 1e-3, options: dict[str, Any] | None = None, **more: Any) -> Any:
+    def describe(
+        epochs: float = 3,
+        rate: float = 1e-3,
+        options: dict[str, Any] | None = None,
+        phase: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> Any:
+        rates = {"epochs": epochs, "learning_rate": rate, "head_learning_rate": rate}
         content = {
             "recipe": "paumer",
             "device": "cpu",
@@ -63,11 +70,10 @@ def settings() -> Callable[..., TrainSettings]:
             "decoder": Decoder(sub_patch=2),
             "heads": Heads(blocks=(1, 2), gradient=0.5, adapter=8, context=3),
             "pausing": Pausing(),
-            "phase": Phase(epochs=epochs, learning_rate=rate, head_learning_rate=rate),
+            "phase": {"optimizer": "muon", **rates, **(phase or {})},
             "options": {
                 "crop": (32, 64),
                 "batch": 2,
-                "optimizer": "muon",
                 "drop_path": 0.1,
                 "workers": 0,
                 "checkpoint_minutes": 0,

@@ -12,7 +12,7 @@ from paumer.training.optimization import Optimization, learning_rate_factor
 @pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
 def test_every_parameter_has_one_optimizer(make, settings, optimizer) -> None:
     model = make()
-    optimization = Optimization(model, settings(options={"optimizer": optimizer}), steps=10)
+    optimization = Optimization(model, settings(phase={"optimizer": optimizer}), steps=10)
     owned = Counter(id(value) for item in optimization.optimizers for group in item.param_groups
                     for value in group["params"])  # fmt: skip
     assert owned == Counter(id(value) for value in model.parameters())
@@ -29,7 +29,7 @@ def test_muon_takes_the_matrices_of_the_blocks(make, settings) -> None:
 
 def test_weight_decay_is_for_matrices_and_peaks_are_by_part(make, settings) -> None:
     model = make()
-    described = settings(options={"optimizer": "adamw", "weight_decay": 0.07})
+    described = settings(phase={"optimizer": "adamw", "weight_decay": 0.07})
     phase = described.phase.model_copy(update={"head_learning_rate": 0.5})
     optimization = Optimization(model, described.model_copy(update={"phase": phase}), steps=10)
     names = {id(value): name for name, value in model.named_parameters()}
@@ -73,7 +73,7 @@ def test_a_decay_may_end_above_0_where_another_phase_goes_on(decay) -> None:
 
 def test_step_sets_the_rate_of_its_step_and_clips_the_gradient(make, settings) -> None:
     model = make()
-    described = settings(options={"optimizer": "adamw", "clip": 0.5})
+    described = settings(phase={"optimizer": "adamw", "clip": 0.5})
     optimization = Optimization(model, described, steps=10)
     norms = []
     for optimizer in optimization.optimizers:
@@ -99,11 +99,11 @@ def test_clip_0_leaves_the_gradient_as_it_is(make, settings) -> None:
     steps = []
     for clip in (0, 1e12):
         model = make()
-        gradient_step(model, Optimization(model, settings(options={"optimizer": "sgd", "clip": clip}), 10), 0)
+        gradient_step(model, Optimization(model, settings(phase={"optimizer": "sgd", "clip": clip}), 10), 0)
         steps.append(model.decoder.linear.weight.detach())
     assert torch.equal(*steps)
     model = make()
-    gradient_step(model, Optimization(model, settings(options={"optimizer": "sgd", "clip": 1e-3}), 10), 0)
+    gradient_step(model, Optimization(model, settings(phase={"optimizer": "sgd", "clip": 1e-3}), 10), 0)
     assert not torch.equal(model.decoder.linear.weight, steps[0])
 
 
@@ -111,8 +111,8 @@ def test_clip_0_leaves_the_gradient_as_it_is(make, settings) -> None:
 def test_sgd_has_the_momentum_of_nesterov(make, settings, momentum) -> None:
     """By its formula: v <- m v + g; the step is g + m v, as timm's `sgd`."""
     model = make()
-    options = {"optimizer": "sgd", "clip": 0, "weight_decay": 0.07, "momentum": momentum}
-    optimization = Optimization(model, settings(options=options), steps=10)
+    phase = {"optimizer": "sgd", "clip": 0, "weight_decay": 0.07, "momentum": momentum}
+    optimization = Optimization(model, settings(phase=phase), steps=10)
     weight = model.decoder.linear.weight
     expected, velocity = weight.detach().clone(), torch.zeros_like(weight)
     for step in range(3):

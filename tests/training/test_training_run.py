@@ -78,7 +78,7 @@ def test_killed_and_resumed_run_is_the_uninterrupted_one(settings, manifest, tmp
 
 @pytest.mark.parametrize(("optimizer", "step"), [("adamw", 4), ("sgd", 4), ("muon", 1), ("muon", 4), ("muon", 8)])
 def test_a_run_goes_on_at_any_step(settings, manifest, tmp_path, interrupt, optimizer, step) -> None:
-    described = settings(options={"optimizer": optimizer})
+    described = settings(phase={"optimizer": optimizer})
     whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
     interrupt(step, described, manifest, resumed, checkpoint, None)
     assert torch.load(checkpoint / checkpoints.NAME)["step"] == step
@@ -149,7 +149,7 @@ def test_recipe_goes_on_where_the_shared_phase_ended(settings, manifest, tmp_pat
     shared, recipe = tmp_path / "shared", tmp_path / "recipe"
     plain = {"heads": None, "pausing": None}
     train(settings(epochs=2, recipe="shared", **plain), manifest, shared, tmp_path / "checkpoint", None)
-    train(settings(epochs=1, rate=1e-12, options={"weight_decay": 0}), manifest, recipe, tmp_path / "none", shared)
+    train(settings(epochs=1, rate=1e-12, phase={"weight_decay": 0}), manifest, recipe, tmp_path / "none", shared)
     assert read_json(recipe / "run.json")["steps"] == 6 + 3
     assert pd.read_csv(recipe / "train.csv")["epoch"].tolist() == [3.0]
     name = "decoder.linear.weight"  # at a vanishing learning rate it stays what it was
@@ -165,7 +165,7 @@ def test_runs_of_two_seeds_differ_and_of_one_seed_agree(settings, manifest, tmp_
 
 
 def test_loss_that_is_not_finite_ends_the_run_with_one_line(settings, manifest, tmp_path, monkeypatch, capsys) -> None:
-    text = json.dumps(settings(rate=1e30, options={"optimizer": "adamw"}).model_dump(mode="json"))
+    text = json.dumps(settings(rate=1e30, phase={"optimizer": "adamw"}).model_dump(mode="json"))
     arguments = ["--settings", text, "--data", str(manifest), "--output", str(tmp_path / "run")]
     arguments += ["--checkpoint", str(tmp_path / "checkpoint"), "--threads", "1"]
     monkeypatch.setattr(sys, "argv", ["paumer", "train", *arguments])
