@@ -8,6 +8,7 @@ from torchvision.transforms.v2.functional import resize
 
 from paumer.config import Backbone, Evaluation, Size
 from paumer.data.loading import SegmentationData
+from paumer.evaluation.views import seen_size, window_size
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
 from paumer.registry import Point
@@ -19,10 +20,8 @@ Points = list[tuple[Point, Strategy]]
 
 
 def input_size(evaluation: Evaluation, image: Tensor) -> Size:
-    """Height and width of one forward pass: a whole image, or a window."""
-    if evaluation.inference == "sliding":
-        return evaluation.window
-    return int(image.shape[-2]), int(image.shape[-1])
+    """Height and width of one forward pass at scale 1: a whole image, or a window."""
+    return window_size(evaluation, seen_size(evaluation, image.shape[-2:]))
 
 
 def untrained(settings: CostSettings, backbone: Backbone, classes: int, size: Size) -> tuple[Segmenter, Points]:
