@@ -106,10 +106,11 @@ class Throughput(Section):
         description="How networks run: as they are, compiled for one shape, or compiled into CUDA graphs. The main "
         "table shows the first; it alone times strategies whose cost depends on the image.",
     )
-    scopes: tuple[Literal["logits", "labels", "patch-logits"], ...] = Field(
+    scopes: tuple[Literal["logits", "labels", "patch-logits", "image"], ...] = Field(
         ("logits",),
-        description="What is timed: up to logits at the size of the input, up to class ids there, or up to logits of "
-        "patches. The first one is what the main table shows.",
+        description="What is timed: up to logits at the size of the input, up to class ids there, up to logits of "
+        "patches, or full images (`image`): resized, cut into windows and put together as `evaluation` says, up to "
+        "class ids. The first one is what the main table shows.",
     )
     sizes: dict[str, tuple[Size, ...]] = Field(
         {}, description="Heights and widths of the input by backbone; for backbones without, one image or window."

@@ -8,7 +8,7 @@ import miniature
 import numpy as np
 import pytest
 import torch
-from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as official
+from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling
 from cityscapesscripts.helpers.labels import labels as official_labels
 from PIL import Image
 
@@ -27,11 +27,12 @@ def drawn(label: np.ndarray, classes: int, generator: np.random.Generator, only:
 
 def score_officially(predictions: list[Path], truths: list[Path]) -> dict:
     """The results of Cityscapes' evaluator for pairs of files; instances are left out."""
-    arguments = official.args
+    arguments = evalPixelLevelSemanticLabeling.args
     arguments.evalLabels = [label.id for label in official_labels if label.id >= 0]
     arguments.evalInstLevelScore, arguments.JSONOutput, arguments.quiet = False, False, True
+    files = [[str(path) for path in paths] for paths in (predictions, truths)]
     with contextlib.redirect_stdout(io.StringIO()):
-        return official.evaluateImgLists([str(path) for path in predictions], [str(path) for path in truths], arguments)
+        return evalPixelLevelSemanticLabeling.evaluateImgLists(*files, arguments)
 
 
 def compare_with_cityscapes(dataset: Dataset, folder: Path, labels: Path, output: Path, only: int | None) -> int:
