@@ -5,10 +5,12 @@ Stages are imported inside their verbs, so help is instant and planning needs no
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from paumer.cli_options import Folder, Manifest, Output, Settings, Threads, read_settings, use_threads
+from paumer.cli_using import tune
 from paumer.errors import PaumerError
 
 app = typer.Typer(
@@ -18,27 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Settings = Annotated[str, typer.Option(help="YAML file, or YAML text in braces, with this stage's settings.")]
-Manifest = Annotated[Path, typer.Option("--data", help="data.json that `paumer data` wrote.")]
-Threads = Annotated[int | None, typer.Option(help="Processor threads; all of this process by default.")]
-Output = Annotated[Path, typer.Option(help="File to write.")]
-Folder = Annotated[Path, typer.Option(help="Folder to write to.")]
-
-
-def _settings(model: Any, text: str) -> Any:
-    """Read and check a stage's settings."""
-    from paumer.config import parse
-    from paumer.files import read_yaml
-
-    return parse(model, *read_yaml(text))
-
-
-def _threads(threads: int | None) -> int:
-    from paumer.runtime import keep_freed_memory, set_threads
-
-    keep_freed_memory()
-    return set_threads(threads)
 
 
 @app.command()
@@ -79,9 +60,9 @@ def data(
     from paumer.data.preparation import obtain, prepare
 
     if dataset is not None:
-        obtain(dataset, output or Path("data", dataset), _threads(threads))
+        obtain(dataset, output or Path("data", dataset), use_threads(threads))
     else:
-        prepare(_settings(Data, settings), output or Path("results/scenes/data.json"), _threads(threads))
+        prepare(read_settings(Data, settings), output or Path("results/scenes/data.json"), use_threads(threads))
 
 
 @app.command()
@@ -100,8 +81,8 @@ def bounds(settings: Settings, data: Manifest, output: Output, threads: Threads 
     from paumer.evaluation.bounds import bounds
     from paumer.stages import BoundsSettings
 
-    _threads(threads)
-    bounds(_settings(BoundsSettings, settings), data, output)
+    use_threads(threads)
+    bounds(read_settings(BoundsSettings, settings), data, output)
 
 
 @app.command()
@@ -119,7 +100,7 @@ def train(
     """Train one network; run again after a kill, it goes on where it stopped."""
     from paumer.stages import TrainSettings
 
-    described = _settings(TrainSettings, settings)
+    described = read_settings(TrainSettings, settings)
     if devices > 1:
         from paumer.training.launch import launch
 
@@ -129,7 +110,7 @@ def train(
         return
     from paumer.training.loop import train
 
-    _threads(threads)
+    use_threads(threads)
     train(described, data, output, checkpoint, start)
 
 
@@ -145,8 +126,8 @@ def evaluate(
     from paumer.evaluation.sweep import evaluate
     from paumer.stages import EvaluateSettings
 
-    _threads(threads)
-    evaluate(_settings(EvaluateSettings, settings), data, run, output)
+    use_threads(threads)
+    evaluate(read_settings(EvaluateSettings, settings), data, run, output)
 
 
 @app.command()
@@ -161,8 +142,8 @@ def semantics(
     from paumer.evaluation.semantics import semantics
     from paumer.stages import SemanticsSettings
 
-    _threads(threads)
-    semantics(_settings(SemanticsSettings, settings), data, run, output)
+    use_threads(threads)
+    semantics(read_settings(SemanticsSettings, settings), data, run, output)
 
 
 @app.command()
@@ -171,7 +152,7 @@ def flops(settings: Settings, data: Manifest, output: Output) -> None:
     from paumer.measurement.flops import flops
     from paumer.stages import CostSettings
 
-    flops(_settings(CostSettings, settings), data, output)
+    flops(read_settings(CostSettings, settings), data, output)
 
 
 @app.command()
@@ -192,53 +173,13 @@ def throughput(
     from paumer.measurement.throughput import throughput
     from paumer.stages import CostSettings
 
-    _threads(threads)
+    use_threads(threads)
     described = {folder: read_json(folder / "run.json") for folder in run}
     folders = {(content["backbone"], content["recipe"]): folder for folder, content in described.items()}
-    chosen = _settings(CostSettings, settings)
+    chosen = read_settings(CostSettings, settings)
     if quick:
         chosen = chosen.model_copy(update={"throughput": chosen.throughput.quick()})
     throughput(chosen, data, folders, output, rounds, machine)
-
-
-@app.command()
-def tune(
-    run: Annotated[Path, typer.Argument(help="Folder of a trained run with auxiliary heads.")],
-    data: Manifest,
-    speedup: Annotated[float | None, typer.Option(help="Budget: so many times as fast as unpaused.")] = None,
-    max_drop: Annotated[
-        float | None, typer.Option(help="Budget: at most so many points of mIoU below the same network unpaused.")
-    ] = None,
-    images_per_second: Annotated[float | None, typer.Option(help="Budget: so many images/s.")] = None,
-    split: Annotated[
-        str, typer.Option(help="Split to choose on, whose mIoU is then flattered; train where val is reported.")
-    ] = "val",
-    images: Annotated[int | None, typer.Option(help="Images of the split to choose on; all by default.")] = None,
-    batch: Annotated[int, typer.Option(help="Images per forward pass while speed is measured.")] = 1,
-    criterion: Annotated[str, typer.Option(help="What decides which patches pause.")] = "entropy",
-    locations: Annotated[int, typer.Option(help="Pause after up to so many blocks.")] = 2,
-    evaluation: Annotated[
-        str, typer.Option(help="As `evaluation` of an experiment (windows, number type), YAML file or text in braces.")
-    ] = "{}",
-    quick: Annotated[bool, typer.Option("--quick", help="Few and short rounds of timing.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or a CUDA device.")] = "auto",
-    threads: Threads = None,
-    output: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
-) -> None:
-    """Choose where and how much to pause for one budget: a speed-up, a drop in mIoU, or images/s."""
-    from paumer.config import Evaluation, Throughput, parse
-    from paumer.stages import TuneSettings
-    from paumer.tuning.tune import tune
-
-    options = {"speedup": speedup, "max_drop": max_drop, "images_per_second": images_per_second, "split": split}
-    options |= {"images": images, "batch": batch, "criterion": criterion, "locations": locations, "device": device}
-    measuring = {
-        "evaluation": _settings(Evaluation, evaluation),
-        "throughput": Throughput().quick() if quick else Throughput(),
-    }
-    settings = parse(TuneSettings, options | measuring, "tune")
-    _threads(threads)
-    tune(settings, data, run, output)
 
 
 @app.command()
@@ -303,8 +244,8 @@ def maps(
     from paumer.reporting.pause_maps import draw_pause_maps
     from paumer.stages import MapsSettings
 
-    _threads(threads)
-    draw_pause_maps(_settings(MapsSettings, settings), data, run, output)
+    use_threads(threads)
+    draw_pause_maps(read_settings(MapsSettings, settings), data, run, output)
 
 
 @app.command()
@@ -342,6 +283,9 @@ def report(
     write_report(experiment, tables, figures, flops, throughput, machine, run, data, output)
 
 
+app.command()(tune)
+
+
 @app.command()
 def paper(
     experiment: Annotated[list[Path], typer.Option(help="Experiment file; once for each of the paper's datasets.")],
@@ -356,7 +300,7 @@ def paper(
 
     if len(experiment) != len(main):
         raise PaumerError(f"paper: {len(experiment)} experiments and {len(main)} main tables; name one table for each")
-    write_paper([_settings(Experiment, str(path)) for path in experiment], main, published, segmenter, output)
+    write_paper([read_settings(Experiment, str(path)) for path in experiment], main, published, segmenter, output)
 
 
 def main() -> None:

@@ -8,20 +8,8 @@ import pytest
 
 from paumer import cli
 
-VERBS = [
-    "doctor",
-    "schema",
-    "data",
-    "samples",
-    "bounds",
-    "train",
-    "evaluate",
-    "semantics",
-    "flops",
-    "throughput",
-    "tune",
-]
-VERBS += ["collect", "tables", "ablation", "speed", "maps", "figures", "report"]
+VERBS = ["doctor", "schema", "data", "samples", "bounds", "train", "evaluate", "semantics", "flops", "throughput"]
+VERBS += ["collect", "tables", "ablation", "speed", "maps", "figures", "report", "tune"]
 
 
 def fail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:

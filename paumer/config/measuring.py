@@ -59,6 +59,16 @@ class Evaluation(Section):
     inference: Literal["whole", "sliding"] = Field("whole", description="Whole images, or sliding windows.")
     window: Size = Field((768, 768), description="Height and width of sliding windows.")
     stride: Size = Field((512, 512), description="Steps between sliding windows.")
+    short_side: int | None = Field(
+        None,
+        ge=1,
+        description="Images are brought to this short side before (the long side has at most four times as much); "
+        "predictions are compared at the size of the labels.",
+    )
+    scales: tuple[float, ...] = Field(
+        (1.0,), min_length=1, description="Sizes at which each image is seen; class probabilities are averaged."
+    )
+    flip: bool = Field(False, description="See each image mirrored, too, and average.")
     batch: int = Field(8, ge=1, description="Images (or windows) per forward pass.")
     precision: Literal["auto", "float32", "bfloat16"] = Field("float32", description="Autocast type.")
 
@@ -67,11 +77,23 @@ class Evaluation(Section):
     def _positive(cls, size: Size) -> Size:
         return positive_size(size)
 
+    @field_validator("scales")
+    @classmethod
+    def _positive_scales(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        if any(scale <= 0 for scale in scales):
+            raise ValueError("scales must be above 0")
+        return scales
+
     @model_validator(mode="after")
     def _covers(self) -> Self:
         if any(stride > window for stride, window in zip(self.stride, self.window, strict=True)):
             raise ValueError("stride is larger than window, which leaves gaps between windows; lower it")
         return self
+
+    @property
+    def views(self) -> int:
+        """How often each image is seen."""
+        return len(self.scales) * (1 + self.flip)
 
 
 class Throughput(Section):
@@ -84,10 +106,11 @@ class Throughput(Section):
         description="How networks run: as they are, compiled for one shape, or compiled into CUDA graphs. The main "
         "table shows the first; it alone times strategies whose cost depends on the image.",
     )
-    scopes: tuple[Literal["logits", "labels", "patch-logits"], ...] = Field(
+    scopes: tuple[Literal["logits", "labels", "patch-logits", "image"], ...] = Field(
         ("logits",),
-        description="What is timed: up to logits at the size of the input, up to class ids there, or up to logits of "
-        "patches. The first one is what the main table shows.",
+        description="What is timed: up to logits at the size of the input, up to class ids there, up to logits of "
+        "patches, or full images (`image`): resized, cut into windows and put together as `evaluation` says, up to "
+        "class ids. The first one is what the main table shows.",
     )
     sizes: dict[str, tuple[Size, ...]] = Field(
         {}, description="Heights and widths of the input by backbone; for backbones without, one image or window."

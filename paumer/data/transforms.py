@@ -88,7 +88,7 @@ class _RandomResize(v2.Transform):
         factor = low + (high - low) * float(torch.rand(()))
         if self.short_side is not None:
             factor *= short_side_factor(image.shape[-2:], self.short_side)
-        size = [max(1, round(side * factor)) for side in image.shape[-2:]]
+        size = list(scaled_size(image.shape[-2:], factor))
         return v2.functional.resize(image, size, antialias=True), v2.functional.resize(mask, size)
 
 
@@ -98,6 +98,12 @@ def short_side_factor(size: Sequence[int], short_side: int) -> float:
     The longer side gets four times as much at most, as for ADE20K in mmsegmentation: panoramas stay small.
     """
     return min(short_side / min(size), LONGEST * short_side / max(size))
+
+
+def scaled_size(size: Sequence[int], factor: float) -> Size:
+    """Height and width times a factor, in whole pixels, at least one."""
+    height, width = (max(1, round(side * factor)) for side in size)
+    return height, width
 
 
 def normalize(images: Tensor, normalization: str) -> Tensor:

@@ -1,15 +1,18 @@
-"""Whole-image and sliding-window inference under several strategies at once."""
+"""Whole-image, sliding-window and multi-scale inference under several strategies at once.
+
+All strategies share the forward passes. What is held of each pass are logits of patches; those of pixels are made for
+one strategy and one image at a time.
+"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from paumer.config import Evaluation, Size
-from paumer.data.datasets import IGNORE
 from paumer.errors import PaumerError
+from paumer.evaluation.views import Corner, View, views, window_corners, window_size
 from paumer.models.segmenter import Output, Segmenter
 from paumer.strategies.contract import Strategy
 
@@ -20,11 +23,58 @@ class Predictions:
 
     Attributes:
         classes: ids (batch, height, width) int64.
-        macs: multiply-accumulates of each image, (batch,), over all its windows.
+        macs: multiply-accumulates of each image, (batch,), over all its windows and views.
     """
 
     classes: Tensor
     macs: Tensor
+
+
+@dataclass
+class Look:
+    """What a network says of images of one size in one view, under several strategies.
+
+    Attributes:
+        model: the network.
+        view: how the images are seen.
+        crops: images that have the size of a window.
+        corners: of the windows of each image.
+        logits: by strategy those of patches, (images x windows, classes, grid height, grid width).
+        macs: multiply-accumulates, (strategies, images).
+    """
+
+    model: Segmenter
+    view: View
+    crops: Tensor
+    corners: list[Corner]
+    macs: Tensor
+    logits: list[Tensor] = field(default_factory=list)
+
+    @property
+    def window(self) -> Size:
+        """Height and width of a window."""
+        height, width = self.crops.shape[-2:]
+        return height, width
+
+    def of_image(self, index: int, image: int, scale: float) -> Tensor:
+        """Logits of one image under one strategy, averaged where windows overlap, (1, classes, *view.size) float32.
+
+        Args:
+            index: of the strategy.
+            image: its place in the batch.
+            scale: of the strategy's input.
+        """
+        count, (height, width) = len(self.corners), self.window
+        patches = self.logits[index][image * count : (image + 1) * count].float()
+        if count == 1:
+            return self.model.upsample(patches, self.crops, scale)
+        total = patches.new_zeros(1, patches.shape[1], *self.view.size)
+        times = patches.new_zeros(self.view.size)
+        for (top, left), window in zip(self.corners, patches.split(1), strict=True):
+            area = (..., slice(top, top + height), slice(left, left + width))
+            total[area] += self.model.upsample(window, self.crops, scale)
+            times[area] += 1
+        return total / times
 
 
 def predict(
@@ -34,82 +84,73 @@ def predict(
     settings: Evaluation,
     labels: Tensor | None = None,
 ) -> Iterator[tuple[int, Predictions]]:
-    """Predict class ids and count what it costs.
+    """Predict class ids at the size of the images and count what it costs.
 
     Args:
         model: a network in eval mode.
         images: normalised, (batch, 3, height, width).
         strategies: operating points.
-        settings: whole images or sliding windows.
+        settings: whole images or sliding windows, and the views whose class probabilities are averaged.
         labels: class ids (batch, height, width), for criterion `oracle`.
 
     Yields:
         The position of a strategy, and its predictions.
     """
-    if settings.inference == "whole":
-        for index, output in enumerate(model.sweep(images, strategies, labels, count=True)):
-            classes = model.label(output.logits.float(), images, strategies[index].input_scale)
-            yield index, Predictions(classes, _counted(output.macs))
-    else:
-        sums = sliding_logits(model, images, strategies, settings.window, settings.stride, settings.batch, labels)
-        for index, output in enumerate(sums):
-            yield index, Predictions(output.logits.max(dim=1).indices, _counted(output.macs))
+    height, width = images.shape[-2:]
+    seen = [look(model, images, strategies, settings, view, labels) for view in views(settings, (height, width))]
+    direct = len(seen) == len(seen[0].corners) == 1 and seen[0].window == (height, width) and not seen[0].view.mirrored
+    for index, strategy in enumerate(strategies):
+        if direct:
+            classes = model.label(seen[0].logits[index].float(), images, strategy.input_scale)
+        else:
+            each = [_scores(seen, index, image, strategy.input_scale, (height, width)) for image in range(len(images))]
+            classes = torch.cat(each)
+        yield index, Predictions(classes, torch.stack([one.macs[index] for one in seen]).sum(dim=0))
 
 
-def sliding_logits(
+def _scores(seen: Sequence[Look], index: int, image: int, scale: float, size: Size) -> Tensor:
+    """Class ids (1, height, width) of one image: of the largest logits, or mean probabilities of several views."""
+    logits = (one.view.undone(one.of_image(index, image, scale), size) for one in seen)
+    if len(seen) == 1:
+        return next(logits).max(dim=1).indices
+    total = next(logits).softmax(dim=1)
+    for others in logits:
+        total += others.softmax(dim=1)
+    return total.max(dim=1).indices
+
+
+def look(
     model: Segmenter,
     images: Tensor,
     strategies: Sequence[Strategy],
-    window: Size,
-    stride: Size,
-    batch: int,
+    settings: Evaluation,
+    view: View,
     labels: Tensor | None = None,
-) -> list[Output]:
-    """Logits averaged over overlapping windows, the last of each row and column aligned to the border.
-
-    Images smaller than the window are padded on the right and bottom. Each window is reduced by itself.
+) -> Look:
+    """Run a network on every window of one view; each window is reduced by itself.
 
     Args:
         model: a network in eval mode.
         images: normalised, (batch, 3, height, width).
         strategies: operating points.
-        window: height and width of a window.
-        stride: steps between windows.
-        batch: windows per forward pass.
+        settings: whole images or sliding windows, and how many at a time.
+        view: how the images are seen.
         labels: class ids (batch, height, width), for criterion `oracle`.
-
-    Returns:
-        For each strategy logits (batch, classes, height, width) float32, and what each image cost.
     """
-    height, width = images.shape[-2:]
-    padding = (0, max(0, window[1] - width), 0, max(0, window[0] - height))
-    padded = functional.pad(images, padding)
-    truth = None if labels is None else functional.pad(labels, padding, value=IGNORE)
-    corners = [
-        (image, top, left)
-        for image in range(len(padded))
-        for top in window_starts(padded.shape[-2], window[0], stride[0])
-        for left in window_starts(padded.shape[-1], window[1], stride[1])
-    ]
-    sums: list[Tensor] = []
-    macs = torch.zeros(len(strategies), len(padded), dtype=torch.float64)
-    counts = padded.new_zeros(len(padded), 1, *padded.shape[-2:])
-    for group in (corners[first : first + batch] for first in range(0, len(corners), batch)):
-        crops = _cut(padded, group, window)
+    seen, truth = view.of(images), None if labels is None else view.of_labels(labels)
+    window = window_size(settings, view.size)
+    corners = window_corners(view.size, window, settings.stride)
+    places = [(image, *corner) for image in range(len(images)) for corner in corners]
+    macs = torch.zeros(len(strategies), len(images), dtype=torch.float64)
+    parts: list[list[Tensor]] = [[] for _ in strategies]
+    for group in (places[first : first + settings.batch] for first in range(0, len(places), settings.batch)):
+        crops = _cut(seen, group, window)
+        owners = torch.tensor([image for image, _, _ in group])
         outputs = model.sweep(crops, strategies, None if truth is None else _cut(truth, group, window), count=True)
-        scales = [strategy.input_scale for strategy in strategies]
-        full = [
-            model.upsample(output.logits.float(), crops, scale) for output, scale in zip(outputs, scales, strict=True)
-        ]
-        if not sums:
-            sums = [crops.new_zeros(len(padded), logits.shape[1], *padded.shape[-2:]) for logits in full]
-        for position, (i, top, left) in enumerate(group):
-            area = (i, slice(None), slice(top, top + window[0]), slice(left, left + window[1]))
-            counts[area] += 1
-            for index, (total, logits, output) in enumerate(zip(sums, full, outputs, strict=True)):
-                total[area] += logits[position]
-                macs[index, i] += _counted(output.macs)[position]
-    return [Output((total / counts)[..., :height, :width], spent) for total, spent in zip(sums, macs, strict=True)]
+        for index, output in enumerate(outputs):
+            parts[index].append(output.logits)
+            macs[index].index_add_(0, owners, _counted(output.macs))
+    return Look(model, view, crops[:1], corners, macs, [torch.cat(several) for several in parts])
 
 
 def _cut(pictures: Tensor, corners: Sequence[tuple[int, int, int]], window: Size) -> Tensor:
@@ -120,6 +161,31 @@ def _cut(pictures: Tensor, corners: Sequence[tuple[int, int, int]], window: Size
 def _counted(macs: Tensor | None) -> Tensor:
     assert macs is not None  # it was asked to count
     return macs
+
+
+def sliding_logits(
+    model: Segmenter, images: Tensor, strategies: Sequence[Strategy], window: Size, stride: Size, batch: int
+) -> list[Output]:
+    """Logits averaged over overlapping windows, the last of each row and column aligned to the border.
+
+    Args:
+        model: a network in eval mode.
+        images: normalised, (batch, 3, height, width).
+        strategies: operating points.
+        window: height and width of a window; images that are smaller make it smaller.
+        stride: steps between windows.
+        batch: windows per forward pass.
+
+    Returns:
+        For each strategy logits (batch, classes, height, width) float32, and what each image cost.
+    """
+    settings = Evaluation(inference="sliding", window=window, stride=stride, batch=batch)
+    height, width = images.shape[-2:]
+    seen = look(model, images, strategies, settings, View((height, width)))
+    return [
+        Output(torch.cat([seen.of_image(index, image, one.input_scale) for image in range(len(images))]), macs)
+        for index, (one, macs) in enumerate(zip(strategies, seen.macs, strict=True))
+    ]
 
 
 @torch.inference_mode()
@@ -133,8 +199,8 @@ def sliding_window_logits(
 ) -> Tensor:
     """Logits of a whole network averaged over overlapping windows, the last of each row and column at the border.
 
-    Each window's logits are upsampled to the window before they are averaged. Images smaller than the window are padded
-    with zeros on the right and bottom.
+    Each window's logits are upsampled to the window before they are averaged. Where an image is smaller than the
+    window, the window is as small as the image.
 
     Args:
         model: a network in eval mode.
@@ -165,9 +231,3 @@ def sliding_window_logits(
 
 def _height_and_width(size: int | Size) -> Size:
     return (size, size) if isinstance(size, int) else size
-
-
-def window_starts(length: int, window: int, stride: int) -> list[int]:
-    """Where windows start along a side; the last one ends at the border."""
-    last = max(0, length - window)
-    return [*range(0, last, stride), last]

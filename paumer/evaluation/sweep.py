@@ -83,8 +83,9 @@ def tally(
     costs: list[list[Tensor]] = [[] for _ in strategies]
     needs_truth = any(strategy.criterion_name == "oracle" for strategy in strategies)
     torch.manual_seed(0)  # for criterion random
+    at_once = settings.evaluation.batch if settings.evaluation.views == 1 else 1
     with progress(title="evaluate", total=len(data)) as bar:
-        for images, labels in evaluation_batches(data, settings.evaluation.batch):
+        for images, labels in evaluation_batches(data, at_once):
             labels = labels.to(device)
             inputs = normalize(images.to(device), normalization)
             with autocast(device, settings.evaluation.precision):

@@ -17,7 +17,7 @@ from paumer.config import Size
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.files import write_text
-from paumer.measurement.inputs import input_size, untrained
+from paumer.measurement.inputs import inputs_of, untrained
 from paumer.models.segmenter import Segmenter
 from paumer.registry import SMALLER_BACKBONE
 from paumer.stages import CostSettings
@@ -28,21 +28,24 @@ NOT_COUNTED = ("aten::layer_norm", "aten::upsample_bilinear2d", "aten::batch_nor
 
 
 def flops(settings: CostSettings, manifest: Path, output: Path) -> None:
-    """Write GMAC of one image for every backbone and every operating point whose cost does not depend on the image."""
+    """Write GMAC of one forward pass for every backbone and every operating point of fixed cost.
+
+    Where evaluation runs on windows, one pass is a window; `windows` says how many an image has on average.
+    """
     data = SegmentationData(*samples(manifest, settings.split))
-    image, _ = data[0]
-    own = input_size(settings.evaluation, image)
-    sizes = [(backbone, size) for backbone in settings.studied for size in settings.sizes_of(backbone) or [own]]
+    inputs = [(backbone, of) for backbone in settings.studied for of in inputs_of(settings, backbone, data)]
     rows = []
-    for backbone, size in sizes:
+    for backbone, of in inputs:
+        size = of.size
         model, points = untrained(settings, backbone, len(data.dataset.classes), size)
         counted = {(point.strategy, point.schedule): count(model, size, strategy) for point, strategy in points}
         for control in settings.controls(backbone):
             smaller, _ = untrained(settings, control, len(data.dataset.classes), size)
             counted[SMALLER_BACKBONE, control.name] = count(smaller, size, Dense())
         common = {"backbone": backbone.name, "decoder": settings.decoder_of(backbone).name}
+        seen = {"height": size[0], "width": size[1], "windows": of.windows}
         rows += [
-            {**common, "strategy": strategy, "schedule": schedule, "height": size[0], "width": size[1], **parts}
+            {**common, "strategy": strategy, "schedule": schedule, **seen, **parts}
             for (strategy, schedule), parts in counted.items()
         ]
     write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6f"))

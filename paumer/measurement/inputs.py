@@ -1,13 +1,16 @@
 """The inputs and networks whose cost is measured."""
 
 import math
+from dataclasses import dataclass
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from paumer.config import Backbone, Evaluation, Size
 from paumer.data.loading import SegmentationData
+from paumer.evaluation.views import seen_size, window_corners, window_size
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
 from paumer.registry import Point
@@ -19,10 +22,45 @@ Points = list[tuple[Point, Strategy]]
 
 
 def input_size(evaluation: Evaluation, image: Tensor) -> Size:
-    """Height and width of one forward pass: a whole image, or a window."""
-    if evaluation.inference == "sliding":
-        return evaluation.window
-    return int(image.shape[-2]), int(image.shape[-1])
+    """Height and width of one forward pass at scale 1: a whole image, or a window."""
+    return window_size(evaluation, seen_size(evaluation, image.shape[-2:]))
+
+
+@dataclass(frozen=True)
+class Input:
+    """What is measured.
+
+    Attributes:
+        size: height and width of one forward pass.
+        image: height and width of the image that it is of.
+        windows: forward passes for one image; their mean where images of the split differ in size.
+    """
+
+    size: Size
+    image: Size
+    windows: float = 1.0
+
+
+def inputs_of(settings: CostSettings, backbone: Backbone, data: SegmentationData) -> list[Input]:
+    """The inputs of a backbone: sizes that are named, which are images, or what evaluation runs on."""
+    named = settings.sizes_of(backbone)
+    if named:
+        return [Input(size, size) for size in named]
+    first = data[0][0]
+    image = int(first.shape[-2]), int(first.shape[-1])
+    return [Input(input_size(settings.evaluation, first), image, mean_windows(settings.evaluation, data))]
+
+
+def mean_windows(evaluation: Evaluation, data: SegmentationData) -> float:
+    """Windows of an image at scale 1, mean over the split; only the headers of its files are read."""
+    if evaluation.inference == "whole":
+        return 1.0
+    counts = []
+    for sample in data.samples:
+        with Image.open(sample.image) as picture:
+            size = seen_size(evaluation, (picture.height, picture.width))
+        counts.append(len(window_corners(size, window_size(evaluation, size), evaluation.stride)))
+    return sum(counts) / len(counts)
 
 
 def untrained(settings: CostSettings, backbone: Backbone, classes: int, size: Size) -> tuple[Segmenter, Points]:

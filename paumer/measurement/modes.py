@@ -1,4 +1,4 @@
-"""How networks run while they are timed: eagerly, compiled, with an explicit attention matrix."""
+"""How networks run while they are timed: eagerly, compiled, on full images, with an explicit attention matrix."""
 
 import copy
 from collections.abc import Callable
@@ -6,6 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from paumer.config import Evaluation
+from paumer.evaluation.views import View, seen_size, window_corners, window_size
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Strategy
 
@@ -13,15 +15,20 @@ METHODS = {"logits": "forward", "labels": "predict_labels", "patch-logits": "pat
 GRAPHS = 10_000  # every operating point is one of its own; the compiler would give up after a few
 
 
-def callable_of(model: Segmenter, strategy: Strategy, scope: str, mode: str) -> Callable[[Tensor], Tensor]:
+def callable_of(
+    model: Segmenter, strategy: Strategy, scope: str, mode: str, evaluation: Evaluation | None = None
+) -> Callable[[Tensor], Tensor]:
     """A function of images that runs a network under a strategy.
 
     Args:
         model: in eval mode.
         strategy: what happens between its blocks.
-        scope: what it gives, `logits`, `labels` or `patch-logits`.
+        scope: what it gives, `logits`, `labels` or `patch-logits`; `image`: class ids of full images.
         mode: `eager`; `compile`, one graph for each shape; or `cuda-graphs`, replayed without the host.
+        evaluation: the windows of full images.
     """
+    if scope == "image":
+        return on_full_images(callable_of(model, strategy, "logits", mode), evaluation or Evaluation())
 
     def run(images: Tensor) -> Tensor:
         return getattr(model, METHODS[scope])(images, strategy)
@@ -30,6 +37,37 @@ def callable_of(model: Segmenter, strategy: Strategy, scope: str, mode: str) -> 
         return run
     torch._dynamo.config.recompile_limit = GRAPHS
     return torch.compile(run, dynamic=False, mode="reduce-overhead" if mode == "cuda-graphs" else "default")
+
+
+def on_full_images(run: Callable[[Tensor], Tensor], evaluation: Evaluation) -> Callable[[Tensor], Tensor]:
+    """A function of full images (batch, 3, height, width) that gives their class ids, at scale 1 and not mirrored.
+
+    Args:
+        run: from windows (any number, 3, height, width) to logits of their size.
+        evaluation: the short side, the windows, and how many of them run at a time.
+    """
+
+    def label(images: Tensor) -> Tensor:
+        height, width = int(images.shape[-2]), int(images.shape[-1])
+        view = View(seen_size(evaluation, (height, width)))
+        seen, (rows, columns) = view.of(images), window_size(evaluation, view.size)
+        corners = window_corners(view.size, (rows, columns), evaluation.stride)
+        areas = [
+            (i, ..., slice(top, top + rows), slice(left, left + columns))
+            for i in range(len(seen))
+            for top, left in corners
+        ]
+        total, times = torch.empty(0), seen.new_zeros(len(seen), 1, *view.size)
+        for group in (areas[first : first + evaluation.batch] for first in range(0, len(areas), evaluation.batch)):
+            logits = run(torch.stack([seen[area] for area in group]))
+            if not len(total):
+                total = logits.new_zeros(len(seen), logits.shape[1], *view.size)
+            for area, window in zip(group, logits, strict=True):
+                total[area] += window
+                times[area] += 1
+        return view.undone(total / times, (height, width)).max(dim=1).indices
+
+    return label
 
 
 def with_explicit_attention(model: Segmenter) -> Segmenter:

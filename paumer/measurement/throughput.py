@@ -1,7 +1,9 @@
 """Stage `throughput`: images/s of every operating point, against dense, in one process.
 
-Timed is from images on the device to what the scope says: logits at their resolution, class ids there, or logits of
-patches. What is timed together for each backbone, input size, number type, mode, scope and batch size:
+Timed is from images on the device to what the scope says: logits at their resolution, class ids there, logits of
+patches, or class ids of full images that are cut into windows. Where evaluation runs on windows, all other scopes time
+windows; images/s are then windows/s over the windows of an image, without cutting and putting together. What is timed
+together for each backbone, input size, number type, mode, scope and batch size:
 
 - operating points of fixed cost, all on one network, over one batch;
 - for each recipe, in the first mode alone, the operating points whose cost depends on the image, on that recipe's
@@ -21,13 +23,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from paumer.config import Backbone, Size
+from paumer.config import Backbone, Evaluation, Size
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
 from paumer.environment import describe_code, describe_environment
 from paumer.files import write_json, write_text
-from paumer.measurement.inputs import input_images, input_size, untrained
+from paumer.measurement.inputs import Input, input_images, inputs_of, untrained
 from paumer.measurement.machine import clocks
 from paumer.measurement.modes import callable_of, with_explicit_attention
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Condition, Timing, Variant, measure
@@ -67,8 +69,8 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
     timings = [
         measured
         for backbone in settings.studied
-        for size in settings.sizes_of(backbone) or [input_size(settings.evaluation, data[0][0])]
-        for measured in _measure_network(settings, backbone, size, networks, data, device)
+        for of in inputs_of(settings, backbone, data)
+        for measured in _measure_network(settings, backbone, of, networks, data, device)
     ]
     rates = {"clocks before": before, "clocks after": clocks(device)}
     every = [row for timed in timings for row in timed.rounds]
@@ -81,26 +83,32 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
 def _measure_network(
     settings: CostSettings,
     backbone: Backbone,
-    size: Size,
+    of: Input,
     networks: Networks,
     data: SegmentationData,
     device: torch.device,
 ) -> Iterator[Timing]:
-    """Every group of variants of a backbone at one input size."""
-    timing = settings.throughput
-    pictures = input_images(data, max(timing.images, *timing.batches), size)
-    images = normalize(pictures, backbone.normalization).to(device)
-    fixed = _fixed_costs(settings, backbone, size, networks, len(data.dataset.classes), device)
+    """Every group of variants of a backbone on one input."""
+    timing, evaluation = settings.throughput, settings.evaluation
+    fixed = _fixed_costs(settings, backbone, of.size, networks, len(data.dataset.classes), device)
     varying = _costs_by_image(settings, backbone, networks)
+    count = max(timing.images, *timing.batches)
+    sizes = {scope: of.image if scope == "image" else of.size for scope in timing.scopes}
+    pictures = {
+        size: normalize(input_images(data, count, size), backbone.normalization).to(device)
+        for size in set(sizes.values())
+    }
     for dtype, mode, scope, batch in itertools.product(timing.dtypes, timing.modes, timing.scopes, timing.batches):
-        condition = Condition(backbone.name, "", device, dtype, mode, scope, size, batch, batch)
-        yield measure(_variants(fixed, [images[:batch]], scope, mode), condition, timing)
+        images, windows = pictures[sizes[scope]], 1.0 if scope == "image" else of.windows
+        common = (device, dtype, mode, scope, of.size, batch)
+        condition = Condition(backbone.name, "", *common, batch, windows)
+        yield measure(_variants(fixed, [images[:batch]], scope, mode, evaluation), condition, timing)
         if mode != timing.modes[0]:
             continue
         several = images[: max(1, timing.images // batch) * batch]
         for recipe, candidates in varying.items():
-            condition = Condition(backbone.name, recipe, device, dtype, mode, scope, size, batch, len(several))
-            yield measure(_variants(candidates, several.split(batch), scope, mode), condition, timing)
+            condition = Condition(backbone.name, recipe, *common, len(several), windows)
+            yield measure(_variants(candidates, several.split(batch), scope, mode, evaluation), condition, timing)
 
 
 def _fixed_costs(
@@ -137,10 +145,12 @@ def _costs_by_image(settings: CostSettings, backbone: Backbone, networks: Networ
     return found
 
 
-def _variants(candidates: list[Candidate], batches: Sequence[Tensor], scope: str, mode: str) -> list[Variant]:
+def _variants(
+    candidates: list[Candidate], batches: Sequence[Tensor], scope: str, mode: str, evaluation: Evaluation
+) -> list[Variant]:
     """The candidates as calls that run all batches."""
     return [
-        Variant(point, partial(_run_all, callable_of(model, strategy, scope, mode), batches))
+        Variant(point, partial(_run_all, callable_of(model, strategy, scope, mode, evaluation), batches))
         for point, model, strategy in candidates
     ]
 

@@ -17,7 +17,7 @@ from paumer.runtime import autocast
 
 SETTING = ("device", "dtype", "mode", "scope", "height", "width", "batch")
 COLUMNS = [
-    *("backbone", "recipe", "strategy", "criterion", "schedule", *SETTING),
+    *("backbone", "recipe", "strategy", "criterion", "schedule", *SETTING, "windows"),
     *("images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "floor_low", "floor_high"),
     *("peak_memory_mb", "compile_s", "other_load", "rounds", "status"),
 ]
@@ -46,8 +46,9 @@ class Condition:
         mode: how it runs, `eager`, `compile` or `cuda-graphs`.
         scope: what is timed, `logits`, `labels` or `patch-logits`.
         size: height and width of the input.
-        batch: images per forward pass.
-        images: images per call.
+        batch: inputs per forward pass: windows, or whole images; full images in scope `image`.
+        inputs: inputs per call.
+        windows: how many inputs make one full image.
     """
 
     backbone: str
@@ -58,7 +59,8 @@ class Condition:
     scope: str
     size: Size
     batch: int
-    images: int
+    inputs: int
+    windows: float = 1.0
 
     def columns(self) -> dict[str, Any]:
         """As columns of the tables."""
@@ -73,6 +75,11 @@ class Condition:
             "width": self.size[1],
             "batch": self.batch,
         }
+
+    @property
+    def images(self) -> float:
+        """Full images per call."""
+        return self.inputs / self.windows
 
     def title(self) -> str:
         """A name for the progress."""
@@ -153,6 +160,7 @@ def _row(point: Point, condition: Condition, timed: dict[str, list[float]], firs
     """The table's row of a variant."""
     name, dense = _name(point), timed.get(_name(DENSE))
     row: dict[str, Any] = {
+        "windows": condition.windows,
         "strategy": point.strategy,
         "criterion": point.criterion,
         "schedule": point.schedule,

@@ -36,7 +36,8 @@ def main_table(accuracy: Sequence[Path], flops: Path, throughput: Path) -> pd.Da
     Returns:
         Columns backbone, recipe, strategy, criterion, schedule, seeds, miou, miou_spread, drop, drop_spread (points;
         the spread is the standard deviation over seeds, NaN for one seed), gmac, gmac_ratio (dense / row), gmac_low and
-        gmac_high (5th and 95th percentile over the images, NaN where all cost the same), and for each batch B
+        gmac_high (5th and 95th percentile over the images, NaN where all cost the same), windows (forward passes for an
+        image, on average; gmac and images/s are of whole images), and for each batch B
         images_per_s_bB, speedup_bB, speedup_low_bB, speedup_high_bB, floor_ratio_bB, floor_low_bB, floor_high_bB (NaN:
         out of memory or skipped).
 
@@ -72,7 +73,9 @@ def over_seeds(table: pd.DataFrame, values: Sequence[str], keys: Sequence[str]) 
 
 
 def add_gmac(points: pd.DataFrame, flops: Path) -> pd.DataFrame:
-    """Take `gmac` from flops.csv where it stands there, which means that all images cost the same; add `gmac_ratio`.
+    """Take an image's `gmac` from flops.csv where it stands there, which means that all cost the same.
+
+    Added is `gmac_ratio`, too.
 
     Args:
         points: operating points with the gmac, gmac_low and gmac_high of accuracy.csv.
@@ -81,7 +84,8 @@ def add_gmac(points: pd.DataFrame, flops: Path) -> pd.DataFrame:
     Raises:
         PaumerError: neither file holds the GMAC of an operating point.
     """
-    counted = at_first_size(read_table(flops, [*FLOPS, *INPUT]))[FLOPS]
+    counted = at_first_size(read_table(flops, [*FLOPS, *INPUT, "windows"]))
+    counted = counted.assign(gmac_total=counted["gmac_total"] * counted["windows"])[FLOPS]
     refuse_duplicates(counted, FLOPS[:-1], str(flops))
     points = points.merge(counted, on=FLOPS[:-1], how="left")
     fixed = points["gmac_total"].notna()

@@ -9,7 +9,7 @@ from paumer.reporting.aggregate import FLOPS
 from paumer.reporting.formatting import DECIMALS
 from paumer.reporting.points import NETWORK, at_largest_batch
 from paumer.reporting.reading import INPUT, at_first_size, read_table
-from paumer.reporting.timings import in_first_setting, read_throughput
+from paumer.reporting.timings import in_first_setting, read_throughput, windows_per_s
 
 COLUMNS = [
     *("source", "method", "dataset", *NETWORK, "crop", "setting"),
@@ -47,7 +47,10 @@ def published_table(main: pd.DataFrame, published: Path, manifest: Path, flops: 
 
 
 def _our_rows(main: pd.DataFrame, dataset: str, flops: Path, throughput: Path) -> pd.DataFrame:
-    """Every operating point at the backbone's largest batch, in the columns of the published figures."""
+    """Every operating point at the backbone's largest batch, in the columns of the published figures.
+
+    These are of one crop; so are GMAC and images/s here, of one window where an image is several.
+    """
     inputs = at_first_size(read_table(flops, [*FLOPS, *INPUT]))
     inputs = inputs[inputs["strategy"] == "dense"].rename(columns={"height": "crop"})
     points = at_largest_batch(main).merge(inputs[[*NETWORK, "crop"]], on="backbone", how="left")
@@ -55,6 +58,7 @@ def _our_rows(main: pd.DataFrame, dataset: str, flops: Path, throughput: Path) -
     notes = f"{setting['device']}, {setting['dtype']}, batch " + points["batch"].astype(str)
     notes = notes.where(points["images_per_s"].notna(), "")
     points["decoder"] = points["decoder"].fillna("")
+    points["gmac"], points["images_per_s"] = points["gmac"] / points["windows"], windows_per_s(points)
     rows = points.rename(columns={"schedule": "setting"}).assign(source=OURS, dataset=dataset, timing_note=notes)
     return rows.assign(miou_change=0 - rows["drop"])[COLUMNS].round(DECIMALS)
 

@@ -5,6 +5,7 @@ import pandas as pd
 from paumer.reporting.claims import CLAIM
 from paumer.reporting.formatting import Sheet, number, significant, with_interval, with_range, with_spread
 from paumer.reporting.points import MEASURES, POINT, batches, depends_on_image, method_names
+from paumer.reporting.timings import runs_on_windows
 
 NOT_TIMED = "not timed"
 SPREAD = (
@@ -12,14 +13,20 @@ SPREAD = (
     "points from the network trained and run without pausing."
 )
 FEW_SEEDS = "Fewer than three seeds: differences between methods may be chance."
+WINDOWS = (
+    "GMAC and images/s are of whole images. Timed were windows, of which an image has {} on average; cutting them and "
+    "putting them together is not in images/s."
+)
 LARGEST_BATCH = "Speed-ups are those at the backbone's largest batch."
 
 
 def readable_main(main: pd.DataFrame, warnings: list[str]) -> Sheet:
     """The main table."""
     headings = [*POINT, "seeds", "mIoU (points)", "drop (points)", "GMAC", "GMAC ratio (dense / row)"]
+    windows = runs_on_windows(main)
     for batch in batches(main):
-        headings += [f"images/s, batch {batch}", f"speed-up, batch {batch} [95%]", f"time / floor, batch {batch}"]
+        headings += [f"images/s, batch {batch}", *([f"windows/s, batch {batch}"] if windows else [])]
+        headings += [f"speed-up, batch {batch} [95%]", f"time / floor, batch {batch}"]
     rows = [
         [
             *(row[name] for name in POINT),
@@ -28,7 +35,7 @@ def readable_main(main: pd.DataFrame, warnings: list[str]) -> Sheet:
             with_spread(row["drop"], row["drop_spread"]),
             with_range(row["gmac"], row["gmac_low"], row["gmac_high"]),
             number(row["gmac_ratio"], 2),
-            *(cell for batch in batches(main) for cell in _speed(row, batch)),
+            *(cell for batch in batches(main) for cell in _speed(row, batch, windows)),
         ]
         for row in main.to_dict("records")
     ]
@@ -44,14 +51,17 @@ def _explanations(main: pd.DataFrame) -> dict[str, bool]:
             depends_on_image(main).any()
         ),
         f"{NOT_TIMED.capitalize()}: out of memory or skipped.": bool(timed.isna().any(axis=None)),
+        WINDOWS.format(", ".join(map(significant, main["windows"].unique()))): runs_on_windows(main),
     }
 
 
-def _speed(row: dict, batch: int) -> list[str]:
-    if pd.isna(row[f"images_per_s_b{batch}"]):
-        return [NOT_TIMED, "", ""]
+def _speed(row: dict, batch: int, windows: bool) -> list[str]:
+    rate = row[f"images_per_s_b{batch}"]
+    if pd.isna(rate):
+        return [NOT_TIMED, "", "", *([""] if windows else [])]
+    of_windows = [significant(rate * row["windows"])] if windows else []
     speedup = with_interval(*(row[f"{name}_b{batch}"] for name in ("speedup", "speedup_low", "speedup_high")))
-    return [significant(row[f"images_per_s_b{batch}"]), speedup, number(row[f"floor_ratio_b{batch}"], 2)]
+    return [significant(rate), *of_windows, speedup, number(row[f"floor_ratio_b{batch}"], 2)]
 
 
 def readable_headline(headline: pd.DataFrame, warnings: list[str]) -> Sheet:

@@ -19,12 +19,24 @@ from paumer.reporting.timings import (
     pixels,
     read_throughput,
     read_timings,
+    runs_on_windows,
+    windows_per_s,
 )
 
 COUNTED = ["backbone", "strategy", "schedule", *INPUT]
 COLUMNS = [
-    *(*POINT, *SETTING, *WHOLE),
-    *("images_per_s", "latency_ms", "speedup", "speedup_low", "speedup_high", "gmac", "gmac_ratio", "realised"),
+    *(*POINT, *SETTING, *WHOLE, "windows"),
+    *(
+        "images_per_s",
+        "windows_per_s",
+        "latency_ms",
+        "speedup",
+        "speedup_low",
+        "speedup_high",
+        "gmac",
+        "gmac_ratio",
+        "realised",
+    ),
     *("floor_ratio", "floor_low", "floor_high", "peak_memory_mb", "compile_s", "other_load", "status"),
 ]
 HEADINGS = [
@@ -35,6 +47,9 @@ HEADINGS = [
 
 # Notes, and the columns that they explain.
 NOTES = {
+    "images_per_s": "Images/s count whole images. Where windows/s stand beside them, windows were timed: images/s are "
+    "then windows/s over the windows of an image, without cutting windows and putting them together. Scope image times "
+    "that, too, for a batch of whole images. GMAC are of one window.",
     "latency_ms": "Latency is the time of one batch. Brackets hold the 95% interval of ratios within a round.",
     "realised": "Realised is speed-up over GMAC ratio: 1 where all saved computation became saved time. It is empty "
     "where no GMAC are counted, as where the cost depends on the image.",
@@ -84,7 +99,8 @@ def speed_table(flops: Path, throughput: Path) -> pd.DataFrame:
 
     Returns:
         Columns backbone, recipe, strategy, criterion, schedule, device, dtype, mode, scope, height, width, batch,
-        images_per_s, latency_ms (of one batch), speedup, speedup_low, speedup_high, gmac, gmac_ratio (dense of this
+        windows (forward passes for an image where the batch counts windows, else 1), images_per_s (of whole images),
+        windows_per_s, latency_ms (of one batch), speedup, speedup_low, speedup_high, gmac, gmac_ratio (dense of this
         input size / row; both NaN where flops.csv lacks them, as where the cost depends on the image), realised
         (speedup / gmac_ratio), floor_ratio, floor_low, floor_high, peak_memory_mb, compile_s, other_load, status.
 
@@ -97,6 +113,7 @@ def speed_table(flops: Path, throughput: Path) -> pd.DataFrame:
     refuse_duplicates(counted, COUNTED, str(flops))
     gmac = _gmac(table.assign(strategy=table["strategy"].replace(EXPLICIT_ATTENTION, "dense")), counted)
     ratio = _gmac(table.assign(strategy="dense", schedule="dense"), counted) / gmac
+    table = table.assign(windows_per_s=windows_per_s(table))
     costs = {"gmac": gmac, "gmac_ratio": ratio, "realised": table["speedup"] / ratio}
     return table.assign(latency_ms=latency_ms(table), **costs)[COLUMNS].round(DECIMALS)
 
@@ -107,17 +124,32 @@ def _gmac(rows: pd.DataFrame, counted: pd.DataFrame) -> pd.Series:
 
 def readable_speed(speed: pd.DataFrame, warnings: list[str]) -> Sheet:
     """The speed table."""
+    windows = runs_on_windows(speed)
     rows = [
-        [*(row[name] for name in (*POINT, *SETTING)), pixels(row), str(row["batch"]), *_measured(row)]
+        [
+            *(row[name] for name in (*POINT, *SETTING)),
+            pixels(row),
+            str(row["batch"]),
+            LACKING.get(row["status"]) or significant(row["images_per_s"]),
+            *([_windows(row)] if windows else []),
+            *_measured(row),
+        ]
         for row in speed.to_dict("records")
     ]
-    return Sheet(HEADINGS, rows, [*_explanations(speed), *warnings])
+    first = HEADINGS.index("images/s") + 1
+    headings = [*HEADINGS[:first], *(["windows/s (windows an image)"] if windows else []), *HEADINGS[first:]]
+    return Sheet(headings, rows, [*_explanations(speed), *warnings])
+
+
+def _windows(row: dict) -> str:
+    """Windows a second, and how many an image has; empty where whole images were timed."""
+    timed = row["windows"] > 1 and pd.notna(row["windows_per_s"])
+    return f"{significant(row['windows_per_s'])} ({significant(row['windows'])})" if timed else ""
 
 
 def _measured(row: dict) -> list[str]:
-    """Cells from images/s on."""
+    """Cells from latency on."""
     return [
-        LACKING.get(row["status"]) or significant(row["images_per_s"]),
         significant(row["latency_ms"]),
         with_interval(row["speedup"], row["speedup_low"], row["speedup_high"]),
         significant(row["gmac"]),
@@ -132,7 +164,8 @@ def _measured(row: dict) -> list[str]:
 
 def _explanations(speed: pd.DataFrame) -> list[str]:
     """Notes on the speed table, those that it needs."""
-    notes = [note for column, note in NOTES.items() if speed[column].notna().any()]
+    shown = [column for column in NOTES if speed[column].notna().any()]
+    notes = [NOTES[column] for column in shown if column != "images_per_s" or runs_on_windows(speed)]
     slower = 1 / speed.loc[speed["strategy"] == EXPLICIT_ATTENTION, "speedup"].dropna()
     if len(slower):
         times = " to ".join(dict.fromkeys(number(value, 2) for value in (slower.min(), slower.max())))

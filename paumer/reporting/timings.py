@@ -12,7 +12,7 @@ from paumer.reporting.reading import INPUT, at_first_size, join, read_table, ref
 
 SETTING = ["device", "dtype", "mode", "scope"]
 WHOLE = [*INPUT, "batch"]
-THROUGHPUT = [*POINT, *SETTING, *WHOLE, *MEASURES, "peak_memory_mb", "compile_s", "other_load", "status"]
+THROUGHPUT = [*POINT, *SETTING, *WHOLE, "windows", *MEASURES, "peak_memory_mb", "compile_s", "other_load", "status"]
 # A row that names no recipe and criterion costs the same with each of them.
 SHARED = ["backbone", "strategy", "schedule"]
 OUT_OF_MEMORY = "out of memory"
@@ -62,17 +62,29 @@ def pixels(row: dict) -> str:
 
 
 def latency_ms(timings: pd.DataFrame, images_per_s: str = "images_per_s") -> pd.Series:
-    """Milliseconds for one batch."""
-    return 1000 * timings["batch"] / timings[images_per_s]
+    """Milliseconds for one batch, of windows where those are what is timed."""
+    return 1000 * timings["batch"] / windows_per_s(timings, images_per_s)
+
+
+def windows_per_s(timings: pd.DataFrame, images_per_s: str = "images_per_s") -> pd.Series:
+    """Forward passes a second, batch by batch: of windows, or of images where networks run on those."""
+    return timings[images_per_s] * timings["windows"]
+
+
+def runs_on_windows(timings: pd.DataFrame) -> bool:
+    """Whether an image is several forward passes in some of the timings."""
+    return bool((timings["windows"] > 1).any())
 
 
 def add_throughput(points: pd.DataFrame, throughput: Path) -> pd.DataFrame:
-    """Add one set of columns for each batch size.
+    """Add `windows`, forward passes for one image, and one set of columns for each batch size.
 
     Raises:
         PaumerError: an operating point was not timed at one of the batch sizes.
     """
     table = in_first_setting(read_throughput(throughput))
+    windows = table.groupby("backbone")["windows"].first()
+    points = points.assign(windows=points["backbone"].map(windows))
     for batch, part in table.groupby("batch"):
         origin = f"{throughput}, batch {batch}"
         refuse_duplicates(part, POINT, origin)

@@ -9,15 +9,15 @@ from paumer.reporting.points import MEASURES, POINT, depends_on_image, per_batch
 from paumer.reporting.speed_table import read_speed
 from paumer.reporting.timings import in_first_setting
 
-COLUMNS = [*POINT, "batch", "gmac_ratio", *MEASURES]
+COLUMNS = [*POINT, "batch", "windows", "gmac_ratio", *MEASURES]
 
 
 def timed(main: pd.DataFrame) -> pd.DataFrame:
     """The variants of the main table; recipe and criterion are empty where speed does not depend on them.
 
     Returns:
-        Columns backbone, recipe, strategy, criterion, schedule, batch, gmac_ratio, images_per_s (NaN: out of memory or
-        skipped), speedup, speedup_low, speedup_high, floor_ratio, floor_low, floor_high.
+        Columns backbone, recipe, strategy, criterion, schedule, batch, windows, gmac_ratio, images_per_s (NaN: out of
+        memory or skipped), speedup, speedup_low, speedup_high, floor_ratio, floor_low, floor_high.
     """
     points = per_batch(main)
     shared = ~depends_on_image(points)

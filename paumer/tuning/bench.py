@@ -13,7 +13,7 @@ from paumer.errors import PaumerError
 from paumer.evaluation.metrics import mean_iou
 from paumer.evaluation.sweep import tally
 from paumer.files import read_json
-from paumer.measurement.inputs import input_images, input_size
+from paumer.measurement.inputs import input_images, input_size, mean_windows
 from paumer.measurement.modes import callable_of
 from paumer.measurement.timing import Condition, Variant, measure
 from paumer.models.blocks import block_macs
@@ -38,6 +38,7 @@ class Bench:
         blocks: the blocks after which it can pause: those with a head that others follow.
         images: how many images schedules are scored on, at most.
         size: height and width of the input that is timed.
+        windows: how many such inputs make an image, on average.
         unpaused_macs: multiply-accumulates of one timed input in the unpaused network.
         unpaused_per_s: its images/s when it was last timed.
         noise: by which share the unpaused network, timed twice, has differed from itself at most.
@@ -56,6 +57,7 @@ class Bench:
         self.data = _data(manifest, settings.split)
         self.images = min(settings.images or len(self.data), len(self.data))
         self.size = input_size(settings.evaluation, self.data[0][0])
+        self.windows = mean_windows(settings.evaluation, self.data)
         self.unpaused_macs = self._macs(UNPAUSED)
         self.unpaused_per_s, self.noise = 0.0, 0.0
         self._scores: dict[tuple[Schedule, int], float] = {}
@@ -94,7 +96,8 @@ class Bench:
         runs = [callable_of(self.model, self._strategy(schedule), SCOPE, MODE) for _, schedule in points]
         variants = [Variant(point, partial(run, images)) for (point, _), run in zip(points, runs, strict=True)]
         common = (self.device, settings.evaluation.precision, MODE, SCOPE, self.size, settings.batch, settings.batch)
-        rows = measure(variants, Condition(self.run["backbone"], "", *common), settings.throughput).rows
+        condition = Condition(self.run["backbone"], "", *common, self.windows)
+        rows = measure(variants, condition, settings.throughput).rows
         if any(row["status"] != "ok" for row in rows):
             raise PaumerError(f"--batch {settings.batch}: does not fit into the memory of this device; lower it")
         unpaused, again, *paused = [

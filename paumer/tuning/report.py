@@ -32,6 +32,7 @@ def described(bench: Bench, run_folder: Path, choice: Choice) -> dict[str, Any]:
         "timed": {
             "batch": settings.batch,
             "size": list(bench.size),
+            "windows": bench.windows,
             "precision": settings.evaluation.precision,
             "rounds": settings.throughput.rounds,
             "noise": bench.noise,
@@ -52,7 +53,7 @@ def text(content: dict[str, Any]) -> str:
         "budget": content["budget"],
         "mIoU": f"{content['miou']:.2f}, unpaused {unpaused['miou']:.2f}, drop {content['drop']:.2f}; on {scored}",
         "images/s": f"{content['images_per_s']:.4g}, unpaused {unpaused['images_per_s']:.4g}; at batch "
-        f"{timed['batch']}, {height} x {width}, {timed['precision']}",
+        f"{timed['batch']}, {height} x {width}, {timed['precision']}{_windows(timed['windows'])}",
         "speed-up": f"{_interval(content)}; the unpaused network, timed twice, differs by {timed['noise']:.1%}",
         "GMAC": f"{content['gmac_ratio'] * unpaused['gmac']:.4g}, {content['gmac_ratio']:.3f} of unpaused",
         "device": timed["device"],
@@ -64,6 +65,11 @@ def text(content: dict[str, Any]) -> str:
         cells = [_cells(row) for row in content["finalists"]]
         parts.append(tabulate(cells, TABLE, "simple", disable_numparse=True, colalign=["left", *["right"] * 5]))
     return "\n\n".join(parts)
+
+
+def _windows(count: float) -> str:
+    """What images/s mean where a network runs on windows."""
+    return "" if count == 1 else f"; {count:.3g} windows an image, without cutting and putting them together"
 
 
 def _row(finalist: Finalist) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.nn import functional
 from torch.testing import assert_close
 
 from paumer.config import Evaluation
 from paumer.errors import PaumerError
-from paumer.evaluation.inference import predict, sliding_logits, sliding_window_logits, window_starts
+from paumer.evaluation.inference import look, predict, sliding_logits, sliding_window_logits
+from paumer.evaluation.views import View, window_starts
 from paumer.models.segmenter import Output
 from paumer.registry import operating_point
 from paumer.strategies.contract import Dense
@@ -39,25 +38,11 @@ def corner(crops: torch.Tensor) -> torch.Tensor:
     return crops[:, :, :1, :1].expand_as(crops)
 
 
-@given(st.integers(1, 300), st.integers(1, 100), st.integers(1, 100))
-def test_windows_cover_the_side_and_end_at_its_border(length, window, stride) -> None:
-    stride = min(stride, window)
-    starts = window_starts(length, window, stride)
-    assert starts == sorted(set(starts))
-    assert starts[-1] == max(0, length - window)
-    assert starts[:-1] == [number * stride for number in range(len(starts) - 1)]
-    assert {pixel for start in starts for pixel in range(start, start + window)} >= set(range(length))
-
-
-def test_cityscapes_needs_8_windows() -> None:
-    assert len(window_starts(1024, 768, 512)) * len(window_starts(2048, 768, 512)) == 8
-
-
 def test_a_window_as_large_as_the_image_is_the_whole_image(model) -> None:
     images = torch.randn(3, 3, 40, 56, dtype=torch.float64)
     logits = sliding_logits(model, images, POINTS, (40, 56), (20, 20), batch=2)
     for strategy, averaged in zip(POINTS, logits, strict=True):
-        assert_close(averaged.logits, model(images, strategy).float().double(), rtol=1e-5, atol=1e-5)
+        assert_close(averaged.logits, model(images, strategy).float(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch", [1, 4, 100])
@@ -86,12 +71,12 @@ def test_windows_are_put_where_they_were_cut() -> None:
     assert_close(output.logits, images)
 
 
-def test_images_smaller_than_the_window_are_padded(model) -> None:
+def test_a_window_is_no_larger_than_the_image(model) -> None:
     images = torch.randn(1, 3, 20, 56, dtype=torch.float64)
     [small] = sliding_logits(model, images, POINTS[:1], (32, 40), (16, 16), batch=4)
-    [padded] = sliding_logits(model, functional.pad(images, (0, 0, 0, 12)), POINTS[:1], (32, 40), (16, 16), batch=4)
+    [same] = sliding_logits(model, images, POINTS[:1], (20, 40), (16, 16), batch=4)
     assert small.logits.shape == (1, 19, 20, 56)
-    assert_close(small.logits, padded.logits[..., :20, :])
+    assert_close(small.logits, same.logits)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +103,9 @@ def test_labels_are_cut_as_the_windows_are(model) -> None:
     """By the ground truth of each window, and not of another, the oracle tells what to run on."""
     images, labels = torch.randn(2, 3, 40, 56, dtype=torch.float64), torch.randint(19, (2, 40, 56), dtype=torch.uint8)
     oracle = build_strategy(operating_point("pause", "oracle", "2:0.6"))
-    [output] = sliding_logits(model, images, [oracle], (24, 32), (16, 24), 3, labels)
+    settings = Evaluation(inference="sliding", window=(24, 32), stride=(16, 24), batch=3)
+    seen = look(model, images, [oracle], settings, View((40, 56)), labels)
+    logits = torch.cat([seen.of_image(0, image, 1.0) for image in range(2)])
     sums, counts = torch.zeros(2, 19, 40, 56), torch.zeros(1, 1, 40, 56)
     for top in window_starts(40, 24, 16):
         for left in window_starts(56, 32, 24):
@@ -126,7 +113,87 @@ def test_labels_are_cut_as_the_windows_are(model) -> None:
             [crop] = model.sweep(images[area], [oracle], labels[area])
             sums[area] += model.upsample(crop.logits, images[area]).float()
             counts[area] += 1
-    assert_close(output.logits.float(), sums / counts, rtol=1e-4, atol=1e-4)
+    assert_close(logits, sums / counts, rtol=1e-4, atol=1e-4)
+
+
+def test_each_window_pauses_its_own_share(model) -> None:
+    """Where windows overlap, a patch may pause in one and run in the other: each is what it is by itself."""
+    pause = build_strategy(operating_point("pause", "", "2:0.4"))
+    images = torch.randn(1, 3, 40, 56, dtype=torch.float64)
+    [output] = sliding_logits(model, images, [pause], (24, 32), (16, 24), batch=2)
+    sums, counts, macs = torch.zeros(1, 19, 40, 56), torch.zeros(1, 1, 40, 56), 0.0
+    for top, left in ((0, 0), (0, 24), (16, 0), (16, 24)):
+        area = (..., slice(top, top + 24), slice(left, left + 32))
+        tokens, state = model.encode(images[area], pause)
+        assert state.running(tokens) == 12 - round(0.4 * 12)
+        sums[area] += model(images[area], pause).float()
+        counts[area] += 1
+        [alone] = model.sweep(images[area], [pause], count=True)
+        macs += alone.macs.item()
+    assert_close(output.logits, sums / counts, rtol=1e-4, atol=1e-4)
+    assert output.macs.item() == macs
+    [dense] = sliding_logits(model, images, [Dense()], (24, 32), (16, 24), batch=2)
+    assert output.macs.item() < dense.macs.item()
+
+
+VIEWS = {
+    "scales": {"scales": (0.5, 1.0, 1.5)},
+    "mirrored": {"flip": True},
+    "both, in windows": {
+        **{"scales": (0.75, 1.25), "flip": True, "short_side": 48},
+        **{"inference": "sliding", "window": (32, 32), "stride": (16, 24)},
+    },
+}
+
+
+@pytest.mark.parametrize("settings", VIEWS.values(), ids=VIEWS.keys())
+def test_several_views_average_class_probabilities(model, settings) -> None:
+    evaluation = Evaluation(**settings, batch=4)
+    images = torch.randn(2, 3, 40, 56, dtype=torch.float64)
+    strategies = [Dense(), build_strategy(operating_point("pause", "", "2:0.4"))]
+    predictions = dict(predict(model, images, strategies, evaluation))
+    for index, strategy in enumerate(strategies):
+        total, macs = torch.zeros(2, 19, 40, 56), torch.zeros(2, dtype=torch.float64)
+        for scale in evaluation.scales:
+            size = [round(side * scale * (48 / 40 if evaluation.short_side else 1)) for side in (40, 56)]
+            resized = functional.interpolate(images, size, mode="bilinear", antialias=True) if scale != 1 else images
+            for mirrored in (False, True) if evaluation.flip else (False,):
+                seen = resized.flip(-1) if mirrored else resized
+                window = (32, 32) if evaluation.inference == "sliding" else tuple(size)
+                step = (16, 24) if evaluation.inference == "sliding" else tuple(size)
+                [output] = sliding_logits(model, seen, [strategy], window, step, 8)
+                logits = functional.interpolate(output.logits, (40, 56), mode="bilinear")
+                total += (logits.flip(-1) if mirrored else logits).softmax(dim=1)
+                macs += output.macs
+        assert (predictions[index].classes == total.argmax(dim=1)).double().mean() > 0.999
+        assert predictions[index].macs.tolist() == macs.tolist()
+
+
+def test_a_mirrored_image_gets_the_mirrored_prediction(model) -> None:
+    """The mean over both is the same for an image and its mirror image, which one pass alone does not give."""
+    images = torch.randn(2, 3, 40, 56, dtype=torch.float64)
+    for flip in (True, False):
+        [(_, one)] = predict(model, images, [Dense()], Evaluation(flip=flip))
+        [(_, other)] = predict(model, images.flip(-1), [Dense()], Evaluation(flip=flip))
+        alike = (one.classes == other.classes.flip(-1)).double().mean().item()
+        assert (alike > 0.999) == flip
+
+
+def test_predictions_have_the_size_of_the_labels_whatever_the_short_side(model) -> None:
+    images = torch.randn(1, 3, 40, 56, dtype=torch.float64)
+    [(_, predicted)] = predict(model, images, [Dense()], Evaluation(short_side=80))
+    larger = functional.interpolate(images, (80, 112), mode="bilinear", antialias=True)
+    logits = functional.interpolate(model(larger).float(), (40, 56), mode="bilinear")
+    assert predicted.classes.shape == (1, 40, 56)
+    assert (predicted.classes == logits.argmax(dim=1)).double().mean() > 0.999
+
+
+def test_the_oracle_knows_the_labels_of_every_view(model) -> None:
+    images, labels = torch.randn(1, 3, 40, 56, dtype=torch.float64), torch.randint(19, (1, 40, 56), dtype=torch.uint8)
+    oracle, mirrored = build_strategy(operating_point("pause", "oracle", "2:0.6")), View((40, 56), mirrored=True)
+    seen = look(model, images, [oracle], Evaluation(), mirrored, labels)
+    [alone] = model.sweep(images.flip(-1), [oracle], labels.flip(-1))
+    assert_close(seen.logits[0], alone.logits)
 
 
 def test_windows_of_a_whole_network_are_for_one_image_or_several(model) -> None:

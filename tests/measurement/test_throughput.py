@@ -5,19 +5,25 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
-from paumer.config import Backbone, Heads, SweepItem, Throughput
+from paumer.config import Backbone, Evaluation, Heads, SweepItem, Throughput
+from paumer.data.datasets import Sample
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
+from paumer.evaluation.inference import predict
 from paumer.files import write_json
 from paumer.measurement import throughput as stage
 from paumer.measurement.harness import ratio
-from paumer.measurement.inputs import input_images, input_size, untrained
+from paumer.measurement.inputs import input_images, input_size, mean_windows, untrained
+from paumer.measurement.modes import callable_of
 from paumer.measurement.throughput import throughput
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Variant
 from paumer.models.build import build, save_weights
 from paumer.models.segmenter import Segmenter
+from paumer.registry import Point
 from paumer.stages import CostSettings, NetworkSettings
+from paumer.strategies.points import build_strategy
 
 OPTIONS = {"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
 NET = Backbone(name="net", architecture="vit_tiny_patch16_224", options=OPTIONS)
@@ -233,6 +239,47 @@ def test_input_is_different_images_of_the_split_cut_to_size(manifest) -> None:
     assert torch.equal(images[1], data[1][0][:, :24, :40])
     assert not torch.equal(images[0], images[1])
     assert torch.equal(images[2], images[0])
+
+
+def test_images_per_second_are_of_whole_images_where_windows_are_timed(measure, settings) -> None:
+    """32 x 64 pixels in windows of 24 x 40 and steps of 16: 2 rows of 3."""
+    windows = Evaluation(inference="sliding", window=(24, 40), stride=(16, 16), batch=4)
+    timing = settings.throughput.model_copy(update={"scopes": ("logits", "image")})
+    sliding = settings.model_copy(update={"evaluation": windows, "throughput": timing})
+    table, rounds = measure(described=sliding)
+    assert set(zip(table["height"], table["width"], strict=True)) == {(24, 40)}
+    for (scope, batch), rows in table.groupby(["scope", "batch"]):
+        assert set(rows["windows"]) == {6.0 if scope == "logits" else 1.0}
+        timed = rounds[(rounds["scope"] == scope) & (rounds["batch"] == batch)]
+        assert set(timed["images"].round(4)) == {round(batch / 6, 4) if scope == "logits" else batch}
+        dense = timed.loc[timed["variant"] == "dense dense", ["images", "seconds"]]
+        expected = dense["images"].iloc[0] / dense["seconds"].median()
+        assert rows.loc[rows["strategy"] == "dense", "images_per_s"].item() == pytest.approx(expected, rel=1e-3)
+    assert set(table["status"]) == {"ok"}
+
+
+def test_windows_are_counted_over_all_images(tmp_path, manifest) -> None:
+    dataset, found = samples(manifest, "val")
+    tall = tmp_path / "tall.png"
+    Image.new("RGB", (64, 48)).save(tall)
+    data = SegmentationData(dataset, [*found, Sample(tall, found[0].label)])
+    windows = Evaluation(inference="sliding", window=(24, 40), stride=(16, 16))
+    assert mean_windows(windows, data) == pytest.approx((6 + 6 + 9) / 3)
+    assert mean_windows(Evaluation(), data) == 1
+    # Brought to a short side of 24, all are 24 x 48 or 24 x 32: one row of 2 windows, or of one.
+    assert mean_windows(windows.model_copy(update={"short_side": 24}), data) == pytest.approx((2 + 2 + 1) / 3)
+
+
+def test_full_images_are_labelled_as_evaluation_labels_them(make) -> None:
+    model, images = make(), torch.randn(2, 3, 40, 72)
+    pause = build_strategy(Point("pause", "entropy", "2:0.4"))
+    for settings in ({}, {"inference": "sliding", "window": (24, 40), "stride": (16, 24)}, {"short_side": 32}):
+        evaluation = Evaluation(**settings, batch=3)
+        with torch.inference_mode():
+            labelled = callable_of(model, pause, "image", "eager", evaluation)(images)
+            [(_, predicted)] = predict(model, images, [pause], evaluation)
+        assert labelled.shape == (2, 40, 72)
+        assert (labelled == predicted.classes).float().mean() > 0.999
 
 
 def test_one_pass_is_a_whole_image_or_a_window() -> None:

@@ -171,7 +171,7 @@ def _flops() -> pd.DataFrame:
     for backbone, (_, dense, _) in BACKBONES.items():
         for (height, width), ((strategy, schedule), share) in product(SIZES[backbone], _fixed().items()):
             total = dense * share * _area(backbone, height, width)
-            size = {"height": height, "width": width, "gmac_total": total, "gmac_encoder": 0.95 * total}
+            size = {"height": height, "width": width, "windows": 1.0, "gmac_total": total, "gmac_encoder": 0.95 * total}
             key = {"backbone": backbone, "decoder": "linear", "strategy": strategy, "schedule": schedule}
             rows.append(key | size | {"gmac_decoder": 0.04 * total, "gmac_heads": 0.01 * total})
     return pd.DataFrame(rows)
@@ -209,7 +209,7 @@ def _throughput(random: np.random.Generator) -> pd.DataFrame:
     rows = []
     for (backbone, size), (dtype, mode, scope), batch in product(sizes, SETTINGS, BATCHES):
         setting = {"device": "test device", "dtype": dtype, "mode": mode, "scope": scope, "batch": batch}
-        setting |= {"height": size[0], "width": size[1]}
+        setting |= {"height": size[0], "width": size[1], "windows": 1.0}
         dense = BACKBONES[backbone][2] / _area(backbone, *size)
         for recipe, strategy, criterion, schedule, share in _timed(mode):
             key = {"backbone": backbone, "recipe": recipe, "strategy": strategy, "criterion": criterion}

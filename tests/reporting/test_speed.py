@@ -5,6 +5,9 @@ import pytest
 from synthetic import BACKBONES, BATCHES, EXPLICIT, SETTINGS, SIZES, SKIPPED, UNCOMPILED
 
 from paumer.errors import PaumerError
+from paumer.reporting.aggregate import main_table
+from paumer.reporting.published import OURS, published_table
+from paumer.reporting.readable import readable_main
 from paumer.reporting.speed_table import COLUMNS, read_speed, readable_speed, speed_table, write_speed
 
 GROUP = ["backbone", "dtype", "mode", "scope", "height", "width", "batch"]
@@ -144,3 +147,48 @@ def test_old_timings_are_told_to_run_again(measured, edit):
     edit(measured.throughput, lambda table: table.drop(columns="floor_low"))
     with pytest.raises(PaumerError, match=r"column 'floor_low' is missing; remove the file and run its stage again"):
         speed_table(measured.flops, measured.throughput)
+
+
+def windows_of_8(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(windows="8.0")
+
+
+def test_images_are_told_from_windows(measured, edit) -> None:
+    plain = speed_table(measured.flops, measured.throughput)
+    edit(measured.throughput, windows_of_8)
+    edit(measured.flops, windows_of_8)
+    speed = speed_table(measured.flops, measured.throughput)
+    assert (speed["windows_per_s"] - 8 * speed["images_per_s"]).abs().max() < 1e-3
+    assert speed["latency_ms"].dropna().tolist() == pytest.approx((plain["latency_ms"] / 8).dropna().tolist(), abs=1e-3)
+    sheets = [readable_speed(plain, []), readable_speed(speed, [])]
+    assert ["windows/s (windows an image)" in sheet.headings for sheet in sheets] == [False, True]
+    assert [any("whole images" in note for note in sheet.notes) for sheet in sheets] == [False, True]
+    assert {len(row) for row in sheets[1].rows} == {len(sheets[1].headings)}
+    first = dict(zip(sheets[1].headings, sheets[1].rows[0], strict=True))
+    assert float(first["windows/s (windows an image)"].split()[0]) == pytest.approx(
+        8 * float(first["images/s"]), rel=0.01
+    )
+
+
+def test_main_table_is_of_whole_images_and_published_figures_of_windows(measured, edit) -> None:
+    plain = main_table(measured.accuracy, measured.flops, measured.throughput)
+    edit(measured.throughput, windows_of_8)
+    edit(measured.flops, windows_of_8)
+    main = main_table(measured.accuracy, measured.flops, measured.throughput)
+    fixed = main["gmac_low"].isna()
+    assert main.loc[fixed, "gmac"].tolist() == pytest.approx((8 * plain.loc[fixed, "gmac"]).tolist(), abs=1e-3)
+    assert main["images_per_s_b1"].equals(plain["images_per_s_b1"])
+    sheets = [readable_main(plain, []), readable_main(main, [])]
+    assert ["windows/s, batch 1" in sheet.headings for sheet in sheets] == [False, True]
+    assert [any("windows, of which an image has 8" in note for note in sheet.notes) for sheet in sheets] == [
+        False,
+        True,
+    ]
+    assert {len(row) for row in sheets[1].rows} == {len(sheets[1].headings)}
+    published = [
+        published_table(table, measured.published, measured.data, measured.flops, measured.throughput)
+        for table in (plain, main)
+    ]
+    ours = [table[(table["source"] == OURS) & (table["setting"] == "dense")].iloc[0] for table in published]
+    assert ours[1]["gmac"] == pytest.approx(ours[0]["gmac"], abs=1e-3)
+    assert ours[1]["images_per_s"] == pytest.approx(8 * ours[0]["images_per_s"], abs=1e-2)
