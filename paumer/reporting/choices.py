@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from pydantic import BaseModel
 
-from paumer.config import Experiment
-from paumer.errors import PaumerError, summary
+from paumer.config import Experiment, parse
+from paumer.errors import PaumerError
+from paumer.files import read_yaml
 
 SECTIONS = ["decoder", "heads", "training", "evaluation", "throughput"]
 AS_SEGMENTER, NOT_AS_SEGMENTER, OURS = "as Segmenter", "ours, not as Segmenter", "ours"
@@ -26,16 +26,14 @@ def choices_table(experiment: Experiment, segmenter: Path) -> pd.DataFrame:
         Columns key, value, segmenter (empty where they did not choose) and choice: whose it is.
 
     Raises:
-        PaumerError: the file of published settings is unusable, or has a key that no experiment has.
+        PaumerError: the file of published settings is unusable.
     """
+    theirs = _published(segmenter, experiment.data.dataset)
     chosen = _chosen(experiment)
-    theirs = _flat(_read(segmenter).get(experiment.data.dataset, {}))
-    unknown = sorted(set(theirs) - set(chosen))
-    if unknown:
-        raise PaumerError(f"{segmenter}: {experiment.data.dataset}.{unknown[0]} is no key of an experiment; remove it")
+    chosen |= {key: None for key in theirs if key not in chosen}  # of a phase that the experiment leaves out
     rows = [
         {"key": key, "value": _text(value), "segmenter": _text(theirs[key]) if key in theirs else ""}
-        | {"choice": OURS if key not in theirs else AS_SEGMENTER if _same(value, theirs[key]) else NOT_AS_SEGMENTER}
+        | {"choice": OURS if key not in theirs else AS_SEGMENTER if value == theirs[key] else NOT_AS_SEGMENTER}
         for key, value in chosen.items()
     ]
     return pd.DataFrame(rows)
@@ -52,14 +50,14 @@ def _chosen(experiment: Experiment) -> dict[str, Any]:
     return chosen
 
 
-def _read(segmenter: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(segmenter.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise PaumerError(f"{segmenter}: cannot be read ({summary(error)}); name Segmenter's settings") from None
-    if not isinstance(content, dict):
-        raise PaumerError(f"{segmenter}: must hold the settings by dataset")
-    return content
+def _published(segmenter: Path, dataset: str) -> dict[str, Any]:
+    """What the authors of Segmenter chose for a dataset; nothing for one that they did not use."""
+    content, _ = read_yaml(str(segmenter))
+    settings = content.get(dataset) or {}
+    if not isinstance(settings, dict):
+        raise PaumerError(f"{segmenter}: {dataset} must hold keys of an experiment")
+    checked = parse(Experiment, {"backbones": [{"name": "any"}], **settings}, f"{segmenter}, {dataset}")
+    return _flat({name: checked.model_dump(mode="json", exclude_unset=True)[name] for name in settings})
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,10 +70,6 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
         else:
             flat[key] = inner
     return flat
-
-
-def _same(ours: Any, theirs: Any) -> bool:
-    return list(ours) == list(theirs) if isinstance(ours, (list, tuple)) else ours == theirs
 
 
 def _text(value: Any) -> str:

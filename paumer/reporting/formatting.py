@@ -11,7 +11,7 @@ TEXT_HEADINGS = frozenset(
     [
         *("backbone", "decoder", "recipe", "strategy", "criterion", "schedule", "method", "class", "remark"),
         *("fastest", "smallest", "device", "type", "mode", "scope", "data", "environment", "value", "code", "timed"),
-        *("source", "dataset", "setting", "timing", "same", "between", "variant"),
+        *("source", "dataset", "setting", "timing", "same", "between", "variant", "architecture", "key"),
     ]
 )
 LATEX_SPECIAL = str.maketrans({character: f"\\{character}" for character in "&%$#_{}"})

@@ -103,13 +103,16 @@ def test_every_choice_says_whose_it_is() -> None:
     assert table.loc["training.options.batch"].tolist() == ["16", "8", NOT_AS_SEGMENTER]
     assert table.loc["heads.weight"].tolist() == ["0.4", "", OURS]
     assert table.loc["backbones.tiny.heads.weight"].tolist() == ["0.3", "", OURS]
+    assert table.loc["training.shared_phase.clip"].tolist() == ["1", "0", NOT_AS_SEGMENTER]
     assert table.index.is_unique
+    without = choices_table(experiment("cityscapes"), SEGMENTER).set_index("key")
+    assert without.loc["training.shared_phase.clip"].tolist() == ["none", "0", NOT_AS_SEGMENTER]
 
 
 def test_a_published_setting_that_is_no_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "segmenter.yaml"
     path.write_text("cityscapes: {training: {optins: {crop: [1, 1]}}}")
-    with pytest.raises(PaumerError, match=r"segmenter.yaml: cityscapes.training.optins.crop is no key"):
+    with pytest.raises(PaumerError, match=r"segmenter.yaml, cityscapes: unknown key 'training.optins'"):
         choices_table(experiment("cityscapes"), path)
 
 
