@@ -35,7 +35,7 @@ def prepare(data: Data, output: Path, threads: int) -> None:
     dataset = find_dataset(data.dataset, folder)
     splits = dict.fromkeys((data.train_split, data.eval_split))
     checked = {split: _check(dataset, dataset.samples(folder, split), split, threads) for split in splits}
-    fetched = read_source(folder) if dataset.download else None
+    fetched = (read_source(folder) or {}).get("archives", []) if dataset.download else []
     with disk_errors(output):
         write_json(
             output,
@@ -43,7 +43,7 @@ def prepare(data: Data, output: Path, threads: int) -> None:
                 "dataset": dataset.name,
                 "folder": str(folder),
                 **dataset.terms,
-                **({"archives": _in_a_line(fetched["archives"])} if fetched else {}),
+                **({"archives": _in_a_line(fetched)} if fetched else {}),
                 "classes": list(dataset.classes),
                 "splits": checked,
             },
