@@ -1,28 +1,31 @@
 """PAUMER: patch pausing for semantic segmentation with vision transformers, and a fair benchmark around it.
 
 The package follows the pipeline, one subpackage a stage: `config` -> `data` -> `models` and `strategies` -> `training`
--> `evaluation` and `measurement` -> `reporting`; `tuning` chooses a schedule by what evaluation and measurement say.
+-> `evaluation` and `measurement` -> `reporting`; `tuning` chooses a schedule by what evaluation and measurement say;
+`deployment` runs a trained network on images of one's own, and exports it.
 
-For use as a library, `paumer.wrap` lets any plain timm ViT with any dense head pause, `paumer.load_segmenter` loads a
-published Segmenter, and `paumer.sliding_window_logits` runs a network on windows. They are imported when first used:
-importing `paumer` imports no torch.
+For use as a library, `paumer.Segmenter.from_pretrained` loads an exported network, `paumer.wrap` lets any plain timm
+ViT with any dense head pause, `paumer.load_segmenter` loads a published Segmenter, and `paumer.sliding_window_logits`
+runs a network on windows. They are imported when first used: importing `paumer` imports no torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from paumer.deployment.network import HubSegmenter as Segmenter
     from paumer.evaluation.inference import sliding_window_logits
     from paumer.models.published import load_segmenter
     from paumer.pausing import wrap
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_segmenter", "sliding_window_logits", "wrap"]
+__all__ = ["Segmenter", "__version__", "load_segmenter", "sliding_window_logits", "wrap"]
 
 _HOMES = {
-    "load_segmenter": "paumer.models.published",
-    "sliding_window_logits": "paumer.evaluation.inference",
-    "wrap": "paumer.pausing",
+    "Segmenter": ("paumer.deployment.network", "HubSegmenter"),
+    "load_segmenter": ("paumer.models.published", "load_segmenter"),
+    "sliding_window_logits": ("paumer.evaluation.inference", "sliding_window_logits"),
+    "wrap": ("paumer.pausing", "wrap"),
 }
 
 
@@ -30,7 +33,8 @@ def __getattr__(name: str) -> Any:
     """Import a public function when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)
 
 
 def __dir__() -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from paumer.cli_options import Folder, Manifest, Output, Settings, Threads, read_settings, use_threads
-from paumer.cli_using import tune
+from paumer.cli_using import export, predict, tune
 from paumer.errors import PaumerError
 
 app = typer.Typer(
@@ -284,6 +284,8 @@ def report(
 
 
 app.command()(tune)
+app.command()(predict)
+app.add_typer(export, name="export")
 
 
 @app.command()

@@ -1,11 +1,26 @@
 """The verbs that use a trained network, as people type them. Imports no torch at module level."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from paumer.cli_options import Manifest, Threads, read_settings, use_threads
+from paumer.cli_options import Folder, Manifest, Threads, read_settings, use_threads
+
+export = typer.Typer(no_args_is_help=True, help="Write a trained network for others to use.")
+
+Run = Annotated[Path, typer.Argument(help="Folder of a trained run.")]
+DataOfRun = Annotated[
+    Path | None, typer.Option("--data", help="data.json of its data; that of its experiment by default.")
+]
+Seen = Annotated[
+    str | None,
+    typer.Option(
+        "--evaluation",
+        help="How images are seen (windows, short side, scales): an experiment, or its `evaluation`, as YAML file or "
+        "text in braces. By default in windows as large as the training crops.",
+    ),
+]
 
 
 def tune(
@@ -45,3 +60,64 @@ def tune(
     settings = parse(TuneSettings, options | measuring, "tune")
     use_threads(threads)
     tune(settings, data, run, output)
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="Folder of a trained run, or one that `paumer export hub` wrote.")],
+    images: Annotated[Path, typer.Option("--images", "-i", help="An image, or a folder of images.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")],
+    form: Annotated[
+        list[str],
+        typer.Option(
+            "--format", help="overlay (the usual one), ids, or cityscapes (label ids for its server); several times."
+        ),
+    ] = [],  # noqa: B006
+    pause_maps: Annotated[
+        bool, typer.Option("--pause-maps", help="Also draw which patch paused after which block.")
+    ] = False,
+    schedule: Annotated[str | None, typer.Option(help="Operating point, such as 3:0.4; dense by default.")] = None,
+    strategy: Annotated[str, typer.Option(help="What the schedule is of; docs/strategies.md.")] = "pause",
+    criterion: Annotated[str, typer.Option(help="What decides which patches pause; the usual one by default.")] = "",
+    speedup: Annotated[
+        float | None, typer.Option(help="The most accurate operating point known to be so many times as fast.")
+    ] = None,
+    compare: Annotated[str, typer.Option(help="Operating points to draw side by side: dense,3:0.4.")] = "",
+    data: DataOfRun = None,
+    evaluation: Seen = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or a CUDA device.")] = "auto",
+    threads: Threads = None,
+) -> None:
+    """Predict images of your own: pictures, class ids, pause maps, comparisons."""
+    from paumer.config import parse
+    from paumer.deployment.predict import predict_images
+    from paumer.deployment.settings import PredictSettings
+
+    options = {"formats": form, "pause_maps": pause_maps, "schedule": schedule, "strategy": strategy}
+    options |= {"criterion": criterion, "speedup": speedup, "compare": compare, "device": device}
+    settings = parse(PredictSettings, options, "predict")
+    use_threads(threads)
+    predict_images(settings, run, images, output, data, _seen(evaluation))
+
+
+@export.callback()
+def _export() -> None:
+    """Write a trained network for others to use."""
+
+
+@export.command()
+def hub(run: Run, output: Folder, data: DataOfRun = None, evaluation: Seen = None) -> None:
+    """Write weights, description and model card as the Hugging Face hub has them; uploading is up to you."""
+    from paumer.deployment.export import export_to_hub
+
+    export_to_hub(run, output, data, _seen(evaluation))
+
+
+def _seen(text: str | None) -> Any:
+    """The evaluation that was named, perhaps inside a whole experiment."""
+    from paumer.config import Evaluation, parse
+    from paumer.files import read_yaml
+
+    if text is None:
+        return None
+    content, origin = read_yaml(text)
+    return parse(Evaluation, content.get("evaluation", {}) if "backbones" in content else content, origin)

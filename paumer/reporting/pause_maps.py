@@ -15,6 +15,7 @@ from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
 from paumer.errors import PaumerError
+from paumer.evaluation.pauses import pause_blocks
 from paumer.files import writing
 from paumer.models.build import load_run
 from paumer.models.segmenter import Segmenter
@@ -76,18 +77,13 @@ def pause_map(model: Segmenter, image: Tensor, schedule: Schedule, normalization
     """Run one image, (3, height, width) uint8, under entropy pausing and keep what happened."""
     device = next(model.parameters()).device
     images = normalize(image[None].to(device), normalization)
-    strategy = Pause(schedule)
-    tokens, state = model.encode(images, strategy)
-    logits = model.upsample(model.finish(tokens, state, strategy), images)
-    paused_at = np.zeros(state.patches, dtype=int)
-    for number, (before, after) in enumerate(state.paused_at(), start=1):
-        paused_at[before[0].cpu().numpy()] = number
-        paused_at[after[0].cpu().numpy()] = 0
+    blocks, patch_logits = pause_blocks(model, images, Pause(schedule))
+    numbers = {block: number for number, block in enumerate((0, *schedule.blocks))}
     first = first_scores(model, images, schedule.blocks[0])
     return PauseMap(
-        entropy=first.view(state.grid).cpu().numpy(),
-        paused_at=paused_at.reshape(state.grid),
-        prediction=logits[0].argmax(dim=0).cpu().numpy(),
+        entropy=first.view(blocks.shape).cpu().numpy(),
+        paused_at=np.vectorize(numbers.__getitem__)(blocks.numpy()),
+        prediction=model.label(patch_logits, images)[0].cpu().numpy(),
     )
 
 

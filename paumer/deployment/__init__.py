@@ -1,0 +1,1 @@
+"""A trained network on images of one's own, and as a folder that others load."""

@@ -1,0 +1,238 @@
+"""`paumer predict`: a trained network on images of one's own."""
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paumer.config import Evaluation
+from paumer.data.transforms import normalize
+from paumer.deployment.images import find_images, read_picture
+from paumer.deployment.network import WEIGHTS, HubSegmenter, load_network
+from paumer.deployment.outputs import COMPARISONS, PAUSES, Outputs
+from paumer.deployment.pictures import check_cityscapes, label_ids, overlay, paint_pauses, side_by_side, with_legend
+from paumer.deployment.presets import choose_preset
+from paumer.deployment.settings import PredictSettings
+from paumer.errors import PaumerError
+from paumer.evaluation.inference import Predictions, predict
+from paumer.evaluation.pauses import pause_blocks
+from paumer.evaluation.views import View, seen_size, window_corners, window_size
+from paumer.progress import progress
+from paumer.registry import Point
+from paumer.runtime import autocast, find_device, synchronize
+from paumer.strategies.contract import Strategy
+from paumer.strategies.pause import Pause
+
+NAMED = 3  # images that could not be predicted, by name in the error
+
+
+def predict_images(
+    settings: PredictSettings,
+    folder: Path,
+    source: Path,
+    output: Path,
+    manifest: Path | None = None,
+    evaluation: Evaluation | None = None,
+) -> None:
+    """Write predictions for an image or a folder of images; run again after a kill, it goes on where it stopped.
+
+    Args:
+        settings: what to write, at which operating point.
+        folder: of a trained run or an exported network.
+        source: an image, or a folder of them.
+        output: folder to write to.
+        manifest: `data.json` of the data of a run; by default that of its experiment.
+        evaluation: how images are seen; by default as the network's folder says.
+
+    Raises:
+        PaumerError: something asked for is not possible; or, after all others were written, some images could not be
+            predicted.
+    """
+    network = load_network(folder, manifest, evaluation)
+    predictor = Predictor(settings, network, folder)
+    root, images = find_images(source)
+    if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
+        raise PaumerError(f"{output}: lies in the folder of the images; name another for the predictions")
+    outputs = Outputs(output, root, images, predictor.kinds)
+    weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    asked = settings.model_dump(mode="json", exclude={"device"}) | {"weights": weights, "point": str(predictor.main)}
+    left = outputs.left(images, asked | {"evaluation": network.description.evaluation.model_dump(mode="json")})
+    if len(left) < len(images):
+        print(f"{len(images) - len(left)} of {len(images)} images were finished before")
+    start = time.perf_counter()
+    with progress(title="predict", total=len(left)) as bar:
+        for several in predictor.groups(left):
+            predictor.run(several, outputs)
+            bar.update(len(several))
+    predictor.report(time.perf_counter() - start, len(left), output)
+
+
+@dataclass
+class Predictor:
+    """Predicts groups of images, and keeps account of time and of what went wrong.
+
+    Attributes:
+        settings: what to write.
+        network: what predicts.
+        folder: where the network comes from.
+        main: the operating point of all that is no comparison.
+        points: every operating point that runs, each once.
+        kinds: what is written for an image.
+        seconds: that the network took.
+        failed: images that could not be predicted, with the reason.
+    """
+
+    settings: PredictSettings
+    network: HubSegmenter
+    folder: Path
+    main: Point = field(init=False)
+    points: list[Point] = field(init=False)
+    kinds: list[str] = field(init=False)
+    seconds: float = 0.0
+    failed: dict[Path, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        if "cityscapes" in settings.kinds:
+            check_cityscapes(self.network.description)
+        self.main = self._main_point()
+        self.kinds = [*settings.kinds]
+        self.kinds += [PAUSES] * settings.pause_maps + [COMPARISONS] * bool(settings.compare)
+        wanted = [self.main] if settings.kinds else []
+        self.points = list(dict.fromkeys([*wanted, *settings.compared]))
+        self.strategies = [self.network.strategy_of(point) for point in self.points]
+        self.pause: Strategy = self.network.strategy_of(self.main)
+        if settings.pause_maps and not isinstance(self.pause, Pause):
+            raise PaumerError(
+                f"--pause-maps: strategy {self.main.strategy} pauses no patches; name a --schedule of strategy pause"
+            )
+        self.device = find_device(settings.device)
+        self.network.to(self.device)
+
+    def groups(self, images: Sequence[Path]) -> Iterator[list[tuple[Path, Tensor]]]:
+        """Images (3, height, width) uint8 that run together: neighbours of one size that need one window each."""
+        evaluation, several = self.network.description.evaluation, list[tuple[Path, Tensor]]()
+        for path in images:
+            try:
+                picture = read_picture(path)
+            except PaumerError as error:
+                self.failed[path] = str(error)
+                continue
+            seen = seen_size(evaluation, picture.shape[-2:])
+            single = evaluation.views == 1 and window_size(evaluation, seen) == seen
+            full = len(several) == (evaluation.batch if single else 1)
+            if several and (full or picture.shape != several[0][1].shape):
+                yield several
+                several = []
+            several.append((path, picture))
+        if several:
+            yield several
+
+    @torch.inference_mode()
+    def run(self, several: list[tuple[Path, Tensor]], outputs: Outputs) -> None:
+        """Predict a group of images of one size and write all that is asked for."""
+        pictures = torch.stack([picture for _, picture in several])
+        evaluation = self.network.description.evaluation
+        synchronize(self.device)
+        start = time.perf_counter()
+        try:
+            inputs = self._inputs(pictures)
+            with autocast(self.device, evaluation.precision):
+                runs = predict(self.network, inputs, self.strategies, evaluation)
+                predicted = {self.points[index]: Predictions(made.classes.cpu(), made.macs) for index, made in runs}
+        except torch.OutOfMemoryError:
+            reason = "does not fit into the memory of the device; lower batch or window in --evaluation"
+            self.failed |= {path: f"{path}: {reason}" for path, _ in several}
+            return
+        self.seconds += time.perf_counter() - start
+        for number, (path, picture) in enumerate(several):
+            pixels = picture.permute(1, 2, 0).numpy()
+            classes = {point: made.classes[number].numpy() for point, made in predicted.items()}
+            costs = {point: float(made.macs[number]) for point, made in predicted.items()}
+            for kind in self.kinds:
+                outputs.write(kind, path, self._picture(kind, pixels, classes, costs))
+
+    def _picture(
+        self, kind: str, pixels: np.ndarray, classes: dict[Point, np.ndarray], costs: dict[Point, float]
+    ) -> np.ndarray:
+        """What is written of one image: pixels (height, width[, 3]) uint8."""
+        if kind == "overlay":
+            return overlay(pixels, classes[self.main], self.network.description)
+        if kind == "ids":
+            return classes[self.main].astype(np.uint8)
+        if kind == "cityscapes":
+            return label_ids(classes[self.main])
+        if kind == PAUSES:
+            return self._pauses(pixels)
+        return self._comparison(pixels, classes, costs)
+
+    def _pauses(self, pixels: np.ndarray) -> np.ndarray:
+        """Where patches paused, at the size at which the network sees the image; overlapping windows are averaged."""
+        assert isinstance(self.pause, Pause)
+        evaluation, patch = self.network.description.evaluation, self.network.encoder.patch_size
+        colours = {block: number for number, block in enumerate(self.pause.parameters.blocks)}
+        size = seen_size(evaluation, pixels.shape[:2])
+        image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+        inputs = View(size).of(self._inputs(image))
+        seen = View(size).of(image.float()).round().clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
+        total, times = np.zeros((*size, 3), dtype=np.float32), np.zeros((*size, 1), dtype=np.float32)
+        height, width = window_size(evaluation, size)
+        for top, left in window_corners(size, (height, width), evaluation.stride):
+            area = (slice(top, top + height), slice(left, left + width))
+            with autocast(self.device, evaluation.precision):
+                blocks, _ = pause_blocks(self.network, inputs[:, :, area[0], area[1]], self.pause)
+            total[area] += paint_pauses(seen[area], blocks.numpy(), (patch, patch), colours)
+            times[area] += 1
+        return with_legend(np.rint(total / times).astype(np.uint8), colours)
+
+    def _comparison(
+        self, pixels: np.ndarray, classes: dict[Point, np.ndarray], costs: dict[Point, float]
+    ) -> np.ndarray:
+        """The image, and the prediction of every compared operating point with its cost."""
+        first, *others = self.settings.compared
+        titles = ["image", f"{_name(first)}: {costs[first] / 1e9:.4g} GMAC"]
+        for point in others:
+            differs = float((classes[point] != classes[first]).mean())
+            titles.append(f"{_name(point)}: {costs[point] / 1e9:.4g} GMAC, {differs:.2%} of pixels differ")
+        panels = [overlay(pixels, classes[point], self.network.description) for point in (first, *others)]
+        return side_by_side([pixels, *panels], titles)
+
+    def _inputs(self, pictures: Tensor) -> Tensor:
+        return normalize(pictures.to(self.device), self.network.description.network.backbone.normalization)
+
+    def _main_point(self) -> Point:
+        """What was asked for: a schedule, the most accurate of those fast enough, or dense."""
+        settings = self.settings
+        if settings.speedup is not None:
+            chosen = choose_preset(self.network.description.presets, settings.speedup, self.folder)
+            print(f"--speedup {settings.speedup:g}: {chosen.strategy} {chosen.schedule} ({chosen.source})")
+            return chosen.point
+        return Point() if settings.schedule is None else settings.named(settings.schedule)
+
+    def report(self, seconds: float, images: int, output: Path) -> None:
+        """Say how fast it was.
+
+        Raises:
+            PaumerError: some images could not be predicted.
+        """
+        done = images - len(self.failed)
+        if done:
+            names = ", ".join(_name(point) for point in self.points)
+            network = f"network ({names}) {self.seconds:.2f} s, {done / max(self.seconds, 1e-9):.4g} images/s"
+            print(f"{done} images in {seconds:.2f} s, {done / seconds:.4g} images/s; {network}; written to {output}")
+        if self.failed:
+            reasons = list(self.failed.values())
+            more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
+            written = f"; the other {done} are in {output}" if done else ""
+            raise PaumerError(
+                f"{len(reasons)} of {images} images were not predicted: {'; '.join(reasons[:NAMED])}{more}{written}"
+            )
+
+
+def _name(point: Point) -> str:
+    return point.schedule if point.strategy in ("dense", "pause") else f"{point.strategy} {point.schedule}"
