@@ -3,6 +3,7 @@
 Stages are imported inside their verbs, so help is instant and planning needs no torch.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -100,6 +101,8 @@ def train(
     """Train one network; run again after a kill, it goes on where it stopped."""
     from paumer.stages import TrainSettings
 
+    # Read when torch is loaded, below: several processes look for unused parameters on purpose, and torch warns of it.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     described = read_settings(TrainSettings, settings)
     if devices > 1:
         from paumer.training.launch import launch

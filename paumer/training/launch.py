@@ -33,7 +33,6 @@ def launch(arguments: Sequence[str], processes: int, batch: int) -> None:
         raise PaumerError("--devices: torchrun has started several processes already; leave --devices out")
     Processes(torch.device("cpu"), count=processes).share(batch)  # refused here once, and not in every process
     logging.disable(logging.CRITICAL)  # what they say over many lines is said here in one
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # processes look for unused parameters on purpose
     here = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
