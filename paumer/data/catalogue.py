@@ -20,6 +20,14 @@ def find_dataset(name: str, root: Path) -> Dataset:
 
 
 def named_folder(data: Data) -> Path | None:
-    """The folder that the user named: `data.folder`, else PAUMER_DATA, which does not concern scenes."""
-    named = data.folder or (None if data.dataset == "scenes" else os.environ.get("PAUMER_DATA"))
-    return Path(named).expanduser() if named else None
+    """The folder that the user named: `data.folder`, else PAUMER_DATA, or its subfolder of the dataset's name.
+
+    PAUMER_DATA does not concern scenes.
+    """
+    if data.folder or data.dataset == "scenes":
+        return Path(data.folder).expanduser() if data.folder else None
+    named = os.environ.get("PAUMER_DATA")
+    if not named:
+        return None
+    folder = Path(named).expanduser()
+    return folder / data.dataset if (folder / data.dataset).is_dir() else folder

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from paumer.config import Evaluation, Section, parse
-from paumer.data.datasets import DATASETS
+from paumer.data.catalogue import DATASETS
+from paumer.data.colours import distinct_colours
 from paumer.deployment.presets import Preset, known_presets
 from paumer.errors import PaumerError
 from paumer.files import read_json
@@ -103,13 +104,4 @@ def colours_of(dataset: str, count: int) -> Sequence[Colour]:
     known = DATASETS.get(dataset)
     if known is not None and len(known.colours) == count:
         return known.colours
-    return [_bits_spread(number + 1) for number in range(count)]
-
-
-def _bits_spread(number: int) -> Colour:
-    """The colour of a class number as Pascal VOC draws it: its bits go to red, green and blue in turn."""
-    channels = [0, 0, 0]
-    for position in range(8):
-        for channel in range(3):
-            channels[channel] |= (number >> (3 * position + channel) & 1) << (7 - position)
-    return channels[0], channels[1], channels[2]
+    return distinct_colours(count)

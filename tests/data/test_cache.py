@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from paumer.data.cache import read_cached
-from paumer.data.datasets import DATASETS, IGNORE, Sample
+from paumer.data.catalogue import DATASETS
+from paumer.data.datasets import IGNORE, Sample
 from paumer.data.reading import read_sample
 from paumer.errors import PaumerError
 

@@ -88,6 +88,13 @@ def test_environment_names_the_folder(camvid: Path, monkeypatch: pytest.MonkeyPa
     assert named_folder(Data(dataset="scenes")) is None
 
 
+def test_one_folder_of_many_datasets(camvid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAUMER_DATA", str(camvid.parent))
+    camvid.rename(camvid.parent / "camvid")
+    assert named_folder(Data(dataset="camvid")) == camvid.parent / "camvid"
+    assert named_folder(Data(dataset="ade20k")) == camvid.parent
+
+
 def test_any_split_is_read(camvid: Path, tmp_path: Path) -> None:
     (camvid / "val").rename(camvid / "test")
     (camvid / "valannot").rename(camvid / "testannot")

@@ -8,7 +8,7 @@ import torch
 
 from paumer import cli
 from paumer.config import Backbone, Decoder, Heads
-from paumer.data.datasets import DATASETS
+from paumer.data.catalogue import DATASETS
 from paumer.files import write_json
 from paumer.models.build import build, save_weights
 from paumer.stages import NetworkSettings

@@ -12,7 +12,8 @@ from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling
 from cityscapesscripts.helpers.labels import labels as official_labels
 from PIL import Image
 
-from paumer.data.datasets import DATASETS, IGNORE, Dataset
+from paumer.data.catalogue import DATASETS
+from paumer.data.datasets import IGNORE, Dataset
 from paumer.data.reading import read_sample
 from paumer.evaluation.metrics import class_iou, confusion_matrix, mean_iou, pixel_accuracy
 

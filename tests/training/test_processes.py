@@ -23,7 +23,8 @@ from paumer.training.processes import Processes, joined
 
 LOSSES = ["loss", "final_loss", "auxiliary_loss"]
 # Without Adam's division by the size of the gradient, which turns rounding errors into steps.
-OPTIONS = {"batch": 4, "optimizer": "sgd", "class_balance": 0.5, "drop_path": 0.3}
+OPTIONS = {"batch": 4, "class_balance": 0.5, "drop_path": 0.3}
+PHASE = {"optimizer": "sgd"}
 
 
 def side_by_side(count: int, work: Callable[[], None]) -> list[str]:
@@ -96,8 +97,8 @@ def test_however_a_batch_is_split_the_losses_are_the_same(
     settings, manifest, tmp_path, capfd, count, device_batch, passes
 ) -> None:
     """With everything that is drawn: schedules, dropped paths, augmentation; and unevenly labelled images."""
-    train(settings(epochs=6, options=OPTIONS), manifest, tmp_path / "whole", tmp_path / "none", None)
-    described = settings(epochs=6, options={**OPTIONS, "device_batch": device_batch})
+    train(settings(epochs=6, options=OPTIONS, phase=PHASE), manifest, tmp_path / "whole", tmp_path / "none", None)
+    described = settings(epochs=6, options={**OPTIONS, "device_batch": device_batch}, phase=PHASE)
     arguments = (described, manifest, tmp_path / "split", tmp_path / "none", None)
     assert side_by_side(count, lambda: train(*arguments)) == [""] * count
     assert_alike(tmp_path / "split", tmp_path / "whole")
@@ -108,9 +109,9 @@ def test_however_a_batch_is_split_the_losses_are_the_same(
 
 
 def test_a_teacher_teaches_several_processes_alike(settings, manifest, tmp_path) -> None:
-    plain = settings(epochs=2, recipe="shared", heads=None, pausing=None, options=OPTIONS)
+    plain = settings(epochs=2, recipe="shared", heads=None, pausing=None, options=OPTIONS, phase=PHASE)
     train(plain, manifest, tmp_path / "shared", tmp_path / "none", None)
-    described = settings(epochs=3, pausing=Pausing(distillation=0.4), options=OPTIONS)
+    described = settings(epochs=3, pausing=Pausing(distillation=0.4), options=OPTIONS, phase=PHASE)
     train(described, manifest, tmp_path / "whole", tmp_path / "none", tmp_path / "shared")
     arguments = (described, manifest, tmp_path / "split", tmp_path / "none", tmp_path / "shared")
     assert side_by_side(2, lambda: train(*arguments)) == ["", ""]
@@ -119,7 +120,7 @@ def test_a_teacher_teaches_several_processes_alike(settings, manifest, tmp_path)
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 4), (2, 2)])
 def test_a_run_goes_on_with_any_number_of_processes(settings, manifest, tmp_path, stopped, before, after) -> None:
-    described = settings(epochs=9, options=OPTIONS)
+    described = settings(epochs=9, options=OPTIONS, phase=PHASE)
     arguments = (described, manifest, tmp_path / "resumed", tmp_path / "checkpoint", None)
     stopped(5, before, *arguments)
     assert torch.load(tmp_path / "checkpoint" / checkpoints.NAME)["step"] == 5
@@ -132,11 +133,11 @@ def test_a_run_goes_on_with_any_number_of_processes(settings, manifest, tmp_path
 
 def test_a_run_goes_on_under_other_options_of_execution(settings, manifest, tmp_path, stopped) -> None:
     assert set(EXECUTION) <= set(TrainingOptions.model_fields)
-    described = settings(epochs=6, options=OPTIONS)
+    described = settings(epochs=6, options=OPTIONS, phase=PHASE)
     folders = (tmp_path / "resumed", tmp_path / "checkpoint", None)
     stopped(3, 1, described, manifest, *folders)
     others = {"device_batch": 1, "workers": 1, "cache": str(tmp_path / "cache"), "checkpoint_minutes": 1.0}
-    train(settings(epochs=6, options=OPTIONS | others), manifest, *folders)
+    train(settings(epochs=6, options=OPTIONS | others, phase=PHASE), manifest, *folders)
     train(described, manifest, tmp_path / "whole", tmp_path / "none", None)
     assert_alike(tmp_path / "resumed", tmp_path / "whole")
 
@@ -150,7 +151,7 @@ def test_unused_parameters_stay_as_they_are(settings, manifest, tmp_path, monkey
         return model
 
     monkeypatch.setattr(loop, "build", build_with_more)
-    described = settings(epochs=3, options=OPTIONS | {"optimizer": "adamw"})
+    described = settings(epochs=3, options=OPTIONS, phase={"optimizer": "adamw"})
     arguments = (described, manifest, tmp_path / "run", tmp_path / "none", None)
     assert side_by_side(2, lambda: train(*arguments)) == ["", ""]
     weights = run_folder(tmp_path / "run")[1]
@@ -158,7 +159,7 @@ def test_unused_parameters_stay_as_they_are(settings, manifest, tmp_path, monkey
 
 
 def test_checkpoints_that_not_all_see_are_refused(settings, manifest, tmp_path, stopped) -> None:
-    arguments = (settings(epochs=3, options=OPTIONS), manifest, tmp_path / "run")
+    arguments = (settings(epochs=3, options=OPTIONS, phase=PHASE), manifest, tmp_path / "run")
     stopped(2, 2, *arguments, tmp_path / "0", None)
     errors = side_by_side(2, lambda: train(*arguments, tmp_path / os.environ["RANK"], None))
     assert ["steps 0, 2" in error for error in errors] == [True, True]

@@ -1,0 +1,42 @@
+"""The experiments on the paper's datasets are planned whole, alone and together."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def plan(arguments: list[str], folder: Path) -> dict[str, int]:
+    """Rule -> number of jobs, as a dry run counts them."""
+    command = ["snakemake", "--dry-run", "--directory", str(folder), *arguments]
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    table = re.search(r"^job +count\n-.*\n(.*?)\n\n", finished.stdout, re.DOTALL | re.MULTILINE)
+    assert table
+    return {name: int(count) for name, count in map(str.split, table[1].splitlines())}
+
+
+@pytest.mark.parametrize("name", ["cityscapes", "ade20k"])
+def test_the_whole_experiment_is_planned(name: str, tmp_path: Path) -> None:
+    jobs = plan(["--configfile", f"workflow/experiments/{name}.yaml"], tmp_path)
+    networks = 3 * 2 * 3  # sizes, decoders, seeds
+    assert jobs["train"] == networks * 6  # the shared phase, and five recipes
+    assert jobs["evaluate"] == networks * 5
+    assert {"tables", "figures", "report", "throughput", "flops", "bounds"} <= set(jobs)
+
+
+def test_both_are_planned_for_the_paper(tmp_path: Path) -> None:
+    jobs = plan(["--snakefile", "workflow/paper.smk"], tmp_path)
+    assert jobs["cityscapes_train"] == jobs["ade20k_train"] == 108
+    assert jobs["paper"] == jobs["cityscapes_report"] == jobs["ade20k_tables"] == 1
+
+
+def test_another_file_takes_the_place_of_an_experiment(tmp_path: Path) -> None:
+    small = tmp_path / "small.yaml"
+    text = (REPOSITORY / "workflow/experiments/ade20k.yaml").read_text(encoding="utf-8")
+    small.write_text(text.replace("seeds: [0, 1, 2]", "seeds: [0]"), encoding="utf-8")
+    jobs = plan(["--snakefile", "workflow/paper.smk", "--config", f"ade20k={small}"], tmp_path)
+    assert (jobs["cityscapes_train"], jobs["ade20k_train"]) == (108, 36)
