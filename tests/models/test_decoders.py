@@ -81,3 +81,17 @@ def test_macs_are_those_that_torch_counts(patches) -> None:
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             decoder(torch.randn(1, patches, 64))
         assert decoder.macs(patches) == counter.get_total_flops() / 2
+
+
+def test_dropout_of_the_mask_transformer_acts_in_training_alone() -> None:
+    """On attention weights, what attention gives, and both layers of the feed-forward network."""
+    torch.manual_seed(0)
+    decoder = build_decoder(Decoder(name="mask_transformer", dropout=0.3), 64, 5)
+    layers = [module.p for module in decoder.blocks[0].modules() if isinstance(module, torch.nn.Dropout)]
+    assert layers == [0.3] * 4
+    patches = torch.randn(1, 6, 64)
+    assert not torch.equal(decoder(patches), decoder(patches))
+    plain = MaskTransformer(64, 5, layers=2)
+    plain.load_state_dict(decoder.state_dict())
+    assert torch.equal(decoder.eval()(patches), plain.eval()(patches))
+    assert torch.equal(plain.train()(patches), plain.eval()(patches))

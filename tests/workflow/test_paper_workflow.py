@@ -14,7 +14,7 @@ def plan(arguments: list[str], folder: Path) -> dict[str, int]:
     command = ["snakemake", "--dry-run", "--directory", str(folder), *arguments]
     finished = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    table = re.search(r"^job +count\n-.*\n(.*?)\n\n", finished.stdout, re.DOTALL | re.MULTILINE)
+    table = re.search(r"^job +count\n[- ]+\n(.*?)\n\n", finished.stdout, re.DOTALL | re.MULTILINE)
     assert table
     return {name: int(count) for name, count in map(str.split, table[1].splitlines())}
 
