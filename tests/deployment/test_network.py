@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from finished_runs import write_run
 from huggingface_hub import ModelCard
 from loopback_hub import Hub, run_beside
+from PIL import Image
 from safetensors.torch import load_file
 
 import paumer
@@ -190,3 +192,15 @@ def test_classes_without_colours_get_different_ones() -> None:
     colours = colours_of("pictures of one's own", 150)
     assert len(set(colours)) == 150
     assert json.dumps(colours[:2]) == "[[128, 0, 0], [0, 128, 0]]"
+
+
+def test_the_example_of_the_page_works(exported, tmp_path, monkeypatch, capsys) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "hub.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    Image.new("RGB", (70, 40), (90, 80, 70)).save(tmp_path / "street.png")
+    monkeypatch.chdir(tmp_path)
+    names = {"images": torch.ones(1, 3, 32, 48)}
+    exec(example.replace("USER/NAME", str(exported)).replace("3:0.4", "2:0.4"), names)
+    assert names["classes"].shape == (40, 70)
+    assert names["logits"].shape == (1, 19, 32, 48)
+    assert not torch.equal(names["logits"], logits(names["model"]))
