@@ -264,6 +264,21 @@ def test_names_that_would_collide_and_folders_within_are_refused(command, predic
     assert not (images / "out").exists()
 
 
+def test_what_cannot_be_written_is_one_line_and_what_was_finished_stays(
+    predict, command, run, images, tmp_path
+) -> None:
+    (tmp_path / "out" / "overlay").mkdir(parents=True)
+    (tmp_path / "out" / "overlay" / "deep").touch()  # where a folder must be
+    _, error, out = predict()
+    assert "deep" in error
+    assert "cannot be written" in error
+    assert {"a.png", "b.png"} <= names(out / "overlay")
+    assert not [name for name in names(out) if ".part" in name]
+    (tmp_path / "file").touch()
+    _, error = command("predict", run, "-i", images, "-o", tmp_path / "file")
+    assert "is a file; name a folder" in error
+
+
 def test_an_experiment_says_how_images_are_seen(predict, tmp_path) -> None:
     experiment = tmp_path / "experiment.yaml"
     experiment.write_text("backbones: []\nevaluation: {inference: whole, short_side: 24}\n")
