@@ -10,7 +10,7 @@ from PIL import Image
 
 from paumer.data.cityscapes import IMAGE_ENDING
 from paumer.deployment.images import refuse_same_names
-from paumer.errors import PaumerError
+from paumer.errors import PaumerError, summary
 from paumer.files import read_json, write_json, writing
 
 RECORD = "predict.json"
@@ -27,11 +27,14 @@ class Outputs:
         kinds: what is written for every image.
 
     Raises:
-        PaumerError: two predictions would have one name, or a name is not that of a Cityscapes image where it matters.
+        PaumerError: the folder is a file, two predictions would have one name, or a name is not that of a Cityscapes
+            image where it matters.
     """
 
     def __init__(self, folder: Path, root: Path, images: Sequence[Path], kinds: Sequence[str]) -> None:
         self.folder, self.root, self.kinds = folder, root, kinds
+        if folder.exists() and not folder.is_dir():
+            raise PaumerError(f"{folder}: is a file; name a folder for the predictions")
         for kind in kinds:
             refuse_same_names([self.path(kind, image) for image in images], images)
 
@@ -59,9 +62,19 @@ class Outputs:
         return [image for image in images if not (same and self._written(image))]
 
     def write(self, kind: str, image: Path, pixels: np.ndarray) -> None:
-        """Write a picture, (height, width) or (height, width, 3) uint8, whole or not at all."""
-        with writing(self.path(kind, image)) as temporary:
-            Image.fromarray(pixels).save(temporary)
+        """Write a picture, (height, width) or (height, width, 3) uint8, whole or not at all.
+
+        Raises:
+            PaumerError: the disk is full, or the folder is not to be written to.
+        """
+        path = self.path(kind, image)
+        try:
+            with writing(path) as temporary:
+                Image.fromarray(pixels).save(temporary)
+        except OSError as error:
+            raise PaumerError(
+                f"{path}: cannot be written ({summary(error)}); what was finished before is kept"
+            ) from None
 
     def _written(self, image: Path) -> bool:
         """Whether all kinds are there and newer than the image."""

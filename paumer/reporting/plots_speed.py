@@ -69,7 +69,7 @@ def _axes(rate: Axes, latency: Axes, batches: list[int]) -> None:
         panel.xaxis.set_major_locator(FixedLocator(batches))
         panel.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
         panel.xaxis.set_minor_locator(NullLocator())
-        panel.set(xlabel="batch size (images)", ylabel=heading)
+        panel.set(xlabel="batch size", ylabel=heading)
     rate.set_ylim(bottom=0)
     latency.set_yscale("log")
     latency.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

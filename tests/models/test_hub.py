@@ -1,19 +1,14 @@
 """Weights from the hub: the real client of the hub, in a process of its own, against a server on loopback."""
 
-import hashlib
-import os
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 import timm
 import torch
+from loopback_hub import Hub, run_beside
 from safetensors.torch import load_file, save
 
 from paumer.config import Backbone, Decoder
@@ -40,64 +35,21 @@ cli.main()
 """
 
 
-class Hub(ThreadingHTTPServer):
-    """Serves `files`, path to content, and notes every request; with `cut` a download ends half-way."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.endpoint = f"http://127.0.0.1:{self.server_port}"
-        self.files: dict[str, bytes] = {}
-        self.requests: list[tuple[str, str]] = []
-        self.cut = False
-
-    def publish(self, architecture: str) -> dict[str, torch.Tensor]:
-        """Serve a tiny network of this architecture, with its classifier of images."""
-        torch.manual_seed(7)
-        weights = timm.create_model(architecture, **TINY, num_classes=10).state_dict()
-        self.files[weights_path(architecture)] = save(weights)
-        return weights
-
-    def count(self, method: str, architecture: str) -> int:
-        """How often the weights of an architecture were asked for."""
-        return self.requests.count((method, weights_path(architecture)))
-
-
-class Answer(BaseHTTPRequestHandler):
-    """Answers as huggingface.co does, as far as fetching a file goes."""
-
-    server: Hub
-
-    def do_HEAD(self) -> None:
-        self.server.requests.append((self.command, self.path))
-        content = self.server.files.get(self.path)
-        self.send_response(404 if content is None else 200)
-        self.send_header("X-Repo-Commit", "0123456789abcdef0123456789abcdef01234567")
-        self.send_header("Content-Length", str(len(content or b"")))
-        if content is None:
-            self.send_header("X-Error-Code", "EntryNotFound")
-        else:
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        self.end_headers()
-
-    def do_GET(self) -> None:
-        self.do_HEAD()
-        content = self.server.files.get(self.path, b"")
-        self.wfile.write(content[: len(content) // 2] if self.server.cut else content)
-
-    def log_message(self, *_: Any) -> None:
-        """Keep quiet."""
-
-
 def weights_path(architecture: str) -> str:
     return f"/timm/{architecture}/resolve/main/model.safetensors"
 
 
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub() as server:
-        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield server
-        server.shutdown()
+def publish(hub: Hub, architecture: str) -> dict[str, torch.Tensor]:
+    """Serve a tiny network of this architecture, with its classifier of images."""
+    torch.manual_seed(7)
+    weights = timm.create_model(architecture, **TINY, num_classes=10).state_dict()
+    hub.files[weights_path(architecture)] = save(weights)
+    return weights
+
+
+def count(hub: Hub, method: str, architecture: str) -> int:
+    """How often the weights of an architecture were asked for."""
+    return hub.requests.count((method, weights_path(architecture)))
 
 
 def describe(architecture: str, size: tuple[int, int], weights: str = "hub", **options: int) -> NetworkSettings:
@@ -108,19 +60,16 @@ def describe(architecture: str, size: tuple[int, int], weights: str = "hub", **o
 def run_client(
     folder: Path, endpoint: str, *settings: NetworkSettings, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Create networks in a process of its own (the client reads its environment when it is imported)."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "cache"), "NO_PROXY": "127.0.0.1", **variables}
-    command = [sys.executable, "-c", CLIENT, *(item.model_dump_json() for item in settings)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=300)
+    """Create networks in a process of its own."""
+    return run_beside(CLIENT, [item.model_dump_json() for item in settings], folder, endpoint, **variables)
 
 
 def test_weights_arrive_once_and_stay(hub: Hub, tmp_path: Path) -> None:
-    published = hub.publish(AUGREG)
+    published = publish(hub, AUGREG)
     settings = describe(AUGREG, (384, 384))
     finished = run_client(tmp_path, hub.endpoint, settings, settings)
     assert finished.returncode == 0, finished.stderr
-    assert hub.count("GET", AUGREG) == 1
+    assert count(hub, "GET", AUGREG) == 1
     hub.files.clear()
     hub.shutdown()
     hub.server_close()  # what is in the cache needs no hub
@@ -135,7 +84,7 @@ def test_weights_arrive_once_and_stay(hub: Hub, tmp_path: Path) -> None:
 def test_hub_and_local_file_give_the_same_network(hub: Hub, tmp_path: Path) -> None:
     sizes: dict[str, Any] = {"size": (48, 64), "patch_size": 8}
     for architecture in ARCHITECTURES:
-        hub.publish(architecture)
+        publish(hub, architecture)
     finished = run_client(tmp_path, hub.endpoint, *(describe(architecture, **sizes) for architecture in ARCHITECTURES))
     assert finished.returncode == 0, finished.stderr
     for number, architecture in enumerate(ARCHITECTURES):
@@ -161,11 +110,11 @@ def check_refusal(finished: subprocess.CompletedProcess[str], endpoint: str) -> 
 
 def test_absent_file_is_one_line(hub: Hub, tmp_path: Path) -> None:
     check_refusal(run_client(tmp_path, hub.endpoint, describe(AUGREG, (32, 32))), hub.endpoint)
-    assert hub.count("HEAD", AUGREG) == 1
+    assert count(hub, "HEAD", AUGREG) == 1
 
 
 def test_cut_download_is_one_line_and_leaves_nothing_behind(hub: Hub, tmp_path: Path) -> None:
-    published = hub.publish(AUGREG)
+    published = publish(hub, AUGREG)
     settings = describe(AUGREG, (384, 384))
     hub.cut = True
     check_refusal(run_client(tmp_path, hub.endpoint, settings), hub.endpoint)

@@ -1,0 +1,40 @@
+"""Runs as `paumer train` leaves them."""
+
+from pathlib import Path
+
+import torch
+
+from paumer.config import Backbone, Decoder, Heads
+from paumer.data.catalogue import DATASETS
+from paumer.files import write_json
+from paumer.models.build import build, save_weights
+from paumer.stages import NetworkSettings
+
+OPTIONS = {"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
+CROP = (32, 48)
+
+
+def write_run(
+    experiment: Path, recipe: str = "paumer", heads: tuple[int, ...] = (2, 3), dataset: str = "scenes"
+) -> Path:
+    """A finished run with random weights, and the `data.json` of its experiment."""
+    classes = list(DATASETS[dataset].classes)
+    network = NetworkSettings(
+        backbone=Backbone(name="net", architecture="vit_tiny_patch16_224", options=OPTIONS, weights="hub"),
+        decoder=Decoder(),
+        heads=Heads(blocks=heads) if heads else None,
+        classes=len(classes),
+        class_frequencies=(1 / len(classes),) * len(classes),
+        image_size=CROP,
+    )
+    torch.manual_seed(0)
+    model = build(network, pretrained=False).requires_grad_(False)
+    for value in model.parameters():
+        value += 0.2 * torch.randn_like(value)
+    folder = experiment / "runs" / "net" / recipe / "seed0"
+    save_weights(model, folder / "model.safetensors")
+    content = {"recipe": recipe, "seed": 0, "backbone": "net", "network": network.model_dump(mode="json")}
+    write_json(folder / "run.json", content)
+    terms = {"licence": "free", "citation": "nobody"}
+    write_json(experiment / "data.json", {"dataset": dataset, "classes": classes, "splits": {}, **terms})
+    return folder

@@ -1,0 +1,206 @@
+"""Networks as folders: exported, loaded again, fetched from a hub, and not trusted."""
+
+import json
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from finished_runs import write_run
+from huggingface_hub import ModelCard
+from loopback_hub import Hub, run_beside
+from PIL import Image
+from safetensors.torch import load_file
+
+import paumer
+from paumer.deployment.description import colours_of, describe_run
+from paumer.deployment.network import HubSegmenter
+from paumer.errors import PaumerError
+from paumer.files import read_json, write_json
+from paumer.models.build import load_run
+from paumer.strategies.contract import Dense
+from paumer.strategies.pause import Pause
+
+CLIENT = """
+import sys, torch, paumer
+from safetensors.torch import save_file
+model = paumer.Segmenter.from_pretrained(sys.argv[1])
+with torch.inference_mode():
+    save_file({"logits": model(torch.ones(1, 3, 32, 48))}, "logits.safetensors")
+"""
+
+
+@pytest.fixture
+def exported(command, run, tmp_path) -> Path:
+    """A folder that was exported from the run."""
+    printed, error = command("export", "hub", run, "--output", tmp_path / "street")
+    assert error == ""
+    assert f"hf upload USER/NAME {tmp_path / 'street'}" in printed
+    return tmp_path / "street"
+
+
+def logits(model) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(torch.ones(1, 3, 32, 48))
+
+
+def test_a_round_trip_gives_the_same_logits(exported, run, monkeypatch) -> None:
+    assert {path.name for path in exported.iterdir()} == {"model.safetensors", "config.json", "README.md"}
+    monkeypatch.setattr(pickle, "load", None)
+    monkeypatch.setattr(pickle, "Unpickler", None)
+    monkeypatch.setattr(torch, "load", None)  # nothing is unpickled
+    loaded = paumer.Segmenter.from_pretrained(exported)
+    trained, _ = load_run(run)
+    assert not loaded.training
+    assert loaded.state_dict().keys() == trained.state_dict().keys()
+    assert torch.equal(logits(loaded), logits(trained))
+    pause = Pause(loaded.with_schedule("2:0.4").strategy.parameters)
+    with torch.inference_mode():
+        assert torch.equal(logits(loaded.with_schedule("2:0.4")), trained(torch.ones(1, 3, 32, 48), pause))
+    assert isinstance(loaded.strategy, Dense)
+
+
+def test_a_repository_is_fetched_through_the_hub(exported, run, hub: Hub, tmp_path) -> None:
+    for path in exported.iterdir():
+        hub.files[f"/someone/street/resolve/main/{path.name}"] = path.read_bytes()
+    finished = run_beside(CLIENT, ["someone/street"], tmp_path, hub.endpoint)
+    assert finished.returncode == 0, finished.stderr
+    assert torch.equal(load_file(tmp_path / "logits.safetensors")["logits"], logits(load_run(run)[0]))
+
+
+def test_description_knows_what_running_it_takes(exported, run) -> None:
+    described = paumer.Segmenter.from_pretrained(exported).description
+    assert described == describe_run(run)
+    assert described.classes[0] == "road"
+    assert described.colours[0] == (128, 64, 128)
+    assert (described.evaluation.window, described.evaluation.stride) == ((32, 48), (21, 32))
+    assert described.network.backbone.weights == "none"
+    assert "hub" not in (exported / "config.json").read_text().replace("github", "")
+
+
+def test_a_network_saves_itself_again(exported, tmp_path) -> None:
+    loaded = HubSegmenter.from_pretrained(exported)
+    loaded.save_pretrained(tmp_path / "again")
+    for name in ("config.json", "README.md", "model.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (exported / name).read_bytes()
+
+
+def test_segment_takes_images_of_any_size(exported) -> None:
+    model = paumer.Segmenter.from_pretrained(exported)
+    images = torch.randint(256, (2, 3, 40, 72), dtype=torch.uint8)
+    together = model.segment(images)
+    assert together.shape == (2, 40, 72)
+    assert (model.segment(images[0]) == together[0]).float().mean() > 0.999
+    for wrong in (images.float(), images[:, :2], images[0, 0]):
+        with pytest.raises(PaumerError, match="give uint8"):
+            model.segment(wrong)
+
+
+def test_with_schedule_shares_the_weights_and_refuses_what_cannot_run(exported) -> None:
+    model = paumer.Segmenter.from_pretrained(exported)
+    faster = model.with_schedule("2:0.4", criterion="smoothed")
+    assert faster.strategy.criterion_name == "smoothed"
+    assert all(one is other for one, other in zip(model.parameters(), faster.parameters(), strict=True))
+    assert isinstance(model.strategy, Dense)
+    assert isinstance(faster.with_schedule("dense").strategy, Dense)
+    with pytest.raises(PaumerError, match="no auxiliary head after block 1"):
+        model.with_schedule("1:0.4")
+
+
+def test_card_is_one_that_the_hub_reads(exported) -> None:
+    card = ModelCard.load(exported / "README.md")
+    assert card.data.library_name == "paumer"
+    assert card.data.pipeline_tag == "image-segmentation"
+    assert "Terms of the data: free." in card.text
+    assert "Please cite: nobody." in card.text
+    assert "None has been measured" in card.text
+    assert ".segment(image)" in card.text
+
+
+def test_card_and_config_hold_what_was_measured(command, tmp_path) -> None:
+    run = write_run(tmp_path / "experiment")
+    chosen = {"schedule": "2:0.5", "miou": 58.9, "drop": 0.4, "images_per_s": 30.0, "speedup": 1.6, "gmac_ratio": 0.5}
+    tuned = {"criterion": "entropy", "split": "train", "unpaused": {"gmac": 3.0}, "finalists": [], **chosen}
+    write_json(run / "tune.json", tuned | {"timed": {"batch": 1, "device": "a device"}})
+    _, error = command("export", "hub", run, "--output", tmp_path / "street")
+    assert error == ""
+    [preset] = paumer.Segmenter.from_pretrained(tmp_path / "street").description.presets
+    assert (preset.schedule, preset.miou, preset.speedup) == ("2:0.5", 58.9, 1.6)
+    text = (tmp_path / "street" / "README.md").read_text()
+    assert 'model.with_schedule("2:0.5", criterion="entropy").segment(image)' in text
+    [row] = [line for line in text.splitlines() if "2:0.5 " in line and line.startswith("|")]
+    assert [cell.strip() for cell in row.strip("|").split("|")] == [
+        *("pause", "2:0.5", "entropy", "58.90", "0.40", "1.5", "30", "1", "1.60"),
+        "paumer tune, split train, a device",
+    ]
+
+
+def change(folder: Path, keys: str, value: object) -> None:
+    content = read_json(folder / "config.json")
+    *path, last = keys.split(".")
+    part = content
+    for key in path:
+        part = part[key]
+    part[last] = value
+    write_json(folder / "config.json", content)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "culprit"),
+    [
+        ("network.backbone.options.checkpoint_path", "evil.pth", "'checkpoint_path' is no part of the shape"),
+        ("network.backbone.options.pretrained", True, "'pretrained' is no part of the shape"),
+        ("network.backbone.weights", "evil.pth", "weights 'evil.pth' is no part of the shape"),
+        ("network.backbone.architecture", "hf-hub:someone/evil", "timm has no"),
+        ("classes", ["road"], "1 names"),
+        ("surprise", 1, "unknown key 'surprise'"),
+    ],
+)
+def test_what_a_description_should_not_say_is_refused(exported, keys, value, culprit) -> None:
+    change(exported, keys, value)
+    with pytest.raises(PaumerError, match=culprit) as caught:
+        paumer.Segmenter.from_pretrained(exported)
+    assert "\n" not in str(caught.value)
+
+
+def test_folders_that_lack_something_are_refused(exported) -> None:
+    (exported / "model.safetensors").write_bytes(b"pickled rubbish")
+    with pytest.raises(PaumerError, match=r"model\.safetensors: weights cannot be read"):
+        paumer.Segmenter.from_pretrained(exported)
+    (exported / "config.json").unlink()
+    with pytest.raises(PaumerError, match=r"has no config\.json"):
+        paumer.Segmenter.from_pretrained(exported)
+
+
+def test_exporting_replaces_an_export_and_nothing_else(command, run, exported, tmp_path) -> None:
+    (exported / "README.md").write_text("old")
+    _, error = command("export", "hub", run, "--output", exported)
+    assert error == ""
+    assert (exported / "README.md").read_text() != "old"
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("mine")
+    _, error = command("export", "hub", run, "--output", tmp_path / "precious")
+    assert "holds something else than an exported network" in error
+    assert (tmp_path / "precious" / "file").read_text() == "mine"
+    _, error = command("export", "hub", tmp_path / "precious", "--output", tmp_path / "new")
+    assert "run.json: no such file" in error
+    assert not (tmp_path / "new").exists()
+
+
+def test_classes_without_colours_get_different_ones() -> None:
+    colours = colours_of("pictures of one's own", 150)
+    assert len(set(colours)) == 150
+    assert json.dumps(colours[:2]) == "[[128, 0, 0], [0, 128, 0]]"
+
+
+def test_the_example_of_the_page_works(exported, tmp_path, monkeypatch, capsys) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "hub.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    Image.new("RGB", (70, 40), (90, 80, 70)).save(tmp_path / "street.png")
+    monkeypatch.chdir(tmp_path)
+    names = {"images": torch.ones(1, 3, 32, 48)}
+    exec(example.replace("USER/NAME", str(exported)).replace("3:0.4", "2:0.4"), names)
+    assert names["classes"].shape == (40, 70)
+    assert names["logits"].shape == (1, 19, 32, 48)
+    assert not torch.equal(names["logits"], logits(names["model"]))

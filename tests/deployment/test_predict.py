@@ -1,0 +1,288 @@
+"""`paumer predict` from images to files."""
+
+import contextlib
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling
+from cityscapesscripts.helpers.labels import labels as official_labels
+from finished_runs import write_run
+from PIL import Image
+
+from paumer.config import Data, Evaluation
+from paumer.data.loading import SegmentationData
+from paumer.data.preparation import prepare, samples
+from paumer.deployment.images import read_picture
+from paumer.deployment.network import load_network
+from paumer.evaluation.metrics import mean_iou
+from paumer.evaluation.sweep import tally
+from paumer.files import read_json, write_json
+from paumer.stages import EvaluateSettings
+from paumer.strategies.contract import Dense
+
+SIZES = {"a.png": (32, 48), "b.png": (32, 48), "deep/c.jpg": (40, 72), "tiny.png": (12, 9)}
+WHOLE = "{inference: whole, batch: 2}"
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    """A folder of images of several sizes."""
+    generator = np.random.default_rng(0)
+    for name, size in SIZES.items():
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def predict(command, run, images, tmp_path):
+    """Predict the folder of images into `out`, in one thread: what is printed, the error, and where files lie."""
+
+    def call(*options: object, folder: Path = run, source: Path = images) -> tuple[str, str, Path]:
+        out, error = command("predict", folder, "-i", source, "-o", tmp_path / "out", "--threads", 1, *options)
+        return out, error, tmp_path / "out"
+
+    return call
+
+
+def names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+@pytest.mark.parametrize("evaluation", [None, WHOLE], ids=["windows of the crop", "whole"])
+@pytest.mark.parametrize("schedule", ["dense", "2:0.4"])
+def test_ids_are_what_the_network_segments(predict, run, images, evaluation, schedule) -> None:
+    options = ["--evaluation", evaluation] if evaluation else []
+    printed, error, out = predict("--format", "ids", "--schedule", schedule, *options)
+    assert error == ""
+    stems = [str(Path(name).with_suffix(".png")) for name in SIZES]
+    assert names(out) == {"predict.json", *(f"ids/{stem}" for stem in stems)}
+    network = load_network(run, evaluation=Evaluation(inference="whole") if evaluation else None)
+    network = network.with_schedule(schedule)
+    for name, stem in zip(SIZES, stems, strict=True):
+        predicted = pixels(out / "ids" / stem)
+        expected = network.segment(read_picture(images / name)).numpy()
+        assert predicted.shape == SIZES[name]
+        assert (predicted == expected).mean() > 0.999
+    assert "4 images in" in printed
+    assert "images/s; network" in printed
+
+
+def test_overlays_mix_image_and_class_colours(predict, run, images) -> None:
+    _, error, out = predict("--format", "overlay", "--format", "ids")
+    assert error == ""
+    palette = np.array(load_network(run).description.colours)
+    for name in ("a.png", "deep/c.png"):
+        source = read_picture(images / ("deep/c.jpg" if "deep" in name else name)).permute(1, 2, 0).numpy()
+        mixed = 0.45 * source + 0.55 * palette[pixels(out / "ids" / name)]
+        assert np.abs(pixels(out / "overlay" / name) - mixed).max() <= 0.51
+
+
+def test_one_image_beside_others_is_predicted_alone(predict, images, tmp_path) -> None:
+    _, error, out = predict(source=images / "a.png")
+    assert error == ""
+    assert names(out) == {"predict.json", "overlay/a.png"}
+
+
+def test_official_evaluator_reads_predictions_and_agrees_on_miou(predict, tmp_path) -> None:
+    """From files to files: paumer's evaluation of the network, and Cityscapes' of what it predicted."""
+    manifest = tmp_path / "experiment" / "data.json"
+    prepare(Data(scenes={"train_images": 1, "val_images": 3, "height": 48, "width": 80}), manifest, 1)
+    described = read_json(manifest)
+    run = write_run(tmp_path / "experiment")
+    write_json(manifest, described)
+    folder = Path(described["folder"])
+    options = ["--format", "cityscapes", "--pause-maps", "--schedule", "2:0.4"]
+    _, error, out = predict(*options, folder=run, source=folder / "leftImg8bit" / "val")
+    assert error == ""
+    official = evalPixelLevelSemanticLabeling
+    arguments = official.args
+    arguments.evalLabels = [label.id for label in official_labels if label.id >= 0]
+    arguments.evalInstLevelScore, arguments.JSONOutput, arguments.quiet = False, False, True
+    arguments.predictionPath, arguments.predictionWalk = str(out / "cityscapes"), None
+    truths = [str(path) for path in sorted((folder / "gtFine" / "val").glob("*/*_labelIds.png"))]
+    found = [official.getPrediction(arguments, truth) for truth in truths]
+    assert len(set(found)) == 3
+    with contextlib.redirect_stdout(io.StringIO()):
+        results = official.evaluateImgLists(found, truths, arguments)
+    network = load_network(run).with_schedule("2:0.4")
+    settings = EvaluateSettings(device="cpu", evaluation=network.description.evaluation)
+    data = SegmentationData(*samples(manifest, "val"))
+    ours, dense = tally(network, data, [network.strategy, Dense()], settings, "imagenet")
+    assert mean_iou(ours.matrix) == pytest.approx(100 * results["averageScoreClasses"], abs=1e-6)
+    assert not torch.equal(ours.matrix, dense.matrix)
+
+
+def test_pause_maps_colour_the_patches_that_pause(predict, images) -> None:
+    _, error, out = predict("--pause-maps", "--schedule", "2:0.25+3:0.25", "--evaluation", WHOLE)
+    assert error == ""
+    picture = pixels(out / "pause-maps" / "a.png")[:32].astype(int)  # a legend is below
+    coloured = (picture.max(axis=2) != picture.min(axis=2)).reshape(4, 8, 6, 8).mean(axis=(1, 3))
+    assert ((coloured < 0.01) | (coloured > 0.9)).all()  # whole patches
+    assert (coloured > 0.5).sum() == 12
+    orange = picture[..., 0] - picture[..., 2] > 20
+    blue = picture[..., 2] - picture[..., 0] > 20
+    assert orange.mean() == pytest.approx(0.25, abs=0.01)
+    assert blue.mean() == pytest.approx(0.25, abs=0.01)
+
+
+def test_pauses_of_overlapping_windows_are_averaged(predict) -> None:
+    windows = "{inference: sliding, window: [32, 48], stride: [8, 24]}"
+    _, error, out = predict("--pause-maps", "--schedule", "2:0.4", "--evaluation", windows)
+    assert error == ""
+    picture = pixels(out / "pause-maps" / "deep" / "c.png").astype(int)
+    assert picture.shape == (40 + 20, 72, 3)
+    saturation = (picture[:40].max(axis=2) - picture[:40].min(axis=2)).reshape(5, 8, 9, 8).mean(axis=(1, 3))
+    levels = {int(value) // 12 for value in saturation.flatten()}
+    assert len(levels) > 2  # paused in none, in some, in all of its windows
+
+
+def test_comparisons_show_cost_and_difference(predict, monkeypatch) -> None:
+    titles = []
+    from paumer.deployment import predict as module
+
+    original = module.side_by_side
+    monkeypatch.setattr(module, "side_by_side", lambda panels, texts: titles.append(texts) or original(panels, texts))
+    _, error, out = predict("--compare", "dense, 2:0.4,merge 1-3:0.1")
+    assert error == ""
+    assert names(out) == {"predict.json", *(f"compare/{Path(name).with_suffix('.png')}" for name in SIZES)}
+    first = titles[0]
+    assert first[0] == "image"
+    assert [title.split(":")[0] for title in first[1:]] == ["dense", "2", "merge 1-3"]
+    costs = [float(title.split(" GMAC")[0].split()[-1]) for title in first[1:]]
+    assert costs[0] > costs[1]
+    assert "of pixels differ" in first[2]
+    height, width = pixels(out / "compare" / "a.png").shape[:2]
+    assert width == 4 * 48 + 3 * 4
+    assert height > 32
+
+
+def test_a_damaged_image_costs_only_itself(predict, images) -> None:
+    (images / "b.png").write_bytes(b"nonsense")
+    (images / "d.png").write_bytes(b"")
+    _, error, out = predict()
+    assert "2 of 5 images were not predicted" in error
+    assert f"{images / 'b.png'}: cannot be read as an image" in error
+    assert "the other 3 are in" in error
+    assert names(out / "overlay") == {"a.png", "deep/c.png", "tiny.png"}
+
+
+def test_a_second_run_does_only_what_is_left(predict, images) -> None:
+    _, _, out = predict()
+    written = {name: (out / "overlay" / name).stat().st_mtime_ns for name in names(out / "overlay")}
+    (out / "overlay" / "a.png").unlink()
+    os.utime(images / "b.png", (4e9, 4e9))  # an image that has changed since
+    printed, _, _ = predict()
+    assert "2 of 4 images were finished before" in printed
+    again = {name: (out / "overlay" / name).stat().st_mtime_ns for name in names(out / "overlay")}
+    assert {name for name in written if again[name] != written[name]} == {"a.png", "b.png"}
+    printed, _, _ = predict("--schedule", "2:0.4")  # asked for something else: all anew
+    assert "finished before" not in printed
+    assert "4 images in" in printed
+
+
+def test_speedup_takes_what_was_tuned(predict, tmp_path) -> None:
+    run = write_run(tmp_path / "experiment")
+    chosen = {"schedule": "2:0.5", "miou": 58.9, "drop": 0.4, "images_per_s": 30.0, "speedup": 1.6, "gmac_ratio": 0.5}
+    tuned = {"criterion": "entropy", "split": "train", "unpaused": {"gmac": 3.0}, "finalists": [], **chosen}
+    write_json(run / "tune.json", tuned | {"timed": {"batch": 1, "device": "a device"}})
+    printed, error, _ = predict("--speedup", 1.5, folder=run)
+    assert error == ""
+    assert "--speedup 1.5: pause 2:0.5 (paumer tune, split train, a device)" in printed
+
+
+def test_exported_folders_predict_as_their_runs_do(command, predict, run, tmp_path) -> None:
+    _, error = command("export", "hub", run, "--output", tmp_path / "exported", "--evaluation", WHOLE)
+    assert error == ""
+    _, _, out = predict("--format", "ids", folder=tmp_path / "exported")
+    first = {name: pixels(out / "ids" / name) for name in names(out / "ids")}
+    _, _, out = predict("--format", "ids", "--evaluation", WHOLE)
+    assert len(first) == 4
+    assert all((pixels(out / "ids" / name) == picture).all() for name, picture in first.items())
+
+
+@pytest.mark.parametrize(
+    ("options", "culprit"),
+    [
+        (["--schedule", "2:0.4", "--speedup", "2"], "--schedule or --speedup, not both"),
+        (["--speedup", "2"], "paumer tune"),
+        (["--schedule", "2:1.4"], "2:1.4"),
+        (["--schedule", "1:0.4"], "no auxiliary head after block 1"),
+        (["--schedule", "4:0.4"], "network of 4 blocks"),
+        (["--schedule", "2:0.4", "--criterion", "oracle"], "needs the ground truth"),
+        (["--strategy", "merge", "--schedule", "1-3:0.1", "--pause-maps"], "--pause-maps: strategy merge"),
+        (["--pause-maps"], "--pause-maps: strategy dense pauses no patches"),
+        (["--compare", "2:0.4"], "--compare 2:0.4: name two or more"),
+        (["--compare", "dense,3:2"], "3:2"),
+        (["--format", "pdf"], "formats"),
+        (["--format", "cityscapes"], "needs names like CITY_SEQUENCE_FRAME"),
+        (["--evaluation", "{windw: 3}"], "windw"),
+        (["--device", "cuda:99"], "cuda:99"),
+        (["--data", "nowhere.json"], "nowhere.json: no such file"),
+    ],
+)
+def test_mistakes_are_one_line_and_write_nothing(predict, options, culprit) -> None:
+    _, error, out = predict(*options)
+    assert culprit in error
+    assert not out.exists()
+
+
+def test_classes_of_another_dataset_have_no_cityscapes_ids(predict, tmp_path) -> None:
+    _, error, _ = predict("--format", "cityscapes", folder=write_run(tmp_path / "experiment", dataset="camvid"))
+    assert "the classes of camvid are not those of Cityscapes" in error
+
+
+def test_a_run_outside_of_its_experiment_must_be_told_its_data(predict, run, tmp_path) -> None:
+    alone = tmp_path / "alone" / "run"
+    alone.mkdir(parents=True)
+    for name in ("run.json", "model.safetensors"):
+        (alone / name).write_bytes((run / name).read_bytes())
+    _, error, _ = predict(folder=alone)
+    assert "name that of its data with --data" in error
+    _, error, out = predict("--data", run.parents[3] / "data.json", folder=alone)
+    assert error == ""
+    assert (out / "overlay" / "a.png").is_file()
+
+
+def test_names_that_would_collide_and_folders_within_are_refused(command, predict, run, images) -> None:
+    (images / "a.jpg").write_bytes((images / "a.png").read_bytes())
+    _, error, out = predict()
+    assert "both would be written to a.png" in error
+    assert not out.exists()
+    (images / "a.jpg").unlink()
+    _, error = command("predict", run, "-i", images, "-o", images / "out")
+    assert "lies in the folder of the images" in error
+    assert not (images / "out").exists()
+
+
+def test_what_cannot_be_written_is_one_line_and_what_was_finished_stays(
+    predict, command, run, images, tmp_path
+) -> None:
+    (tmp_path / "out" / "overlay").mkdir(parents=True)
+    (tmp_path / "out" / "overlay" / "deep").touch()  # where a folder must be
+    _, error, out = predict()
+    assert "deep" in error
+    assert "cannot be written" in error
+    assert {"a.png", "b.png"} <= names(out / "overlay")
+    assert not [name for name in names(out) if ".part" in name]
+    (tmp_path / "file").touch()
+    _, error = command("predict", run, "-i", images, "-o", tmp_path / "file")
+    assert "is a file; name a folder" in error
+
+
+def test_an_experiment_says_how_images_are_seen(predict, tmp_path) -> None:
+    experiment = tmp_path / "experiment.yaml"
+    experiment.write_text("backbones: []\nevaluation: {inference: whole, short_side: 24}\n")
+    _, error, out = predict("--evaluation", experiment)
+    assert error == ""
+    seen = read_json(out / "predict.json")["evaluation"]
+    assert (seen["inference"], seen["short_side"]) == ("whole", 24)

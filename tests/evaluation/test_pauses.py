@@ -1,0 +1,47 @@
+"""After which block every patch paused."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from paumer.evaluation.pauses import pause_blocks
+from paumer.parameters import Exit
+from paumer.registry import operating_point
+from paumer.strategies.criteria import scores
+from paumer.strategies.early_exit import EarlyExit
+from paumer.strategies.points import build_strategy
+
+
+def pause(text: str):
+    return build_strategy(operating_point("pause", "entropy", text))
+
+
+@pytest.mark.parametrize(
+    "text", ["2:0.4", "2:0.25+3:0.25", "2@0.3", "2@0.999+3@0.2", "2@0.3+3@0.999", "2:0.4 over batch"]
+)
+def test_every_patch_is_told_where_it_paused(model, text) -> None:
+    strategy, image = pause(text), torch.randn(1, 3, 32, 64, dtype=torch.float64)
+    blocks, logits = pause_blocks(model, image, strategy)
+    assert blocks.shape == (4, 8)
+    assert_close(logits, model.patch_logits(image, strategy))
+    tokens, state = model.encode(image, strategy)
+    assert int((blocks == 0).sum()) == state.running(tokens)
+    if "@" not in text and "over" not in text:
+        assert [int((blocks == block).sum()) for block, _ in strategy.parameters.values.items()] == [
+            round(fraction * 32) for fraction in strategy.parameters.values.values()
+        ]
+
+
+def test_thresholds_at_which_nothing_pauses_are_not_mixed_up_with_others(model) -> None:
+    """At the first block nothing is certain enough: what pauses later must not count as paused there."""
+    image = torch.randn(1, 3, 32, 64, dtype=torch.float64)
+    blocks, _ = pause_blocks(model, image, pause("2@1+3@0.0001"))
+    assert set(blocks.flatten().tolist()) == {0, 3}
+
+
+def test_the_most_certain_patches_pause_first(model) -> None:
+    image = torch.randn(1, 3, 32, 64, dtype=torch.float64)
+    blocks, _ = pause_blocks(model, image, pause("2:0.25"))
+    tokens, state = model.encode(image, EarlyExit(Exit(2)))
+    entropy = scores("entropy", 2, tokens, state)[0]
+    assert set(entropy.argsort()[:8].tolist()) == set(blocks.flatten().nonzero().flatten().tolist())
