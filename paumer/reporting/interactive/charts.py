@@ -1,4 +1,4 @@
-"""The charts of the report as Vega-Lite, written with Altair; scripts of the page fill their data.
+"""The charts of the report, written with Altair and compiled to Vega; scripts of the page fill their data.
 
 A chart names its data sets and the fields that it shows. Numbers are drawn from fields, tooltips show finished text.
 """
@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
+import vl_convert
 
 from paumer.reporting.interactive.symbols import outline
 from paumer.reporting.looks import GREY
-from paumer.reporting.style import COLOURS, LINES, MARKERS
+from paumer.reporting.style import COLOURS, LINES
 
 Spec = dict[str, Any]
 
 INK, FAINT, GRID, LINE = "#1d1d1f", "#5b6068", "#e8eaed", "#9aa0a8"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
 PALE = 0.3
+LOSSES = [digit * 10**power for power in (-3, -2, -1, 0, 1) for digit in (1, 1.5, 2, 3, 5, 7)]
 # Of two operating points beside each other: two of the most different colours.
 SERIES = (COLOURS[0], COLOURS[3])
 # Above and below a text, so that it can be read over points.
@@ -98,7 +100,7 @@ def methods_chart(methods: Sequence[dict[str, Any]]) -> Spec:
         .mark_text(align="left", dx=6, fontSize=11, color=FAINT, fontStyle="italic")
         .encode(x=alt.value(0), y=y, text="schedule:N"),
     )
-    chart = chart.properties(height=alt.Step(30))
+    chart = chart.properties(height=alt.Step(27))
     return _finished(chart, None, "The best operating point of every method within the budget")
 
 
@@ -106,9 +108,7 @@ def classes_chart() -> Spec:
     """Drop of every class; data set `classes` (class, point, drop, low, high, iou_text, drop_text)."""
     data = _data("classes")
     series = alt.Scale(domain=["first", "second"], range=list(SERIES))
-    shapes = alt.Scale(domain=["first", "second"], range=[outline(MARKERS[0]), outline(MARKERS[1])])
     colour = alt.Color("series:N").scale(series).legend(None)
-    shape = alt.Shape("series:N").scale(shapes).legend(None)
     y = alt.Y("class:N").sort(None).title(None).axis(labelFontSize=12)
     x = alt.X("drop:Q").title("drop (IoU points)")
     text = [
@@ -119,10 +119,7 @@ def classes_chart() -> Spec:
     zero = alt.Chart(alt.InlineData(values=[{"drop": 0}])).mark_rule(color=FAINT).encode(x="drop:Q")
     bars = data.mark_bar(height={"band": 0.8}, opacity=0.9).encode(x=x, y=y, yOffset=offset, color=colour, tooltip=text)
     spread = data.mark_rule(strokeWidth=1.3, color=INK).encode(x="low:Q", x2="high:Q", y=y, yOffset=offset)
-    ends = data.mark_point(filled=True, size=45, opacity=1).encode(
-        x=x, y=y, yOffset=offset, color=colour, shape=shape, tooltip=text
-    )
-    chart = alt.layer(bars, spread, ends, zero).properties(height=alt.Step(13))
+    chart = alt.layer(bars, spread, zero).properties(height=alt.Step(13))
     return _finished(chart, None, "Drop of every class at the chosen operating points")
 
 
@@ -131,11 +128,11 @@ def training_chart(recipes: Sequence[str]) -> Spec:
     range_ = [COLOURS[index % len(COLOURS)] for index in range(len(recipes))]
     dashes = {"-": [1, 0], "--": [7, 4], ":": [2, 3], "-.": [7, 3, 2, 3]}
     strokes = [dashes[LINES[index % len(LINES)]] for index in range(len(recipes))]
-    legend = alt.Legend(title=None, orient="bottom", symbolStrokeWidth=2.5, symbolSize=500, columnPadding=24, columns=5)
+    legend = alt.Legend(title=None, orient="bottom", labelFontSize=12, symbolStrokeWidth=2.5, symbolSize=500, columnPadding=24, columns=5)
     domain = list(recipes)
     chart = _data("training").mark_line(strokeWidth=1.6).encode(
         x=alt.X("step:Q").title("step"),
-        y=alt.Y("loss:Q").scale(type="log", nice=False, padding=8).title("training loss").axis(tickCount=6),
+        y=alt.Y("loss:Q").scale(type="log", nice=False, padding=8).title("training loss").axis(values=LOSSES, format="~g"),
         color=alt.Color("recipe:N").scale(domain=domain, range=range_).legend(legend),
         strokeDash=alt.StrokeDash("recipe:N").scale(domain=domain, range=strokes).legend(legend),
         detail="seed:N",
@@ -185,4 +182,6 @@ def _finished(chart: alt.Chart | alt.LayerChart, height: int | None, description
     chart = chart.configure(font=FONT)
     axes = {"labelColor": INK, "titleColor": INK, "gridColor": GRID, "domainColor": LINE, "tickColor": LINE}
     texts = {"titleFontSize": 13, "labelFontSize": 12, "titleFontWeight": "normal", "titlePadding": 8}
-    return chart.configure_view(stroke=None).configure_axis(**axes, **texts, labelOverlap="greedy").to_dict()
+    chart = chart.configure_axisX(tickCount=10)
+    chart = chart.configure_view(stroke=None).configure_axis(**axes, **texts, labelOverlap="greedy", labelFlush=False)
+    return vl_convert.vegalite_to_vega(chart.to_dict())

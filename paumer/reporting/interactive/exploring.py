@@ -7,7 +7,7 @@ import pandas as pd
 from paumer.reporting.claims import CLAIM
 from paumer.reporting.formatting import DECIMALS
 from paumer.reporting.order import BEST
-from paumer.reporting.pareto import PUBLISHED, beside_dense
+from paumer.reporting.pareto import beside_dense
 from paumer.reporting.points import COST, DENSE, POINT, method_names
 from paumer.reporting.timings import SETTING, WHOLE, latency_ms, of_points, pixels
 
@@ -47,7 +47,7 @@ def explorer_data(main: pd.DataFrame, speed: pd.DataFrame) -> dict[str, Any]:
         "points": columns(points[POINTS].assign(oracle=points["criterion"] == BEST)),
         "timings": columns(timings[["point", "setting", *MEASURED]]),
         "settings": described[["backbone", *SETTING, "input", "batch"]].to_dict("records"),
-        "claim": {"name": PUBLISHED, "dataset": CLAIM.dataset, "drop": CLAIM.drop, "speedup": CLAIM.speedup},
+        "claim": {"dataset": CLAIM.dataset, "drop": CLAIM.drop, "speedup": CLAIM.speedup},
         "dense": DENSE,
     }
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
 
-from paumer.reporting.looks import Look
+from paumer.reporting.looks import SIZE, Look
 from paumer.reporting.style import Marker
 
 STAR: Marker = "*"  # the dense network
@@ -14,14 +14,14 @@ SCALE = 1.7
 COMMANDS = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C", Outline.CLOSEPOLY: "Z"}
 
 
-def outline(marker: Marker) -> str:
+def outline(marker: Marker, scale: float = SCALE) -> str:
     """The marker as an SVG path around (0, 0), downwards positive."""
     style = MarkerStyle(marker)
     path = style.get_path().transformed(style.get_transform())
     parts = []
     for points, code in path.iter_segments(curves=True, simplify=False):
         command = COMMANDS[Outline.code_type(code)]
-        numbers = "" if command == "Z" else ",".join(f"{value:.3f}" for value in _downwards(points))
+        numbers = "" if command == "Z" else ",".join(f"{value:.3f}" for value in _downwards(points, scale))
         parts.append(f"{command}{numbers}")
     return "".join(parts)
 
@@ -37,13 +37,13 @@ def symbols(styles: dict[str, Look], star: str) -> list[dict[str, object]]:
         {
             "name": name,
             "colour": look.colour,
-            "outline": outline(STAR if name == star else look.marker),
+            "outline": outline(STAR) if name == star else outline(look.marker, SCALE * look.symbol["markersize"] / SIZE),
             "hollow": look.hollow,
         }
         for name, look in styles.items()
     ]
 
 
-def _downwards(points: Iterable[float]) -> list[float]:
+def _downwards(points: Iterable[float], scale: float) -> list[float]:
     """Coordinates of a segment in the units of Vega, with the vertical ones turned over."""
-    return [SCALE * float(value) * (-1 if index % 2 else 1) for index, value in enumerate(points)]
+    return [scale * float(value) * (-1 if index % 2 else 1) for index, value in enumerate(points)]

@@ -7,14 +7,17 @@ async function startClasses() {
   const chart = new Chart("classes-chart");
   const { backbone, first, second } = form.elements;
   const points = () => unique(rows.filter((row) => row.backbone === backbone.value).map((row) => row.point));
-  const prefer = (select, names, place) => {
-    const wanted = names.find((name) => points().some((point) => point.startsWith(name)));
-    select.value = points().find((point) => wanted && point.startsWith(wanted)) ?? points()[Math.min(place, points().length - 1)];
-  };
+  // Two criteria at the same schedule, where there are two.
   const offerPoints = () => {
-    for (const select of [first, second]) offer(select, points());
-    prefer(first, ["paumer/pause/entropy", "multi-exit/pause/entropy"], 0);
-    prefer(second, ["paumer/pause/random", "multi-exit/pause/random"], 1);
+    const named = points();
+    for (const select of [first, second]) offer(select, named);
+    const control = (point) => point.replace("/entropy ", "/random ");
+    const informed = named.filter((point) => point.includes("/pause/entropy ")).sort((one) => (one.startsWith("paumer/") ? -1 : 1));
+    const start = informed.find((point) => named.includes(control(point))) ?? informed[0] ?? named[0] ?? "";
+    const others = named.filter((point) => point !== start);
+    const recipe = `${start.split("/")[0]}/pause/random `;
+    first.value = start;
+    second.value = others.find((point) => point === control(start)) ?? others.find((point) => point.startsWith(recipe)) ?? others[0] ?? start;
   };
   const redraw = () => {
     const chosen = [["first", first.value], ["second", second.value]];

@@ -62,18 +62,13 @@ class Chart {
     this.view?.finalize();
     this.title = title;
     const spec = structuredClone(this.spec);
-    if (title !== null) entitle(spec, title);
+    for (const data of spec.data) if (datasets[data.name]) data.values = datasets[data.name];
+    for (const axis of spec.axes) if (title !== null && axis.orient === "bottom" && axis.title) axis.title = title;
     const actions = { export: true, source: false, compiled: false, editor: false };
     // Errors alone are logged: warnings only say that a data set is empty.
-    const options = { renderer: "svg", ast: true, actions, logLevel: 1 };
-    const embedded = await vegaEmbed(this.place, { ...spec, datasets: { ...spec.datasets, ...datasets } }, options);
+    const options = { mode: "vega", renderer: "svg", ast: true, actions, logLevel: 1 };
+    const embedded = await vegaEmbed(this.place, spec, options);
     this.view = embedded.view;
     if (this.clicked) this.view.addEventListener("click", (_, item) => item?.datum && this.clicked(item.datum));
   }
-}
-
-/** Put a title below the horizontal axis of every layer that names one. */
-function entitle(spec, title) {
-  if (spec.encoding?.x?.title) spec.encoding.x.title = title;
-  for (const layer of spec.layer ?? []) entitle(layer, title);
 }

@@ -58,13 +58,14 @@ function offerBudget(rows) {
 
 /** Where the published claim would lie, counted from the dense network: of the abstract, on other data. */
 function claimMark(dense, axis, middle) {
-  const { drop, speedup, dataset, name } = explorer.claim;
+  const { drop, speedup, dataset } = explorer.claim;
+  const label = `claim of the abstract (${dataset}: other data and network)`;
   if (!AXES[axis].timed || !form.elements.claim.checked) return [];
   const x = AXES[axis].of(dense.x, speedup);
   const remark =
     `${speedup} times the images/s at a drop of ${drop} points: a claim of the abstract for ${dataset}, ` +
     "another network and device, counted from this dense network. Nothing that was measured here.";
-  return [{ kind: "claim", x, y: dense.miou - drop, label: name, align: x > middle ? "right" : "left", remark }];
+  return [{ kind: "claim", x, y: dense.miou - drop, label, align: x > middle ? "right" : "left", remark }];
 }
 
 /** Lines through the dense network, and of the budget where an axis shows it. */
@@ -170,7 +171,7 @@ function showDetails(row) {
     ["images/s", row.rate_text], ["latency of a batch", known(row.latency_ms) ? `${row.latency_text} ms` : row.latency_text],
     ["GMAC", row.gmac_text], ["time over floor", row.floor_text], ["seeds", String(row.seeds)],
   ];
-  const items = texts.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]);
+  const items = texts.map(([name, text]) => element("div", {}, element("dt", {}, name), element("dd", {}, text)));
   const heading = element("p", {}, element("strong", {}, `${row.method} `), element("code", {}, row.schedule), `: ${row.remark}`);
   byId("point-details").replaceChildren(heading, element("dl", {}, ...items));
 }

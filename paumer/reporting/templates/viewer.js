@@ -84,7 +84,7 @@ class Viewer {
       ...blocks.map((block) => this.panel(`entropy after block ${block}`, (context) => this.paintEntropy(context, bytes(run.entropy[block])))),
     ];
     this.panels.replaceChildren(...panels);
-    const share = schedule.blocks.length ? `${schedule.text}: ${fixed(100 * schedule.paused, 0)}% of the patches paused in the end` : "dense: nothing pauses";
+    const share = schedule.blocks.length ? `${schedule.text} (${fixed(100 * schedule.paused, 0)}% pause)` : "dense: nothing pauses";
     byId("schedule-value").textContent = share;
     this.form.elements.schedule.setAttribute("aria-valuetext", share);
     const right = (ids) => fixed(100 * accuracy(ids, truth), 1);
