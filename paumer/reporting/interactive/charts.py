@@ -94,7 +94,7 @@ def methods_chart(methods: Sequence[dict[str, Any]]) -> Spec:
         .mark_point(filled=True, size=95, strokeWidth=1.1, opacity=1)
         .encode(x=x, y=y, shape=_shape(methods), fill=fill, stroke=edge, tooltip=text),
         best.transform_filter("!datum.none")
-        .mark_text(align=placed, dx=aside, dy=-8, fontSize=11, color=FAINT)
+        .mark_text(align=placed, dx=aside, dy=-8, fontSize=11, color=FAINT, opacity=alt.ExprRef("width < 350 ? 0 : 1"))
         .encode(x=x, y=y, text="schedule:N"),
         best.transform_filter("datum.none")
         .mark_text(align="left", dx=6, fontSize=11, color=FAINT, fontStyle="italic")
