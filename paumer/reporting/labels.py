@@ -35,7 +35,9 @@ def label_points(
     frame = axes.get_window_extent()
     for x, y, text in texts:
         for right, up, horizontal, vertical in PLACES:
-            label = axes.annotate(text, (x, y), (sized(right), sized(up)), textcoords="offset points", fontsize=sized(8), color="0.25")
+            label = axes.annotate(
+                text, (x, y), (sized(right), sized(up)), textcoords="offset points", fontsize=sized(8), color="0.25"
+            )
             label.set(horizontalalignment=horizontal, verticalalignment=vertical, bbox=BACKGROUND)
             box = label.get_window_extent()
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1

@@ -52,7 +52,7 @@ def drop_per_class(accuracy: Sequence[Path], main: pd.DataFrame) -> tuple[Figure
         panel.grid(False, axis="y")
         panel.axvline(0, color="0.35", linewidth=sized(1))
         schedules = ", ".join(bars["schedule"].unique())
-        panel.set(xlabel=f"drop (IoU points) of {recipe} at {schedules}", title="")
+        panel.set(xlabel=f"drop (IoU points) of {recipe} at\n{schedules}", title="")
         panel.margins(y=0.02)
     legend_below(figure, [row[0] for row in rows], columns=len(criteria))
     return figure, data

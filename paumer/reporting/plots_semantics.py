@@ -44,8 +44,10 @@ def composition(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
         right.plot(share, range(len(order)), **bars, label="share of all patches")
         left.set(xlabel="share of the class that pauses", xlim=(-0.03, 1.03))
         right.set(xlabel="share of the class among what pauses")
-        left.set_yticks(range(len(order)), order)
-        right.set_yticks(range(len(order)), [""] * len(order))
+        for panel in (left, right):
+            place = panel.get_subplotspec()
+            named = place is not None and place.is_first_col()
+            panel.set_yticks(range(len(order)), order if named else [""] * len(order))
     legend_below(figure, [panel for row in rows for panel in row], columns=4)
     return figure, data
 
@@ -156,7 +158,13 @@ def _by_block(table: pd.DataFrame) -> Iterable[tuple[dict[str, Any], pd.DataFram
     names = {block: f"block {block}" for block in sorted(table["block"].unique())}
     colours, shapes = palette(names.values()), markers(names.values())
     for block, name in names.items():
-        look = {"color": colours[name], "marker": shapes[name], "capsize": sized(2), "linewidth": sized(1.2), "label": name}
+        look = {
+            "color": colours[name],
+            "marker": shapes[name],
+            "capsize": sized(2),
+            "linewidth": sized(1.2),
+            "label": name,
+        }
         yield look, table[table["block"] == block]
 
 

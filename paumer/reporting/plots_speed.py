@@ -48,7 +48,15 @@ def throughput_batch(points: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
             }
             for panel, values in ((rate, RATE), (latency, LATENCY)):
                 bars = interval(line, *values)
-                panel.errorbar(line["batch"], line[values[0]], bars, **look, capsize=sized(2), linewidth=sized(1.2), label=str(name))
+                panel.errorbar(
+                    line["batch"],
+                    line[values[0]],
+                    bars,
+                    **look,
+                    capsize=sized(2),
+                    linewidth=sized(1.2),
+                    label=str(name),
+                )
         _axes(rate, latency, sorted(shown["batch"].unique()))
     legend_below(figure, [row[0] for row in rows], columns=5)
     return figure, data

@@ -16,7 +16,7 @@ SCRIPTS = ("common", "points", "explorer", "charts", "viewer", "tables", "start"
 @cache
 def library() -> Markup:
     """Vega, Vega-Lite and Vega-Embed as one script; takes a second or two."""
-    return _inside_script(vl_convert.javascript_bundle())
+    return _inside_script(vl_convert.javascript_bundle(None))
 
 
 def scripts() -> Markup:

@@ -37,8 +37,8 @@ def explorer_chart(methods: Sequence[dict[str, Any]]) -> Spec:
     `lines` (method, x, y: what no other point of a method beats), `front` (x, y), `rules` (x or y, dash), and `marks`
     (kind, x, y, label, align).
     """
-    x, y = alt.X("x:Q").scale(zero=False, nice=False, padding=24), alt.Y("y:Q").scale(zero=False, nice=False, padding=20)
-    x, y = x.title("images/s"), y.title("mIoU (points)")
+    x = alt.X("x:Q").scale(zero=False, nice=False, padding=24).title("images/s")
+    y = alt.Y("y:Q").scale(zero=False, nice=False, padding=20).title("mIoU (points)")
     colour, shape = _colour(methods), _shape(methods)
     points, lines, front, rules, marks = (_data(name) for name in ("points", "lines", "front", "rules", "marks"))
     opacity = alt.when("datum.dominated && !datum.hollow").then(alt.value(PALE)).otherwise(alt.value(1))
@@ -73,7 +73,7 @@ def explorer_chart(methods: Sequence[dict[str, Any]]) -> Spec:
         marks.transform_filter(kinds["focus"]).mark_point(**_ring(320, 1.6), strokeDash=[3, 2]).encode(x=x, y=y),
         named.mark_text(**label, fontSize=12, **HALO),
         named.mark_text(**label, fontSize=12, color=INK),
-            )
+    )
     return _finished(chart, 470, "mIoU of every operating point against its speed or cost, with the Pareto front")
 
 
@@ -89,7 +89,9 @@ def methods_chart(methods: Sequence[dict[str, Any]]) -> Spec:
     placed = alt.ExprRef("datum.value > datum.middle ? 'right' : 'left'")
     aside = alt.ExprRef("datum.value > datum.middle ? -12 : 12")
     chart = alt.layer(
-        best.transform_filter("!datum.none").mark_rule(strokeWidth=1.5).encode(x="low:Q", x2="high:Q", y=y, color=colour),
+        best.transform_filter("!datum.none")
+        .mark_rule(strokeWidth=1.5)
+        .encode(x="low:Q", x2="high:Q", y=y, color=colour),
         best.transform_filter("!datum.none")
         .mark_point(filled=True, size=95, strokeWidth=1.1, opacity=1)
         .encode(x=x, y=y, shape=_shape(methods), fill=fill, stroke=edge, tooltip=text),
@@ -128,19 +130,34 @@ def training_chart(recipes: Sequence[str]) -> Spec:
     range_ = [COLOURS[index % len(COLOURS)] for index in range(len(recipes))]
     dashes = {"-": [1, 0], "--": [7, 4], ":": [2, 3], "-.": [7, 3, 2, 3]}
     strokes = [dashes[LINES[index % len(LINES)]] for index in range(len(recipes))]
-    legend = alt.Legend(title=None, orient="bottom", labelFontSize=12, symbolStrokeWidth=2.5, symbolSize=500, columnPadding=24, columns=5)
+    legend = alt.Legend(
+        title=None,
+        orient="bottom",
+        labelFontSize=12,
+        symbolStrokeWidth=2.5,
+        symbolSize=500,
+        columnPadding=24,
+        columns=5,
+    )
     domain = list(recipes)
-    chart = _data("training").mark_line(strokeWidth=1.6).encode(
-        x=alt.X("step:Q").title("step"),
-        y=alt.Y("loss:Q").scale(type="log", nice=False, padding=8).title("training loss").axis(values=LOSSES, format="~g"),
-        color=alt.Color("recipe:N").scale(domain=domain, range=range_).legend(legend),
-        strokeDash=alt.StrokeDash("recipe:N").scale(domain=domain, range=strokes).legend(legend),
-        detail="seed:N",
-        tooltip=[
-            *(alt.Tooltip(f"{name}:N") for name in ("recipe", "seed")),
-            alt.Tooltip("step:Q"),
-            alt.Tooltip("loss:Q", format=".3~r"),
-        ],
+    chart = (
+        _data("training")
+        .mark_line(strokeWidth=1.6)
+        .encode(
+            x=alt.X("step:Q").title("step"),
+            y=alt.Y("loss:Q")
+            .scale(type="log", nice=False, padding=8)
+            .title("training loss")
+            .axis(values=LOSSES, format="~g"),
+            color=alt.Color("recipe:N").scale(domain=domain, range=range_).legend(legend),
+            strokeDash=alt.StrokeDash("recipe:N").scale(domain=domain, range=strokes).legend(legend),
+            detail="seed:N",
+            tooltip=[
+                *(alt.Tooltip(f"{name}:N") for name in ("recipe", "seed")),
+                alt.Tooltip("step:Q"),
+                alt.Tooltip("loss:Q", format=".3~r"),
+            ],
+        )
     )
     return _finished(chart, 300, "Training loss of every run against steps")
 
@@ -173,7 +190,7 @@ def _ring(size: int, width: float) -> dict[str, Any]:
     return {"filled": False, "shape": "circle", "size": size, "color": "#0b5cad", "strokeWidth": width, "opacity": 1}
 
 
-def _finished(chart: alt.Chart | alt.LayerChart, height: int | None, description: str) -> Spec:
+def _finished(chart: Any, height: int | None, description: str) -> Spec:
     """The chart as wide as the page, with its texts and lines as in the figures."""
     fit = alt.AutoSizeParams(type="fit-x", contains="padding")
     chart = chart.properties(width="container", background="white", description=description, autosize=fit)

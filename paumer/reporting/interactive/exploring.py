@@ -37,11 +37,8 @@ def explorer_data(main: pd.DataFrame, speed: pd.DataFrame) -> dict[str, Any]:
     points = main.assign(method=method_names(main)).reset_index(drop=True)
     keys = ["backbone", *SETTING, *WHOLE]
     settings = speed[keys].drop_duplicates().reset_index(drop=True)
-    parts = [
-        _timings(points, speed[(speed[keys] == row[keys]).all(axis=1)]).assign(setting=number)
-        for number, row in settings.iterrows()
-    ]
-    timings = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["point", "setting", *MEASURED])
+    parts = [_timings(points, speed.merge(settings.iloc[[at]], on=keys)).assign(setting=at) for at in settings.index]
+    timings = pd.concat(parts, ignore_index=True)
     described = settings.assign(input=[pixels(row) for row in settings.to_dict("records")])
     return {
         "points": columns(points[POINTS].assign(oracle=points["criterion"] == BEST)),

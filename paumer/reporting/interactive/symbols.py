@@ -33,15 +33,12 @@ def symbols(styles: dict[str, Look], star: str) -> list[dict[str, object]]:
         styles: looks of the methods.
         star: the method that is drawn as a star.
     """
-    return [
-        {
-            "name": name,
-            "colour": look.colour,
-            "outline": outline(STAR) if name == star else outline(look.marker, SCALE * look.symbol["markersize"] / SIZE),
-            "hollow": look.hollow,
-        }
-        for name, look in styles.items()
-    ]
+    described: list[dict[str, object]] = []
+    for name, look in styles.items():
+        larger = look.symbol["markersize"] / SIZE
+        shape = outline(STAR) if name == star else outline(look.marker, SCALE * larger)
+        described.append({"name": name, "colour": look.colour, "outline": shape, "hollow": look.hollow})
+    return described
 
 
 def _downwards(points: Iterable[float], scale: float) -> list[float]:

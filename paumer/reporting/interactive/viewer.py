@@ -47,7 +47,7 @@ def viewer_data(
     return {
         "network": network,
         "classes": list(dataset.classes),
-        "colours": [to_hex(np.array(colour) / 255) for colour in dataset.colours],
+        "colours": ["#{:02x}{:02x}{:02x}".format(*colour) for colour in dataset.colours],
         "locations": list(LOCATION_COLOURS),
         "shades": [to_hex(colour) for colour in mpl.colormaps["viridis"](np.linspace(0, 1, SHADES))],
         "schedules": [
