@@ -36,6 +36,8 @@ from paumer.reporting.timings import in_first_setting, read_throughput
 
 TEMPLATE = "report.html.j2"
 MIME = {".svg": "image/svg+xml", ".png": "image/png"}
+# Bytes.
+LARGEST_SVG = 500_000
 CLASSES = [*POINT, "class", "iou", "iou_spread", "drop", "drop_spread"]
 
 
@@ -156,7 +158,10 @@ def _templates() -> Environment:
 
 
 def _figure(folder: Path, name: str) -> Picture:
-    return Picture(_embedded(folder / f"{name}.svg"), *(FIGURES | SEMANTICS)[name])
+    """A figure as lines, or as pixels where there are so many lines that the page would open slowly."""
+    lines, pixels = folder / f"{name}.svg", folder / f"{name}.png"
+    large = lines.exists() and lines.stat().st_size > LARGEST_SVG
+    return Picture(_embedded(pixels if large else lines), *(FIGURES | SEMANTICS)[name])
 
 
 def _semantics(folder: Path) -> list[tuple[Picture, list[str]]]:

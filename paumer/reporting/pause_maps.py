@@ -18,7 +18,7 @@ from paumer.models.build import load_run
 from paumer.models.segmenter import Segmenter
 from paumer.progress import progress
 from paumer.reporting.interactive.viewer import viewer_data
-from paumer.reporting.plots_maps import LOCATION_COLOURS, PauseMap, Sample, draw
+from paumer.reporting.plots_maps import LOCATION_COLOURS, PauseMap, Sample, save_maps
 from paumer.runtime import find_device
 from paumer.schedule import Schedule
 from paumer.stages import MapsSettings
@@ -36,8 +36,8 @@ def draw_pause_maps(settings: MapsSettings, manifest: Path, run_folder: Path, ou
         settings: what to look at.
         manifest: data.json.
         run_folder: of the trained network.
-        output: the picture, one row for each image under one schedule, as `.png`, `.svg` or `.pdf`. Beside it, with
-            ending `.json`, all schedules for the viewer.
+        output: the picture, `.png`, one row for each image under one schedule. Beside it, with ending `.json`, all
+            schedules for the viewer, and in folder `paper` the picture for a paper.
 
     Raises:
         PaumerError: the schedule has no location, more than colours, or one that the network cannot pause at.
@@ -54,7 +54,7 @@ def draw_pause_maps(settings: MapsSettings, manifest: Path, run_folder: Path, ou
     work = progress(product(items, schedules), title="pause maps", total=len(items) * len(schedules))
     seen = [pause_map(model, sample.image, schedule, normalization, _watched(schedules)) for sample, schedule in work]
     maps = [seen[number * len(schedules) :][: len(schedules)] for number in range(len(items))]
-    draw(items, [row[schedules.index(shown)] for row in maps], shown, data.dataset, output)
+    save_maps(items, [row[schedules.index(shown)] for row in maps], shown, data.dataset, output)
     network = "/".join(str(run.get(name, "?")) for name in ("backbone", "recipe")) + f", seed {run.get('seed', '?')}"
     write_json(output.with_suffix(".json"), viewer_data(network, items, schedules, maps, data.dataset))
 

@@ -11,13 +11,13 @@ from matplotlib.patches import Patch
 from torch import Tensor
 
 from paumer.data.datasets import Dataset
-from paumer.files import writing
 from paumer.reporting.colours import LOCATION_COLOURS, colourise
+from paumer.reporting.style import PAPER, figure_width, save_as, sized, style
 from paumer.schedule import Schedule
 
 COLUMNS = 5
 SIDE = 15 / COLUMNS  # inches of one picture's width
-DPI = 110
+WIDE = PAPER[-1]
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,28 @@ class Sample:
     labels: Tensor
 
 
-def draw(
+def save_maps(
     samples: Sequence[Sample], maps: Sequence[PauseMap], schedule: Schedule, dataset: Dataset, output: Path
 ) -> None:
-    """Draw one row per image: image, entropy at the first location, paused patches, prediction, ground truth."""
+    """Write the picture, and for a paper a `.pdf` and an `.svg` of two columns in folder `paper` beside it."""
+    with style():
+        save_as(_draw(samples, maps, schedule, dataset), [output])
+    with style(WIDE):
+        names = [f"{output.stem}_{WIDE.name}.{ending}" for ending in ("pdf", "svg")]
+        save_as(_draw(samples, maps, schedule, dataset), [output.parent / "paper" / name for name in names])
+
+
+def _draw(samples: Sequence[Sample], maps: Sequence[PauseMap], schedule: Schedule, dataset: Dataset) -> Figure:
+    """One row per image: image, entropy at the first location, paused patches, prediction, ground truth."""
     rows = max(1, len(samples))
     height, width = samples[0].image.shape[-2:] if samples else (1, 1)
-    figure = Figure(figsize=(COLUMNS * SIDE, SIDE * rows * height / width + 0.9), layout="constrained")
+    across = figure_width(COLUMNS * SIDE)
+    figure = Figure(figsize=(across, across / COLUMNS * rows * height / width + sized(65) / 72), layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False)
     block = schedule.blocks[0]
     titles = ("image", f"entropy after block {block}", f"paused under {schedule}", "prediction", "ground truth")
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=11)
+        axis.set_title(title, fontsize=sized(11))
     colours = ListedColormap(LOCATION_COLOURS)
     for row, sample, seen in zip(axes, samples, maps, strict=False):
         pixels = sample.image.permute(1, 2, 0).numpy()
@@ -74,9 +84,8 @@ def draw(
         Patch(color=colour, alpha=0.65, label=f"paused after block {block}")
         for block, colour in zip(schedule.blocks, LOCATION_COLOURS, strict=False)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=colours.N, frameon=False)
-    with writing(output) as temporary:
-        figure.savefig(temporary, dpi=DPI)
+    figure.legend(handles=handles, loc="outside lower center", ncols=colours.N)
+    return figure
 
 
 def _extent(seen: PauseMap, sample: Sample) -> tuple[float, float, float, float]:

@@ -81,6 +81,11 @@ def sized(points: float) -> float:
     return points * _format.get().scale
 
 
+def figure_width(inches: float) -> float:
+    """The width of a whole figure, or on a screen the one that it wants."""
+    return _format.get().width or inches
+
+
 def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> None:
     """Write the figure as `.svg` and `.png`, and `.csv` with exactly what it shows."""
     write_text(folder / f"{name}.csv", csv(data))
@@ -105,7 +110,7 @@ def panels(
     names, chosen = [str(title) for title in titles], _format.get()
     across = min(columns, chosen.across)
     lines = math.ceil(columns / across)
-    size = (chosen.width or width * columns, height * chosen.scale * lines * len(names))
+    size = (figure_width(width * columns), height * chosen.scale * lines * len(names))
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(lines * len(names), across, squeeze=False)
     rows = [list(part.flat) for part in np.split(grid, len(names))]
@@ -158,7 +163,7 @@ def markers(names: Iterable[str]) -> dict[str, Marker]:
 
 def nothing(text: str) -> Figure:
     """A figure that says why there is nothing to see."""
-    figure = Figure(figsize=(_format.get().width or 5.5, sized(1.5)), layout="constrained")
+    figure = Figure(figsize=(figure_width(5.5), sized(1.5)), layout="constrained")
     figure.text(0.5, 0.5, text, ha="center", va="center")
     return figure
 

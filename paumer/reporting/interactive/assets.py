@@ -15,8 +15,8 @@ SCRIPTS = ("common", "points", "explorer", "charts", "viewer", "tables", "start"
 
 @cache
 def library() -> Markup:
-    """Vega, Vega-Lite and Vega-Embed as one script; takes a second or two."""
-    return _inside_script(vl_convert.javascript_bundle(None))
+    """Vega-Embed, with Vega and all else that it needs, as one script; takes a second or two."""
+    return _inside_script(vl_convert.javascript_bundle())  # type: ignore[call-arg]  # the snippet may be left out
 
 
 def scripts() -> Markup:

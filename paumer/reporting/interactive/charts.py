@@ -51,6 +51,10 @@ def explorer_chart(methods: Sequence[dict[str, Any]]) -> Spec:
         "align": alt.ExprRef("datum.align"),
         "dx": alt.ExprRef("datum.align == 'left' ? 10 : -10"),
         "dy": alt.ExprRef("datum.kind == 'claim' ? 17 : -18"),
+        # Texts end at the frame.
+        "limit": alt.ExprRef(
+            "max(30, datum.align == 'left' ? width - scale('x', datum.x) - 10 : scale('x', datum.x) - 10)"
+        ),
     }
     named = marks.transform_filter("datum.label").encode(x=x, y=y, text="label:N")
     chart = alt.layer(

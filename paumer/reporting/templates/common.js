@@ -45,6 +45,7 @@ class Chart {
     this.spec = read(`${id}-spec`);
     this.title = null;
     this.work = Promise.resolve();
+    document.charts = [...(document.charts ?? []), this];
   }
 
   /** Show data sets (name: rows) with a title below the horizontal axis; calls follow one another. */
@@ -69,6 +70,7 @@ class Chart {
     const options = { mode: "vega", renderer: "svg", ast: true, actions, logLevel: 1 };
     const embedded = await vegaEmbed(this.place, spec, options);
     this.view = embedded.view;
+    this.place.view = this.view; // for whoever wants its data, as do the tests
     if (this.clicked) this.view.addEventListener("click", (_, item) => item?.datum && this.clicked(item.datum));
   }
 }
