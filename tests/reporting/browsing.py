@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 60_000  # milliseconds; other programs may keep the machine busy
+PATIENCE = 120_000  # milliseconds; other programs may keep the machine busy
 
 
 def executable() -> str | None:
@@ -26,12 +26,13 @@ class Opened:
 
     def __init__(self, page: Any, report: Path, ready: bool = True) -> None:
         self.page, self.said, self.asked = page, [], []
+        page.set_default_timeout(PATIENCE)
         page.on("console", lambda message: self.said.append(message.text))
         page.on("pageerror", lambda error: self.said.append(str(error)))
         page.on("request", lambda request: self.asked.append(request.url))
         page.goto(report.as_uri())
         if ready:
-            page.wait_for_function("document.documentElement.dataset.ready", timeout=PATIENCE)
+            page.wait_for_function("document.documentElement.dataset.ready")
         self.asked = [address for address in self.asked if address != report.as_uri() and address[:5] != "data:"]
 
     def set(self, selector: str, value: object) -> None:

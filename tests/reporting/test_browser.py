@@ -15,16 +15,8 @@ pytest.importorskip("playwright", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium is installed (Debian package: chromium)")
 
 SECTIONS = [
-    "headline",
-    "explorer",
-    "methods",
-    "maps",
-    "classes",
-    "semantics",
-    "speed",
-    "training",
-    "provenance",
-    "files",
+    *("about", "headline", "explorer", "methods", "maps", "classes", "semantics", "criteria", "speed"),
+    *("bounds", "published", "table", "training", "provenance", "files"),
 ]
 CHARTS = ["pareto-chart", "methods-chart", "classes-chart", "training-chart"]
 OPENING = 2.0  # seconds of computing until a reader can use the page
@@ -51,6 +43,8 @@ def opened(shared):
     shared.set("[name=backbone]", "tiny")
     shared.set("[name=batch]", "8")
     shared.set("[name=budget]", "drop")
+    for form in ("#classes-form", "#training-form"):
+        shared.set(f"{form} [name=backbone]", "tiny")
     return shared
 
 
@@ -93,7 +87,7 @@ def test_front_of_gmac_is_that_of_the_figure(opened, reported):
 def test_budget_of_drop_names_the_fastest(opened, at_eight, limit):
     opened.set("[name=limit]", limit)
     fits = at_eight[(at_eight["drop"] <= limit) & (at_eight["criterion"] != "oracle")]
-    best = fits.sort_values("speedup", ascending=False).iloc[0]
+    best = fits.sort_values(["speedup", "miou"], ascending=False).iloc[0]
     assert f"{best['method']} with {best['schedule']}: speed-up {best['speedup']:.2f}" in opened.text("#budget-verdict")
     chosen = [row for row in opened.rows("pareto-chart", "marks") if row["kind"] == "chosen"]
     assert [row["y"] for row in chosen] == [best["miou"]]
@@ -174,11 +168,12 @@ def test_claim_is_counted_from_dense_and_named_as_a_claim(opened):
 
 def test_arrow_keys_step_through_the_points(opened):
     ordered = opened.rows("pareto-chart", "points") + opened.rows("pareto-chart", "marks")
-    least = min((row for row in ordered if "schedule" in row), key=lambda row: row["x"])
+    least = min(row["x"] for row in ordered if "schedule" in row)
+    leftmost = [row["method"] for row in ordered if row["x"] == least and "method" in row]
     opened.page.focus("#pareto-chart")
     opened.page.keyboard.press("Home")
     opened.settle()
-    assert least["method"] in opened.text("#point-details")
+    assert opened.text("#point-details").split(" ")[0] in leftmost
     first = opened.text("#point-details")
     opened.page.keyboard.press("ArrowRight")
     opened.settle()
@@ -243,7 +238,7 @@ def test_classes_compare_two_criteria(opened, reported):
     table = table[(table["backbone"] == "tiny") & (table["recipe"] == "paumer") & (table["criterion"] == "entropy")]
     table = table[table["strategy"] == "pause"].set_index("class")["drop"]
     assert {row["class"]: row["drop"] for row in rows if row["series"] == "first"} == table.to_dict()
-    other = opened.choices("#classes-form [name=second]")[0]
+    other = next(name for name in opened.choices("#classes-form [name=second]") if name.startswith("dense/merge"))
     opened.set("#classes-form [name=second]", other)
     assert {row["point"] for row in opened.rows("classes-chart", "classes")} == {points["first"], other}
 
@@ -271,13 +266,17 @@ def test_no_text_is_cut_off_and_no_axis_labels_overlap(chromium, reported, width
         frame, texts = page.eval_on_selector(
             f"#{chart} svg.marks",
             """(svg) => {
-              const box = (each) => { const { left, right, top, bottom } = each.getBoundingClientRect(); return [left, top, right, bottom]; };
-              const axes = [...svg.querySelectorAll(".mark-text.role-axis-label")].map((group) =>
-                [...group.querySelectorAll("text")].filter((text) => text.getAttribute("opacity") !== "0").map(box));
-              return [box(svg), { all: [...svg.querySelectorAll("text")].filter((text) => text.getAttribute("opacity") !== "0").map(box), axes }];
+              const box = (each) => {
+                const { left, right, top, bottom } = each.getBoundingClientRect();
+                return [left, top, right, bottom, each.textContent];
+              };
+              const seen = (text) => text.textContent && text.getAttribute("opacity") !== "0";
+              const boxes = (place) => [...place.querySelectorAll("text")].filter(seen).map(box);
+              const axes = [...svg.querySelectorAll(".mark-text.role-axis-label")].map(boxes);
+              return [box(svg), { all: boxes(svg), axes }];
             }""",
         )
-        for left, top, right, bottom in texts["all"]:
+        for left, top, right, bottom, _ in texts["all"]:
             assert frame[0] - 1 <= left <= right <= frame[2] + 1
             assert frame[1] - 1 <= top <= bottom <= frame[3] + 1
         for labels in texts["axes"]:

@@ -141,7 +141,7 @@ def training_chart(recipes: Sequence[str]) -> Spec:
         symbolStrokeWidth=2.5,
         symbolSize=500,
         columnPadding=24,
-        columns=5,
+        columns=alt.ExprRef("max(1, floor(width / 130))"),
     )
     domain = list(recipes)
     chart = (
