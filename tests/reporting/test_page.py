@@ -21,7 +21,7 @@ SECTIONS = [
     *("published", "table", "training", "provenance", "files"),
 ]
 PUBLISHED = Path(__file__).parents[2] / "results/reference/published.csv"
-VOID = {"meta", "img", "link", "br", "hr", "input", "path"}
+VOID = {"meta", "img", "link", "br", "hr", "input"}
 
 
 class Page(HTMLParser):
