@@ -56,13 +56,10 @@ def test_no_text_is_cut_off_or_too_small(reported, main, chosen):
         ]
         for figure, _ in drawn:
             figure.draw_without_rendering()
-            for text in figure.findobj(Text):
-                if not (text.get_visible() and text.get_text().strip()):
-                    continue
-                box = text.get_window_extent()
-                assert -1 <= box.x0 <= box.x1 <= figure.bbox.x1 + 1, text
-                assert -1 <= box.y0 <= box.y1 <= figure.bbox.y1 + 1, text
-                assert text.get_fontsize() >= SMALLEST
+            box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+            assert -0.01 <= box.x0 <= box.x1 <= width + 0.01
+            assert -0.01 <= box.y0 <= box.y1 <= height + 0.01
+            assert all(text.get_fontsize() >= SMALLEST for text in figure.findobj(Text) if text.get_text())
 
 
 def test_panels_stand_below_each_other_where_the_paper_is_narrow():
