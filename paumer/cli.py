@@ -279,11 +279,12 @@ def report(
     data: Manifest,
     output: Output,
     run: Annotated[list[Path], typer.Option(help="run.json, once per run.")] = [],  # noqa: B006
+    link: Annotated[list[Path], typer.Option(help="Further file to link, such as accuracy.csv.")] = [],  # noqa: B006
 ) -> None:
     """Write the report, one self-contained page."""
     from paumer.reporting.page import write_report
 
-    write_report(experiment, tables, figures, flops, throughput, machine, run, data, output)
+    write_report(experiment, tables, figures, flops, throughput, machine, run, data, output, link)
 
 
 app.command()(tune)

@@ -261,16 +261,26 @@ class CostSettings(Section):
 
 
 class MapsSettings(Section):
-    """What the pause maps depend on."""
+    """What the pause maps depend on.
+
+    Attributes:
+        schedules: those of the viewer.
+    """
 
     split: str = "val"
     device: str = "auto"
     figures: Figures = Field(default_factory=Figures)
+    schedules: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, experiment: Experiment) -> Self:
-        """Pick them."""
-        return cls(split=experiment.data.eval_split, device=experiment.device, figures=experiment.figures)
+        """Pick them; the schedules are those at which the sweep pauses the same share of every image."""
+        points = [point for point in sweep_points(experiment.sweep) if point.strategy == "pause"]
+        plain = dict.fromkeys(
+            point.schedule for point in points for _, values in point.links if isinstance(values, Schedule)
+        )
+        settings = {"device": experiment.device, "figures": experiment.figures, "schedules": tuple(plain)}
+        return cls(split=experiment.data.eval_split, **settings)
 
 
 class TuneSettings(Section):

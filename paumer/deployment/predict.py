@@ -20,7 +20,7 @@ from paumer.deployment.presets import choose_preset
 from paumer.deployment.settings import PredictSettings
 from paumer.errors import PaumerError
 from paumer.evaluation.inference import Predictions, predict
-from paumer.evaluation.pauses import pause_blocks
+from paumer.evaluation.pauses import watch_pauses
 from paumer.evaluation.views import View, seen_size, window_corners, window_size
 from paumer.progress import progress
 from paumer.registry import Point
@@ -185,7 +185,7 @@ class Predictor:
         for top, left in window_corners(size, (height, width), evaluation.stride):
             area = (slice(top, top + height), slice(left, left + width))
             with autocast(self.device, evaluation.precision):
-                blocks, _ = pause_blocks(self.network, inputs[:, :, area[0], area[1]], self.pause)
+                blocks = watch_pauses(self.network, inputs[:, :, area[0], area[1]], self.pause).blocks
             total[area] += paint_pauses(seen[area], blocks.numpy(), (patch, patch), colours)
             times[area] += 1
         return with_legend(np.rint(total / times).astype(np.uint8), colours)

@@ -1,46 +1,67 @@
-"""After which block every patch of an image paused."""
+"""What pauses where in one image, and how certain its patches were."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from paumer.models.segmenter import Segmenter
+from paumer.strategies.criteria import scores
 from paumer.strategies.pause import Pause
 from paumer.strategies.state import State
 
 
 @dataclass(frozen=True)
-class WatchedPause(Pause):
-    """Pausing that notes after which blocks something paused."""
+class Pauses:
+    """What happened to the patches of one image.
 
-    seen: list[int] = field(default_factory=list, compare=False)
+    Attributes:
+        blocks: after which block each paused, 0 where it ran on, (grid height, grid width) int64.
+        patch_logits: what the network says, as `Segmenter.label` takes it.
+        entropy: block -> entropy of each patch after it, NaN where it had paused before, (grid height, grid width).
+    """
+
+    blocks: Tensor
+    patch_logits: Tensor
+    entropy: dict[int, Tensor]
+
+
+@dataclass(frozen=True)
+class WatchedPause(Pause):
+    """Pausing that notes after which blocks something paused, and the entropy after some blocks."""
+
+    watched: tuple[int, ...] = ()
+    paused_after: list[int] = field(default_factory=list, compare=False)
+    entropy: dict[int, Tensor] = field(default_factory=dict, compare=False)
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """As pausing does."""
+        if block in self.watched:
+            seen = scores("entropy", block, tokens, state)[0].float()
+            canvas = seen.new_full((state.patches,), torch.nan)
+            canvas[slice(None) if state.cells is None else state.cells[0]] = seen
+            self.entropy[block] = canvas.view(state.grid).cpu()
         before = len(state.reductions)
         tokens = super().after_block(block, tokens, state)
         if len(state.reductions) > before:
-            self.seen.append(block)
+            self.paused_after.append(block)
         return tokens
 
 
-def pause_blocks(model: Segmenter, image: Tensor, strategy: Pause) -> tuple[Tensor, Tensor]:
+def watch_pauses(model: Segmenter, image: Tensor, strategy: Pause, watched: Sequence[int] = ()) -> Pauses:
     """Run one image and see which patches pause.
 
     Args:
         model: in eval mode.
         image: normalised, (1, 3, height, width).
         strategy: how patches pause.
-
-    Returns:
-        The block after which each patch paused, 0 where it ran on, (grid height, grid width) int64; and the logits of
-        patches.
+        watched: the blocks after which to look at the entropy, where there are heads.
     """
-    watched = WatchedPause(strategy.parameters, strategy.criterion_name)
-    tokens, state = model.encode(image, watched)
+    watching = WatchedPause(strategy.parameters, strategy.criterion_name, tuple(watched))
+    tokens, state = model.encode(image, watching)
     blocks = torch.zeros(state.patches, dtype=torch.int64)
-    for block, (before, after) in zip(watched.seen, state.paused_at(), strict=True):
+    for block, (before, after) in zip(watching.paused_after, state.paused_at(), strict=True):
         blocks[before[0].cpu()] = block
         blocks[after[0].cpu()] = 0
-    return blocks.view(state.grid), model.finish(tokens, state, watched)
+    return Pauses(blocks.view(state.grid), model.finish(tokens, state, watching), watching.entropy)

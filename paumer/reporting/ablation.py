@@ -10,6 +10,7 @@ from paumer.files import write_text
 from paumer.registry import CONTROLS
 from paumer.reporting.aggregate import ACCURACY, add_drop, over_seeds, read_accuracy
 from paumer.reporting.formatting import DECIMALS, Sheet, csv, markdown, number, with_spread
+from paumer.reporting.latex import tabular
 from paumer.reporting.points import NETWORK, is_dense
 from paumer.reporting.reading import read_table
 
@@ -19,7 +20,7 @@ COLUMNS = [*KEYS, "seeds", "miou", "miou_spread", "drop", "drop_spread", "gmac",
 
 
 def write_ablation(accuracy: Path, variants: Sequence[Path], output: Path) -> None:
-    """Write ablation.{csv,md}.
+    """Write ablation.{csv,md,tex}.
 
     Args:
         accuracy: accuracy.csv of all recipes.
@@ -32,6 +33,7 @@ def write_ablation(accuracy: Path, variants: Sequence[Path], output: Path) -> No
     table = ablation_table(accuracy, variants)
     write_text(output / "ablation.csv", csv(table))
     write_text(output / "ablation.md", markdown(*readable_ablation(table)))
+    write_text(output / "ablation.tex", "\n".join(map(tabular, readable_ablation(table))))
 
 
 def ablation_table(accuracy: Path, variants: Sequence[Path]) -> pd.DataFrame:

@@ -1,8 +1,11 @@
-"""Class ids as the colours of their dataset."""
+"""Class ids as the colours of their dataset, and the colours of the places where patches pause."""
 
 import numpy as np
 
 from paumer.data.datasets import Dataset
+
+# Of the first, second ... location of a schedule; after Okabe and Ito, safe for the colour-blind.
+LOCATION_COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#009E73")
 
 
 def colourise(classes: np.ndarray, dataset: Dataset) -> np.ndarray:

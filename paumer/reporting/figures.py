@@ -1,6 +1,6 @@
 """Write the figures of an experiment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,7 @@ from paumer.reporting.plots_pareto import pareto_gmac, pareto_speed
 from paumer.reporting.plots_speed import speedup_gmac, throughput_batch
 from paumer.reporting.plots_training import loss_curves
 from paumer.reporting.points import read_main
-from paumer.reporting.style import save, style
+from paumer.reporting.style import PAPER, save, save_as, style
 from paumer.reporting.variants import timed, timed_alone
 
 Drawn = dict[str, tuple[Figure, pd.DataFrame]]
@@ -25,7 +25,8 @@ def write_figures(
 ) -> None:
     """Write pareto_speed, pareto_gmac, cost_spread, drop_per_class, training, and the figures of semantics and speed.
 
-    Each is an `.svg`, a `.png` and a `.csv` of exactly what is drawn.
+    Each is an `.svg`, a `.png` and a `.csv` of exactly what is drawn; and in folder `paper` a `.pdf` and an `.svg` for
+    one and for two columns, with embedded fonts.
 
     Args:
         main_table: main.csv, as `write_tables` writes it.
@@ -39,15 +40,18 @@ def write_figures(
         PaumerError: a file is unusable.
     """
     main = read_main(main_table)
-    with style():
-        drawn: Drawn = {
+
+    def drawn() -> Drawn:
+        of_accuracy = {
             "pareto_speed": pareto_speed(main),
             "pareto_gmac": pareto_gmac(main),
             "cost_spread": cost_spread(main),
             "drop_per_class": drop_per_class(accuracy, main),
             "training": loss_curves(training),
         }
-        _save(drawn | _of_semantics(semantics) | _of_speed(timed(main)), output)
+        return of_accuracy | _of_semantics(semantics) | _of_speed(timed(main))
+
+    _save(drawn, output)
 
 
 def write_speed_figures(speed: Path, output: Path) -> None:
@@ -61,8 +65,7 @@ def write_speed_figures(speed: Path, output: Path) -> None:
         PaumerError: the table is unusable.
     """
     points = timed_alone(speed)
-    with style():
-        _save(_of_speed(points), output)
+    _save(lambda: _of_speed(points), output)
 
 
 def _of_semantics(folders: Sequence[Path]) -> Drawn:
@@ -78,6 +81,12 @@ def _of_speed(points: pd.DataFrame) -> Drawn:
     }
 
 
-def _save(drawn: Drawn, output: Path) -> None:
-    for name, (figure, data) in drawn.items():
-        save(figure, data, output, name)
+def _save(draw: Callable[[], Drawn], output: Path) -> None:
+    """Draw and save for screens, and once more for every format of a paper."""
+    with style():
+        for name, (figure, data) in draw().items():
+            save(figure, data, output, name)
+    for chosen in PAPER:
+        with style(chosen):
+            for name, (figure, _) in draw().items():
+                save_as(figure, [output / "paper" / f"{name}_{chosen.name}.{ending}" for ending in ("pdf", "svg")])

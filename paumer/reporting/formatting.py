@@ -14,7 +14,6 @@ TEXT_HEADINGS = frozenset(
         *("source", "dataset", "setting", "timing", "same", "between", "variant", "architecture", "key"),
     ]
 )
-LATEX_SPECIAL = str.maketrans({character: f"\\{character}" for character in "&%$#_{}"})
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,3 @@ def markdown(*sheets: Sheet) -> str:
         notes = "\n".join(f"- {note}" for note in sheet.notes)
         parts.append("\n\n".join(filter(None, [title, sheet.opening, table, notes])))
     return "\n\n".join(parts) + "\n"
-
-
-def latex(sheet: Sheet) -> str:
-    """A booktabs tabular, with the notes as a small paragraph below."""
-    table = tabulate(
-        sheet.rows, sheet.headings, "latex_booktabs", disable_numparse=True, colalign=sheet.aligned or None
-    )
-    notes = "".join(f"\\par{{\\footnotesize {note.translate(LATEX_SPECIAL)}}}\n" for note in sheet.notes)
-    return f"{table}\n{notes}"

@@ -6,6 +6,8 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
+from paumer.reporting.style import sized
+
 # Offsets in points, best place first, with the alignment that goes with each.
 PLACES: list[tuple[int, int, Literal["left", "right", "center"], Literal["bottom", "top"]]] = [
     (6, 5, "left", "bottom"),
@@ -33,7 +35,9 @@ def label_points(
     frame = axes.get_window_extent()
     for x, y, text in texts:
         for right, up, horizontal, vertical in PLACES:
-            label = axes.annotate(text, (x, y), (right, up), textcoords="offset points", fontsize=8, color="0.25")
+            label = axes.annotate(
+                text, (x, y), (sized(right), sized(up)), textcoords="offset points", fontsize=sized(8), color="0.25"
+            )
             label.set(horizontalalignment=horizontal, verticalalignment=vertical, bbox=BACKGROUND)
             box = label.get_window_extent()
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
@@ -46,4 +50,5 @@ def label_points(
 def _around(axes: Axes, x: float, y: float) -> Bbox:
     """The square a marker covers, in pixels."""
     column, row = axes.transData.transform((x, y))
-    return Bbox.from_extents(column - RADIUS, row - RADIUS, column + RADIUS, row + RADIUS)
+    radius = sized(RADIUS)
+    return Bbox.from_extents(column - radius, row - radius, column + radius, row + radius)

@@ -12,7 +12,7 @@ from matplotlib.markers import MarkerStyle
 from paumer.registry import CONTROLS
 from paumer.reporting.order import BEST, CHANCE, criterion_key, in_order, recipe_key, strategy_key
 from paumer.reporting.points import method_names
-from paumer.reporting.style import Marker, markers, palette
+from paumer.reporting.style import Marker, markers, palette, sized
 
 GREY = "#5a5a5a"
 SIZE = 7
@@ -35,10 +35,10 @@ class Look:
         edge = self.colour if self.hollow else "white"
         return {
             "marker": MarkerStyle(self.marker),
-            "markersize": SIZE * (1.25 if self.marker in THIN or isinstance(self.marker, tuple) else 1),
+            "markersize": sized(SIZE) * (1.25 if self.marker in THIN or isinstance(self.marker, tuple) else 1),
             "markerfacecolor": face,
             "markeredgecolor": edge,
-            "markeredgewidth": 1.2 if self.hollow else 0.4,
+            "markeredgewidth": sized(1.2 if self.hollow else 0.4),
         }
 
 

@@ -56,15 +56,21 @@ def speed_points(main: pd.DataFrame) -> pd.DataFrame:
         images_per_s_high (the interval of the speed-up), dominated, and best_of_method: no other schedule of the same
         method dominates it. The published claim is a row with the method of that name.
     """
-    points = at_largest_batch(main).dropna(subset="images_per_s").reset_index(drop=True)
-    dense = points[is_dense(points)].set_index("backbone")["images_per_s"]
-    # What was timed on many images was timed beside a dense of its own: its speed-up places it beside this one.
-    own = depends_on_image(points) & points["speedup"].notna()
-    points["images_per_s"] = points["images_per_s"].mask(own, points["backbone"].map(dense) * points["speedup"])
-    for side in ("low", "high"):
-        points[f"images_per_s_{side}"] = points["images_per_s"] * points[f"speedup_{side}"] / points["speedup"]
+    points = beside_dense(at_largest_batch(main).dropna(subset="images_per_s").reset_index(drop=True))
     data = _marked(points, SPEED)[[*COMMON, "batch", *SPEED.columns, *MARKS]]
     return pd.concat([data, _claims(points)], ignore_index=True).astype({"seeds": "Int64"})
+
+
+def beside_dense(points: pd.DataFrame) -> pd.DataFrame:
+    """Place operating points of one setting and batch on one scale of images/s; add its interval, that of the speed-up.
+
+    What was timed on many images was timed beside a dense of its own: its speed-up places it beside the other one.
+    """
+    dense = points[is_dense(points)].set_index("backbone")["images_per_s"]
+    own = depends_on_image(points) & points["speedup"].notna()
+    rate = points["images_per_s"].mask(own, points["backbone"].map(dense) * points["speedup"])
+    ends = {f"images_per_s_{side}": rate * points[f"speedup_{side}"] / points["speedup"] for side in ("low", "high")}
+    return points.assign(images_per_s=rate, **ends)
 
 
 def gmac_points(main: pd.DataFrame) -> pd.DataFrame:

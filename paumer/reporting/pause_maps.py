@@ -1,136 +1,106 @@
-"""Stage `maps`: pictures of what pauses where."""
+"""Stage `maps`: what pauses where, as a picture and as data for the viewer of the report."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import torch
-from matplotlib.colors import ListedColormap
-from matplotlib.patches import Patch
 from torch import Tensor
 
-from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
 from paumer.errors import PaumerError
-from paumer.evaluation.pauses import pause_blocks
-from paumer.files import writing
+from paumer.evaluation.pauses import watch_pauses
+from paumer.files import write_json
 from paumer.models.build import load_run
 from paumer.models.segmenter import Segmenter
-from paumer.parameters import Exit
-from paumer.reporting.colours import colourise
+from paumer.progress import progress
+from paumer.reporting.interactive.viewer import viewer_data
+from paumer.reporting.plots_maps import LOCATION_COLOURS, PauseMap, Sample, save_maps
 from paumer.runtime import find_device
 from paumer.schedule import Schedule
 from paumer.stages import MapsSettings
-from paumer.strategies.criteria import scores
-from paumer.strategies.early_exit import EarlyExit
 from paumer.strategies.pause import Pause
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt
-
-LOCATION_COLOURS = ("#E69F00", "#56B4E9", "#CC79A7")  # Okabe and Ito, safe for the colour-blind
 MOST_LOCATIONS = len(LOCATION_COLOURS)
 
 
-@dataclass(frozen=True)
-class PauseMap:
-    """What pausing did to one image.
-
-    Attributes:
-        entropy: of every patch at the first location, (grid height, grid width), 0..1.
-        paused_at: number of the location where a patch paused, counted from 1, 0 where it ran on; same shape.
-        prediction: class ids at image resolution.
-    """
-
-    entropy: np.ndarray
-    paused_at: np.ndarray
-    prediction: np.ndarray
-
-
 def draw_pause_maps(settings: MapsSettings, manifest: Path, run_folder: Path, output: Path) -> None:
-    """Draw images spread evenly over the evaluation split, one row each.
+    """Look at images spread evenly over the evaluation split, under several schedules.
+
+    Args:
+        settings: what to look at.
+        manifest: data.json.
+        run_folder: of the trained network.
+        output: the picture, `.png`, one row for each image under one schedule. Beside it, with ending `.json`, all
+            schedules for the viewer, and in folder `paper` the picture for a paper.
 
     Raises:
-        PaumerError: the schedule has no location, or more than colours.
+        PaumerError: the schedule has no location, more than colours, or one that the network cannot pause at.
     """
     model, run = load_run(run_folder)
     model.to(find_device(settings.device))
-    schedule = Schedule.parse(settings.figures.pause_schedule)
+    shown = _shown(settings.figures.pause_schedule, model)
+    schedules = _of_viewer(settings.schedules, shown, model)
+    data = SegmentationData(*samples(manifest, settings.split))
+    count = min(settings.figures.pause_maps, len(data))
+    chosen = [round((number + 0.5) * len(data) / count - 0.5) for number in range(count)]
+    items = [Sample(f"image {index + 1} of {len(data)} ({settings.split})", *data[index]) for index in chosen]
+    normalization = run["network"]["backbone"]["normalization"]
+    work = progress(product(items, schedules), title="pause maps", total=len(items) * len(schedules))
+    seen = [pause_map(model, sample.image, schedule, normalization, _watched(schedules)) for sample, schedule in work]
+    maps = [seen[number * len(schedules) :][: len(schedules)] for number in range(len(items))]
+    save_maps(items, [row[schedules.index(shown)] for row in maps], shown, data.dataset, output)
+    network = "/".join(str(run.get(name, "?")) for name in ("backbone", "recipe")) + f", seed {run.get('seed', '?')}"
+    write_json(output.with_suffix(".json"), viewer_data(network, items, schedules, maps, data.dataset))
+
+
+def _shown(text: str, model: Segmenter) -> Schedule:
+    """The schedule of the picture."""
+    schedule = Schedule.parse(text)
     if not 1 <= len(schedule.locations) <= MOST_LOCATIONS:
         raise PaumerError(
             f"figures.pause_schedule: {schedule} must have 1 to {MOST_LOCATIONS} locations; choose another"
         )
     schedule.check_depth(model.encoder.depth)
-    data = SegmentationData(*samples(manifest, settings.split))
-    count = min(settings.figures.pause_maps, len(data))
-    chosen = [round((number + 0.5) * len(data) / count - 0.5) for number in range(count)]
-    items = [data[index] for index in chosen]
-    maps = [pause_map(model, image, schedule, run["network"]["backbone"]["normalization"]) for image, _ in items]
-    _draw(items, maps, schedule, data.dataset, output)
+    if reason := Pause(schedule).skip(model):
+        raise PaumerError(f"figures.pause_schedule: {schedule} cannot run, {reason}; choose another")
+    return schedule
+
+
+def _of_viewer(texts: Sequence[str], shown: Schedule, model: Segmenter) -> list[Schedule]:
+    """None, and what the network can run of the others, from the mildest to the strongest."""
+    schedules = {shown, *(Schedule.parse(text) for text in texts)}
+    fitting = [item for item in schedules if len(item.locations) <= MOST_LOCATIONS and not Pause(item).skip(model)]
+    return [Schedule(), *sorted(fitting, key=lambda item: (item.paused, [-block for block in item.blocks], str(item)))]
+
+
+def _watched(schedules: Sequence[Schedule]) -> tuple[int, ...]:
+    """All blocks after which some schedule pauses."""
+    return tuple(sorted({block for schedule in schedules for block in schedule.blocks}))
 
 
 @torch.inference_mode()
-def pause_map(model: Segmenter, image: Tensor, schedule: Schedule, normalization: str) -> PauseMap:
-    """Run one image, (3, height, width) uint8, under entropy pausing and keep what happened."""
+def pause_map(
+    model: Segmenter, image: Tensor, schedule: Schedule, normalization: str, watched: Sequence[int] = ()
+) -> PauseMap:
+    """Run one image, (3, height, width) uint8, under entropy pausing and keep what happened.
+
+    Args:
+        model: the network.
+        image: the image.
+        schedule: where and how much to pause.
+        normalization: of the image.
+        watched: the blocks after which to look where nothing pauses.
+    """
     device = next(model.parameters()).device
     images = normalize(image[None].to(device), normalization)
-    blocks, patch_logits = pause_blocks(model, images, Pause(schedule))
+    seen = watch_pauses(model, images, Pause(schedule), schedule.blocks or watched)
     numbers = {block: number for number, block in enumerate((0, *schedule.blocks))}
-    first = first_scores(model, images, schedule.blocks[0])
     return PauseMap(
-        entropy=first.view(blocks.shape).cpu().numpy(),
-        paused_at=np.vectorize(numbers.__getitem__)(blocks.numpy()),
-        prediction=model.label(patch_logits, images)[0].cpu().numpy(),
+        entropy={block: values.numpy() for block, values in seen.entropy.items()},
+        paused_at=np.vectorize(numbers.__getitem__, otypes=[np.uint8])(seen.blocks.numpy()),
+        prediction=model.label(seen.patch_logits, images)[0].cpu().numpy().astype(np.uint8),
     )
-
-
-def first_scores(model: Segmenter, images: Tensor, block: int) -> Tensor:
-    """Entropy of every patch of one image after `block`, where nothing has paused yet, (patches,)."""
-    tokens, state = model.encode(images, EarlyExit(Exit(block)))
-    return scores("entropy", block, tokens, state)[0]
-
-
-def _draw(
-    items: list[tuple[Tensor, Tensor]], maps: list[PauseMap], schedule: Schedule, dataset: Dataset, output: Path
-) -> None:
-    """Draw one row per image: image, entropy, paused patches, prediction, ground truth."""
-    rows = max(1, len(items))
-    height, width = items[0][0].shape[-2:] if items else (1, 1)
-    size = (15, 15 / 5 * rows * height / width + 0.9)
-    figure, axes = plt.subplots(rows, 5, figsize=size, squeeze=False, layout="constrained")
-    block = schedule.blocks[0]
-    titles = ("image", f"entropy after block {block}", f"paused under {schedule}", "prediction", "ground truth")
-    for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=11)
-    for row, (image, label), seen in zip(axes, items, maps, strict=False):
-        pixels = image.permute(1, 2, 0).numpy()
-        area = (0, seen.entropy.shape[1], seen.entropy.shape[0], 0)
-        row[0].imshow(pixels)
-        row[1].imshow(seen.entropy, cmap="viridis", vmin=0, vmax=1)
-        row[2].imshow(np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2) / 255, extent=_extent(seen, image))
-        paused = np.ma.masked_equal(seen.paused_at, 0)
-        colours = ListedColormap(LOCATION_COLOURS)
-        row[2].imshow(paused, cmap=colours, vmin=1, vmax=MOST_LOCATIONS, alpha=0.65, extent=area, interpolation="none")
-        row[3].imshow(colourise(seen.prediction, dataset))
-        row[4].imshow(colourise(label.numpy(), dataset))
-    for axis in axes.flat:
-        axis.set_axis_off()
-    handles = [
-        Patch(color=colour, alpha=0.65, label=f"paused after block {block}")
-        for block, colour in zip(schedule.blocks, LOCATION_COLOURS, strict=False)
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=MOST_LOCATIONS, frameon=False)
-    with writing(output) as temporary:
-        figure.savefig(temporary, dpi=110)
-    plt.close(figure)
-
-
-def _extent(seen: PauseMap, image: Tensor) -> tuple[float, float, float, float]:
-    """The image's place in units of patches; padding lies beyond its right and lower border."""
-    rows, columns = seen.entropy.shape
-    height, width = image.shape[-2:]
-    patch = max(-(-height // rows), -(-width // columns))
-    return (0, width / patch, height / patch, 0)

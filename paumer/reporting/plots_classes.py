@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from paumer.reporting.classes import class_table
-from paumer.reporting.style import HATCHES, legend_below, nothing, palette, panels
+from paumer.reporting.style import HATCHES, legend_below, nothing, palette, panels, sized
 
 
 def drop_per_class(accuracy: Sequence[Path], main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -45,14 +45,14 @@ def drop_per_class(accuracy: Sequence[Path], main: pd.DataFrame) -> tuple[Figure
                 color=palette(criteria)[criterion],
                 hatch=HATCHES[index % len(HATCHES)],
                 edgecolor="white",
-                error_kw={"elinewidth": 1, "ecolor": "0.25"},
+                error_kw={"elinewidth": sized(1), "ecolor": "0.25"},
                 label=criterion,
             )
         panel.set_yticks(np.arange(len(order)), order)
         panel.grid(False, axis="y")
-        panel.axvline(0, color="0.35", linewidth=1)
+        panel.axvline(0, color="0.35", linewidth=sized(1))
         schedules = ", ".join(bars["schedule"].unique())
-        panel.set(xlabel=f"drop (IoU points) of {recipe} at {schedules}", title="")
+        panel.set(xlabel=f"drop (IoU points) of {recipe} at\n{schedules}", title="")
         panel.margins(y=0.02)
     legend_below(figure, [row[0] for row in rows], columns=len(criteria))
     return figure, data

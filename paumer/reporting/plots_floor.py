@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paumer.reporting.points import POINT
-from paumer.reporting.style import interval, legend_below, markers, nothing, nothing_here, palette, panels
+from paumer.reporting.style import interval, legend_below, markers, nothing, nothing_here, palette, panels, sized
 
 VALUES = ["floor_ratio", "floor_low", "floor_high"]
 COLUMNS = [*POINT, "batch", "gmac_ratio", *VALUES]
@@ -53,10 +53,10 @@ def _panel(panel: Axes, shown: pd.DataFrame, batches: dict[int, str]) -> None:
             linestyle="none",
             marker=shapes[name],
             color=colours[name],
-            capsize=2,
+            capsize=sized(2),
             label=name,
         )
-    panel.axhline(1, color="0.35", linewidth=1, label="floor: the same blocks alone")
+    panel.axhline(1, color="0.35", linewidth=sized(1), label="floor: the same blocks alone")
     panel.set_xticks(range(len(schedules)), schedules, rotation=40, ha="right", rotation_mode="anchor")
     panel.set_xlim(-0.5, len(schedules) - 0.5)
     panel.set(xlabel="schedule", ylabel="time over floor")

@@ -1,6 +1,5 @@
 """Accuracy against speed and against cost, with the Pareto front."""
 
-import math
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +12,7 @@ from paumer.reporting.labels import label_points
 from paumer.reporting.looks import Look, in_legend, looks
 from paumer.reporting.pareto import GMAC, PUBLISHED, SPEED, Axis, front, gmac_points, speed_points
 from paumer.reporting.points import DENSE
-from paumer.reporting.style import PALE, freeze_layout, interval, legend_below, panels
+from paumer.reporting.style import PALE, freeze_layout, interval, legend_below, panels, sized
 
 # How many points below dense the second panel reaches, where small drops can be told apart.
 NEAR = 3.0
@@ -35,8 +34,7 @@ def pareto_gmac(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 def _draw(data: pd.DataFrame, axis: Axis, styles: dict[str, Look]) -> Figure:
     """One row per backbone: all points, and those near the dense network."""
     backbones = data["backbone"].unique()
-    entries = data["method"].nunique() + 1
-    figure, rows = panels(backbones, columns=2, width=6, legend=math.ceil(entries / LEGEND_COLUMNS) + 1)
+    figure, rows = panels(backbones, columns=2, width=6)
     for backbone, row in zip(backbones, rows, strict=True):
         points = data[data["backbone"] == backbone]
         for panel in row:
@@ -53,10 +51,11 @@ def _panel(panel: Axes, points: pd.DataFrame, axis: Axis, styles: dict[str, Look
     groups = {str(method): group for method, group in points.groupby("method", sort=False)}
     dense_network(panel, groups[DENSE].iloc[0], axis.column)
     best = front(points, axis)
-    panel.plot(best[axis.column], best["miou"], color="black", linewidth=1.3, zorder=2, label="Pareto front")
+    panel.plot(best[axis.column], best["miou"], color="black", linewidth=sized(1.3), zorder=2, label="Pareto front")
     if PUBLISHED in groups:
-        claim: dict[str, Any] = {"linestyle": "none", "marker": "D", "mfc": "none", "mec": "black", "markersize": 8}
-        panel.plot(groups[PUBLISHED][axis.column], groups[PUBLISHED]["miou"], **claim, label=PUBLISHED)
+        claim: dict[str, Any] = {"linestyle": "none", "marker": "D", "mfc": "none", "mec": "black"}
+        place = groups[PUBLISHED][[axis.column, "miou"]].to_numpy().T
+        panel.plot(*place, **claim, markersize=sized(8), markeredgewidth=sized(1), label=PUBLISHED)
     for method, look in styles.items():
         if method in groups and method != DENSE:
             _method(panel, groups[method], axis, look)
@@ -67,10 +66,10 @@ def _panel(panel: Axes, points: pd.DataFrame, axis: Axis, styles: dict[str, Look
 def dense_network(panel: Axes, dense: pd.Series, column: str) -> None:
     """A star for the network without any method, with a dotted line each way."""
     for line, value in ((panel.axhline, dense["miou"]), (panel.axvline, dense[column])):
-        line(value, color="black", linewidth=0.8, linestyle=":", zorder=1)
+        line(value, color="black", linewidth=sized(0.8), linestyle=":", zorder=1)
     spread = 0 if pd.isna(dense["miou_spread"]) else dense["miou_spread"]
-    star: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": 15, "color": "black"}
-    panel.errorbar(dense[column], dense["miou"], spread, **star, elinewidth=1, zorder=4)
+    star: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": sized(15), "color": "black"}
+    panel.errorbar(dense[column], dense["miou"], spread, **star, elinewidth=sized(1), zorder=4)
     panel.plot([], [], **star, label=DENSE)
 
 
@@ -78,7 +77,7 @@ def _method(panel: Axes, group: pd.DataFrame, axis: Axis, look: Look) -> None:
     """Pale where another point is better; a thin line joins what is best within the method."""
     in_legend(panel, str(group["method"].iloc[0]), look)
     best = group[group["best_of_method"]].sort_values(axis.column)
-    panel.plot(best[axis.column], best["miou"], color=look.colour, linewidth=0.8, alpha=0.6, zorder=1.5)
+    panel.plot(best[axis.column], best["miou"], color=look.colour, linewidth=sized(0.8), alpha=0.6, zorder=1.5)
     for pale, part in group.groupby("dominated"):
         with_bars(
             panel, part, axis.columns, look, alpha=PALE if pale and not look.hollow else 1, zorder=2.5 if pale else 3
@@ -94,7 +93,7 @@ def with_bars(panel: Axes, points: pd.DataFrame, columns: list[str], look: Look,
         interval(points, *columns),
         linestyle="none",
         ecolor=look.colour,
-        elinewidth=0.8,
+        elinewidth=sized(0.8),
         alpha=alpha,
         zorder=zorder,
         **look.symbol,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from paumer.reporting.order import CHANCE
 from paumer.reporting.semantics import SHOWN, middle_fraction, read_semantics
-from paumer.reporting.style import LINES, PALE, legend_below, markers, palette, panels
+from paumer.reporting.style import LINES, PALE, legend_below, markers, palette, panels, sized
 
 GREY = "0.35"
 PAUSED, RUNNING = LINES[:2]
@@ -40,12 +40,14 @@ def composition(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
                 panel.errorbar(points[value], places, xerr=spread, **look | {"linestyle": "none"})
         share = shown.groupby("class")["share"].mean()[order]
         left.axvline(shown["fraction"].iloc[0], color=GREY, linestyle=LINES[2], label="random pausing")
-        bars: dict[str, Any] = {"color": GREY, "linestyle": "none", "marker": "|", "markersize": 12}
+        bars: dict[str, Any] = {"color": GREY, "linestyle": "none", "marker": "|", "markersize": sized(12)}
         right.plot(share, range(len(order)), **bars, label="share of all patches")
         left.set(xlabel="share of the class that pauses", xlim=(-0.03, 1.03))
         right.set(xlabel="share of the class among what pauses")
-        left.set_yticks(range(len(order)), order)
-        right.set_yticks(range(len(order)), [""] * len(order))
+        for panel in (left, right):
+            place = panel.get_subplotspec()
+            named = place is not None and place.is_first_col()
+            panel.set_yticks(range(len(order)), order if named else [""] * len(order))
     legend_below(figure, [panel for row in rows for panel in row], columns=4)
     return figure, data
 
@@ -71,7 +73,7 @@ def uniform(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
         means = chance.groupby("fraction")["uniform"].mean()
         panel.plot(means.index, means, color=GREY, linestyle=LINES[2], marker="x", label="random, paused")
         every = shown.loc[shown["group"] == "all", "uniform"].mean()
-        panel.axhline(every, color=GREY, linewidth=1, label="all patches")
+        panel.axhline(every, color=GREY, linewidth=sized(1), label="all patches")
         panel.set(xlabel="share of the patches that pause", ylabel="share with a label of one class")
     legend_below(figure, [row[0] for row in rows], columns=4)
     return figure, data
@@ -136,10 +138,10 @@ def correlation(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
                     marker=shapes[str(target)],
                     linestyle=LINES[criteria.index(str(criterion))],
                     alpha=1 if criterion == SHOWN else PALE,
-                    capsize=2,
+                    capsize=sized(2),
                     label=f"{criterion}, {target}",
                 )
-            panel.axhline(chance, color=GREY, linewidth=1, label="chance")
+            panel.axhline(chance, color=GREY, linewidth=sized(1), label="chance")
             panel.set_xlabel("head after block")
         row[0].set_ylabel("rank correlation (Spearman)")
         row[1].set_ylabel("AUROC of target above 0")
@@ -156,7 +158,13 @@ def _by_block(table: pd.DataFrame) -> Iterable[tuple[dict[str, Any], pd.DataFram
     names = {block: f"block {block}" for block in sorted(table["block"].unique())}
     colours, shapes = palette(names.values()), markers(names.values())
     for block, name in names.items():
-        look = {"color": colours[name], "marker": shapes[name], "capsize": 2, "linewidth": 1.2, "label": name}
+        look = {
+            "color": colours[name],
+            "marker": shapes[name],
+            "capsize": sized(2),
+            "linewidth": sized(1.2),
+            "label": name,
+        }
         yield look, table[table["block"] == block]
 
 

@@ -12,7 +12,7 @@ from paumer.reporting.claims import CLAIM
 from paumer.reporting.looks import SIZE, strategy_colours
 from paumer.reporting.order import in_order, ranks, strategy_key
 from paumer.reporting.points import POINT
-from paumer.reporting.style import LINES, interval, legend_below, markers, nothing_here, panels
+from paumer.reporting.style import LINES, interval, legend_below, markers, nothing_here, panels, sized
 from paumer.reporting.timings import latency_ms
 
 # Schedules drawn of a strategy, from the mildest to the strongest; of every other the one nearest the claimed speed-up.
@@ -48,7 +48,15 @@ def throughput_batch(points: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
             }
             for panel, values in ((rate, RATE), (latency, LATENCY)):
                 bars = interval(line, *values)
-                panel.errorbar(line["batch"], line[values[0]], bars, **look, capsize=2, linewidth=1.2, label=str(name))
+                panel.errorbar(
+                    line["batch"],
+                    line[values[0]],
+                    bars,
+                    **look,
+                    capsize=sized(2),
+                    linewidth=sized(1.2),
+                    label=str(name),
+                )
         _axes(rate, latency, sorted(shown["batch"].unique()))
     legend_below(figure, [row[0] for row in rows], columns=5)
     return figure, data
@@ -122,10 +130,10 @@ def speedup_gmac(points: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
                     linestyle="none",
                     marker=shapes[strategy],
                     color=colours[strategy],
-                    markersize=SIZE,
+                    markersize=sized(SIZE),
                     markerfacecolor="none",
-                    markeredgewidth=1.3,
-                    elinewidth=1,
+                    markeredgewidth=sized(1.3),
+                    elinewidth=sized(1),
                     label=strategy,
                 )
             panel.set(xlabel=f"GMAC ratio (dense / schedule), batch {batch}", ylabel="speed-up over dense")
@@ -140,8 +148,8 @@ def speedup_gmac(points: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 def _diagonal(panel: Axes, shown: pd.DataFrame) -> None:
     """Where all saved computation would be saved time, and where nothing is gained; equal ratios, equal lengths."""
     end = max(2.0, shown["gmac_ratio"].max(), shown["speedup"].max())
-    panel.plot([1, end], [1, end], color="0.35", linestyle=LINES[1], linewidth=1, label="all savings realised")
-    panel.axhline(1, color="0.35", linestyle=LINES[2], linewidth=1)
+    panel.plot([1, end], [1, end], color="0.35", linestyle=LINES[1], linewidth=sized(1), label="all savings realised")
+    panel.axhline(1, color="0.35", linestyle=LINES[2], linewidth=sized(1))
     ticks = [tick for tick in TICKS if tick <= 1.1 * end]
     for scale, axis in ((panel.set_xscale, panel.xaxis), (panel.set_yscale, panel.yaxis)):
         scale("log")

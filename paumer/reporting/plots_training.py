@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from paumer.errors import PaumerError
 from paumer.reporting.reading import read_table
-from paumer.reporting.style import LINES, legend_below, nothing, palette, panels
+from paumer.reporting.style import LINES, legend_below, nothing, palette, panels, sized
 
 # More points than this per curve show nothing more.
 BINS = 150
@@ -42,7 +42,7 @@ def loss_curves(paths: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
                 curve["loss"],
                 color=palette(recipes)[str(recipe)],
                 linestyle=LINES[recipes.index(recipe) % len(LINES)],
-                linewidth=1.1,
+                linewidth=sized(1.1),
                 label=str(recipe),
             )
         panel.set(xlabel="step", ylabel="training loss")

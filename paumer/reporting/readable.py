@@ -39,8 +39,19 @@ def readable_main(main: pd.DataFrame, warnings: list[str]) -> Sheet:
         ]
         for row in main.to_dict("records")
     ]
+    return Sheet(headings, rows, [*main_notes(main), *warnings])
+
+
+def paper_notes(main: pd.DataFrame) -> list[str]:
+    """What explains the main table where GMAC are means."""
+    varying = ["GMAC is the mean over the images."] if depends_on_image(main).any() else []
+    return [SPREAD, *varying, *_few_seeds(main)]
+
+
+def main_notes(main: pd.DataFrame) -> list[str]:
+    """What explains the main table."""
     explained = [note for note, needed in _explanations(main).items() if needed]
-    return Sheet(headings, rows, [SPREAD, *explained, *_few_seeds(main), *warnings])
+    return [SPREAD, *explained, *_few_seeds(main)]
 
 
 def _explanations(main: pd.DataFrame) -> dict[str, bool]:
@@ -84,7 +95,12 @@ def readable_headline(headline: pd.DataFrame, warnings: list[str]) -> Sheet:
         ]
         for row in headline.to_dict("records")
     ]
-    return Sheet([*headings, "remark"], rows, [SPREAD, LARGEST_BATCH, *_few_seeds(headline), *warnings])
+    return Sheet([*headings, "remark"], rows, [*headline_notes(headline), *warnings])
+
+
+def headline_notes(headline: pd.DataFrame) -> list[str]:
+    """What explains the headline table."""
+    return [SPREAD, LARGEST_BATCH, *_few_seeds(headline)]
 
 
 def _chosen(row: dict, group: str) -> list[str]:

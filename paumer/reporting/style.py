@@ -1,11 +1,15 @@
 """How all figures look, and how they are saved."""
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
@@ -32,51 +36,112 @@ LINES = ("-", "--", ":", "-.")
 PALE = 0.4
 
 
+@dataclass(frozen=True)
+class Format:
+    """The size of a figure and of what is in it.
+
+    Attributes:
+        name: in file names; empty for screens.
+        width: of the whole figure in inches; None: as wide as its panels.
+        across: most panels beside each other.
+        scale: of texts, lines, markers and heights.
+    """
+
+    name: str
+    width: float | None
+    across: int
+    scale: float
+
+
+SCREEN = Format("", None, 9, 1.0)
+# For a paper with two columns of 85 mm and 10 mm between them: texts of 6 to 7 points.
+PAPER = (Format("one_column", 85 / 25.4, 1, 0.7), Format("two_columns", 180 / 25.4, 2, 0.7))
+_format = ContextVar("format", default=SCREEN)
+
+
 @contextmanager
-def style() -> Iterator[None]:
-    """Colours and sizes for all figures; the same data give the same SVG bytes."""
-    settings: Any = {"svg.hashsalt": "paumer", "figure.dpi": 100, "axes.titlesize": 11, "legend.frameon": False}
-    with (
-        sns.axes_style("whitegrid", {"grid.color": "0.92", "axes.edgecolor": "0.6"}),
-        sns.plotting_context("notebook", font_scale=0.85),
-        mpl.rc_context(settings),
-    ):
-        yield
+def style(chosen: Format = SCREEN) -> Iterator[None]:
+    """Colours and sizes for all figures; the same data give the same bytes, whose fonts are embedded."""
+    sizes = {name: chosen.scale * value for name, value in sns.plotting_context("notebook", font_scale=0.85).items()}
+    settings: Any = {"svg.hashsalt": "paumer", "svg.fonttype": "path", "pdf.fonttype": 42, "figure.dpi": 100}
+    settings |= {"axes.titlesize": 11 * chosen.scale, "legend.frameon": False, "axes.titlepad": 6 * chosen.scale}
+    token = _format.set(chosen)
+    try:
+        with (
+            sns.axes_style("whitegrid", {"grid.color": "0.92", "axes.edgecolor": "0.6"}),
+            mpl.rc_context(sizes | settings),
+        ):
+            yield
+    finally:
+        _format.reset(token)
+
+
+def sized(points: float) -> float:
+    """A length in points, such as a line's width, as long as the format wants it."""
+    return points * _format.get().scale
+
+
+def figure_width(inches: float) -> float:
+    """The width of a whole figure, or on a screen the one that it wants."""
+    return _format.get().width or inches
 
 
 def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> None:
     """Write the figure as `.svg` and `.png`, and `.csv` with exactly what it shows."""
     write_text(folder / f"{name}.csv", csv(data))
-    for ending in ("svg", "png"):
-        with writing(folder / f"{name}.{ending}") as temporary:
-            figure.savefig(temporary, dpi=150, metadata={"Date": None} if ending == "svg" else {})
+    save_as(figure, [folder / f"{name}.{ending}" for ending in ("svg", "png")])
+
+
+def save_as(figure: Figure, paths: Iterable[Path]) -> None:
+    """Write the figure in the formats that the endings name, without the date."""
+    for path in paths:
+        undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
+        with writing(path) as temporary:
+            figure.savefig(temporary, dpi=150, metadata=undated)
 
 
 def panels(
-    titles: Iterable[object], columns: int = 1, width: float = 5.5, height: float = 4.2, legend: int = 4
+    titles: Iterable[object], columns: int = 1, width: float = 5.5, height: float = 4.2
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with one row of `columns` panels per title (it stands over the first), and `legend` lines below.
+    """A figure with `columns` panels per title (it stands over the first), as many beside each other as fit.
 
     It is no pyplot figure: no window system and no global state are involved.
     """
-    names = [str(title) for title in titles]
-    figure = Figure(figsize=(width * columns, height * len(names) + 0.2 * legend), layout="constrained")
-    axes = figure.subplots(len(names), columns, squeeze=False)
-    for row, name in zip(axes, names, strict=True):
+    names, chosen = [str(title) for title in titles], _format.get()
+    across = min(columns, chosen.across)
+    lines = math.ceil(columns / across)
+    size = (figure_width(width * columns), height * chosen.scale * lines * len(names))
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(lines * len(names), across, squeeze=False)
+    rows = [list(part.flat) for part in np.split(grid, len(names))]
+    for row, name in zip(rows, names, strict=True):
         row[0].set_title(name, loc="left", fontweight="bold")
-    return figure, [list(row) for row in axes]
+        for spare in row[columns:]:
+            spare.remove()
+    return figure, [row[:columns] for row in rows]
 
 
 def legend_below(figure: Figure, axes: Iterable[Axes], columns: int = 3) -> None:
-    """One legend for all panels, below them, each entry once."""
+    """One legend for all panels, below them, each entry once; the figure grows by its height.
+
+    Args:
+        figure: that of the panels.
+        axes: the panels.
+        columns: entries beside each other; fewer where the figure is too narrow.
+    """
     entries: dict[str, Artist] = {}
     for panel in axes:
         handles, labels = panel.get_legend_handles_labels()
         # Error bars only clutter a legend.
         plain = [handle[0] if isinstance(handle, ErrorbarContainer) else handle for handle in handles]
         entries = dict(zip(labels, plain, strict=True)) | entries
-    if entries:
-        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)
+    for across in range(columns if entries else 0, 0, -1):
+        legend = figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=across)
+        box = legend.get_window_extent()
+        if across == 1 or box.width <= figure.get_figwidth() * figure.dpi:
+            figure.set_figheight(figure.get_figheight() + box.height / figure.dpi)
+            break
+        legend.remove()
 
 
 def freeze_layout(figure: Figure) -> None:
@@ -98,7 +163,7 @@ def markers(names: Iterable[str]) -> dict[str, Marker]:
 
 def nothing(text: str) -> Figure:
     """A figure that says why there is nothing to see."""
-    figure = Figure(figsize=(5.5, 1.5), layout="constrained")
+    figure = Figure(figsize=(figure_width(5.5), sized(1.5)), layout="constrained")
     figure.text(0.5, 0.5, text, ha="center", va="center")
     return figure
 

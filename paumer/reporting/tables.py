@@ -11,7 +11,8 @@ from paumer.reporting.aggregate import main_table
 from paumer.reporting.claims import CLAIM, read_claims
 from paumer.reporting.classes import class_table
 from paumer.reporting.criteria import criteria_table
-from paumer.reporting.formatting import DECIMALS, csv, latex, markdown
+from paumer.reporting.formatting import DECIMALS, csv, markdown
+from paumer.reporting.latex import latex_classes, latex_headline, latex_main, tabular
 from paumer.reporting.noise import noise_warnings
 from paumer.reporting.points import is_dense
 from paumer.reporting.published import published_table
@@ -32,7 +33,7 @@ def write_tables(
     *,
     manifest: Path,
 ) -> None:
-    """Write main.{csv,md,tex}, and headline, classes, criteria, bounds and published.{csv,md}.
+    """Write main, headline, classes, criteria and bounds.{csv,md,tex}, and published.{csv,md}.
 
     All are built before any is written.
 
@@ -58,15 +59,19 @@ def write_tables(
     files = {
         "main.csv": csv(main),
         "main.md": markdown(readable_main(main, warnings)),
-        "main.tex": latex(readable_main(main, warnings)),
+        "main.tex": latex_main(main, warnings),
         "headline.csv": csv(answers),
         "headline.md": markdown(readable_headline(answers, warnings)),
+        "headline.tex": latex_headline(answers, warnings),
         "classes.csv": csv(classes),
         "classes.md": markdown(*readable_classes(classes)),
+        "classes.tex": latex_classes(classes),
         "criteria.csv": csv(criteria),
         "criteria.md": markdown(readable_criteria(criteria)),
+        "criteria.tex": tabular(readable_criteria(criteria)),
         "bounds.csv": csv(limits),
         "bounds.md": markdown(readable_bounds(limits)),
+        "bounds.tex": tabular(readable_bounds(limits)),
         "published.csv": csv(elsewhere),
         "published.md": markdown(readable_published(elsewhere)),
     }

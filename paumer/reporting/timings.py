@@ -89,12 +89,20 @@ def add_throughput(points: pd.DataFrame, throughput: Path) -> pd.DataFrame:
         origin = f"{throughput}, batch {batch}"
         refuse_duplicates(part, POINT, origin)
         named = part[[*POINT, *MEASURES]].rename(columns={name: f"{name}_b{batch}" for name in MEASURES})
-        timed = _of_points(points, named)
+        timed = of_points(points, named)
         points = join(points, timed, POINT, origin, "time it: run the throughput stage again")
     return points
 
 
-def _of_points(points: pd.DataFrame, timed: pd.DataFrame) -> pd.DataFrame:
-    """The timing of each operating point: the one that names no recipe where there is one, else its own."""
+def of_points(points: pd.DataFrame, timed: pd.DataFrame) -> pd.DataFrame:
+    """The timing of each operating point: the one that names no recipe where there is one, else its own.
+
+    Args:
+        points: operating points, with the columns of `POINT`.
+        timed: rows of throughput.csv or of the speed table, of one setting and batch.
+
+    Returns:
+        The columns of `timed`, with the `POINT` that each row is for; also the timings of no operating point.
+    """
     shared = timed[timed["recipe"] == ""].drop(columns=["recipe", "criterion"])
     return pd.concat([points[POINT].merge(shared, on=SHARED), timed]).drop_duplicates(POINT)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from paumer.evaluation.pauses import pause_blocks
+from paumer.evaluation.pauses import watch_pauses
 from paumer.parameters import Exit
 from paumer.registry import operating_point
 from paumer.strategies.criteria import scores
@@ -21,7 +21,8 @@ def pause(text: str):
 )
 def test_every_patch_is_told_where_it_paused(model, text) -> None:
     strategy, image = pause(text), torch.randn(1, 3, 32, 64, dtype=torch.float64)
-    blocks, logits = pause_blocks(model, image, strategy)
+    seen = watch_pauses(model, image, strategy, watched=(2, 3))
+    blocks, logits = seen.blocks, seen.patch_logits
     assert blocks.shape == (4, 8)
     assert_close(logits, model.patch_logits(image, strategy))
     tokens, state = model.encode(image, strategy)
@@ -35,13 +36,13 @@ def test_every_patch_is_told_where_it_paused(model, text) -> None:
 def test_thresholds_at_which_nothing_pauses_are_not_mixed_up_with_others(model) -> None:
     """At the first block nothing is certain enough: what pauses later must not count as paused there."""
     image = torch.randn(1, 3, 32, 64, dtype=torch.float64)
-    blocks, _ = pause_blocks(model, image, pause("2@1+3@0.0001"))
+    blocks = watch_pauses(model, image, pause("2@1+3@0.0001")).blocks
     assert set(blocks.flatten().tolist()) == {0, 3}
 
 
 def test_the_most_certain_patches_pause_first(model) -> None:
     image = torch.randn(1, 3, 32, 64, dtype=torch.float64)
-    blocks, _ = pause_blocks(model, image, pause("2:0.25"))
+    blocks = watch_pauses(model, image, pause("2:0.25")).blocks
     tokens, state = model.encode(image, EarlyExit(Exit(2)))
     entropy = scores("entropy", 2, tokens, state)[0]
     assert set(entropy.argsort()[:8].tolist()) == set(blocks.flatten().nonzero().flatten().tolist())

@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from synthetic import Measured, write_measurements
+from synthetic_maps import maps
 
+from paumer.files import write_json
 from paumer.reporting.figures import write_figures
 from paumer.reporting.page import write_report
 from paumer.reporting.points import read_main
@@ -61,6 +63,7 @@ def report(measured: Measured) -> Reported:
     write_figures(result.tables / "main.csv", measured.accuracy, measured.training, measured.semantics, result.figures)
     # The smallest PNG there is stands in for the pause maps.
     (result.figures / "pause_maps.png").write_bytes(base64.b64decode(PIXEL))
+    write_json(result.figures / "pause_maps.json", maps())
     write_report(
         "scenes",
         result.tables,

@@ -2,6 +2,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -16,8 +17,8 @@ from paumer.reporting.page import write_report
 from paumer.reporting.provenance import data_sheet, environment_sheet, runs_sheet, settings_groups
 
 SECTIONS = [
-    *("about", "headline", "pareto", "maps", "semantics", "bounds", "table", "criteria", "published", "classes"),
-    *("speed", "training", "provenance"),
+    *("about", "headline", "explorer", "methods", "maps", "classes", "semantics", "criteria", "speed", "bounds"),
+    *("published", "table", "training", "provenance", "files"),
 ]
 PUBLISHED = Path(__file__).parents[2] / "results/reference/published.csv"
 VOID = {"meta", "img", "link", "br", "hr", "input"}
@@ -59,24 +60,34 @@ def test_page_is_well_formed(page):
 
 
 def test_page_needs_nothing_else(text, page):
-    assert not attributes(page, "script")
     assert not attributes(page, "link")
     assert not attributes(page, "iframe")
-    for _, values in page.tags:
-        for name in ("src", "href", "srcset", "data", "poster"):
-            assert values.get(name, "#").startswith(("data:image/", "#"))
+    for tag, values in page.tags:
+        for name in ("src", "srcset", "data", "poster"):
+            assert values.get(name, "data:image/").startswith("data:image/")
+        assert tag != "a" or not re.match(r"[a-z]+:|//", values["href"])
         assert not any(name.startswith("on") for name in values)
-    assert not re.search(r"@import|url\(", text)
+    assert not re.search(r"@import|url\(", text.split("</style>")[0])
+    policy = next(values["content"] for values in attributes(page, "meta") if "http-equiv" in values)
+    assert policy.startswith("default-src 'none';")
+    assert "eval" not in policy
+
+
+def test_links_to_files_lead_there(page, reported):
+    links = [values["href"] for values in attributes(page, "a") if not values["href"].startswith("#")]
+    assert {"tables/main.csv", "figures/training.csv", "throughput.csv", "data.json"} <= set(links)
+    assert all((reported.page.parent / unquote(link)).exists() for link in links)
 
 
 def test_every_section_is_there_and_reachable(page):
     assert [values["id"] for values in attributes(page, "section")] == SECTIONS
-    assert [values["href"] for values in attributes(page, "a")] == [f"#{name}" for name in SECTIONS]
+    inside = [values["href"] for values in attributes(page, "a") if values["href"].startswith("#")]
+    assert inside == [f"#{name}" for name in SECTIONS]
 
 
 def test_every_image_has_a_text(page):
     images = attributes(page, "img")
-    assert len(images) == 13  # twelve figures and the pause maps
+    assert len(images) == 12  # seven figures, four of semantics, and the pause maps
     assert all(len(values["alt"]) > 20 for values in images)
 
 
@@ -146,7 +157,7 @@ def test_page_is_small(reported):
 
 def test_names_are_escaped(reported, tmp_path):
     write(reported, tmp_path / "report.html", experiment="<script>alert(1)</script>")
-    assert "<script>" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "alert(1)</script>" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_missing_figure_is_named(reported, tmp_path):

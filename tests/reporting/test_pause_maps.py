@@ -1,32 +1,119 @@
-"""What the pause maps of the report show."""
+"""What pauses where, as the pictures and the viewer of the report show it."""
 
+import base64
+import io
+
+import numpy as np
+import pytest
 import torch
+from PIL import Image
+from synthetic_maps import GRID, HEIGHT, PATCH, SCHEDULES, WIDTH, maps, pause_map, sample
 
 from paumer.config import Backbone, Decoder, Heads
+from paumer.data.catalogue import DATASETS
+from paumer.data.datasets import IGNORE
 from paumer.data.transforms import normalize
 from paumer.models.build import build
-from paumer.reporting.pause_maps import pause_map
+from paumer.reporting.interactive.viewer import LARGEST, PAUSED, STEPS, viewer_data
+from paumer.reporting.pause_maps import pause_map as look
+from paumer.reporting.plots_maps import PauseMap, Sample, save_maps
 from paumer.schedule import Schedule
 from paumer.stages import NetworkSettings
-from paumer.strategies.pause import Pause
+
+BACKBONE = Backbone(
+    name="net",
+    architecture="vit_tiny_patch16_224",
+    options={"patch_size": PATCH, "embed_dim": 32, "depth": 4, "num_heads": 2},
+    weights="none",
+)
 
 
-def test_a_map_tells_entropy_pauses_and_prediction() -> None:
+@pytest.fixture(scope="module")
+def model():
     torch.manual_seed(0)
-    options = {"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
-    network = NetworkSettings(
-        backbone=Backbone(name="net", architecture="vit_tiny_patch16_224", options=options),
-        decoder=Decoder(),
-        heads=Heads(blocks=(2, 3)),
-        classes=5,
-        image_size=(32, 64),
+    settings = NetworkSettings(
+        backbone=BACKBONE, decoder=Decoder(), heads=Heads(blocks=(1, 2)), classes=5, image_size=(24, 48)
     )
-    model, image = build(network).eval(), torch.randint(256, (3, 32, 64), dtype=torch.uint8)
-    schedule = Schedule.parse("2:0.25+3:0.5")
-    seen = pause_map(model, image, schedule, "half")
-    assert seen.entropy.shape == seen.paused_at.shape == (4, 8)
-    assert [int((seen.paused_at == number).sum()) for number in (0, 1, 2)] == [8, 8, 16]
-    assert seen.entropy[seen.paused_at == 1].max() <= seen.entropy[seen.paused_at != 1].min()
-    with torch.inference_mode():
-        logits = model(normalize(image[None], "half"), Pause(schedule))
-    assert (torch.from_numpy(seen.prediction) == logits[0].argmax(dim=0)).float().mean() > 0.999
+    model = build(settings).eval()
+    with torch.no_grad():
+        for value in model.parameters():
+            value += 0.2 * torch.randn_like(value)
+    return model
+
+
+def seen(model, text, **options):
+    return look(model, sample(0).image, Schedule.parse(text), "imagenet", **options)
+
+
+def test_patches_pause_where_entropy_is_lowest_of_those_that_run(model):
+    found = seen(model, "1:0.3+2:0.3")
+    assert found.paused_at.shape == GRID
+    assert [int((found.paused_at == number).sum()) for number in (0, 1, 2)] == [7, 5, 6]
+    for number, block in enumerate((1, 2), start=1):
+        running = (found.paused_at == 0) | (found.paused_at >= number)
+        assert np.array_equal(np.isnan(found.entropy[block]), ~running)
+        chosen = found.entropy[block][found.paused_at == number]
+        left = found.entropy[block][running & (found.paused_at != number)]
+        assert chosen.max() <= left.min()
+
+
+def test_nothing_pauses_where_the_schedule_is_empty(model):
+    found = seen(model, "dense", watched=(1, 2))
+    assert list(found.entropy) == [1, 2]
+    assert not any(np.isnan(values).any() for values in found.entropy.values())
+    assert not found.paused_at.any()
+    logits = model(normalize(sample(0).image[None], "imagenet"))
+    assert np.array_equal(found.prediction, logits[0].argmax(dim=0).numpy())
+
+
+def test_entropy_before_the_first_pause_is_that_of_the_dense_network(model):
+    dense, paused = seen(model, "dense", watched=(1, 2)), seen(model, "1:0.3+2:0.3")
+    assert paused.entropy[1] == pytest.approx(dense.entropy[1], abs=1e-6)
+    running = paused.paused_at != 1
+    assert not np.allclose(paused.entropy[2][running], dense.entropy[2][running], atol=1e-6)
+
+
+def decoded(uri):
+    return np.array(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))))
+
+
+def grid(text):
+    return np.frombuffer(base64.b64decode(text), dtype=np.uint8).reshape(GRID)
+
+
+def test_viewer_gets_exact_classes_and_places():
+    content = maps()
+    assert [item["text"] for item in content["schedules"]] == ["dense", "3:0.4", "3:0.2+6:0.2"]
+    first, truth = content["samples"][0], sample(0).labels.numpy()
+    assert (first["width"], first["height"], first["grid"], first["patch"]) == (WIDTH, HEIGHT, list(GRID), PATCH)
+    assert np.array_equal(decoded(first["truth"]), truth)
+    assert decoded(first["truth"])[0, 0] == IGNORE
+    for run, schedule in zip(first["runs"], SCHEDULES, strict=True):
+        made = pause_map(schedule)
+        assert np.array_equal(decoded(run["prediction"]), made.prediction)
+        assert np.array_equal(grid(run["paused_at"]), made.paused_at)
+        for block, values in made.entropy.items():
+            steps = grid(run["entropy"][str(block)])
+            assert np.array_equal(steps == PAUSED, np.isnan(values))
+            running = ~np.isnan(values)
+            assert steps[running] / STEPS == pytest.approx(values[running], abs=0.5 / STEPS)
+
+
+def test_large_pictures_become_small_and_keep_their_patches():
+    image = torch.zeros(3, 1024, 2048, dtype=torch.uint8)
+    labels = torch.zeros(1024, 2048, dtype=torch.long)
+    labels[:, 1024:] = 13
+    prediction = labels.numpy().astype(np.uint8)
+    run = PauseMap({3: np.zeros((64, 128))}, np.zeros((64, 128), dtype=np.uint8), prediction)
+    content = viewer_data("net", [Sample("one", image, labels)], [SCHEDULES[0]], [[run]], DATASETS["scenes"])
+    first = content["samples"][0]
+    assert (first["width"], first["height"], first["patch"]) == (LARGEST, LARGEST // 2, 5)
+    assert set(np.unique(decoded(first["truth"]))) == {0, 13}
+
+
+def test_picture_is_written_for_screen_and_paper(tmp_path):
+    schedule = SCHEDULES[2]
+    save_maps([sample(0)], [pause_map(schedule)], schedule, DATASETS["scenes"], tmp_path / "pause_maps.png")
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    assert written == {"pause_maps.png", *(f"paper/pause_maps_two_columns.{ending}" for ending in ("pdf", "svg"))}
+    assert Image.open(tmp_path / "pause_maps.png").width > 1500

@@ -150,3 +150,8 @@ def figures_folder(wildcards, input):
 def run_options(wildcards, input):
     """`--run` for every run's description."""
     return options("--run", input.runs)
+
+
+def link_options(wildcards, input):
+    """`--link` for every further file that the report leads to."""
+    return options("--link", input.measured)

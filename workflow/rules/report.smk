@@ -14,6 +14,12 @@ if PAUSES:
         "semantics_boundary",
         "semantics_correlation",
     ]
+# What a paper needs: fonts embedded, in the sizes of paumer/reporting/style.py.
+PAPER = [
+    f"{RESULTS}/figures/paper/{{figure}}_{{columns}}.pdf",
+    f"{RESULTS}/figures/paper/{{figure}}_{{columns}}.svg",
+]
+COLUMNS = ["one_column", "two_columns"]
 
 
 rule tables:
@@ -26,10 +32,10 @@ rule tables:
         published=f"{ROOT}/results/reference/published.csv",
     output:
         main=multiext(f"{RESULTS}/tables/main", ".csv", ".md", ".tex"),
-        headline=multiext(f"{RESULTS}/tables/headline", ".csv", ".md"),
-        classes=multiext(f"{RESULTS}/tables/classes", ".csv", ".md"),
-        bounds=multiext(f"{RESULTS}/tables/bounds", ".csv", ".md"),
-        criteria=multiext(f"{RESULTS}/tables/criteria", ".csv", ".md"),
+        headline=multiext(f"{RESULTS}/tables/headline", ".csv", ".md", ".tex"),
+        classes=multiext(f"{RESULTS}/tables/classes", ".csv", ".md", ".tex"),
+        bounds=multiext(f"{RESULTS}/tables/bounds", ".csv", ".md", ".tex"),
+        criteria=multiext(f"{RESULTS}/tables/criteria", ".csv", ".md", ".tex"),
         published=multiext(f"{RESULTS}/tables/published", ".csv", ".md"),
     log:
         f"{LOGS}/tables.log",
@@ -52,7 +58,7 @@ rule ablation:
         accuracy=rules.collect_accuracy.output.table,
         variants=runs(f"{RUN}/accuracy.csv", ABLATIONS),
     output:
-        multiext(f"{RESULTS}/tables/ablation", ".csv", ".md"),
+        multiext(f"{RESULTS}/tables/ablation", ".csv", ".md", ".tex"),
     log:
         f"{LOGS}/ablation.log",
     conda:
@@ -119,6 +125,8 @@ rule maps:
         ),
     output:
         picture=f"{RESULTS}/figures/pause_maps.png",
+        viewer=f"{RESULTS}/figures/pause_maps.json",
+        paper=expand(PAPER, figure="pause_maps", columns="two_columns"),
     log:
         f"{LOGS}/maps.log",
     conda:
@@ -142,12 +150,15 @@ rule figures:
         accuracy=[rules.collect_accuracy.output.table] if TRAINS else [],
         logs=runs(f"{RUN}/train.csv"),
         semantics=runs(SEMANTICS, ["paumer"]) if PAUSES else [],
+        # Only so that `snakemake figures` makes all that a paper shows.
+        maps=rules.maps.output if PAUSES else [],
     output:
         expand(
             f"{RESULTS}/figures/{{figure}}.{{ending}}",
             figure=FIGURES,
             ending=["svg", "png", "csv"],
         ),
+        expand(PAPER, figure=FIGURES, columns=COLUMNS),
     log:
         f"{LOGS}/figures.log",
     conda:
@@ -170,6 +181,7 @@ rule report:
     input:
         tables=rules.tables.output,
         speed=rules.speed.output,
+        ablation=rules.ablation.output if experiment.ablations else [],
         figures=rules.figures.output,
         samples=rules.samples.output,
         maps=rules.maps.output if PAUSES else [],
@@ -178,6 +190,12 @@ rule report:
         machine=rules.throughput.output.machine,
         manifest=rules.data.output.manifest,
         runs=runs(f"{RUN}/run.json"),
+        measured=[
+            rules.collect_accuracy.output.table,
+            rules.bounds.output.table,
+            rules.throughput.output.rounds,
+            *runs(f"{RUN}/train.csv"),
+        ],
     output:
         page=f"{RESULTS}/report.html",
     log:
@@ -191,9 +209,10 @@ rule report:
         tables=tables_folder,
         figures=figures_folder,
         runs=run_options,
+        links=link_options,
     message:
         "Writing the report"
     shell:
         "paumer report --experiment {params.experiment:q} --tables {params.tables:q} --figures {params.figures:q}"
         " --flops {input.flops:q} --throughput {input.throughput:q} --machine {input.machine:q}"
-        " --data {input.manifest:q} {params.runs} --output {output.page:q} > {log:q} 2>&1"
+        " --data {input.manifest:q} {params.runs} {params.links} --output {output.page:q} > {log:q} 2>&1"

@@ -1,0 +1,123 @@
+"""Data and charts of the report's interactive parts, without a browser."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from paumer.reporting.interactive.assets import as_json, library, scripts
+from paumer.reporting.interactive.charts import explorer_chart, training_chart
+from paumer.reporting.interactive.exploring import columns, explorer_data
+from paumer.reporting.interactive.symbols import outline, symbols
+from paumer.reporting.links import links
+from paumer.reporting.looks import looks
+from paumer.reporting.points import DENSE
+from paumer.reporting.speed_table import read_speed
+from paumer.reporting.style import MARKERS
+
+KEY = ["backbone", "recipe", "strategy", "criterion", "schedule"]
+
+
+@pytest.fixture(scope="module")
+def explored(reported):
+    from paumer.reporting.points import read_main
+
+    main, speed = read_main(reported.tables / "main.csv"), read_speed(reported.tables / "speed.csv")
+    return main, speed, explorer_data(main, speed)
+
+
+def test_explorer_has_every_operating_point(explored):
+    main, _, data = explored
+    points = pd.DataFrame(data["points"])
+    assert len(points) == len(main)
+    assert points["miou"].tolist() == main["miou"].tolist()
+    assert points["oracle"].tolist() == (main["criterion"] == "oracle").tolist()
+
+
+def test_explorer_has_every_timing_of_every_setting(explored):
+    main, speed, data = explored
+    timings, settings = pd.DataFrame(data["timings"]), pd.DataFrame(data["settings"])
+    assert len(settings) == 2 * 4 * 2 + 4 * 2  # settings and batches, of tiny at two sizes and of small
+    assert not timings.duplicated(["point", "setting"]).any()
+    for number, setting in settings.iterrows():
+        found = timings[timings["setting"] == number].set_index("point")
+        names = ["backbone", "device", "dtype", "mode", "scope", "batch"]
+        chosen = speed[(speed[names] == setting[names]).all(axis=1)]
+        chosen = chosen[chosen["height"].astype(str) + " x " + chosen["width"].astype(str) == setting["input"]]
+        timed = chosen[chosen["images_per_s"].notna() & (chosen["strategy"] == "pause")]
+        paused = main.loc[found.index][lambda rows: rows["strategy"] == "pause"]
+        assert set(paused["schedule"]) == set(timed["schedule"])
+        for at, row in paused.iterrows():
+            expected = timed[timed["schedule"] == row["schedule"]].iloc[0]
+            assert found.loc[at, "images_per_s"] == pytest.approx(expected["images_per_s"], abs=1e-3)
+            assert found.loc[at, "latency_ms"] == pytest.approx(
+                1000 * setting["batch"] / expected["images_per_s"], rel=1e-3
+            )
+            assert found.loc[at, "latency_ms_low"] <= found.loc[at, "latency_ms"] <= found.loc[at, "latency_ms_high"]
+
+
+def test_explorer_agrees_with_the_figure(explored, reported):
+    main, _, data = explored
+    settings, timings = pd.DataFrame(data["settings"]), pd.DataFrame(data["timings"])
+    drawn = pd.read_csv(reported.figures / "pareto_speed.csv")
+    drawn = drawn[(drawn["backbone"] == "tiny") & drawn["seeds"].notna()]
+    first = settings[(settings["backbone"] == "tiny") & (settings["batch"] == 8)].index[0]
+    chosen = timings[timings["setting"] == first]
+    assert sorted(chosen["images_per_s"]) == pytest.approx(sorted(drawn["images_per_s"]), abs=1e-3)
+    assert len(chosen) < (main["backbone"] == "tiny").sum()  # one schedule was never timed at batch 8
+
+
+def test_unknown_numbers_are_null():
+    made = columns(pd.DataFrame({"a": [1.00004, np.nan], "b": pd.array([1, None], dtype="Int64"), "c": ["x", "y"]}))
+    assert made == {"a": [1.0, None], "b": [1, None], "c": ["x", "y"]}
+    with pytest.raises(ValueError, match="JSON"):
+        as_json({"a": float("nan")})
+
+
+def test_data_cannot_leave_its_element():
+    text = as_json({"name": "</script><script>alert(1)</script>", "line": "\u2028"})
+    assert "<" not in text
+    assert json.loads(text)["name"].startswith("</script>")
+
+
+def test_scripts_cannot_leave_their_element():
+    for script in (library(), scripts()):
+        assert "</script" not in script.lower()
+        assert "<!--" not in script
+
+
+def test_every_marker_has_an_outline_of_its_own():
+    outlines = {outline(marker) for marker in MARKERS}
+    assert len(outlines) == len(MARKERS)
+    assert all(text.startswith("M") and text.endswith("Z") for text in outlines)
+
+
+def test_symbols_are_those_of_the_figures(main):
+    styles = looks(main)
+    made = {item["name"]: item for item in symbols(styles, DENSE)}
+    assert list(made) == list(styles)
+    for name, look in styles.items():
+        assert (made[name]["colour"], made[name]["hollow"]) == (look.colour, look.hollow)
+    assert made[DENSE]["outline"] == outline("*")
+
+
+def test_charts_name_their_data_and_colours(main):
+    methods = symbols(looks(main), DENSE)
+    spec = explorer_chart(methods)
+    assert {"points", "lines", "front", "rules", "marks"} <= {data["name"] for data in spec["data"]}
+    colours = next(scale for scale in spec["scales"] if scale["name"] == "color")
+    assert colours["domain"] == [item["name"] for item in methods]
+    assert colours["range"] == [item["colour"] for item in methods]
+    strokes = next(scale for scale in training_chart(["a", "b"])["scales"] if scale["name"] == "strokeDash")
+    assert strokes["range"][0] != strokes["range"][1]
+
+
+def test_links_are_relative_to_the_page(reported, tmp_path):
+    odd = reported.measured.folder / "a b.csv"
+    odd.write_text("x\n")
+    groups = dict(links(reported.page, reported.tables, reported.figures, [odd, tmp_path / "missing.csv"]))
+    assert [(link.text, link.href) for link in groups["Measured"]] == [("a b.csv", "a%20b.csv")]
+    tables = {link.href for link in groups["Tables"]}
+    assert tables >= {f"tables/{path.name}" for path in reported.tables.glob("*.csv")}
+    assert "figures/paper/training_one_column.pdf" in {link.href for link in groups["Figures for a paper"]}

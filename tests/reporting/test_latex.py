@@ -1,0 +1,64 @@
+"""Tables for a paper."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from paumer.reporting.formatting import Sheet
+from paumer.reporting.latex import tabular, text
+
+NAMES = ["main", "headline", "classes", "criteria", "bounds"]
+DOCUMENT = r"""\documentclass{article}
+\usepackage[a4paper,margin=2cm]{geometry}
+\usepackage{booktabs,longtable,graphicx}
+\begin{document}
+%s
+\end{document}
+"""
+
+
+def test_special_characters_are_escaped():
+    assert text("merge>pause 5% & a_b") == r"merge$>$pause 5\% \& a\_b"
+    assert text("drop <= 0.65 ± 0.1") == r"drop $\le$ 0.65 $\pm$ 0.1"
+
+
+def test_minus_signs_are_those_of_numbers_alone():
+    assert text("-0.28") == "$-$0.28"
+    assert text("1-6:0.08") == "1-6:0.08"
+    assert text("smaller-backbone") == "smaller-backbone"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_row_has_as_many_cells_as_the_table_columns(reported, name):
+    content = (reported.tables / f"{name}.tex").read_text()
+    tables = re.findall(r"\\begin\{(?:tabular|longtable)\}\{([lr]+)\}(.*?)\\end\{", content, flags=re.DOTALL)
+    assert tables
+    for columns, body in tables:
+        rows = [row for row in body.split("\n") if row.endswith(r"\\") and "multicolumn" not in row]
+        assert len(rows) > 1
+        assert all(len(re.split(r"(?<!\\)&", row)) == len(columns) for row in rows)
+
+
+def test_headings_over_several_columns_fill_the_table():
+    sheet = Sheet(["method", "a", "b", "c"], [["x", "1", "2", "3"]])
+    content = tabular(sheet, [("", 1), ("two", 2), ("one", 1)])
+    assert r" & \multicolumn{2}{c}{two} & \multicolumn{1}{c}{one} \\" in content
+    assert r"\cmidrule(lr){2-3}\cmidrule(lr){4-4}" in content
+
+
+def test_headline_names_the_claim_below_what_was_measured(reported):
+    content = (reported.tables / "headline.tex").read_text()
+    assert content.count("claimed for cityscapes") == 2  # backbones
+    assert "on other data and devices" in content
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_tables_compile_and_fit_the_page(reported, tmp_path):
+    tables = [(reported.tables / f"{name}.tex").read_text() for name in NAMES]
+    (tmp_path / "paper.tex").write_text(DOCUMENT % "\n\\clearpage\n".join(tables), encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert finished.returncode == 0, finished.stdout[-2000:]
+    assert not re.findall(r"Overfull \\hbox \((?:[2-9]\d|\d{3,})\.", finished.stdout)

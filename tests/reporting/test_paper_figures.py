@@ -1,0 +1,88 @@
+"""Figures in the sizes of a paper."""
+
+import re
+
+import pytest
+from matplotlib.text import Text
+
+from paumer.reporting import plots_semantics
+from paumer.reporting.plots_classes import drop_per_class
+from paumer.reporting.plots_cost import cost_spread
+from paumer.reporting.plots_floor import floor_overhead
+from paumer.reporting.plots_pareto import pareto_gmac, pareto_speed
+from paumer.reporting.plots_speed import speedup_gmac, throughput_batch
+from paumer.reporting.plots_training import loss_curves
+from paumer.reporting.style import PAPER, SCREEN, legend_below, panels, sized, style
+from paumer.reporting.variants import timed
+
+WIDTHS = {"one_column": 85, "two_columns": 180}  # millimetres
+SMALLEST = 5  # points
+
+
+@pytest.mark.parametrize("name", ["pareto_speed", "drop_per_class", "semantics_boundary", "floor_overhead"])
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_figures_are_as_wide_as_the_columns_and_embed_their_fonts(reported, name, columns):
+    content = (reported.figures / f"paper/{name}_{columns}.pdf").read_bytes()
+    width = float(re.search(rb"/MediaBox \[ 0 0 ([0-9.]+) ", content)[1])
+    assert width / 72 * 25.4 == pytest.approx(WIDTHS[columns], abs=0.1)
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+    drawn = (reported.figures / f"paper/{name}_{columns}.svg").read_text()
+    assert "<text" not in drawn
+    assert f'width="{width:.0f}' in drawn or f'width="{width:.6f}'.rstrip("0") in drawn
+
+
+def test_paper_figures_are_the_same_twice(reported, main, tmp_path):
+    from paumer.reporting.style import save_as
+
+    for chosen in PAPER:
+        with style(chosen):
+            figure, _ = pareto_gmac(main)
+            save_as(figure, [tmp_path / "again.pdf", tmp_path / "again.svg"])
+        for ending in ("pdf", "svg"):
+            first = reported.figures / f"paper/pareto_gmac_{chosen.name}.{ending}"
+            assert first.read_bytes() == (tmp_path / f"again.{ending}").read_bytes()
+
+
+@pytest.mark.parametrize("chosen", [SCREEN, *PAPER], ids=lambda chosen: chosen.name or "screen")
+def test_no_text_is_cut_off_or_too_small(reported, main, chosen):
+    inputs = reported.measured
+    with style(chosen):
+        drawn = [
+            *(pareto_speed(main), pareto_gmac(main), cost_spread(main), drop_per_class(inputs.accuracy, main)),
+            *(throughput_batch(timed(main)), speedup_gmac(timed(main)), floor_overhead(timed(main))),
+            *(getattr(plots_semantics, name)(inputs.semantics) for name in ("composition", "uniform", "boundary")),
+            *(plots_semantics.correlation(inputs.semantics), loss_curves(inputs.training)),
+        ]
+        for figure, _ in drawn:
+            figure.draw_without_rendering()
+            box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+            assert -0.01 <= box.x0 <= box.x1 <= width + 0.01
+            assert -0.01 <= box.y0 <= box.y1 <= height + 0.01
+            assert all(text.get_fontsize() >= SMALLEST for text in figure.findobj(Text) if text.get_text())
+
+
+def test_panels_stand_below_each_other_where_the_paper_is_narrow():
+    with style(PAPER[0]):
+        figure, rows = panels(["one", "two"], columns=3)
+        assert [len(row) for row in rows] == [3, 3]
+        assert len({panel.get_subplotspec().colspan.start for row in rows for panel in row}) == 1
+        assert sized(10) < 10
+    with style(PAPER[1]):
+        figure, rows = panels(["one"], columns=3)
+        assert len(figure.axes) == 3
+        assert rows[0][2].get_subplotspec().rowspan.start == 1
+    assert sized(10) == 10
+
+
+def test_legend_takes_as_many_columns_as_fit_and_room_of_its_own():
+    with style(PAPER[0]):
+        figure, ((panel,),) = panels(["one"])
+        for number in range(6):
+            panel.plot([0, 1], [0, number], label=f"a rather long name, number {number}")
+        before = figure.get_figheight()
+        legend_below(figure, [panel], columns=4)
+        [legend] = figure.legends
+        box = legend.get_window_extent()
+        assert box.width <= figure.bbox.width
+        assert figure.get_figheight() == pytest.approx(before + box.height / figure.dpi)
