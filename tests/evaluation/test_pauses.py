@@ -46,3 +46,11 @@ def test_the_most_certain_patches_pause_first(model) -> None:
     tokens, state = model.encode(image, EarlyExit(Exit(2)))
     entropy = scores("entropy", 2, tokens, state)[0]
     assert set(entropy.argsort()[:8].tolist()) == set(blocks.flatten().nonzero().flatten().tolist())
+
+
+def test_entropy_is_seen_until_a_patch_pauses(model) -> None:
+    image = torch.randn(1, 3, 32, 64, dtype=torch.float64)
+    seen = watch_pauses(model, image, pause("2:0.25"), watched=(2, 3))
+    tokens, state = model.encode(image, EarlyExit(Exit(2)))
+    assert_close(seen.entropy[2].flatten(), scores("entropy", 2, tokens, state)[0].float())
+    assert torch.equal(seen.entropy[3].isnan(), seen.blocks == 2)
