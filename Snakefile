@@ -23,6 +23,17 @@ include: "workflow/rules/measure.smk"
 include: "workflow/rules/report.smk"
 
 
+# Seconds each: on a cluster they run where Snakemake runs.
+localrules:
+    collect_accuracy,
+    tables,
+    ablation,
+    speed,
+    samples,
+    figures,
+    report,
+
+
 rule all:
     default_target: True
     input:

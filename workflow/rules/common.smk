@@ -23,6 +23,8 @@ BACKBONES = [backbone.name for backbone in experiment.backbones]
 # Heavy jobs take the machine to themselves: two of them at once are slower than one after the other. Where the cores
 # are not known, on a cluster or in a dry run, they ask for eight; `--set-threads` changes that.
 ALL_CORES = workflow.resource_settings.cores or 8
+# What a job that trains, evaluates or measures speed asks for.
+GPUS = 0 if experiment.device == "cpu" else 1
 # An experiment without recipes trains nothing: it measures GMAC and images/s alone.
 TRAINS = bool(experiment.training.recipes)
 PAUSES = "paumer" in experiment.training.recipes

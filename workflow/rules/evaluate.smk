@@ -12,7 +12,7 @@ rule evaluate:
     threads: ALL_CORES
     resources:
         mem_mb=8000,
-        gpu=1,
+        gpu=GPUS,
     params:
         settings=evaluate_settings,
         folder=run_folder,
@@ -37,7 +37,7 @@ rule semantics:
     threads: ALL_CORES
     resources:
         mem_mb=8000,
-        gpu=1,
+        gpu=GPUS,
     params:
         settings=text(stages.SemanticsSettings.of(experiment)),
         run=run_folder,

@@ -42,7 +42,7 @@ rule throughput:
     threads: ALL_CORES
     resources:
         mem_mb=8000,
-        gpu=1,
+        gpu=GPUS,
     params:
         settings=text(TIMED),
         runs=measured_runs,

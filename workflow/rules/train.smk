@@ -16,7 +16,7 @@ rule train:
     threads: ALL_CORES
     resources:
         mem_mb=8000,
-        gpu=1,
+        gpu=GPUS,
     params:
         settings=train_settings,
         start=start_option,
