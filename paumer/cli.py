@@ -34,6 +34,14 @@ def _settings(model: Any, text: str) -> Any:
     return parse(model, *read_yaml(text))
 
 
+def _on_gpu(settings: Any) -> Any:
+    """Give the settings of a stage back, with a GPU of its own for this process if it computes on one."""
+    from paumer.gpus import hold_gpus
+
+    hold_gpus(settings.device)
+    return settings
+
+
 def _threads(threads: int | None) -> int:
     from paumer.runtime import keep_freed_memory, set_threads
 
@@ -102,10 +110,12 @@ def train(
 ) -> None:
     """Train one network; run again after a kill, it goes on where it stopped."""
     from paumer.stages import TrainSettings
+
+    chosen = _on_gpu(_settings(TrainSettings, settings))
     from paumer.training.loop import train
 
     _threads(threads)
-    train(_settings(TrainSettings, settings), data, output, checkpoint, start)
+    train(chosen, data, output, checkpoint, start)
 
 
 @app.command()
@@ -117,11 +127,13 @@ def evaluate(
     threads: Threads = None,
 ) -> None:
     """Measure the accuracy of a trained network at all its operating points."""
-    from paumer.evaluation.sweep import evaluate
     from paumer.stages import EvaluateSettings
 
+    chosen = _on_gpu(_settings(EvaluateSettings, settings))
+    from paumer.evaluation.sweep import evaluate
+
     _threads(threads)
-    evaluate(_settings(EvaluateSettings, settings), data, run, output)
+    evaluate(chosen, data, run, output)
 
 
 @app.command()
@@ -133,11 +145,13 @@ def semantics(
     threads: Threads = None,
 ) -> None:
     """Relate what the auxiliary heads are certain of to the ground truth of every patch."""
-    from paumer.evaluation.semantics import semantics
     from paumer.stages import SemanticsSettings
 
+    chosen = _on_gpu(_settings(SemanticsSettings, settings))
+    from paumer.evaluation.semantics import semantics
+
     _threads(threads)
-    semantics(_settings(SemanticsSettings, settings), data, run, output)
+    semantics(chosen, data, run, output)
 
 
 @app.command()
@@ -164,13 +178,14 @@ def throughput(
 ) -> None:
     """Measure images/s of every operating point against dense, interleaved, with intervals."""
     from paumer.files import read_json
-    from paumer.measurement.throughput import throughput
     from paumer.stages import CostSettings
+
+    chosen = _on_gpu(_settings(CostSettings, settings))
+    from paumer.measurement.throughput import throughput
 
     _threads(threads)
     described = {folder: read_json(folder / "run.json") for folder in run}
     folders = {(content["backbone"], content["recipe"]): folder for folder, content in described.items()}
-    chosen = _settings(CostSettings, settings)
     if quick:
         chosen = chosen.model_copy(update={"throughput": chosen.throughput.quick()})
     throughput(chosen, data, folders, output, rounds, machine)
@@ -203,7 +218,6 @@ def tune(
     """Choose where and how much to pause for one budget: a speed-up, a drop in mIoU, or images/s."""
     from paumer.config import Evaluation, Throughput, parse
     from paumer.stages import TuneSettings
-    from paumer.tuning.tune import tune
 
     options = {"speedup": speedup, "max_drop": max_drop, "images_per_second": images_per_second, "split": split}
     options |= {"images": images, "batch": batch, "criterion": criterion, "locations": locations, "device": device}
@@ -211,7 +225,9 @@ def tune(
         "evaluation": _settings(Evaluation, evaluation),
         "throughput": Throughput().quick() if quick else Throughput(),
     }
-    settings = parse(TuneSettings, options | measuring, "tune")
+    settings = _on_gpu(parse(TuneSettings, options | measuring, "tune"))
+    from paumer.tuning.tune import tune
+
     _threads(threads)
     tune(settings, data, run, output)
 
@@ -275,11 +291,13 @@ def maps(
     threads: Threads = None,
 ) -> None:
     """Draw what pauses where: image, entropy, paused patches, prediction, ground truth."""
-    from paumer.reporting.pause_maps import draw_pause_maps
     from paumer.stages import MapsSettings
 
+    chosen = _on_gpu(_settings(MapsSettings, settings))
+    from paumer.reporting.pause_maps import draw_pause_maps
+
     _threads(threads)
-    draw_pause_maps(_settings(MapsSettings, settings), data, run, output)
+    draw_pause_maps(chosen, data, run, output)
 
 
 @app.command()

@@ -1,9 +1,9 @@
-"""A real Slurm of one node on this machine, from Debian's `slurm-wlm` and `munge`: for tests, and to try things by hand.
+"""A real Slurm of one node on this machine, from Debian's `slurm-wlm` and `munge`: for tests and by hand.
 
     python tests/slurm/cluster.py /tmp/slurm    # until Ctrl-C; the line it prints lets other shells use it
 
 It needs no systemd, no database and no right beyond the user's; everything lies in one folder, and every daemon is
-stopped by its process id. The node says that it has eight processors and two GPUs, whatever the machine has.
+stopped by its process id. The node says that it has 32 processors and two GPUs, whatever the machine has.
 """
 
 import getpass
@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel")
-PROCESSORS = 8
+PROCESSORS = 32
 START_SECONDS, STOP_SECONDS = 120, 30
 CONFIGURATION = """\
 ClusterName=one

@@ -23,8 +23,11 @@ BACKBONES = [backbone.name for backbone in experiment.backbones]
 # Heavy jobs take the machine to themselves: two of them at once are slower than one after the other. Where the cores
 # are not known, on a cluster or in a dry run, they ask for eight; `--set-threads` changes that.
 ALL_CORES = workflow.resource_settings.cores or 8
-# What a job that trains, evaluates or measures speed asks for.
+# What a job that trains, evaluates or measures speed asks for. With `--resources gpu=4` four jobs run at once, each on
+# a GPU and a quarter of the cores; only what is timed still has the machine to itself.
 GPUS = 0 if experiment.device == "cpu" else 1
+COUNTED = workflow.global_resources.get("gpu")
+GPU_CORES = max(1, ALL_CORES // COUNTED.value) if GPUS and COUNTED else ALL_CORES
 # An experiment without recipes trains nothing: it measures GMAC and images/s alone.
 TRAINS = bool(experiment.training.recipes)
 PAUSES = "paumer" in experiment.training.recipes

@@ -13,7 +13,7 @@ rule train:
         f"{LOGS}/train/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: ALL_CORES
+    threads: GPU_CORES
     resources:
         mem_mb=8000,
         gpu=GPUS,
