@@ -42,6 +42,13 @@ def _on_gpu(settings: Any) -> Any:
     return settings
 
 
+def _record(output: Path, settings: Any, inputs: list[Path]) -> None:
+    """Write what a table was measured with beside it."""
+    from paumer.provenance import record
+
+    record(output, settings, inputs)
+
+
 def _threads(threads: int | None) -> int:
     from paumer.runtime import keep_freed_memory, set_threads
 
@@ -95,8 +102,10 @@ def bounds(settings: Settings, data: Manifest, output: Output, threads: Threads 
     from paumer.evaluation.bounds import bounds
     from paumer.stages import BoundsSettings
 
+    chosen = _settings(BoundsSettings, settings)
     _threads(threads)
-    bounds(_settings(BoundsSettings, settings), data, output)
+    bounds(chosen, data, output)
+    _record(output, chosen, [data])
 
 
 @app.command()
@@ -134,6 +143,7 @@ def evaluate(
 
     _threads(threads)
     evaluate(chosen, data, run, output)
+    _record(output, chosen, [data, run / "model.safetensors"])
 
 
 @app.command()
@@ -160,7 +170,9 @@ def flops(settings: Settings, data: Manifest, output: Output) -> None:
     from paumer.measurement.flops import flops
     from paumer.stages import CostSettings
 
-    flops(_settings(CostSettings, settings), data, output)
+    chosen = _settings(CostSettings, settings)
+    flops(chosen, data, output)
+    _record(output, chosen, [data])
 
 
 @app.command()
@@ -333,6 +345,32 @@ def report(
     from paumer.reporting.page import write_report
 
     write_report(experiment, tables, figures, flops, throughput, machine, run, data, output)
+
+
+@app.command()
+def provenance(file: Annotated[Path, typer.Argument(help="A file of results/EXPERIMENT.")]) -> None:
+    """Print as JSON where a file comes from: settings, code, environment, data and seeds of all it rests on."""
+    import json
+
+    from paumer.provenance import trace
+
+    print(json.dumps(trace(file), indent=2))
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="results/EXPERIMENT.")],
+    published: Annotated[Path, typer.Option(help="Published figures.")] = Path("results/reference/published.csv"),
+) -> None:
+    """Recompute the tables from the raw files; name what differs, and fail if anything does."""
+    from paumer.reporting.verification import verify
+
+    differences = verify(folder, published)
+    print("\n".join(differences) or f"{folder}: every table follows from the raw files")
+    if differences:
+        raise PaumerError(
+            f"{folder}: {len(differences)} differences, named above; run the stages again that wrote them"
+        )
 
 
 def main() -> None:

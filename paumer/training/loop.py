@@ -65,7 +65,8 @@ class Run:
     def __init__(self, settings: TrainSettings, manifest: Path, start: Path | None) -> None:
         dataset, found = samples(manifest, settings.split)
         options = settings.options
-        frequencies = read_json(manifest)["splits"][settings.split]["class_frequencies"]
+        described = read_json(manifest)["splits"][settings.split]
+        frequencies, self.data_checksum = described["class_frequencies"], described.get("sha256")
         self.settings = settings
         self.device = find_device(settings.device)
         self.network = NetworkSettings(
@@ -214,6 +215,8 @@ class Run:
                 "waiting": round(self.log[-1]["waiting"], 4),
                 "final_loss": self.log[-1]["final_loss"],
                 "parameters": sum(value.numel() for value in self.model.parameters()),
+                "data_sha256": self.data_checksum,
+                "start_sha256": self.start,
                 "code": describe_code(),
                 "environment": describe_environment(self.device),
                 "network": self.network.model_dump(mode="json"),
