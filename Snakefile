@@ -29,7 +29,6 @@ localrules:
     tables,
     ablation,
     speed,
-    samples,
     figures,
     report,
 

@@ -103,9 +103,8 @@ def test_a_job_past_its_time_limit_ends_in_an_error_and_keeps_its_checkpoint(clu
     assert (tmp_path / "results/tiny/checkpoints/vit_nano_patch8/dense/seed0/last.pt").exists()
 
     again = Workflow(cluster, tmp_path, experiment, *limited)
-    again.wait_for_job("train")
-    again.process.terminate()
-    again.wait()
+    cluster.run("scancel", again.wait_for_job("train"))
+    assert again.wait() != 0
     assert again.text.count("/rule_data/") == workflow.text.count("/rule_data/") == 1  # what was finished stays
 
 

@@ -18,6 +18,8 @@ except PaumerError as error:
 
 RESULTS = f"{experiment.results}/{experiment.experiment}"
 LOGS = f"logs/{experiment.experiment}"
+# Elsewhere only where a job does not see what the one before it wrote: in the pods of a Kubernetes cluster.
+CHECKPOINTS = os.environ.get("PAUMER_CHECKPOINTS", f"{RESULTS}/checkpoints")
 RUN = f"{RESULTS}/runs/{{backbone}}/{{recipe}}/seed{{seed}}"
 BACKBONES = [backbone.name for backbone in experiment.backbones]
 # Heavy jobs take the machine to themselves: two of them at once are slower than one after the other. Where the cores

@@ -23,7 +23,7 @@ rule tables:
         throughput=rules.throughput.output.table,
         bounds=rules.bounds.output.table,
         manifest=rules.data.output.manifest,
-        published=f"{workflow.basedir}/results/reference/published.csv",
+        published=local(f"{workflow.basedir}/results/reference/published.csv"),
     output:
         main=multiext(f"{RESULTS}/tables/main", ".csv", ".md", ".tex"),
         headline=multiext(f"{RESULTS}/tables/headline", ".csv", ".md"),

@@ -22,7 +22,7 @@ rule train:
         start=start_option,
         folder=output_folder,
         # Outside output:, which Snakemake removes before and after a failed job; so a killed job resumes.
-        checkpoint=f"{RESULTS}/checkpoints/{{backbone}}/{{recipe}}/seed{{seed}}",
+        checkpoint=f"{CHECKPOINTS}/{{backbone}}/{{recipe}}/seed{{seed}}",
     message:
         "Training {wildcards.backbone} by recipe {wildcards.recipe}, seed {wildcards.seed}"
     shell:
