@@ -15,7 +15,7 @@ from cluster import Cluster, missing_programs
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = REPOSITORY / "tests/workflow/tiny.yaml"
-PATIENCE = 1200  # seconds until something must have happened
+PATIENCE = 1800  # seconds until something must have happened
 # A cluster without accounting; and less waiting than is polite on one that others use.
 OPTIONS = ["--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
 
@@ -45,7 +45,10 @@ class Workflow:
 
     def wait(self) -> int:
         """Until it ends; give its exit code."""
-        return self.process.wait(PATIENCE)
+        try:
+            return self.process.wait(PATIENCE)
+        finally:
+            self.process.kill()
 
     def wait_for_job(self, rule: str, known: frozenset[str] = frozenset()) -> str:
         """Until a job of a rule runs that is not one of those known; give its number."""
@@ -56,8 +59,9 @@ class Workflow:
                 if comment.startswith(f"rule_{rule}") and number not in known:
                     return number
             assert self.process.poll() is None, self.text[-3000:]
-            time.sleep(0.3)
-        raise TimeoutError(f"no job of rule {rule}")
+            time.sleep(1)
+        self.process.kill()
+        raise TimeoutError(f"no job of rule {rule} within {PATIENCE} s: {self.text[-3000:]}")
 
     @property
     def text(self) -> str:

@@ -85,14 +85,15 @@ def options(name, paths):
 
 
 def shared_run(wildcards):
-    """Weights that a recipe starts from."""
+    """Weights that a recipe starts from, and their description."""
     if wildcards.recipe == "shared" or not SHARED:
         return []
     return expand(
-        f"{RUN}/model.safetensors",
+        f"{RUN}/{{file}}",
         backbone=wildcards.backbone,
         recipe="shared",
         seed=wildcards.seed,
+        file=["model.safetensors", "run.json"],
     )
 
 
@@ -114,7 +115,7 @@ def evaluate_settings(wildcards):
 
 def start_option(wildcards, input):
     """Name the shared run on the command line."""
-    return options("--start", map(os.path.dirname, input.start))
+    return options("--start", dict.fromkeys(map(os.path.dirname, input.start)))
 
 
 def accuracy_option(wildcards, input):

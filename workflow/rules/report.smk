@@ -117,6 +117,12 @@ rule maps:
             recipe="paumer",
             seed=experiment.seeds[0],
         ),
+        run=expand(
+            f"{RUN}/run.json",
+            backbone=experiment.main_backbones[0].name,
+            recipe="paumer",
+            seed=experiment.seeds[0],
+        ),
     output:
         picture=f"{RESULTS}/figures/pause_maps.png",
     log:
