@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from paumer.cli_options import Folder, Manifest, Output, Settings, Threads, read_settings, use_threads
+from paumer.cli_options import Folder, Manifest, Output, Settings, Threads, on_gpu, read_settings, record, use_threads
 from paumer.cli_using import export, predict, tune
 from paumer.errors import PaumerError
 
@@ -82,8 +82,10 @@ def bounds(settings: Settings, data: Manifest, output: Output, threads: Threads 
     from paumer.evaluation.bounds import bounds
     from paumer.stages import BoundsSettings
 
+    chosen = read_settings(BoundsSettings, settings)
     use_threads(threads)
-    bounds(read_settings(BoundsSettings, settings), data, output)
+    bounds(chosen, data, output)
+    record(output, chosen, [data])
 
 
 @app.command()
@@ -109,8 +111,10 @@ def train(
 
         named = {"--data": data, "--output": output, "--checkpoint": checkpoint, "--start": start, "--threads": threads}
         arguments = [str(part) for option in named.items() if option[1] is not None for part in option]
+        on_gpu(described, devices)
         launch(["train", "--settings", settings, *arguments], devices, described.options.batch)
         return
+    on_gpu(described)
     from paumer.training.loop import train
 
     use_threads(threads)
@@ -126,11 +130,14 @@ def evaluate(
     threads: Threads = None,
 ) -> None:
     """Measure the accuracy of a trained network at all its operating points."""
-    from paumer.evaluation.sweep import evaluate
     from paumer.stages import EvaluateSettings
 
+    chosen = on_gpu(read_settings(EvaluateSettings, settings))
+    from paumer.evaluation.sweep import evaluate
+
     use_threads(threads)
-    evaluate(read_settings(EvaluateSettings, settings), data, run, output)
+    evaluate(chosen, data, run, output)
+    record(output, chosen, [data, run / "model.safetensors"])
 
 
 @app.command()
@@ -142,11 +149,13 @@ def semantics(
     threads: Threads = None,
 ) -> None:
     """Relate what the auxiliary heads are certain of to the ground truth of every patch."""
-    from paumer.evaluation.semantics import semantics
     from paumer.stages import SemanticsSettings
 
+    chosen = on_gpu(read_settings(SemanticsSettings, settings))
+    from paumer.evaluation.semantics import semantics
+
     use_threads(threads)
-    semantics(read_settings(SemanticsSettings, settings), data, run, output)
+    semantics(chosen, data, run, output)
 
 
 @app.command()
@@ -155,7 +164,9 @@ def flops(settings: Settings, data: Manifest, output: Output) -> None:
     from paumer.measurement.flops import flops
     from paumer.stages import CostSettings
 
-    flops(read_settings(CostSettings, settings), data, output)
+    chosen = read_settings(CostSettings, settings)
+    flops(chosen, data, output)
+    record(output, chosen, [data])
 
 
 @app.command()
@@ -173,13 +184,14 @@ def throughput(
 ) -> None:
     """Measure images/s of every operating point against dense, interleaved, with intervals."""
     from paumer.files import read_json
-    from paumer.measurement.throughput import throughput
     from paumer.stages import CostSettings
+
+    chosen = on_gpu(read_settings(CostSettings, settings))
+    from paumer.measurement.throughput import throughput
 
     use_threads(threads)
     described = {folder: read_json(folder / "run.json") for folder in run}
     folders = {(content["backbone"], content["recipe"]): folder for folder, content in described.items()}
-    chosen = read_settings(CostSettings, settings)
     if quick:
         chosen = chosen.model_copy(update={"throughput": chosen.throughput.quick()})
     throughput(chosen, data, folders, output, rounds, machine)
@@ -244,11 +256,13 @@ def maps(
     threads: Threads = None,
 ) -> None:
     """Draw what pauses where: image, entropy, paused patches, prediction, ground truth."""
-    from paumer.reporting.pause_maps import draw_pause_maps
     from paumer.stages import MapsSettings
 
+    chosen = on_gpu(read_settings(MapsSettings, settings))
+    from paumer.reporting.pause_maps import draw_pause_maps
+
     use_threads(threads)
-    draw_pause_maps(read_settings(MapsSettings, settings), data, run, output)
+    draw_pause_maps(chosen, data, run, output)
 
 
 @app.command()
@@ -307,6 +321,32 @@ def paper(
     if len(experiment) != len(main):
         raise PaumerError(f"paper: {len(experiment)} experiments and {len(main)} main tables; name one table for each")
     write_paper([read_settings(Experiment, str(path)) for path in experiment], main, published, segmenter, output)
+
+
+@app.command()
+def provenance(file: Annotated[Path, typer.Argument(help="A file of results/EXPERIMENT.")]) -> None:
+    """Print as JSON where a file comes from: settings, code, environment, data and seeds of all it rests on."""
+    import json
+
+    from paumer.provenance import trace
+
+    print(json.dumps(trace(file), indent=2))
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="results/EXPERIMENT.")],
+    published: Annotated[Path, typer.Option(help="Published figures.")] = Path("results/reference/published.csv"),
+) -> None:
+    """Recompute the tables from the raw files; name what differs, and fail if anything does."""
+    from paumer.reporting.verification import verify
+
+    differences = verify(folder, published)
+    print("\n".join(differences) or f"{folder}: every table follows from the raw files")
+    if differences:
+        raise PaumerError(
+            f"{folder}: {len(differences)} differences, named above; run the stages again that wrote them"
+        )
 
 
 def main() -> None:

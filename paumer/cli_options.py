@@ -1,5 +1,6 @@
 """Options that several verbs share, and how they are read. Imports no torch at module level."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,21 @@ def read_settings(model: Any, text: str) -> Any:
     from paumer.files import read_yaml
 
     return parse(model, *read_yaml(text))
+
+
+def on_gpu(settings: Any, count: int = 1) -> Any:
+    """Give the settings of a stage back, with `count` GPUs of its own for this process if it computes on any."""
+    from paumer.gpus import hold_gpus
+
+    hold_gpus(settings.device, count)
+    return settings
+
+
+def record(output: Path, settings: Any, inputs: Sequence[Path]) -> None:
+    """Write what a table was measured with beside it."""
+    from paumer import provenance
+
+    provenance.record(output, settings, inputs)
 
 
 def use_threads(threads: int | None) -> int:

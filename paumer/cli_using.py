@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from paumer.cli_options import Folder, Manifest, Threads, read_settings, use_threads
+from paumer.cli_options import Folder, Manifest, Threads, on_gpu, read_settings, use_threads
 
 export = typer.Typer(no_args_is_help=True, help="Write a trained network for others to use.")
 
@@ -49,7 +49,6 @@ def tune(
     """Choose where and how much to pause for one budget: a speed-up, a drop in mIoU, or images/s."""
     from paumer.config import Evaluation, Throughput, parse
     from paumer.stages import TuneSettings
-    from paumer.tuning.tune import tune
 
     options = {"speedup": speedup, "max_drop": max_drop, "images_per_second": images_per_second, "split": split}
     options |= {"images": images, "batch": batch, "criterion": criterion, "locations": locations, "device": device}
@@ -57,7 +56,9 @@ def tune(
         "evaluation": read_settings(Evaluation, evaluation),
         "throughput": Throughput().quick() if quick else Throughput(),
     }
-    settings = parse(TuneSettings, options | measuring, "tune")
+    settings = on_gpu(parse(TuneSettings, options | measuring, "tune"))
+    from paumer.tuning.tune import tune
+
     use_threads(threads)
     tune(settings, data, run, output)
 
@@ -89,12 +90,13 @@ def predict(
 ) -> None:
     """Predict images of your own: pictures, class ids, pause maps, comparisons."""
     from paumer.config import parse
-    from paumer.deployment.predict import predict_images
     from paumer.deployment.settings import PredictSettings
 
     options = {"formats": form, "pause_maps": pause_maps, "schedule": schedule, "strategy": strategy}
     options |= {"criterion": criterion, "speedup": speedup, "compare": compare, "device": device}
-    settings = parse(PredictSettings, options, "predict")
+    settings = on_gpu(parse(PredictSettings, options, "predict"))
+    from paumer.deployment.predict import predict_images
+
     use_threads(threads)
     predict_images(settings, run, images, output, data, _seen(evaluation))
 

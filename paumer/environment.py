@@ -30,11 +30,12 @@ def describe_code() -> dict[str, str]:
 
 
 def describe_environment(device: torch.device) -> dict[str, str]:
-    """Versions, operating system, device and threads."""
+    """Versions, operating system, host, device and threads."""
     return {
         **package_versions(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        "host": platform.node(),
         "device": device_name(device),
         "processors": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from paumer.gpus import visible_gpus
+
 IDLE = ("idle", "iowait")
 FIELDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 
@@ -29,7 +31,8 @@ class OtherLoad:
 def clocks(device: torch.device) -> str:
     """Clock rates as far as they can be read, `sm 1980 MHz, memory 2619 MHz`; empty where they cannot."""
     if device.type == "cuda":
-        query = ["nvidia-smi", "--query-gpu=clocks.sm,clocks.mem", "--format=csv,noheader", f"--id={device.index or 0}"]
+        name = dict(enumerate(visible_gpus())).get(device.index or 0, "")
+        query = ["nvidia-smi", "--query-gpu=clocks.sm,clocks.mem", "--format=csv,noheader", f"--id={name}"]
         try:
             core, memory = subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip().split(", ")
         except (OSError, subprocess.CalledProcessError, ValueError):

@@ -35,6 +35,7 @@ from paumer.measurement.modes import callable_of, with_explicit_attention
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Condition, Timing, Variant, measure
 from paumer.models.build import load_run
 from paumer.models.segmenter import Segmenter
+from paumer.provenance import WEIGHTS, sha256
 from paumer.registry import DENSE_AGAIN, EXPLICIT_ATTENTION, SMALLER_BACKBONE, Point
 from paumer.runtime import find_device
 from paumer.schedule import Schedule
@@ -75,7 +76,9 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
     rates = {"clocks before": before, "clocks after": clocks(device)}
     every = [row for timed in timings for row in timed.rounds]
     write_text(rounds, pd.DataFrame(every, columns=ROUND_COLUMNS).to_csv(index=False, float_format="%.6g"))
-    write_json(machine, {"code": describe_code(), "environment": describe_environment(device) | rates})
+    described = {"code": describe_code(), "environment": describe_environment(device) | rates}
+    inputs = {str(folder): sha256(folder / WEIGHTS) for folder in runs.values()}
+    write_json(machine, described | {"settings": settings.model_dump(mode="json"), "weights": inputs})
     rows = [row for timed in timings for row in timed.rows]
     write_text(output, pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, float_format="%.4f"))
 

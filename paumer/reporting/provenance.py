@@ -8,6 +8,7 @@ from typing import Any
 from paumer.files import read_json
 from paumer.reporting.formatting import Sheet, number
 
+SEVERAL_MACHINES = "These networks were trained on different machines, which scores may show in their last digits"
 RUN_HEADINGS = [
     "backbone",
     "recipe",
@@ -48,13 +49,16 @@ def runs_sheet(runs: Sequence[dict[str, Any]]) -> Sheet:
 
 
 def environment_sheet(runs: Sequence[dict[str, Any]]) -> Sheet:
-    """The code, and one row per entry of the environment; where runs differ, all their values."""
+    """The code, and one row per entry of the environment; where runs differ, all their values, and a note says so."""
     values: dict[str, list[str]] = {}
     for run in runs:
         for name, value in {"code": _code(run), **(run.get("environment") or {})}.items():
             if str(value) not in values.setdefault(name, []):
                 values[name].append(str(value))
-    return Sheet(["environment", "value"], [[name, " | ".join(found)] for name, found in values.items()])
+    rows = [[name, " | ".join(found)] for name, found in values.items()]
+    several = [name for name in ("host", "device") if len(values.get(name, ())) > 1]
+    notes = [f"{SEVERAL_MACHINES}: see {' and '.join(several)}."] if several else []
+    return Sheet(["environment", "value"], rows, notes)
 
 
 def settings_groups(runs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:

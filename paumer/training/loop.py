@@ -85,7 +85,8 @@ class Run:
     def __init__(self, settings: TrainSettings, manifest: Path, start: Path | None, processes: Processes) -> None:
         dataset, found = samples(manifest, settings.split)
         options = settings.options
-        frequencies = read_json(manifest)["splits"][settings.split]["class_frequencies"]
+        described = read_json(manifest)["splits"][settings.split]
+        frequencies, self.data_checksum = described["class_frequencies"], described.get("sha256")
         self.settings = settings
         self.processes, self.device = processes, processes.device
         self.share = processes.share(options.batch)
@@ -267,6 +268,8 @@ class Run:
                 "final_loss": self.log.rows[-1]["final_loss"],
                 "devices": self.processes.count,
                 "parameters": sum(value.numel() for value in self.model.parameters()),
+                "data_sha256": self.data_checksum,
+                "start_sha256": self.start,
                 "code": describe_code(),
                 "environment": describe_environment(self.device),
                 "network": self.network.model_dump(mode="json"),

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -197,3 +198,55 @@ def test_the_ablation_is_trained_like_the_recipe_and_stands_beside_it(results: P
     runs = {name: json.loads((next(results.glob(f"runs/*/{name}/*/run.json"))).read_text()) for name in RUNS}
     assert runs["ablation-plain"]["steps"] == runs["paumer"]["steps"]
     assert runs["ablation-plain"]["network"]["heads"]["adapter"] == 0 < runs["paumer"]["network"]["heads"]["adapter"]
+
+
+def run_paumer(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["paumer", *arguments], capture_output=True, text=True, cwd=REPOSITORY)
+
+
+def test_every_row_can_be_traced(results: Path, main: pd.DataFrame) -> None:
+    traced = json.loads(run_paumer("provenance", results / "tables/main.csv").stdout)
+    assert len(traced["rows"]) == len(main)
+    for number, row in enumerate(main.itertuples(), start=1):
+        backbone = row.schedule if row.strategy == "smaller-backbone" else row.backbone
+        assert traced["rows"][str(number)] == [f"runs/{backbone}/{row.recipe}/seed0"]
+    run = traced["runs"]["runs/vit_nano_patch8/paumer/seed0"]
+    assert run["seed"] == run["settings"]["seed"] == 0
+    assert run["code"]["revision"] and run["environment"]["torch"]
+    assert run["data_sha256"] == traced["data"]["splits"]["train"]["sha256"]
+    assert run["evaluation"]["inputs"]["model.safetensors"] == run["weights_sha256"]
+    assert run["evaluation"]["settings"]["sweep"]
+    assert set(traced["measured"]) == {"flops", "bounds", "throughput"}
+    ablation = json.loads(run_paumer("provenance", results / "tables/ablation.csv").stdout)
+    assert ["runs/vit_nano_patch8/ablation-plain/seed0"] in ablation["rows"].values()
+
+
+def test_tables_follow_from_the_raw_files(results: Path) -> None:
+    finished = run_paumer("verify", results)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "named"),
+    [
+        ("tables/main.csv", r"(?m)^(\w+,linear,paumer,pause,entropy,2:0.3,1,)\d+", r"\g<1>99", "tables/main.csv: line"),
+        ("accuracy.csv", r"(?m)(,paumer,pause,entropy,2:0.3,0,)\d+", r"\g<1>99", "pause entropy 2:0.3 0: miou is 99"),
+        ("throughput.csv", r",(\d+)\.(\d+),1\.0000,", r",9\1.\2,1.0000,", "but the median of its rounds"),
+        ("tables/ablation.md", "plain", "fancy", "tables/ablation.md: line"),
+        ("tables/headline.md", r"\A(?s:.*)\Z", "", "tables/headline.md: line 1"),
+        ("runs/vit_nano_patch8/paumer/seed0/model.safetensors", None, "other", "changed since it was evaluated"),
+        ("flops.csv", r"\Z", "\n", "flops.csv: changed since it was measured"),
+    ],
+)
+def test_what_was_changed_is_named(
+    file: str, old: str | None, new: str, named: str, results: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(results, tmp_path / "smoke", ignore=shutil.ignore_patterns("figures", "data"))
+    changed = tmp_path / "smoke" / file
+    text = new if old is None else re.sub(old, new, changed.read_text(encoding="utf-8"), count=1)
+    assert old is None or text != changed.read_text(encoding="utf-8")
+    changed.write_text(text, encoding="utf-8")
+    finished = run_paumer("verify", tmp_path / "smoke")
+    assert finished.returncode == 1
+    assert named in finished.stdout
+    assert "Traceback" not in finished.stderr

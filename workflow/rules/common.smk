@@ -20,11 +20,19 @@ except PaumerError as error:
 
 RESULTS = f"{experiment.results}/{experiment.experiment}"
 LOGS = f"logs/{experiment.experiment}"
+# Elsewhere only where a job does not see what the one before it wrote: in the pods of a Kubernetes cluster.
+CHECKPOINTS = os.environ.get("PAUMER_CHECKPOINTS", f"{RESULTS}/checkpoints")
 RUN = f"{RESULTS}/runs/{{backbone}}/{{recipe}}/seed{{seed}}"
 BACKBONES = [backbone.name for backbone in experiment.backbones]
 # Heavy jobs take the machine to themselves: two of them at once are slower than one after the other. Where the cores
 # are not known, on a cluster or in a dry run, they ask for eight; `--set-threads` changes that.
 ALL_CORES = workflow.resource_settings.cores or 8
+# What a job that trains, evaluates or measures speed asks for. With `--resources gpu=4` four jobs run at once, each on
+# a GPU and a quarter of the cores; only what is timed still has the machine to itself.
+GPUS = 0 if experiment.device == "cpu" else 1
+DEVICES = "{resources.gpu}" if GPUS else str(experiment.training.devices)
+COUNTED = workflow.global_resources.get("gpu")
+GPU_CORES = max(1, ALL_CORES // COUNTED.value) if GPUS and COUNTED else ALL_CORES
 # An experiment without recipes trains nothing: it measures GMAC and images/s alone.
 TRAINS = bool(experiment.training.recipes)
 PAUSES = "paumer" in experiment.training.recipes
@@ -80,14 +88,15 @@ def options(name, paths):
 
 
 def shared_run(wildcards):
-    """Weights that a recipe starts from."""
+    """Weights that a recipe starts from, and their description."""
     if wildcards.recipe == "shared" or not SHARED:
         return []
     return expand(
-        f"{RUN}/model.safetensors",
+        f"{RUN}/{{file}}",
         backbone=wildcards.backbone,
         recipe="shared",
         seed=wildcards.seed,
+        file=["model.safetensors", "run.json"],
     )
 
 
@@ -109,7 +118,7 @@ def evaluate_settings(wildcards):
 
 def start_option(wildcards, input):
     """Name the shared run on the command line."""
-    return options("--start", map(os.path.dirname, input.start))
+    return options("--start", dict.fromkeys(map(os.path.dirname, input.start)))
 
 
 def accuracy_option(wildcards, input):

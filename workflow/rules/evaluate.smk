@@ -9,10 +9,10 @@ rule evaluate:
         f"{LOGS}/evaluate/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: ALL_CORES
+    threads: GPU_CORES
     resources:
         mem_mb=8000,
-        gpu=1,
+        gpu=GPUS,
     params:
         settings=evaluate_settings,
         folder=run_folder,
@@ -34,10 +34,10 @@ rule semantics:
         f"{LOGS}/semantics/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: ALL_CORES
+    threads: GPU_CORES
     resources:
         mem_mb=8000,
-        gpu=1,
+        gpu=GPUS,
     params:
         settings=text(stages.SemanticsSettings.of(experiment)),
         run=run_folder,

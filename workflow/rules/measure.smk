@@ -1,6 +1,16 @@
 TIMED = stages.CostSettings.of(experiment, timed=True)
 
 
+def timed_runs(file):
+    """A file of every run whose network is timed."""
+    return expand(
+        f"{RUN}/{file}",
+        backbone=[backbone.name for backbone in TIMED.studied],
+        recipe=TIMED.timed_recipes(),
+        seed=experiment.seeds[0],
+    )
+
+
 rule flops:
     input:
         manifest=rules.data.output.manifest,
@@ -25,12 +35,8 @@ rule flops:
 rule throughput:
     input:
         manifest=rules.data.output.manifest,
-        weights=expand(
-            f"{RUN}/model.safetensors",
-            backbone=[backbone.name for backbone in TIMED.studied],
-            recipe=TIMED.timed_recipes(),
-            seed=experiment.seeds[0],
-        ),
+        weights=timed_runs("model.safetensors"),
+        run=timed_runs("run.json"),
     output:
         table=f"{RESULTS}/throughput.csv",
         rounds=f"{RESULTS}/throughput_rounds.csv",
@@ -42,7 +48,7 @@ rule throughput:
     threads: ALL_CORES
     resources:
         mem_mb=8000,
-        gpu=1,
+        gpu=GPUS,
     params:
         settings=text(TIMED),
         runs=measured_runs,

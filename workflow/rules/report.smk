@@ -29,7 +29,7 @@ rule tables:
         throughput=rules.throughput.output.table,
         bounds=rules.bounds.output.table,
         manifest=rules.data.output.manifest,
-        published=f"{ROOT}/results/reference/published.csv",
+        published=local(f"{ROOT}/results/reference/published.csv"),
     output:
         main=multiext(f"{RESULTS}/tables/main", ".csv", ".md", ".tex"),
         headline=multiext(f"{RESULTS}/tables/headline", ".csv", ".md", ".tex"),
@@ -119,6 +119,12 @@ rule maps:
         manifest=rules.data.output.manifest,
         weights=expand(
             f"{RUN}/model.safetensors",
+            backbone=experiment.main_backbones[0].name,
+            recipe="paumer",
+            seed=experiment.seeds[0],
+        ),
+        run=expand(
+            f"{RUN}/run.json",
             backbone=experiment.main_backbones[0].name,
             recipe="paumer",
             seed=experiment.seeds[0],

@@ -13,20 +13,21 @@ rule train:
         f"{LOGS}/train/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: ALL_CORES
+    threads: GPU_CORES
     resources:
         mem_mb=8000,
         # Outside params:, so that the same run on more or fewer devices is no other run.
-        gpu=experiment.training.devices,
+        gpu=GPUS * experiment.training.devices,
     params:
         settings=train_settings,
         start=start_option,
         folder=output_folder,
         # Outside output:, which Snakemake removes before and after a failed job; so a killed job resumes.
-        checkpoint=f"{RESULTS}/checkpoints/{{backbone}}/{{recipe}}/seed{{seed}}",
+        checkpoint=f"{CHECKPOINTS}/{{backbone}}/{{recipe}}/seed{{seed}}",
     message:
         "Training {wildcards.backbone} by recipe {wildcards.recipe}, seed {wildcards.seed}"
     shell:
         "paumer train --settings {params.settings:q} --data {input.manifest:q} {params.start}"
-        " --output {params.folder:q} --checkpoint {params.checkpoint:q} --devices {resources.gpu}"
+        " --output {params.folder:q} --checkpoint {params.checkpoint:q}"
+        f" --devices {DEVICES}"
         " --threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,134 @@
+"""Where the numbers of a file come from: configuration, code, environment, data and seeds.
+
+Stages write a record beside what they measured; `trace` joins the records that a file rests on.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from paumer.errors import PaumerError
+from paumer.files import read_json, write_json
+from paumer.registry import SMALLER_BACKBONE
+from paumer.stages import ABLATION
+
+MANIFEST, WEIGHTS, RUN = "data.json", "model.safetensors", "run.json"
+# The records of what is measured for the whole experiment.
+MEASURED = {"flops": "flops.json", "bounds": "bounds.json", "throughput": "machine.json"}
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file.
+
+    Raises:
+        PaumerError: it is missing.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise PaumerError(f"{path}: {error.strerror or error}; run the stage that writes it first") from None
+
+
+def record(output: Path, settings: Any, inputs: Sequence[Path]) -> None:
+    """Write, beside a table that a stage measured, what it was measured with: `accuracy.json` beside `accuracy.csv`.
+
+    Args:
+        output: the table.
+        settings: those of the stage, with its device.
+        inputs: files that it read.
+    """
+    from paumer.environment import describe_code, describe_environment
+    from paumer.runtime import find_device
+
+    content = {
+        "code": describe_code(),
+        "environment": describe_environment(find_device(getattr(settings, "device", "cpu"))),
+        "settings": settings.model_dump(mode="json"),
+        "inputs": {path.name: sha256(path) for path in inputs},
+        "sha256": sha256(output),
+    }
+    write_json(output.with_suffix(".json"), content)
+
+
+def trace(path: Path) -> dict[str, Any]:
+    """All that is known of where a file comes from.
+
+    Returns:
+        `file`, `sha256`, `data` (the manifest with its checksums), `runs` (for each run that the file rests on: seed,
+        code, environment, settings, checksum of its weights, and how it was evaluated), `measured` (records of what
+        was measured for the whole experiment), and for a table `rows`: the runs of each row, counted from 1.
+
+    Raises:
+        PaumerError: the file is missing, or lies in no results of an experiment.
+    """
+    checksum = sha256(path)
+    folder = experiment_folder(path)
+    rows = _rows(path, folder)
+    named = {run for runs in rows for run in runs} or _around(path, folder)
+    runs = {name: _describe_run(folder / name) for name in sorted(named)}
+    measured = {name: read_json(folder / file) for name, file in MEASURED.items() if (folder / file).exists()}
+    found: dict[str, Any] = {"file": str(path), "sha256": checksum, "data": read_json(folder / MANIFEST)}
+    found |= {"runs": runs, "measured": measured}
+    return found | ({"rows": dict(enumerate(rows, start=1))} if rows else {})
+
+
+def experiment_folder(path: Path) -> Path:
+    """The results folder that a file lies in.
+
+    Raises:
+        PaumerError: there is none.
+    """
+    for folder in path.resolve().parents:
+        if (folder / MANIFEST).exists():
+            return folder
+    raise PaumerError(f"{path}: no {MANIFEST} in a folder above it; name a file of results/EXPERIMENT")
+
+
+def run_folders(folder: Path) -> list[str]:
+    """The runs of an experiment, `runs/BACKBONE/RECIPE/seedK`."""
+    return sorted(str(path.parent.relative_to(folder)) for path in folder.glob(f"runs/*/*/seed*/{RUN}"))
+
+
+def _rows(path: Path, folder: Path) -> list[list[str]]:
+    """The runs behind every row of a table; empty for files of another kind, and where rows name no network."""
+    if path.suffix != ".csv":
+        return []
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if "backbone" not in table or not {"recipe", "variant"} & set(table.columns):
+        return []
+    runs = run_folders(folder)
+    return [list(_runs_of(row, runs)) for row in table.to_dict("records")]
+
+
+def _runs_of(row: dict[Any, str], runs: list[str]) -> Iterator[str]:
+    """The runs of one row: that of its seed, or those of all seeds; none for a row that needs no trained network."""
+    backbone = row["schedule"] if row.get("strategy") == SMALLER_BACKBONE else row["backbone"]
+    recipe = row.get("recipe") or "paumer"
+    if row.get("variant") not in (None, "", "paumer"):
+        recipe = f"{ABLATION}{row['variant']}"
+    seed = f"seed{row['seed']}" if row.get("seed") else None
+    for name in runs:
+        _, its_backbone, its_recipe, its_seed = name.split("/")
+        if (its_backbone, its_recipe) == (backbone, recipe) and seed in (None, its_seed):
+            yield name
+
+
+def _around(path: Path, folder: Path) -> set[str]:
+    """The run whose folder a file lies in; all runs for a file of the whole experiment."""
+    runs = run_folders(folder)
+    inside = {name for name in runs if (folder / name) in path.resolve().parents}
+    return inside or set(runs)
+
+
+def _describe_run(folder: Path) -> dict[str, Any]:
+    """A run's own description, the checksum of its weights, and the record of its evaluation."""
+    evaluation = folder / "accuracy.json"
+    return {
+        **read_json(folder / RUN),
+        "weights_sha256": sha256(folder / WEIGHTS),
+        "evaluation": read_json(evaluation) if evaluation.exists() else None,
+    }
