@@ -9,7 +9,8 @@ import pytest
 from paumer import cli
 
 VERBS = ["doctor", "schema", "data", "samples", "bounds", "train", "evaluate", "semantics", "flops", "throughput"]
-VERBS += ["collect", "tables", "ablation", "speed", "maps", "figures", "report", "tune", "predict", "export"]
+VERBS += ["collect", "tables", "ablation", "speed", "maps", "figures", "report", "paper", "provenance", "verify"]
+VERBS += ["tune", "predict", "export"]
 
 
 def fail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:

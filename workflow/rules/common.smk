@@ -41,6 +41,7 @@ SEMANTICS = [
     f"{RUN}/semantics/{name}.csv"
     for name in ("composition", "groups", "boundary", "correlation")
 ]
+TIMED = stages.CostSettings.of(experiment, timed=True)
 SHARED = ["shared"] if experiment.training.shared_phase else []
 ABLATIONS = [f"{stages.ABLATION}{name}" for name in experiment.ablations]
 
@@ -164,3 +165,13 @@ def run_options(wildcards, input):
 def link_options(wildcards, input):
     """`--link` for every further file that the report leads to."""
     return options("--link", input.measured)
+
+
+def timed_runs(file):
+    """A file of every run whose network is timed."""
+    return expand(
+        f"{RUN}/{file}",
+        backbone=[backbone.name for backbone in TIMED.studied],
+        recipe=TIMED.timed_recipes(),
+        seed=experiment.seeds[0],
+    )

@@ -1,16 +1,3 @@
-TIMED = stages.CostSettings.of(experiment, timed=True)
-
-
-def timed_runs(file):
-    """A file of every run whose network is timed."""
-    return expand(
-        f"{RUN}/{file}",
-        backbone=[backbone.name for backbone in TIMED.studied],
-        recipe=TIMED.timed_recipes(),
-        seed=experiment.seeds[0],
-    )
-
-
 rule flops:
     input:
         manifest=rules.data.output.manifest,
