@@ -273,7 +273,8 @@ def test_windows_are_counted_over_all_images(tmp_path, manifest) -> None:
 def test_full_images_are_labelled_as_evaluation_labels_them(make) -> None:
     model, images = make(), torch.randn(2, 3, 40, 72)
     pause = build_strategy(Point("pause", "entropy", "2:0.4"))
-    for settings in ({}, {"inference": "sliding", "window": (24, 40), "stride": (16, 24)}, {"short_side": 32}):
+    windows = {"inference": "sliding", "window": (24, 40), "stride": (16, 24)}
+    for settings in ({}, windows, {"short_side": 32}, windows | {"short_side": 32}):
         evaluation = Evaluation(**settings, batch=3)
         with torch.inference_mode():
             labelled = callable_of(model, pause, "image", "eager", evaluation)(images)
