@@ -21,7 +21,7 @@ VERBS = [
     "throughput",
     "tune",
 ]
-VERBS += ["collect", "tables", "ablation", "speed", "maps", "figures", "report"]
+VERBS += ["collect", "tables", "ablation", "speed", "maps", "figures", "report", "provenance", "verify"]
 
 
 def fail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
