@@ -207,6 +207,16 @@ def test_differing_environments_are_both_shown(reported):
     assert ["threads", "1 | 2"] in environment_sheet(runs).rows
 
 
+def test_runs_on_several_machines_are_called_so(reported):
+    runs = [read_json(path) for path in reported.measured.runs]
+    assert not environment_sheet(runs[:1]).notes
+    for run, host in zip(runs, ("node1", "node2", *["node1"] * len(runs)), strict=False):
+        run["environment"]["host"] = host
+    sheet = environment_sheet(runs)
+    assert ["host", "node1 | node2"] in sheet.rows
+    assert any("trained on different machines" in note and "host" in note for note in sheet.notes)
+
+
 def test_runs_that_share_settings_are_grouped(reported):
     groups = settings_groups([read_json(path) for path in reported.measured.runs])
     assert len(groups) == 4  # one per recipe
