@@ -96,8 +96,8 @@ def test_a_mistake_in_the_sweep_names_its_key(item: dict[str, Any], parts: tuple
         ({"training": {"recipes": ["dense"]}}, ("sweep, token-exit", "multi-exit", "training.recipes")),
         ({"training": {"recipes": ["dense", "sparse"]}}, ("training.recipes.1", "'sparse'")),
         ({"training": {"devices": 3}}, ("training", "options.batch: 8 crops", "by 3 devices; use a multiple of 3")),
-        ({"training": {"options": {"optimizer": "sgd", "momentum": 1}}}, ("training.options.momentum", "less than 1")),
-        ({"training": {"options": {"clip": -1}}}, ("training.options.clip", "greater than or equal to 0")),
+        ({"training": {"recipe_phase": {"momentum": 1}}}, ("training.recipe_phase.momentum", "less than 1")),
+        ({"training": {"shared_phase": {"clip": -1}}}, ("training.shared_phase.clip", "greater than or equal to 0")),
         ({"decoder": {"dropout": 1}}, ("decoder.dropout", "less than 1")),
         (
             {"training": {"recipes": RECIPES, "merging": {"schedules": ["1@0.9"]}}},

@@ -91,7 +91,7 @@ def tabulate(measured: Measured, output: Path) -> None:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_reporting() -> Callable[[Measured], Reported]:
     """The whole reporting stage as a function."""
     return report

@@ -318,12 +318,9 @@ def test_every_section_shows_something(opened, tmp_path, name):
 
 
 @pytest.fixture(scope="module")
-def many(reported, tmp_path_factory):
+def many(reported, run_reporting, tmp_path_factory):
     """The report of a thousand operating points."""
-    from conftest import report
-
-    measured = write_many(reported, tmp_path_factory.mktemp("many"))
-    return report(measured)
+    return run_reporting(write_many(reported, tmp_path_factory.mktemp("many")))
 
 
 def write_many(reported, folder):

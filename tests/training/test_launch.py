@@ -41,7 +41,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
 def test_a_killed_process_ends_the_job_in_a_line_and_the_next_start_goes_on(
     settings, manifest, tmp_path, monkeypatch, capsys, whom
 ) -> None:
-    described = settings(epochs=80, options={"batch": 4, "optimizer": "sgd"})
+    described = settings(epochs=80, options={"batch": 4}, phase={"optimizer": "sgd"})
     run, checkpoint = tmp_path / "run", tmp_path / "run" / "checkpoint" / checkpoints.NAME
     job = subprocess.Popen(
         command(described, manifest, run, "--devices", "2"), stderr=subprocess.PIPE, text=True, env=os.environ
@@ -73,7 +73,7 @@ def test_a_killed_process_ends_the_job_in_a_line_and_the_next_start_goes_on(
 
 
 def test_torchrun_starts_it_as_a_module(settings, manifest, tmp_path) -> None:
-    described = settings(epochs=2, options={"batch": 4, "optimizer": "sgd"})
+    described = settings(epochs=2, options={"batch": 4}, phase={"optimizer": "sgd"})
     train(described, manifest, tmp_path / "whole", tmp_path / "none", None)
     module = command(described, manifest, tmp_path / "run")[2:]
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", *module]

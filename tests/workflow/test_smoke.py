@@ -167,8 +167,19 @@ def test_schedules_are_written_as_they_are_parsed(main: pd.DataFrame) -> None:
 def test_report_is_self_contained_and_complete(results: Path) -> None:
     page = (results / "report.html").read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="https?:', page)
-    assert "<script" not in page
-    sections = ["headline", "pareto", "maps", "semantics", "bounds", "table", "criteria", "published", "classes"]
+    assert not re.search(r"<(script|link)[^>]*(src|href)=", page)
+    sections = [
+        "headline",
+        "explorer",
+        "methods",
+        "maps",
+        "semantics",
+        "bounds",
+        "table",
+        "criteria",
+        "published",
+        "classes",
+    ]
     for section in [*sections, "speed", "training", "provenance"]:
         assert f'id="{section}"' in page
     for figure in (results / "figures").glob("*.csv"):
