@@ -8,8 +8,11 @@ import torch
 from hypothesis import settings
 from loopback_hub import Hub
 
-settings.register_profile("no deadline", deadline=None)  # how fast a machine is says nothing about the code
-settings.load_profile("no deadline")
+# The same examples in every run, so that a change is judged by what it changed. `--hypothesis-profile search` looks for
+# new ones. How fast a machine is says nothing about the code: no deadlines.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=1000)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture

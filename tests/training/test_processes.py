@@ -26,6 +26,10 @@ LOSSES = ["loss", "final_loss", "auxiliary_loss"]
 OPTIONS = {"batch": 4, "class_balance": 0.5, "drop_path": 0.3}
 PHASE = {"optimizer": "sgd"}
 
+# Autograd starts its threads at the first use, for the devices known by then, and forbids to fork where there were any.
+# Some tests, of compiled networks say, make more devices known: so it is used here, when tests are collected.
+torch.zeros(1, requires_grad=True).sum().backward()
+
 
 def side_by_side(count: int, work: Callable[[], None]) -> list[str]:
     """Do the same in several processes as `torchrun` starts them; give what each failed with."""
