@@ -29,7 +29,7 @@ rule tables:
         throughput=rules.throughput.output.table,
         bounds=rules.bounds.output.table,
         manifest=rules.data.output.manifest,
-        published=local(f"{ROOT}/results/reference/published.csv"),
+        published=local(PUBLISHED),
     output:
         main=multiext(f"{RESULTS}/tables/main", ".csv", ".md", ".tex"),
         headline=multiext(f"{RESULTS}/tables/headline", ".csv", ".md", ".tex"),
