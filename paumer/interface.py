@@ -16,7 +16,6 @@ from torch import Tensor
 from paumer.config import Evaluation, Throughput, parse
 from paumer.data.scenes import draw_scene
 from paumer.data.scenes.writer import TRAIN_IDS
-from paumer.data.transforms import normalize
 from paumer.deployment.images import find_images, read_picture
 from paumer.deployment.network import HubSegmenter, load_network
 from paumer.deployment.settings import PredictSettings
@@ -112,14 +111,14 @@ def sweep(
     if labels is None and any("oracle" in point.criterion for point in points):
         raise PaumerError("criterion oracle needs the ground truth; give labels, or use another")
     evaluation, classes = network.description.evaluation, network.description.network.classes
-    strategies, device = [network.strategy_of(point) for point in points], _device(network)
+    strategies, device = [network.strategy_of(point) for point in points], network.device
     counts = torch.zeros(len(points), classes, classes, dtype=torch.int64, device=device)
     same, pixels = torch.zeros(len(points), dtype=torch.float64), 0
     costs: list[list[Tensor]] = [[] for _ in points]
     with torch.random.fork_rng(devices=[]), autocast(device, evaluation.precision):
         torch.manual_seed(0)  # for criterion random
         for several, truth in _batches(images, labels, evaluation.batch if evaluation.views == 1 else 1):
-            inputs, truth = _inputs(network, several), truth if truth is None else truth.to(device)
+            inputs, truth = network.inputs(several), truth if truth is None else truth.to(device)
             dense = torch.empty(0)
             for index, predicted in predict(network, inputs, strategies, evaluation, truth):
                 dense = predicted.classes if index == 0 else dense
@@ -181,7 +180,7 @@ def measure(
     strategies: list[tuple[Point, Strategy]] = [(point, network.strategy_of(point)) for point in points]
     fixed = [one.parameters for _, one in strategies if isinstance(one, Pause) and isinstance(one.parameters, Schedule)]
     strategies += [(Point(DENSE_AGAIN), Dense()), *((Point("floor", "", str(one)), Floor(one)) for one in fixed)]
-    batches = _inputs(network, pictures).split(batch)
+    batches = network.inputs(pictures).split(batch)
     variants = [
         Variant(point, on_batches(callable_of(network, strategy, scope, mode, evaluation), batches))
         for point, strategy in strategies
@@ -189,7 +188,7 @@ def measure(
     keep_freed_memory()
     name, common = (
         network.description.network.backbone.name,
-        (_device(network), evaluation.precision, mode, scope, size),
+        (network.device, evaluation.precision, mode, scope, size),
     )
     timed = time_variants(variants, Condition(name, "", *common, batch, len(images)), settings)
     rows = pd.DataFrame(timed.rows)
@@ -236,11 +235,3 @@ def _batches(
                 "ids of the images' size"
             )
     return list(zip(parts, truths, strict=True))
-
-
-def _inputs(network: HubSegmenter, images: Tensor) -> Tensor:
-    return normalize(images.to(_device(network)), network.description.network.backbone.normalization)
-
-
-def _device(network: HubSegmenter) -> torch.device:
-    return next(network.parameters()).device

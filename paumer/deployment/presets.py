@@ -47,6 +47,11 @@ class Preset(Section):
         """
         return Point() if self.strategy == "dense" else operating_point(self.strategy, self.criterion, self.schedule)
 
+    def without_speed(self) -> "Preset":
+        """The same, without what a device had to do with."""
+        told = {"images_per_s": None, "batch": None, "speedup": None, "source": self.source.partition(",")[0]}
+        return self.model_copy(update=told)
+
 
 def known_presets(folder: Path, run: dict[str, Any]) -> list[Preset]:
     """What the result of `paumer tune` in the folder of a run, and the tables of its experiment, say of it."""
