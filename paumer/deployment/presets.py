@@ -49,8 +49,7 @@ class Preset(Section):
 
     def without_speed(self) -> "Preset":
         """The same, without what a device had to do with."""
-        told = {"images_per_s": None, "batch": None, "speedup": None, "source": self.source.partition(",")[0]}
-        return self.model_copy(update=told)
+        return self.model_copy(update={"images_per_s": None, "batch": None, "speedup": None})
 
 
 def known_presets(folder: Path, run: dict[str, Any]) -> list[Preset]:
