@@ -4,9 +4,12 @@ The package follows the pipeline, one subpackage a stage: `config` -> `data` -> 
 -> `evaluation` and `measurement` -> `reporting`; `tuning` chooses a schedule by what evaluation and measurement say;
 `deployment` runs a trained network on images of one's own, and exports it.
 
-For use as a library, `paumer.Segmenter.from_pretrained` loads an exported network, `paumer.wrap` lets any plain timm
-ViT with any dense head pause, `paumer.load_segmenter` loads a published Segmenter, and `paumer.sliding_window_logits`
-runs a network on windows. They are imported when first used: importing `paumer` imports no torch.
+For use as a library: `paumer.load` gives a trained network, a `paumer.Segmenter`; `paumer.Schedule` says where and how
+much to pause; `paumer.sweep` and `paumer.measure` compare operating points by accuracy, cost and speed; `paumer.scenes`
+draws images to try them on. `paumer.Segmenter.from_pretrained` loads a network from the hub, `paumer.wrap` lets any
+plain timm ViT with any dense head pause, `paumer.load_segmenter` loads a published Segmenter, and
+`paumer.sliding_window_logits` runs a network on windows. They are imported when first used: importing `paumer` imports
+no torch.
 """
 
 from importlib import import_module
@@ -15,16 +18,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from paumer.deployment.network import HubSegmenter as Segmenter
     from paumer.evaluation.inference import sliding_window_logits
+    from paumer.interface import load, measure, scenes, sweep
     from paumer.models.published import load_segmenter
     from paumer.pausing import wrap
+    from paumer.schedule import Schedule
 
 __version__ = "0.1.0"
-__all__ = ["Segmenter", "__version__", "load_segmenter", "sliding_window_logits", "wrap"]
+__all__ = [
+    "Schedule",
+    "Segmenter",
+    "__version__",
+    "load",
+    "load_segmenter",
+    "measure",
+    "scenes",
+    "sliding_window_logits",
+    "sweep",
+    "wrap",
+]
 
 _HOMES = {
+    "Schedule": ("paumer.schedule", "Schedule"),
     "Segmenter": ("paumer.deployment.network", "HubSegmenter"),
+    "load": ("paumer.interface", "load"),
     "load_segmenter": ("paumer.models.published", "load_segmenter"),
+    "measure": ("paumer.interface", "measure"),
+    "scenes": ("paumer.interface", "scenes"),
     "sliding_window_logits": ("paumer.evaluation.inference", "sliding_window_logits"),
+    "sweep": ("paumer.interface", "sweep"),
     "wrap": ("paumer.pausing", "wrap"),
 }
 

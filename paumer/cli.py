@@ -23,7 +23,7 @@ from paumer.cli_reporting import (
     tables,
     verify,
 )
-from paumer.cli_using import export, predict, tune
+from paumer.cli_using import demo, export, predict, tune
 from paumer.errors import PaumerError
 
 app = typer.Typer(
@@ -209,7 +209,7 @@ def throughput(
     throughput(chosen, data, folders, output, rounds, machine)
 
 
-for verb in (collect, tables, ablation, speed, maps, figures, report, paper, provenance, verify, tune, predict):
+for verb in (collect, tables, ablation, speed, maps, figures, report, paper, provenance, verify, tune, predict, demo):
     app.command()(verb)
 app.add_typer(export, name="export")
 

@@ -64,7 +64,9 @@ def tune(
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="Folder of a trained run, or one that `paumer export hub` wrote.")],
+    run: Annotated[
+        Path, typer.Argument(help="Folder of a trained run, or one that `paumer export hub` wrote; or demo.")
+    ],
     images: Annotated[Path, typer.Option("--images", "-i", help="An image, or a folder of images.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")],
     form: Annotated[
@@ -101,17 +103,45 @@ def predict(
     predict_images(settings, run, images, output, data, _seen(evaluation))
 
 
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write.")] = Path("demo.png"),
+    image: Annotated[
+        Path | None, typer.Option("--image", "-i", help="An image of your own; by default scenes are drawn.")
+    ] = None,
+    schedules: Annotated[
+        str, typer.Option(help="Operating points to compare with dense; the picture shows the first.")
+    ] = "3:0.4,3:0.6,2:0.2+4:0.2",
+    seed: Annotated[int, typer.Option(min=0, help="Of the drawn scenes.")] = 0,
+    threads: Threads = None,
+) -> None:
+    """See within a minute what pausing does, with a small network that comes with the package."""
+    from paumer.demo import demo
+
+    use_threads(threads)
+    demo(output, image, [part.strip() for part in schedules.split(",") if part.strip()], seed)
+
+
 @export.callback()
 def _export() -> None:
     """Write a trained network for others to use."""
 
 
 @export.command()
-def hub(run: Run, output: Folder, data: DataOfRun = None, evaluation: Seen = None) -> None:
+def hub(
+    run: Run,
+    output: Folder,
+    data: DataOfRun = None,
+    evaluation: Seen = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store weights as float16, half the size; they run as float32.")
+    ] = False,
+    speeds: Annotated[bool, typer.Option(help="Tell measured images/s and speed-ups in the card.")] = True,
+    note: Annotated[str, typer.Option(help="How the network was made, for the card; Markdown.")] = "",
+) -> None:
     """Write weights, description and model card as the Hugging Face hub has them; uploading is up to you."""
     from paumer.deployment.export import export_to_hub
 
-    export_to_hub(run, output, data, _seen(evaluation))
+    export_to_hub(run, output, data, _seen(evaluation), half=half, speeds=speeds, note=note)
 
 
 def _seen(text: str | None) -> Any:

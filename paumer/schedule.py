@@ -26,18 +26,21 @@ class Location:
     fraction: float
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, init=False, repr=False)
 class Schedule:
     """Locations in the order of their blocks; none at all means dense.
 
     Raises:
-        PaumerError: blocks do not rise, a fraction is not above 0, or the fractions reach 1.
+        PaumerError: the text is no schedule, blocks do not rise, a fraction is not above 0, or the fractions reach 1.
     """
 
-    locations: tuple[Location, ...] = ()
+    locations: tuple[Location, ...]
     depends_on_image: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def __init__(self, locations: Iterable[Location] | str = ()) -> None:
+        """From the notation, or from locations."""
+        found = _locations(locations) if isinstance(locations, str) else tuple(locations)
+        object.__setattr__(self, "locations", found)
         _check_blocks("schedule", str(self), self.blocks, EXAMPLE)
         if any(location.fraction <= 0 for location in self.locations):
             raise PaumerError(f"schedule {self}: every fraction must be above 0; leave the location out instead")
@@ -53,9 +56,10 @@ class Schedule:
         Raises:
             PaumerError: the text is not a schedule.
         """
-        if text.strip() in ("", "dense"):
-            return cls()
-        return cls(tuple(Location(block, value) for block, value in _read("schedule", text, ":", EXAMPLE)))
+        return cls(text)
+
+    def __repr__(self) -> str:
+        return f"Schedule({str(self)!r})"
 
     def __str__(self) -> str:
         """The notation, `dense` for the empty schedule; `parse` reads it back."""
@@ -145,6 +149,12 @@ class Thresholds:
             PaumerError: one lies at or after the last of `depth` blocks.
         """
         _check_depth("thresholds", str(self), self.blocks, depth)
+
+
+def _locations(text: str) -> tuple[Location, ...]:
+    if text.strip() in ("", "dense"):
+        return ()
+    return tuple(Location(block, value) for block, value in _read("schedule", text, ":", EXAMPLE))
 
 
 def _read(what: str, text: str, sign: str, example: str) -> Iterator[tuple[int, float]]:

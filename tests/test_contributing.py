@@ -104,11 +104,6 @@ def test_example_is_in_our_style(tmp_path: Path) -> None:
         subprocess.run([*command, "--config", str(ROOT / "pyproject.toml"), str(path)], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", PAGE))))
-def test_links_lead_somewhere(target: str) -> None:
-    assert (ROOT / target).exists()
-
-
 @pytest.mark.parametrize("place", ["paumer/strategies/criteria.py:CRITERIA", "paumer/registry.py:SCORES"])
 def test_places_of_criteria_are_there(place: str) -> None:
     path, name = place.split(":")

@@ -14,6 +14,10 @@ CAUTION = (
     "mIoU, drop (both in points) and GMAC are of whole images, images/s too, at that batch and on the device that "
     "measured them. Speed-ups differ between devices: measure on yours."
 )
+NO_SPEED = (
+    "mIoU, drop (both in points) and GMAC are of whole images. Speed depends on the device: `paumer.measure` tells it "
+    "for yours."
+)
 USE = """\
 ```python
 import paumer, torchvision
@@ -38,7 +42,8 @@ def model_card(description: Description) -> str:
         "command line: `paumer predict FOLDER -i IMAGES -o OUT`.",
         "## Operating points",
         _table(presets) if presets else "None has been measured: its experiment has no tables.",
-        *([CAUTION] if presets else []),
+        *([CAUTION if any(preset.images_per_s for preset in presets) else NO_SPEED] if presets else []),
+        *(["## How it was made", description.note] if description.note else []),
         "## Training data",
         f"Dataset {description.dataset}, {network.classes} classes: {', '.join(description.classes)}.",
         *([f"Terms of the data: {description.licence}."] if description.licence else []),
@@ -95,7 +100,9 @@ def _table(presets: Sequence[Preset]) -> str:
         ]
         for preset in presets
     ]
-    return tabulate(rows, HEADINGS, "pipe", disable_numparse=True)
+    filled = [number for number in range(len(HEADINGS)) if any(row[number] for row in rows)]
+    shown = [[row[number] for number in filled] for row in rows]
+    return tabulate(shown, [HEADINGS[number] for number in filled], "pipe", disable_numparse=True)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -30,6 +30,7 @@ class Description(Section):
     citation: str = Field("", description="Of the dataset.")
     evaluation: Evaluation = Field(default_factory=Evaluation)
     presets: tuple[Preset, ...] = ()
+    note: str = Field("", description="How the network was made, in Markdown.")
     code: dict[str, str] = Field(default_factory=dict, description="Version and revision that trained it.")
     environment: dict[str, str] = Field(default_factory=dict, description="Versions and device of the training.")
 

@@ -72,10 +72,17 @@ class HubSegmenter(
                 "(batch, 3, height, width)"
             )
         batch = images if images.ndim == 4 else images[None]
-        device = next(self.parameters()).device
-        inputs = normalize(batch.to(device), self.description.network.backbone.normalization)
-        [(_, predicted)] = predict(self, inputs, [self.strategy], self.description.evaluation)
+        [(_, predicted)] = predict(self, self.inputs(batch), [self.strategy], self.description.evaluation)
         return predicted.classes if images.ndim == 4 else predicted.classes[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Images (batch, 3, height, width) uint8 as `forward` takes them: on the device, normalised."""
+        return normalize(images.to(self.device), self.description.network.backbone.normalization)
 
     def with_schedule(self, schedule: str, strategy: str = "pause", criterion: str = "") -> Self:
         """This network at another operating point: another object with the same weights.
@@ -130,7 +137,7 @@ class HubSegmenter(
 
 
 def load_network(folder: Path, manifest: Path | None = None, evaluation: Evaluation | None = None) -> HubSegmenter:
-    """Load a run that `paumer train` wrote, or a folder that `paumer export hub` did.
+    """Load a run that `paumer train` wrote, or a folder that `paumer export hub` did, in float32.
 
     Args:
         folder: of either.

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from paumer.config import Evaluation
-from paumer.data.transforms import normalize
 from paumer.deployment.images import find_images, read_picture
 from paumer.deployment.network import WEIGHTS, HubSegmenter, load_network
 from paumer.deployment.outputs import COMPARISONS, PAUSES, Outputs
-from paumer.deployment.pictures import check_cityscapes, label_ids, overlay, paint_pauses, side_by_side, with_legend
+from paumer.deployment.pause_maps import draw_pauses
+from paumer.deployment.pictures import check_cityscapes, label_ids, overlay, side_by_side
 from paumer.deployment.presets import choose_preset
 from paumer.deployment.settings import PredictSettings
+from paumer.deployment.shipped import find_network
 from paumer.errors import PaumerError
 from paumer.evaluation.inference import Predictions, predict
-from paumer.evaluation.pauses import watch_pauses
-from paumer.evaluation.views import View, seen_size, window_corners, window_size
+from paumer.evaluation.views import seen_size, window_size
 from paumer.progress import progress
 from paumer.registry import Point
 from paumer.runtime import autocast, find_device, synchronize
@@ -43,7 +43,7 @@ def predict_images(
 
     Args:
         settings: what to write, at which operating point.
-        folder: of a trained run or an exported network.
+        folder: of a trained run or an exported network; `demo` for the one that comes with the package.
         source: an image, or a folder of them.
         output: folder to write to.
         manifest: `data.json` of the data of a run; by default that of its experiment.
@@ -53,6 +53,7 @@ def predict_images(
         PaumerError: something asked for is not possible; or, after all others were written, some images could not be
             predicted.
     """
+    folder = find_network(folder)
     network = load_network(folder, manifest, evaluation)
     predictor = Predictor(settings, network, folder)
     root, images = find_images(source)
@@ -141,7 +142,7 @@ class Predictor:
         synchronize(self.device)
         start = time.perf_counter()
         try:
-            inputs = self._inputs(pictures)
+            inputs = self.network.inputs(pictures)
             with autocast(self.device, evaluation.precision):
                 runs = predict(self.network, inputs, self.strategies, evaluation)
                 predicted = {self.points[index]: Predictions(made.classes.cpu(), made.macs) for index, made in runs}
@@ -168,27 +169,9 @@ class Predictor:
         if kind == "cityscapes":
             return label_ids(classes[self.main])
         if kind == PAUSES:
-            return self._pauses(pixels)
+            assert isinstance(self.pause, Pause)
+            return draw_pauses(self.network, pixels, self.pause)
         return self._comparison(pixels, classes, costs)
-
-    def _pauses(self, pixels: np.ndarray) -> np.ndarray:
-        """Where patches paused, at the size at which the network sees the image; overlapping windows are averaged."""
-        assert isinstance(self.pause, Pause)
-        evaluation, patch = self.network.description.evaluation, self.network.encoder.patch_size
-        colours = {block: number for number, block in enumerate(self.pause.parameters.blocks)}
-        size = seen_size(evaluation, pixels.shape[:2])
-        image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-        inputs = View(size).of(self._inputs(image))
-        seen = View(size).of(image.float()).round().clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
-        total, times = np.zeros((*size, 3), dtype=np.float32), np.zeros((*size, 1), dtype=np.float32)
-        height, width = window_size(evaluation, size)
-        for top, left in window_corners(size, (height, width), evaluation.stride):
-            area = (slice(top, top + height), slice(left, left + width))
-            with autocast(self.device, evaluation.precision):
-                blocks = watch_pauses(self.network, inputs[:, :, area[0], area[1]], self.pause).blocks
-            total[area] += paint_pauses(seen[area], blocks.numpy(), (patch, patch), colours)
-            times[area] += 1
-        return with_legend(np.rint(total / times).astype(np.uint8), colours)
 
     def _comparison(
         self, pixels: np.ndarray, classes: dict[Point, np.ndarray], costs: dict[Point, float]
@@ -201,9 +184,6 @@ class Predictor:
             titles.append(f"{_name(point)}: {costs[point] / 1e9:.4g} GMAC, {differs:.2%} of pixels differ")
         panels = [overlay(pixels, classes[point], self.network.description) for point in (first, *others)]
         return side_by_side([pixels, *panels], titles)
-
-    def _inputs(self, pictures: Tensor) -> Tensor:
-        return normalize(pictures.to(self.device), self.network.description.network.backbone.normalization)
 
     def _main_point(self) -> Point:
         """What was asked for: a schedule, the most accurate of those fast enough, or dense."""

@@ -47,6 +47,10 @@ class Preset(Section):
         """
         return Point() if self.strategy == "dense" else operating_point(self.strategy, self.criterion, self.schedule)
 
+    def without_speed(self) -> "Preset":
+        """The same, without what a device had to do with."""
+        return self.model_copy(update={"images_per_s": None, "batch": None, "speedup": None})
+
 
 def known_presets(folder: Path, run: dict[str, Any]) -> list[Preset]:
     """What the result of `paumer tune` in the folder of a run, and the tables of its experiment, say of it."""

@@ -1,7 +1,7 @@
 """How networks run while they are timed: eagerly, compiled, on full images, with an explicit attention matrix."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -68,6 +68,16 @@ def on_full_images(run: Callable[[Tensor], Tensor], evaluation: Evaluation) -> C
         return view.undone(total / times, (height, width)).max(dim=1).indices
 
     return label
+
+
+def on_batches(run: Callable[[Tensor], Tensor], batches: Sequence[Tensor]) -> Callable[[], None]:
+    """A call that runs all batches, and holds the result of one at a time."""
+
+    def run_all() -> None:
+        for images in batches:
+            run(images)
+
+    return run_all
 
 
 def with_explicit_attention(model: Segmenter) -> Segmenter:

@@ -15,8 +15,7 @@ already cut.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -31,7 +30,7 @@ from paumer.environment import describe_code, describe_environment
 from paumer.files import write_json, write_text
 from paumer.measurement.inputs import Input, input_images, inputs_of, untrained
 from paumer.measurement.machine import clocks
-from paumer.measurement.modes import callable_of, with_explicit_attention
+from paumer.measurement.modes import callable_of, on_batches, with_explicit_attention
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Condition, Timing, Variant, measure
 from paumer.models.build import load_run
 from paumer.models.segmenter import Segmenter
@@ -153,11 +152,6 @@ def _variants(
 ) -> list[Variant]:
     """The candidates as calls that run all batches."""
     return [
-        Variant(point, partial(_run_all, callable_of(model, strategy, scope, mode, evaluation), batches))
+        Variant(point, on_batches(callable_of(model, strategy, scope, mode, evaluation), batches))
         for point, model, strategy in candidates
     ]
-
-
-def _run_all(run: Callable[[Tensor], Tensor], batches: Sequence[Tensor]) -> None:
-    for images in batches:
-        run(images)

@@ -10,7 +10,7 @@ from finished_runs import write_run
 from huggingface_hub import ModelCard
 from loopback_hub import Hub, run_beside
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import paumer
 from paumer.deployment.description import colours_of, describe_run
@@ -133,6 +133,37 @@ def test_card_and_config_hold_what_was_measured(command, tmp_path) -> None:
         *("pause", "2:0.5", "entropy", "58.90", "0.40", "1.5", "30", "1", "1.60"),
         "paumer tune, split train, a device",
     ]
+
+    _, error = command("export", "hub", run, "--output", tmp_path / "street", "--no-speeds", "--note", "By *hand*.")
+    assert error == ""
+    model = paumer.Segmenter.from_pretrained(tmp_path / "street")
+    [preset] = model.description.presets
+    assert (preset.miou, preset.gmac, preset.images_per_s, preset.speedup) == (58.9, 1.5, None, None)
+    text = (tmp_path / "street" / "README.md").read_text()
+    assert "speed-up |" not in text and "1.60" not in text
+    assert "## How it was made\n\nBy *hand*.\n" in text
+
+
+def test_half_of_the_size_runs_as_float32(command, exported, run, tmp_path) -> None:
+    _, error = command("export", "hub", run, "--output", tmp_path / "half", "--half")
+    assert error == ""
+    weights = "model.safetensors"
+    assert (tmp_path / "half" / weights).stat().st_size < 0.6 * (exported / weights).stat().st_size
+    assert {value.dtype for value in load_file(tmp_path / "half" / weights).values()} == {torch.float16}
+    for half in (paumer.Segmenter.from_pretrained(tmp_path / "half"), paumer.load(tmp_path / "half")):
+        assert {value.dtype for value in half.parameters()} == {torch.float32}
+        assert torch.allclose(logits(half), logits(load_run(run)[0]), atol=0.05)
+        assert not torch.equal(logits(half), logits(load_run(run)[0]))
+
+
+def test_weights_too_large_for_half_are_named(command, tmp_path) -> None:
+    run = write_run(tmp_path / "experiment")
+    weights = load_file(run / "model.safetensors")
+    name = next(iter(weights))
+    save_file(weights | {name: weights[name] * 1e9}, run / "model.safetensors")
+    _, error = command("export", "hub", run, "--output", tmp_path / "half", "--half")
+    assert f"{name} is beyond the range of float16; export without --half" in error
+    assert not (tmp_path / "half").exists()
 
 
 def change(folder: Path, keys: str, value: object) -> None:

@@ -7,6 +7,12 @@ import sys
 # the workflow which uses this one as a module.
 ROOT = os.path.normpath(f"{workflow.current_basedir}/../..")
 sys.path.insert(0, ROOT)
+try:
+    import paumer
+except ModuleNotFoundError:  # a module that Snakemake fetched, file by file
+    sys.exit(
+        "paumer: error: the Python package is not installed where Snakemake runs; config/README.md says how"
+    )
 
 from paumer import stages
 from paumer.config import Experiment
@@ -19,6 +25,10 @@ except PaumerError as error:
     sys.exit(f"paumer: error: {error}")
 
 RESULTS = f"{experiment.results}/{experiment.experiment}"
+# What published work reports; a copy where the workflow is no folder of this machine.
+PUBLISHED = f"{ROOT}/results/reference/published.csv"
+if not os.path.isfile(PUBLISHED):
+    PUBLISHED = workflow.source_path("../../results/reference/published.csv")
 LOGS = f"logs/{experiment.experiment}"
 # Elsewhere only where a job does not see what the one before it wrote: in the pods of a Kubernetes cluster.
 CHECKPOINTS = os.environ.get("PAUMER_CHECKPOINTS", f"{RESULTS}/checkpoints")
@@ -31,8 +41,8 @@ ALL_CORES = workflow.resource_settings.cores or 8
 # a GPU and a quarter of the cores; only what is timed still has the machine to itself.
 GPUS = 0 if experiment.device == "cpu" else 1
 DEVICES = "{resources.gpu}" if GPUS else str(experiment.training.devices)
-COUNTED = workflow.global_resources.get("gpu")
-GPU_CORES = max(1, ALL_CORES // COUNTED.value) if GPUS and COUNTED else ALL_CORES
+COUNTED = getattr(workflow.global_resources.get("gpu"), "value", None)
+GPU_CORES = max(1, ALL_CORES // COUNTED) if GPUS and COUNTED else ALL_CORES
 # An experiment without recipes trains nothing: it measures GMAC and images/s alone.
 TRAINS = bool(experiment.training.recipes)
 PAUSES = "paumer" in experiment.training.recipes

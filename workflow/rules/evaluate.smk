@@ -56,6 +56,7 @@ rule collect_accuracy:
         table=f"{RESULTS}/accuracy.csv",
     log:
         f"{LOGS}/collect.log",
+    localrule: True
     conda:
         "../../envs/paumer.yaml"
     resources:

@@ -1,3 +1,4 @@
+# What takes seconds is a local rule: on a cluster it runs where Snakemake runs.
 FIGURES = ["throughput_batch", "speedup_gmac", "floor_overhead"]
 if TRAINS:
     FIGURES += [
@@ -29,7 +30,7 @@ rule tables:
         throughput=rules.throughput.output.table,
         bounds=rules.bounds.output.table,
         manifest=rules.data.output.manifest,
-        published=local(f"{ROOT}/results/reference/published.csv"),
+        published=local(PUBLISHED),
     output:
         main=multiext(f"{RESULTS}/tables/main", ".csv", ".md", ".tex"),
         headline=multiext(f"{RESULTS}/tables/headline", ".csv", ".md", ".tex"),
@@ -39,6 +40,7 @@ rule tables:
         published=multiext(f"{RESULTS}/tables/published", ".csv", ".md"),
     log:
         f"{LOGS}/tables.log",
+    localrule: True
     conda:
         "../../envs/paumer.yaml"
     resources:
@@ -61,6 +63,7 @@ rule ablation:
         multiext(f"{RESULTS}/tables/ablation", ".csv", ".md", ".tex"),
     log:
         f"{LOGS}/ablation.log",
+    localrule: True
     conda:
         "../../envs/paumer.yaml"
     resources:
@@ -82,6 +85,7 @@ rule speed:
         multiext(f"{RESULTS}/tables/speed", ".csv", ".md"),
     log:
         f"{LOGS}/speed.log",
+    localrule: True
     conda:
         "../../envs/paumer.yaml"
     resources:
@@ -167,6 +171,7 @@ rule figures:
         expand(PAPER, figure=FIGURES, columns=COLUMNS),
     log:
         f"{LOGS}/figures.log",
+    localrule: True
     conda:
         "../../envs/paumer.yaml"
     resources:
@@ -206,6 +211,7 @@ rule report:
         page=f"{RESULTS}/report.html",
     log:
         f"{LOGS}/report.log",
+    localrule: True
     conda:
         "../../envs/paumer.yaml"
     resources:

@@ -1,0 +1,237 @@
+"""What one calls from Python: load a network, compare its operating points, draw scenes to try them on.
+
+An operating point is written as on the command line: `dense`; a schedule of pausing, `3:0.4` or a `Schedule`; or
+`STRATEGY PARAMETERS`, `merge 1-8:0.04`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from paumer.config import Evaluation, Throughput, parse
+from paumer.data.scenes import draw_scene
+from paumer.data.scenes.writer import TRAIN_IDS
+from paumer.deployment.images import find_images, read_picture
+from paumer.deployment.network import HubSegmenter, load_network
+from paumer.deployment.settings import PredictSettings
+from paumer.deployment.shipped import find_network
+from paumer.errors import PaumerError
+from paumer.evaluation.inference import predict
+from paumer.evaluation.metrics import confusion_matrix, mean_iou
+from paumer.evaluation.views import seen_size, window_size
+from paumer.measurement.modes import callable_of, on_batches
+from paumer.measurement.timing import Condition, Variant
+from paumer.measurement.timing import measure as time_variants
+from paumer.registry import DENSE_AGAIN, Point
+from paumer.runtime import autocast, keep_freed_memory
+from paumer.schedule import Schedule
+from paumer.strategies.contract import Dense, Strategy
+from paumer.strategies.floor import Floor
+from paumer.strategies.pause import Pause
+
+Images = Tensor | Sequence[Tensor] | str | Path
+Schedules = Sequence[str | Schedule]
+NEW = 2  # after the numbers of the splits, train and val: scenes that no network was trained or scored on
+SPEED = ("images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "other_load", "status")
+
+
+class Scenes(NamedTuple):
+    """Drawn street scenes.
+
+    Attributes:
+        images: (n, 3, height, width) uint8.
+        labels: class ids (n, height, width) int64, 255 where a pixel has none.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+
+def load(name: str | Path, evaluation: Evaluation | None = None) -> HubSegmenter:
+    """Load a trained network, ready to predict.
+
+    Args:
+        name: the folder of a run that `paumer train` wrote, or one that `paumer export hub` wrote; or `demo`, the small
+            network for drawn street scenes that comes with the package.
+        evaluation: how images are seen (windows, short side, scales); by default as the folder says.
+
+    Raises:
+        PaumerError: the folder is neither, or is damaged.
+    """
+    return load_network(find_network(name), evaluation=evaluation)
+
+
+def scenes(count: int, seed: int = 0, height: int = 96, width: int = 192) -> Scenes:
+    """Draw street scenes with the 19 classes of Cityscapes; the same seed draws the same, and none that trains.
+
+    Raises:
+        PaumerError: a count or a size is not possible.
+    """
+    if count < 1 or seed < 0 or min(height, width) < 32:
+        raise PaumerError(
+            f"scenes: {count} of {height} x {width} pixels, seed {seed}; give 1 or more, of 32 x 32 or more"
+        )
+    drawn = [draw_scene(np.random.default_rng([seed, NEW, number]), height, width) for number in range(count)]
+    images = torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image, _ in drawn])
+    return Scenes(images, torch.stack([torch.from_numpy(TRAIN_IDS[labels]).long() for _, labels in drawn]))
+
+
+@torch.inference_mode()
+def sweep(
+    network: HubSegmenter,
+    images: Images,
+    schedules: Schedules,
+    labels: Tensor | Sequence[Tensor] | None = None,
+    criterion: str = "",
+) -> pd.DataFrame:
+    """Run a network at several operating points, in one pass over the images.
+
+    Args:
+        network: as `load` gives it; on the device that it is on.
+        images: RGB uint8, (n, 3, height, width), or a sequence of (3, height, width) of any size; or the name of an
+            image or of a folder of them.
+        schedules: the operating points; dense is always run, too.
+        labels: class ids of the images, (n, height, width) or a sequence of (height, width), 255 where there is none.
+        criterion: by which patches are chosen; empty: the strategy's usual one.
+
+    Returns:
+        A row for every operating point, dense first: `strategy`, `criterion`, `schedule`, `images`; with labels `miou`
+        and `drop` below dense, in points; `agreement`, the share of pixels that get the class that dense gives them;
+        `gmac` of an image, its mean; and `gmac_ratio`, how many times as much dense takes.
+
+    Raises:
+        PaumerError: an operating point is not possible, or images and labels do not fit.
+    """
+    points = _points(schedules, criterion)
+    if labels is None and any("oracle" in point.criterion for point in points):
+        raise PaumerError("criterion oracle needs the ground truth; give labels, or use another")
+    evaluation, classes = network.description.evaluation, network.description.network.classes
+    strategies, device = [network.strategy_of(point) for point in points], network.device
+    counts = torch.zeros(len(points), classes, classes, dtype=torch.int64, device=device)
+    same, pixels = torch.zeros(len(points), dtype=torch.float64), 0
+    costs: list[list[Tensor]] = [[] for _ in points]
+    with torch.random.fork_rng(devices=[]), autocast(device, evaluation.precision):
+        torch.manual_seed(0)  # for criterion random
+        for several, truth in _batches(images, labels, evaluation.batch if evaluation.views == 1 else 1):
+            inputs, truth = network.inputs(several), truth if truth is None else truth.to(device)
+            dense = torch.empty(0)
+            for index, predicted in predict(network, inputs, strategies, evaluation, truth):
+                dense = predicted.classes if index == 0 else dense
+                same[index] += int((predicted.classes == dense).sum())
+                costs[index].append(predicted.macs)
+                if truth is not None:
+                    counts[index] += confusion_matrix(truth, predicted.classes, classes)
+            pixels += dense.numel()
+    macs = [torch.cat(each) for each in costs]
+    table = _named(points).assign(images=len(macs[0]))
+    if labels is not None:
+        miou = [mean_iou(matrix) for matrix in counts]
+        table = table.assign(miou=miou, drop=[miou[0] - one for one in miou])
+    gmac = [float(each.mean()) / 1e9 for each in macs]
+    return table.assign(agreement=same.numpy() / pixels, gmac=gmac, gmac_ratio=[gmac[0] / one for one in gmac])
+
+
+def measure(
+    network: HubSegmenter,
+    images: Tensor,
+    schedules: Schedules,
+    *,
+    batch: int = 1,
+    rounds: int = 15,
+    block_seconds: float = 0.2,
+    mode: str = "eager",
+    criterion: str = "",
+) -> pd.DataFrame:
+    """Time a network at several operating points against dense, interleaved, as docs/measuring.md says.
+
+    Args:
+        network: as `load` gives it; on the device that it is on.
+        images: RGB uint8, (n, 3, height, width); every variant runs all of them.
+        schedules: the operating points; dense is always timed, twice: `dense-again` shows the noise. Where the interval
+            of its speed-up leaves out 1, the machine was too noisy to believe the others.
+        batch: images per forward pass.
+        rounds: each times every variant once, in random order; 3 or more.
+        block_seconds: shortest time of a timed block.
+        mode: `eager`, `compile` or `cuda-graphs`.
+        criterion: by which patches are chosen; empty: the strategy's usual one.
+
+    Returns:
+        A row for every operating point, and `dense-again`: `strategy`, `criterion`, `schedule`, `batch`;
+        `images_per_s`; `speedup` over dense, the median over the rounds, with its 95% interval `speedup_low` and
+        `speedup_high`; `floor_ratio`, the time over that of the same blocks on tokens already cut; `other_load`, how
+        many processors other programs kept busy; and `status`: `ok`, `oom` or `skipped`.
+
+    Raises:
+        PaumerError: an operating point or a setting is not possible.
+    """
+    asked = {"batches": (batch,), "modes": (mode,), "rounds": rounds, "block_seconds": block_seconds}
+    settings: Throughput = parse(Throughput, asked, "measure")
+    [(pictures, _)] = _batches(images, None, len(images))
+    evaluation, size = network.description.evaluation, (int(images.shape[-2]), int(images.shape[-1]))
+    seen = seen_size(evaluation, size)
+    whole = evaluation.views == 1 and window_size(evaluation, seen) == seen == size
+    scope = "logits" if whole else "image"
+    points = _points(schedules, criterion)
+    strategies: list[tuple[Point, Strategy]] = [(point, network.strategy_of(point)) for point in points]
+    fixed = [one.parameters for _, one in strategies if isinstance(one, Pause) and isinstance(one.parameters, Schedule)]
+    strategies += [(Point(DENSE_AGAIN), Dense()), *((Point("floor", "", str(one)), Floor(one)) for one in fixed)]
+    batches = network.inputs(pictures).split(batch)
+    variants = [
+        Variant(point, on_batches(callable_of(network, strategy, scope, mode, evaluation), batches))
+        for point, strategy in strategies
+    ]
+    keep_freed_memory()
+    name, common = (
+        network.description.network.backbone.name,
+        (network.device, evaluation.precision, mode, scope, size),
+    )
+    timed = time_variants(variants, Condition(name, "", *common, batch, len(images)), settings)
+    rows = pd.DataFrame(timed.rows)
+    return rows[["strategy", "criterion", "schedule", "batch", *(column for column in SPEED if column in rows)]]
+
+
+def _points(schedules: Schedules, criterion: str) -> list[Point]:
+    """Dense, and the operating points that were asked for, each once."""
+    if isinstance(schedules, str | Schedule):
+        raise PaumerError(f"schedules: {str(schedules)!r} is one; give a list of them")
+    named = PredictSettings(criterion=criterion).named
+    return list(dict.fromkeys([Point(), *(named(str(schedule)) for schedule in schedules)]))
+
+
+def _named(points: Sequence[Point]) -> pd.DataFrame:
+    return pd.DataFrame([(one.strategy, one.criterion, one.schedule) for one in points]).set_axis(
+        ["strategy", "criterion", "schedule"], axis=1
+    )
+
+
+def _batches(
+    images: Images, labels: Tensor | Sequence[Tensor] | None, at_once: int
+) -> list[tuple[Tensor, Tensor | None]]:
+    """Images and labels to run together: a tensor in batches, single images one by one.
+
+    Raises:
+        PaumerError: their shapes or types do not fit.
+    """
+    if isinstance(images, str | Path):
+        images = [read_picture(path) for path in find_images(Path(images))[1]]
+    parts = list(images.split(at_once)) if isinstance(images, Tensor) else [image[None] for image in images]
+    if not parts or any(part.ndim != 4 or part.shape[1] != 3 or part.dtype != torch.uint8 for part in parts):
+        raise PaumerError("images: give uint8 of (n, 3, height, width), or a list of (3, height, width)")
+    if labels is None:
+        return [(part, None) for part in parts]
+    if len(labels) != len(images):
+        raise PaumerError(f"labels: {len(labels)} for {len(images)} images; give one for each")
+    ordered = iter(labels)
+    truths = [torch.stack([next(ordered) for _ in part]) for part in parts]
+    for part, truth in zip(parts, truths, strict=True):
+        if truth.shape[1:] != part.shape[2:] or truth.is_floating_point():
+            raise PaumerError(
+                f"labels: {truth.dtype} of {tuple(truth.shape[1:])} for images of {tuple(part.shape[2:])}; give class "
+                "ids of the images' size"
+            )
+    return list(zip(parts, truths, strict=True))

@@ -1,0 +1,135 @@
+"""The network that comes with the package, and `paumer demo`."""
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from deployment.finished_runs import write_run
+from PIL import Image
+from safetensors.torch import load_file
+
+import paumer
+from paumer import cli, demo
+from paumer.deployment.shipped import find_network
+
+REPOSITORY = Path(__file__).parents[1]
+FILES = ("README.md", "config.json", "model.safetensors")
+BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+
+
+@pytest.fixture(scope="module")
+def network() -> paumer.Segmenter:
+    return paumer.load("demo")
+
+
+def test_the_network_is_small_and_in_the_package() -> None:
+    folder = files("paumer") / "deployment" / "networks" / "demo"
+    for name in FILES:
+        assert (folder / name).is_file()
+    weights = Path(str(folder / "model.safetensors"))
+    assert weights.stat().st_size < 3e6
+    assert {value.dtype for value in load_file(weights).values()} == {torch.float16}
+
+
+def test_the_wheel_contains_it(tmp_path: Path) -> None:
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(REPOSITORY / "paumer", tmp_path / "source" / "paumer", ignore=ignore)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, tmp_path / "source")
+    command = [sys.executable, "-c", BUILD, str(tmp_path)]
+    subprocess.run(command, cwd=tmp_path / "source", check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+    assert {f"paumer/deployment/networks/demo/{name}" for name in FILES} <= held
+    assert "paumer/reporting/templates/report.css" in held
+
+
+def test_it_was_trained(network) -> None:
+    """On scenes that it has not seen it is far above chance, and entropy chooses better than chance."""
+    images, labels = paumer.scenes(24, seed=11)
+    table = paumer.sweep(network, images, ["3:0.5"], labels).set_index("strategy")
+    control = paumer.sweep(network, images, ["3:0.5"], labels, criterion="random").set_index("strategy")
+    assert table.miou["dense"] > 25
+    assert table.miou["pause"] > control.miou["pause"] + 2
+    assert table.agreement["pause"] > 0.9
+
+
+def test_its_card_says_how_to_make_it_again(network) -> None:
+    card = (find_network("demo") / "README.md").read_text(encoding="utf-8")
+    assert "workflow/experiments/demo.yaml" in card
+    assert "paumer export hub" in card
+    assert network.description.name in card
+    assert all(preset.images_per_s is None and preset.speedup is None for preset in network.description.presets)
+    assert {"dense", "3:0.4"} <= {preset.schedule for preset in network.description.presets}
+    assert not re.search(r"(?<![\w.])/(root|home|tmp|work)/", card + (find_network("demo") / "config.json").read_text())
+
+
+def test_a_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    assert find_network("demo").is_absolute()
+    write_run(tmp_path).rename(tmp_path / "demo" / "run")
+    shutil.copytree(tmp_path / "demo" / "run", tmp_path / "demo", dirs_exist_ok=True)
+    assert find_network("demo") == Path("demo")
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr("sys.argv", ["paumer", *map(str, arguments)])
+    try:
+        cli.main()
+    except SystemExit as caught:
+        return int(caught.code or 0)
+    return 0
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "SCORED", 3)
+    monkeypatch.setattr(demo, "TIMED", 1)
+
+
+def test_demo_draws_and_tells(small, tmp_path: Path, monkeypatch, capsys) -> None:
+    assert call(monkeypatch, "demo", "--output", tmp_path / "demo.png", "--schedules", "3:0.4,2:0.2+4:0.2") == 0
+    said = capsys.readouterr().out
+    for schedule in ("dense", "3:0.4", "2:0.2+4:0.2"):
+        assert re.search(rf"^{re.escape(schedule)} +[\d.]+ +[-\d.]+ +[\d.]+% ", said, flags=re.MULTILINE)
+    assert "dense against itself" in said
+    with Image.open(tmp_path / "demo.png") as picture:
+        pixels = np.asarray(picture)
+    assert pixels.shape[0] > 3 * 96 and pixels.shape[1] > 4 * 192
+    assert (pixels == demo.DIFFERENT).all(axis=2).any()
+
+
+def test_demo_takes_an_image(small, tmp_path: Path, monkeypatch, capsys) -> None:
+    pixels = paumer.scenes(1, seed=2, height=200, width=260).images[0].permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    arguments = ["-i", tmp_path / "image.png", "--schedules", "3:0.4"]
+    assert call(monkeypatch, "demo", "--output", tmp_path / "demo.png", *arguments) == 0
+    said = capsys.readouterr().out
+    assert "mIoU" not in said
+    assert "as dense" in said
+    assert (tmp_path / "demo.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("schedules", "words"), [("merge 1-3:0.1", "must pause"), ("", "is empty"), ("9:0.4", "acting after block 9")]
+)
+def test_demo_names_what_cannot_be(schedules: str, words: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    assert call(monkeypatch, "demo", "--output", tmp_path / "demo.png", "--schedules", schedules) == 1
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_predict_knows_it(tmp_path: Path, monkeypatch) -> None:
+    pixels = paumer.scenes(1).images[0].permute(1, 2, 0).numpy()
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    assert call(monkeypatch, "predict", "demo", "-i", tmp_path / "image.png", "-o", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "overlay" / "image.png").is_file()

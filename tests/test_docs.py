@@ -1,0 +1,55 @@
+"""Pages lead where they say, and what they show in Python runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/README.md")
+PAGES = [
+    *(REPOSITORY / name for name in TOP),
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+    *sorted((REPOSITORY / "results/reference").rglob("README.md")),
+]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """Of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ +(.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(REPOSITORY)) for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(CODE.sub("", page.read_text(encoding="utf-8"))):
+        if re.match(r"https?:|mailto:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), target
+        assert found.is_relative_to(REPOSITORY.resolve()), target
+        assert not anchor or anchor in anchors(found), target
+
+
+def test_readme_lists_every_page() -> None:
+    table = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("## Documentation")[1].split("\n## ")[0]
+    listed = {Path(target).name for target in LINK.findall(table)}
+    assert listed == {page.name for page in (REPOSITORY / "docs").glob("*.md")}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_python_runs_as_shown(page: str, tmp_path: Path) -> None:
+    """The first example of a page, as it stands there."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    example = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0]
+    assert "paumer.sweep" in example and "paumer.measure" in example
+    command = [sys.executable, "-c", example.replace("rounds=5", "rounds=3, block_seconds=0.001")]
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    for column in ("miou", "agreement", "gmac_ratio", "speedup_low", "dense-again"):
+        assert column in finished.stdout

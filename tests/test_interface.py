@@ -1,0 +1,149 @@
+"""What one calls from Python."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from deployment.finished_runs import write_run
+from PIL import Image
+
+import paumer
+from paumer.config import Evaluation
+from paumer.data.transforms import normalize
+from paumer.errors import PaumerError
+from paumer.evaluation.metrics import confusion_matrix, mean_iou
+from paumer.measurement.flops import count
+from paumer.strategies.contract import Dense
+from paumer.strategies.pause import Pause
+
+SIZE = (32, 48)
+POINTS = ["2:0.5", "merge 1-3:0.1"]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> paumer.Segmenter:
+    return paumer.load(write_run(tmp_path_factory.mktemp("experiment")))
+
+
+@pytest.fixture(scope="module")
+def scenes() -> tuple[torch.Tensor, torch.Tensor]:
+    return paumer.scenes(3, seed=1, height=32, width=48)
+
+
+def test_importing_loads_no_torch() -> None:
+    code = "import paumer, sys; paumer.Schedule('3:0.4'); print('torch' in sys.modules)"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", paumer.__all__)
+def test_public_names_are_there(name: str) -> None:
+    assert getattr(paumer, name) is not None
+    assert name in dir(paumer)
+
+
+def test_schedules_are_read_written_and_compared() -> None:
+    schedule = paumer.Schedule("3:0.20+6:0.2")
+    assert str(schedule) == "3:0.2+6:0.2"
+    assert repr(schedule) == "Schedule('3:0.2+6:0.2')"
+    assert schedule == paumer.Schedule(" 3:0.2 + 6:0.2 ") != paumer.Schedule("3:0.4")
+    assert paumer.Schedule("dense") == paumer.Schedule() < schedule
+    assert len({schedule, eval(repr(schedule), {"Schedule": paumer.Schedule})}) == 1
+    with pytest.raises(PaumerError, match="below 1"):
+        paumer.Schedule("3:0.6+6:0.4")
+
+
+def test_scenes_are_those_of_the_seed() -> None:
+    images, labels = paumer.scenes(2, seed=3, height=40, width=64)
+    assert images.shape == (2, 3, 40, 64) and images.dtype == torch.uint8
+    assert labels.shape == (2, 40, 64) and set(labels.unique().tolist()) <= {*range(19), 255}
+    assert torch.equal(images, paumer.scenes(2, seed=3, height=40, width=64).images)
+    assert torch.equal(images[:1], paumer.scenes(1, seed=3, height=40, width=64).images)
+    assert not torch.equal(images, paumer.scenes(2, seed=4, height=40, width=64).images)
+    with pytest.raises(PaumerError, match="0 of 96 x 192"):
+        paumer.scenes(0)
+
+
+def test_sweep_says_what_the_network_does(network, scenes) -> None:
+    images, labels = scenes
+    table = paumer.sweep(network, images, POINTS, labels)
+    assert table.schedule.tolist() == ["dense", "2:0.5", "1-3:0.1"]
+    assert table.criterion.tolist() == ["", "entropy", ""]
+    inputs = normalize(images, network.description.network.backbone.normalization)
+    with torch.inference_mode():
+        dense = network(inputs, Dense()).argmax(dim=1)
+        paused = network(inputs, Pause(paumer.Schedule("2:0.5"), "entropy")).argmax(dim=1)
+    assert table.miou[0] == pytest.approx(mean_iou(confusion_matrix(labels, dense, 19)))
+    assert table.miou[1] == pytest.approx(mean_iou(confusion_matrix(labels, paused, 19)))
+    assert table["drop"][1] == pytest.approx(table.miou[0] - table.miou[1])
+    assert table.agreement[0] == 1
+    assert table.agreement[1] == pytest.approx((paused == dense).double().mean().item())
+    assert table.gmac[0] == pytest.approx(count(network, SIZE, Dense())["gmac_total"], rel=1e-6)
+    assert table.gmac_ratio[0] == 1 < table.gmac_ratio[1]
+
+
+def test_sweep_takes_images_as_people_have_them(network, scenes, tmp_path: Path) -> None:
+    images, labels = scenes
+    whole = paumer.sweep(network, images, [paumer.Schedule("2:0.5")], labels)
+    single = paumer.sweep(network, list(images), ["2:0.5"], list(labels))
+    pd.testing.assert_frame_equal(whole, single)
+    for number, image in enumerate(images):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / f"{number}.png")
+    files = paumer.sweep(network, tmp_path, ["2:0.5"])
+    pd.testing.assert_frame_equal(whole.drop(columns=["miou", "drop"]), files)
+
+
+def test_random_leaves_the_generator_alone(network, scenes) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first = paumer.sweep(network, scenes[0], ["2:0.5"], criterion="random")
+    assert torch.equal(before, torch.get_rng_state())
+    pd.testing.assert_frame_equal(first, paumer.sweep(network, scenes[0], ["2:0.5"], criterion="random"))
+
+
+def test_measure_follows_the_protocol(network, scenes) -> None:
+    table = paumer.measure(network, scenes[0], ["2:0.5", "2@0.3"], batch=2, rounds=3, block_seconds=0.001)
+    assert table.strategy.tolist() == ["dense", "pause", "pause", "dense-again"]
+    assert set(table.status) == {"ok"} and set(table.batch) == {2}
+    assert table.speedup[0] == 1
+    assert ((table.speedup_low <= table.speedup) & (table.speedup <= table.speedup_high)).all()
+    assert table.floor_ratio.notna().tolist() == [False, True, False, False]
+    assert (table.images_per_s > 0).all()
+
+
+def test_measure_runs_windows_of_larger_images(network) -> None:
+    sizes: list[tuple[int, ...]] = []
+    handle = network.encoder.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape)))
+    images = paumer.scenes(2, height=48, width=64).images
+    table = paumer.measure(network, images, [], rounds=3, block_seconds=0.001)
+    handle.remove()
+    assert table.strategy.tolist() == ["dense", "dense-again"]
+    assert {size[-2:] for size in sizes} <= {SIZE}
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda network, images: paumer.load("nowhere"), "nowhere/run.json: no such file"),
+        (lambda network, images: paumer.sweep(network, images, "2:0.5"), "give a list"),
+        (lambda network, images: paumer.sweep(network, images, ["4:0.5"]), "acting after block 4"),
+        (lambda network, images: paumer.sweep(network, images, ["2:0.5"], criterion="oracle"), "ground truth"),
+        (lambda network, images: paumer.sweep(network, images.float(), []), "give uint8"),
+        (lambda network, images: paumer.sweep(network, images, [], torch.zeros(1, 32, 48).long()), "1 for 3 images"),
+        (lambda network, images: paumer.sweep(network, images, [], torch.zeros(3, 9, 9).long()), "images' size"),
+        (lambda network, images: paumer.measure(network, images, [], rounds=1), "rounds"),
+    ],
+)
+def test_mistakes_are_one_line(call: Callable[..., object], words: str, network, scenes) -> None:
+    with pytest.raises(PaumerError, match=words) as caught:
+        call(network, scenes[0])
+    assert "\n" not in str(caught.value)
+
+
+def test_evaluation_of_ones_own(network, scenes, tmp_path: Path) -> None:
+    other = paumer.load(write_run(tmp_path), Evaluation(flip=True))
+    assert paumer.sweep(other, scenes[0], []).gmac[0] == pytest.approx(2 * paumer.sweep(network, scenes[0], []).gmac[0])
