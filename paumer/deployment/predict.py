@@ -16,7 +16,6 @@ from paumer.deployment.images import find_images, read_picture
 from paumer.deployment.network import WEIGHTS, HubSegmenter, load_network
 from paumer.deployment.outputs import COMPARISONS, PAUSES, Outputs
 from paumer.deployment.pictures import check_cityscapes, label_ids, overlay, paint_pauses, side_by_side, with_legend
-from paumer.deployment.presets import choose_preset
 from paumer.deployment.settings import PredictSettings
 from paumer.errors import PaumerError
 from paumer.evaluation.inference import Predictions, predict
@@ -100,7 +99,7 @@ class Predictor:
         settings = self.settings
         if "cityscapes" in settings.kinds:
             check_cityscapes(self.network.description)
-        self.main = self._main_point()
+        self.main = settings.chosen(self.network.description.presets, self.folder)
         self.kinds = [*settings.kinds]
         self.kinds += [PAUSES] * settings.pause_maps + [COMPARISONS] * bool(settings.compare)
         wanted = [self.main] if settings.kinds else []
@@ -204,15 +203,6 @@ class Predictor:
 
     def _inputs(self, pictures: Tensor) -> Tensor:
         return normalize(pictures.to(self.device), self.network.description.network.backbone.normalization)
-
-    def _main_point(self) -> Point:
-        """What was asked for: a schedule, the most accurate of those fast enough, or dense."""
-        settings = self.settings
-        if settings.speedup is not None:
-            chosen = choose_preset(self.network.description.presets, settings.speedup, self.folder)
-            print(f"--speedup {settings.speedup:g}: {chosen.strategy} {chosen.schedule} ({chosen.source})")
-            return chosen.point
-        return Point() if settings.schedule is None else settings.named(settings.schedule)
 
     def report(self, seconds: float, images: int, output: Path) -> None:
         """Say how fast it was.
