@@ -62,9 +62,7 @@ def to_onnx(program: ExportedProgram, output: str = OUTPUT, notes: Mapping[str, 
             )
     except Exception as error:  # the exporter lets through whatever its translations raise
         cause = error.__cause__ or error
-        raise PaumerError(
-            f"onnx: the graph cannot be translated ({summary(cause)}); use `paumer export torch`"
-        ) from None
+        raise PaumerError(f"onnx: the graph has no translation ({summary(cause)}); use `paumer export torch`") from None
     assert converted is not None
     model = converted.model_proto
     _tidy(model)

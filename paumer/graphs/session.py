@@ -38,7 +38,7 @@ class Session:
         self.device = device
         source = str(model) if isinstance(model, Path) else model
         try:
-            self._session = onnxruntime.InferenceSession(source, options, providers=_providers(device))
+            self._session = onnxruntime.InferenceSession(source, options, providers=providers(device))
         except PaumerError:
             raise
         except Exception as error:  # onnxruntime's exceptions share no base class
@@ -73,7 +73,7 @@ class Session:
         return output
 
 
-def _providers(device: torch.device) -> list[Any]:
+def providers(device: torch.device) -> list[Any]:
     """What runs the model on a device; on a GPU in the precision in which torch multiplies there.
 
     Raises:
@@ -83,7 +83,7 @@ def _providers(device: torch.device) -> list[Any]:
 
     if device.type != "cuda":
         return ["CPUExecutionProvider"]
-    if CUDA not in onnxruntime.get_available_providers():
+    if CUDA not in onnxruntime.get_availableproviders():
         raise PaumerError(
             "onnxruntime: this build has no CUDA provider; pip uninstall onnxruntime && pip install onnxruntime-gpu"
         )
