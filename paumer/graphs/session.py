@@ -83,7 +83,7 @@ def providers(device: torch.device) -> list[Any]:
 
     if device.type != "cuda":
         return ["CPUExecutionProvider"]
-    if CUDA not in onnxruntime.get_availableproviders():
+    if CUDA not in onnxruntime.get_available_providers():
         raise PaumerError(
             "onnxruntime: this build has no CUDA provider; pip uninstall onnxruntime && pip install onnxruntime-gpu"
         )

@@ -1,4 +1,4 @@
-"""Mode `onnxruntime` of the stage `throughput`: its own dense baseline, the same inputs and threads, and its reports."""
+"""Mode `onnxruntime` of the stage `throughput`: its own dense baseline, the same inputs and threads."""
 
 import json
 from importlib.util import find_spec
@@ -131,7 +131,7 @@ def test_the_session_has_the_threads_of_torch(model, monkeypatch) -> None:
 
 def test_a_gpu_needs_its_provider(monkeypatch) -> None:
     gpu = torch.device("cuda:1")
-    with pytest.raises(PaumerError, match="this build has no CUDA provider; .* pip install onnxruntime-gpu"):
+    with pytest.raises(PaumerError, match=r"this build has no CUDA provider; .* pip install onnxruntime-gpu"):
         session.providers(gpu)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [session.CUDA, "CPUExecutionProvider"])
     assert session.providers(gpu) == [(session.CUDA, {"device_id": 1, "use_tf32": 0}), "CPUExecutionProvider"]
