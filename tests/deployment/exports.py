@@ -19,7 +19,7 @@ POINTS = {
     "pause": ("pause", "2:0.4"),
     "pause twice": ("pause", "1:0.2+2:0.3"),
     "early-exit": ("early-exit", "exit:2"),
-    "merge": ("merge", "1-2:0.1"),
+    "merge": ("merge", "1:0.2"),
 }
 
 
