@@ -18,7 +18,7 @@ POINTS = {
     "dense": ("pause", "dense"),
     "pause": ("pause", "2:0.4"),
     "pause twice": ("pause", "1:0.2+2:0.3"),
-    "early-exit": ("early-exit", "exit:2"),
+    "early-exit": ("early-exit", "exit:1"),
     "merge": ("merge", "1:0.2"),
 }
 
