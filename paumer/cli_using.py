@@ -21,6 +21,16 @@ Seen = Annotated[
         "text in braces. By default in windows as large as the training crops.",
     ),
 ]
+Schedule = Annotated[str | None, typer.Option(help="Operating point, such as 3:0.4; dense by default.")]
+Strategy = Annotated[str, typer.Option(help="What the schedule is of; docs/strategies.md.")]
+Criterion = Annotated[str, typer.Option(help="What decides which patches pause; the usual one by default.")]
+Speedup = Annotated[
+    float | None, typer.Option(help="The most accurate operating point known to be so many times as fast.")
+]
+Height = Annotated[
+    str | None, typer.Option("--size", help="Height and width of the images, 512x1024; the windows' by default.")
+]
+GraphFile = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
 
 
 def tune(
@@ -78,12 +88,10 @@ def predict(
     pause_maps: Annotated[
         bool, typer.Option("--pause-maps", help="Also draw which patch paused after which block.")
     ] = False,
-    schedule: Annotated[str | None, typer.Option(help="Operating point, such as 3:0.4; dense by default.")] = None,
-    strategy: Annotated[str, typer.Option(help="What the schedule is of; docs/strategies.md.")] = "pause",
-    criterion: Annotated[str, typer.Option(help="What decides which patches pause; the usual one by default.")] = "",
-    speedup: Annotated[
-        float | None, typer.Option(help="The most accurate operating point known to be so many times as fast.")
-    ] = None,
+    schedule: Schedule = None,
+    strategy: Strategy = "pause",
+    criterion: Criterion = "",
+    speedup: Speedup = None,
     compare: Annotated[str, typer.Option(help="Operating points to draw side by side: dense,3:0.4.")] = "",
     data: DataOfRun = None,
     evaluation: Seen = None,
@@ -142,6 +150,53 @@ def hub(
     from paumer.deployment.export import export_to_hub
 
     export_to_hub(run, output, data, _seen(evaluation), half=half, speeds=speeds, note=note)
+
+
+@export.command("torch")
+def export_torch(
+    run: Run,
+    output: GraphFile,
+    schedule: Schedule = None,
+    strategy: Strategy = "pause",
+    criterion: Criterion = "",
+    speedup: Speedup = None,
+    size: Height = None,
+    data: DataOfRun = None,
+    evaluation: Seen = None,
+) -> None:
+    """Write the network at one operating point as torch.export saves it (.pt2), and check the file."""
+    settings = _graph(schedule, strategy, criterion, speedup, size)
+    from paumer.deployment import graphs
+
+    graphs.export_torch(settings, run, output, data, _seen(evaluation))
+
+
+@export.command("onnx")
+def export_onnx(
+    run: Run,
+    output: GraphFile,
+    schedule: Schedule = None,
+    strategy: Strategy = "pause",
+    criterion: Criterion = "",
+    speedup: Speedup = None,
+    size: Height = None,
+    data: DataOfRun = None,
+    evaluation: Seen = None,
+) -> None:
+    """Write the network at one operating point as an ONNX model, and check the file with onnxruntime."""
+    settings = _graph(schedule, strategy, criterion, speedup, size)
+    from paumer.deployment import graphs
+
+    graphs.export_onnx(settings, run, output, data, _seen(evaluation))
+
+
+def _graph(schedule: str | None, strategy: str, criterion: str, speedup: float | None, size: str | None) -> Any:
+    """What a graph is to be of."""
+    from paumer.config import parse
+    from paumer.deployment.settings import GraphSettings
+
+    options = {"schedule": schedule, "strategy": strategy, "criterion": criterion, "speedup": speedup, "size": size}
+    return parse(GraphSettings, options, "export")
 
 
 def _seen(text: str | None) -> Any:

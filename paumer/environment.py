@@ -3,7 +3,8 @@
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -11,11 +12,16 @@ import torch
 import paumer
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "snakemake", "pandas", "fvcore")
+OPTIONAL = ("onnx", "onnxruntime", "onnxruntime-gpu")
 
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that results depend on."""
-    return {package: version(package) for package in PACKAGES}
+    found = {package: version(package) for package in PACKAGES}
+    for package in OPTIONAL:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def describe_code() -> dict[str, str]:

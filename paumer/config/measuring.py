@@ -101,10 +101,11 @@ class Throughput(Section):
 
     batches: tuple[int, ...] = Field((1, 4), description="Batch sizes.")
     dtypes: tuple[Literal["float32", "bfloat16"], ...] = Field(("float32",), description="Number types (autocast).")
-    modes: tuple[Literal["eager", "compile", "cuda-graphs"], ...] = Field(
+    modes: tuple[Literal["eager", "compile", "cuda-graphs", "onnxruntime"], ...] = Field(
         ("eager",),
-        description="How networks run: as they are, compiled for one shape, or compiled into CUDA graphs. The main "
-        "table shows the first; it alone times strategies whose cost depends on the image.",
+        description="How networks run: as they are, compiled for one shape, compiled into CUDA graphs, or exported to "
+        "ONNX and run by onnxruntime (`pip install 'paumer[onnx]'`). The main table shows the first; it alone times "
+        "strategies whose cost depends on the image.",
     )
     scopes: tuple[Literal["logits", "labels", "patch-logits", "image"], ...] = Field(
         ("logits",),

@@ -16,7 +16,6 @@ from paumer.deployment.network import WEIGHTS, HubSegmenter, load_network
 from paumer.deployment.outputs import COMPARISONS, PAUSES, Outputs
 from paumer.deployment.pause_maps import draw_pauses
 from paumer.deployment.pictures import check_cityscapes, label_ids, overlay, side_by_side
-from paumer.deployment.presets import choose_preset
 from paumer.deployment.settings import PredictSettings
 from paumer.deployment.shipped import find_network
 from paumer.errors import PaumerError
@@ -101,7 +100,7 @@ class Predictor:
         settings = self.settings
         if "cityscapes" in settings.kinds:
             check_cityscapes(self.network.description)
-        self.main = self._main_point()
+        self.main = settings.chosen(self.network.description.presets, self.folder)
         self.kinds = [*settings.kinds]
         self.kinds += [PAUSES] * settings.pause_maps + [COMPARISONS] * bool(settings.compare)
         wanted = [self.main] if settings.kinds else []
@@ -184,15 +183,6 @@ class Predictor:
             titles.append(f"{_name(point)}: {costs[point] / 1e9:.4g} GMAC, {differs:.2%} of pixels differ")
         panels = [overlay(pixels, classes[point], self.network.description) for point in (first, *others)]
         return side_by_side([pixels, *panels], titles)
-
-    def _main_point(self) -> Point:
-        """What was asked for: a schedule, the most accurate of those fast enough, or dense."""
-        settings = self.settings
-        if settings.speedup is not None:
-            chosen = choose_preset(self.network.description.presets, settings.speedup, self.folder)
-            print(f"--speedup {settings.speedup:g}: {chosen.strategy} {chosen.schedule} ({chosen.source})")
-            return chosen.point
-        return Point() if settings.schedule is None else settings.named(settings.schedule)
 
     def report(self, seconds: float, images: int, output: Path) -> None:
         """Say how fast it was.

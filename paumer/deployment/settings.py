@@ -1,59 +1,42 @@
-"""What `paumer predict` is asked for. Imports no torch."""
+"""What `paumer predict`, and `paumer export` of graphs, are asked for. Imports no torch."""
 
+import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from paumer.config import Section
+from paumer.config import Section, Size
+from paumer.config.base import positive_size
+from paumer.deployment.presets import Preset, choose_preset
 from paumer.errors import PaumerError
 from paumer.registry import Point, operating_point
 
 Format = Literal["overlay", "ids", "cityscapes"]
 BASELINE = "dense"
+NO_ORACLE = "criterion oracle needs the ground truth, which images of one's own have not; use another"
 
 
-class PredictSettings(Section):
-    """Options of `paumer predict`."""
+class PointSettings(Section):
+    """One operating point of a trained network: a schedule, or how fast it is to be; dense where neither is named."""
 
-    formats: tuple[Format, ...] = ()
-    pause_maps: bool = False
     schedule: str | None = None
     strategy: str = "pause"
     criterion: str = ""
     speedup: float | None = Field(None, gt=1)
-    compare: tuple[str, ...] = ()
-    device: str = "auto"
-
-    @field_validator("compare", mode="before")
-    @classmethod
-    def _split(cls, text: str | tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _one_point(self) -> Self:
         if self.schedule is not None and self.speedup is not None:
             raise ValueError("give --schedule or --speedup, not both")
         try:
-            points = self.compared
-            if self.schedule is not None:
-                points = [*points, self.named(self.schedule)]
+            point = Point() if self.schedule is None else self.named(self.schedule)
         except PaumerError as error:
             raise ValueError(str(error)) from None
-        if any(point.criterion == "oracle" for point in points):
-            raise ValueError("criterion oracle needs the ground truth, which images of one's own have not; use another")
-        if self.compare and len(self.compare) < 2:
-            raise ValueError(f"--compare {self.compare[0]}: name two or more, as dense,3:0.4")
+        if point.criterion == "oracle":
+            raise ValueError(NO_ORACLE)
         return self
-
-    @property
-    def kinds(self) -> tuple[Format, ...]:
-        """The formats to write: overlays, unless others are asked for or pictures are only compared."""
-        return self.formats or (() if self.compare else ("overlay",))
-
-    @property
-    def compared(self) -> list[Point]:
-        """The operating points that stand side by side."""
-        return [self.named(text) for text in self.compare]
 
     def named(self, text: str) -> Point:
         """The operating point of `dense`, a schedule, or `STRATEGY SCHEDULE` where the strategy is another one.
@@ -67,3 +50,67 @@ class PredictSettings(Section):
         if strategy and strategy != self.strategy:
             return operating_point(strategy, "", schedule)
         return operating_point(self.strategy, self.criterion, schedule)
+
+    def chosen(self, presets: Sequence[Preset], folder: Path) -> Point:
+        """The operating point: the schedule's, the most accurate of those that are known to be fast enough, or dense.
+
+        Raises:
+            PaumerError: none is known to be so fast.
+        """
+        if self.speedup is None:
+            return Point() if self.schedule is None else self.named(self.schedule)
+        preset = choose_preset(presets, self.speedup, folder)
+        print(f"--speedup {self.speedup:g}: {preset.strategy} {preset.schedule} ({preset.source})")
+        return preset.point
+
+
+class GraphSettings(PointSettings):
+    """Options of `paumer export torch` and `paumer export onnx`."""
+
+    size: Size | None = None
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _read_size(cls, text: str | None) -> Size | None:
+        if text is None:
+            return None
+        sides = re.fullmatch(r"(\d+)x(\d+)", text)
+        if sides is None:
+            raise ValueError(f"{text!r} is no height and width; write them as 512x1024")
+        return positive_size((int(sides[1]), int(sides[2])))
+
+
+class PredictSettings(PointSettings):
+    """Options of `paumer predict`."""
+
+    formats: tuple[Format, ...] = ()
+    pause_maps: bool = False
+    compare: tuple[str, ...] = ()
+    device: str = "auto"
+
+    @field_validator("compare", mode="before")
+    @classmethod
+    def _split(cls, text: str | tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        try:
+            points = self.compared
+        except PaumerError as error:
+            raise ValueError(str(error)) from None
+        if any(point.criterion == "oracle" for point in points):
+            raise ValueError(NO_ORACLE)
+        if self.compare and len(self.compare) < 2:
+            raise ValueError(f"--compare {self.compare[0]}: name two or more, as dense,3:0.4")
+        return self
+
+    @property
+    def kinds(self) -> tuple[Format, ...]:
+        """The formats to write: overlays, unless others are asked for or pictures are only compared."""
+        return self.formats or (() if self.compare else ("overlay",))
+
+    @property
+    def compared(self) -> list[Point]:
+        """The operating points that stand side by side."""
+        return [self.named(text) for text in self.compare]

@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 import torch
 from fvcore.nn import FlopCountAnalysis
-from torch import Tensor, nn
 
 from paumer.config import Size
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.files import write_text
+from paumer.graphs.tracing import Forward
 from paumer.measurement.inputs import inputs_of, untrained
 from paumer.models.segmenter import Segmenter
 from paumer.registry import SMALLER_BACKBONE
@@ -54,7 +54,8 @@ def flops(settings: CostSettings, manifest: Path, output: Path) -> None:
 def count(model: Segmenter, size: Size, strategy: Strategy) -> dict[str, float]:
     """GMAC of one image of `size` in total and by part: encoder, decoder, auxiliary heads."""
     logging.getLogger("fvcore").setLevel(logging.ERROR)
-    analysis = FlopCountAnalysis(_Forward(model, strategy), torch.zeros(1, 3, *size))
+    # Resizing logits to the image is not counted.
+    analysis = FlopCountAnalysis(Forward(model, strategy, "patch_logits"), torch.zeros(1, 3, *size))
     analysis.set_op_handle("aten::scaled_dot_product_attention", _attention)
     analysis.set_op_handle(**dict.fromkeys(NOT_COUNTED, lambda inputs, outputs: 0))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
@@ -69,17 +70,6 @@ def count(model: Segmenter, size: Size, strategy: Strategy) -> dict[str, float]:
         "gmac_decoder": decoder / 1e9,
         "gmac_heads": heads / 1e9,
     }
-
-
-class _Forward(nn.Module):
-    """A network under one strategy, up to the logits of patches: resizing them is not counted."""
-
-    def __init__(self, model: Segmenter, strategy: Strategy) -> None:
-        super().__init__()
-        self.model, self.strategy = model, strategy
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.model.patch_logits(images, self.strategy)
 
 
 def _attention(inputs: list[Any], outputs: list[Any]) -> float:

@@ -1,4 +1,4 @@
-"""How networks run while they are timed: eagerly, compiled, on full images, with an explicit attention matrix."""
+"""How networks run while they are timed: eagerly, compiled, by onnxruntime, on full images, with explicit attention."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from paumer.config import Evaluation
+from paumer.config import Evaluation, Size
 from paumer.evaluation.views import View, seen_size, window_corners, window_size
+from paumer.graphs.onnx_model import to_onnx
+from paumer.graphs.session import Session
+from paumer.graphs.tracing import trace
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Strategy
 
@@ -24,7 +27,8 @@ def callable_of(
         model: in eval mode.
         strategy: what happens between its blocks.
         scope: what it gives, `logits`, `labels` or `patch-logits`; `image`: class ids of full images.
-        mode: `eager`; `compile`, one graph for each shape; or `cuda-graphs`, replayed without the host.
+        mode: `eager`; `compile`, one graph for each shape; `cuda-graphs`, replayed without the host; or `onnxruntime`,
+            exported at the first call for images of that size, in batches of any number.
         evaluation: the windows of full images.
     """
     if scope == "image":
@@ -35,8 +39,26 @@ def callable_of(
 
     if mode == "eager":
         return run
+    if mode == "onnxruntime":
+        return OnnxRuntime(model, strategy, METHODS[scope])
     torch._dynamo.config.recompile_limit = GRAPHS
     return torch.compile(run, dynamic=False, mode="reduce-overhead" if mode == "cuda-graphs" else "default")
+
+
+class OnnxRuntime:
+    """A network under a strategy as onnxruntime runs it: exported for images of a size when the first of them come."""
+
+    def __init__(self, model: Segmenter, strategy: Strategy, method: str) -> None:
+        self.model, self.strategy, self.method = model, strategy, method
+        self._sessions: dict[Size, Session] = {}
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """From images to what the method gives."""
+        size = int(images.shape[-2]), int(images.shape[-1])
+        if size not in self._sessions:
+            model = to_onnx(trace(self.model, self.strategy, size, self.method))
+            self._sessions[size] = Session(model.SerializeToString(), images.device)
+        return self._sessions[size](images)
 
 
 def on_full_images(run: Callable[[Tensor], Tensor], evaluation: Evaluation) -> Callable[[Tensor], Tensor]:

@@ -15,7 +15,7 @@ already cut.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +28,7 @@ from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
 from paumer.environment import describe_code, describe_environment
 from paumer.files import write_json, write_text
+from paumer.graphs.onnx_model import require_onnx
 from paumer.measurement.inputs import Input, input_images, inputs_of, untrained
 from paumer.measurement.machine import clocks
 from paumer.measurement.modes import callable_of, on_batches, with_explicit_attention
@@ -61,7 +62,12 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
         output: the table.
         rounds: seconds in every round, for so many `images`.
         machine: code revision, versions, device, and its clock rates before and after.
+
+    Raises:
+        PaumerError: a mode asks for onnxruntime, which is not installed; or a device for what is not here.
     """
+    if "onnxruntime" in settings.throughput.modes:
+        require_onnx()
     device = find_device(settings.device)
     networks = {key: load_run(folder)[0].to(device) for key, folder in runs.items()}
     data = SegmentationData(*samples(manifest, settings.split))
@@ -100,17 +106,17 @@ def _measure_network(
         size: normalize(input_images(data, count, size), backbone.normalization).to(device)
         for size in set(sizes.values())
     }
-    for dtype, mode, scope, batch in itertools.product(timing.dtypes, timing.modes, timing.scopes, timing.batches):
+    for dtype, mode, scope in itertools.product(timing.dtypes, timing.modes, timing.scopes):
         images, windows = pictures[sizes[scope]], 1.0 if scope == "image" else of.windows
-        common = (device, dtype, mode, scope, of.size, batch)
-        condition = Condition(backbone.name, "", *common, batch, windows)
-        yield measure(_variants(fixed, [images[:batch]], scope, mode, evaluation), condition, timing)
-        if mode != timing.modes[0]:
-            continue
-        several = images[: max(1, timing.images // batch) * batch]
-        for recipe, candidates in varying.items():
+        groups = {"": fixed} | (varying if mode == timing.modes[0] else {})
+        calls = {recipe: _calls(group, scope, mode, evaluation) for recipe, group in groups.items()}
+        for batch, (recipe, named) in itertools.product(timing.batches, calls.items()):
+            several = images[: max(1, timing.images // batch) * batch] if recipe else images[:batch]
+            common = (device, dtype, mode, scope, of.size, batch)
             condition = Condition(backbone.name, recipe, *common, len(several), windows)
-            yield measure(_variants(candidates, several.split(batch), scope, mode, evaluation), condition, timing)
+            batches = several.split(batch)
+            variants = [Variant(point, on_batches(run, batches)) for point, run in named]
+            yield measure(variants, condition, timing)
 
 
 def _fixed_costs(
@@ -147,11 +153,8 @@ def _costs_by_image(settings: CostSettings, backbone: Backbone, networks: Networ
     return found
 
 
-def _variants(
-    candidates: list[Candidate], batches: Sequence[Tensor], scope: str, mode: str, evaluation: Evaluation
-) -> list[Variant]:
-    """The candidates as calls that run all batches."""
-    return [
-        Variant(point, on_batches(callable_of(model, strategy, scope, mode, evaluation), batches))
-        for point, model, strategy in candidates
-    ]
+def _calls(
+    candidates: list[Candidate], scope: str, mode: str, evaluation: Evaluation
+) -> list[tuple[Point, Callable[[Tensor], Tensor]]]:
+    """The candidates as functions of images, the same ones for every batch size."""
+    return [(point, callable_of(model, strategy, scope, mode, evaluation)) for point, model, strategy in candidates]

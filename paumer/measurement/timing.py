@@ -43,7 +43,7 @@ class Condition:
         recipe: how it was trained; empty where that does not matter.
         device: where it runs.
         dtype: number type.
-        mode: how it runs, `eager`, `compile` or `cuda-graphs`.
+        mode: how it runs, `eager`, `compile`, `cuda-graphs` or `onnxruntime`.
         scope: what is timed, `logits`, `labels` or `patch-logits`.
         size: height and width of the input.
         batch: inputs per forward pass: windows, or whole images; full images in scope `image`.
@@ -139,13 +139,13 @@ def first_call(variant: Variant, condition: Condition) -> FirstCall:
     """Run a variant for the first times, which compiles it where its mode says so."""
     device = condition.device
     try:
-        if condition.mode == "cuda-graphs" and device.type != "cuda":
-            raise PaumerError("CUDA graphs need a CUDA device")
+        _check_mode(condition)
         compiling = 0.0 if condition.mode == "eager" else time_block(variant.run, device, 1)
         memory = PeakMemory(device)
         running = time_block(variant.run, device, 1)
         seconds = compiling - running if compiling else float("nan")
-        return FirstCall("ok", memory.megabytes(), seconds)
+        unseen = condition.mode == "onnxruntime" and device.type == "cuda"  # it has memory of its own there
+        return FirstCall("ok", float("nan") if unseen else memory.megabytes(), seconds)
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
         return FirstCall("oom")
@@ -154,6 +154,18 @@ def first_call(variant: Variant, condition: Condition) -> FirstCall:
             raise
         print(f"{condition.title()}: {_name(variant.point)} left out: {summary(error)}")
         return FirstCall("skipped")
+
+
+def _check_mode(condition: Condition) -> None:
+    """Refuse what a mode cannot do.
+
+    Raises:
+        PaumerError: CUDA graphs without CUDA, or onnxruntime in another number type than it is exported in.
+    """
+    if condition.mode == "cuda-graphs" and condition.device.type != "cuda":
+        raise PaumerError("CUDA graphs need a CUDA device")
+    if condition.mode == "onnxruntime" and condition.dtype != "float32":
+        raise PaumerError(f"onnxruntime runs float32 here, not {condition.dtype}")
 
 
 def _row(point: Point, condition: Condition, timed: dict[str, list[float]], first: FirstCall) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class MaskTransformer(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """From patches (batch, patches, width) to logits (batch, patches, 1, classes)."""
-        tokens = torch.cat([self.project(patches), self.class_tokens.expand(len(patches), -1, -1)], dim=1)
+        tokens = torch.cat([self.project(patches), self.class_tokens.expand(patches.shape[0], -1, -1)], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
         tokens = self.norm(tokens)

@@ -58,7 +58,7 @@ class Encoder(nn.Module):
         patches = self.vit.patch_embed(images).flatten(1, 2)
         dist_token = getattr(self.vit, "dist_token", None)  # of timm's VisionTransformerDistilled alone
         prefix = [
-            token.expand(len(images), -1, -1)
+            token.expand(images.shape[0], -1, -1)
             for token in (self.vit.cls_token, dist_token, self.vit.reg_token)
             if token is not None
         ]

@@ -220,7 +220,7 @@ class Segmenter(nn.Module):
     def _run(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
         """Run the blocks under a strategy on embedded tokens; no further once all images have left."""
         for number in range(1, strategy.last_block(self.encoder.depth) + 1):
-            if len(tokens):
+            if tokens.shape[0]:
                 tokens = self._run_block(number, tokens, state, strategy)
                 tokens = strategy.after_block(number, tokens, state)
         return tokens

@@ -39,6 +39,6 @@ class EarlyExit(Strategy):
         state.charge(lambda: head.macs(patches.shape[1]))
         if head.adapter is not None:
             whole = patches.shape[1] == state.patches  # every patch is back at its place
-            places = Places(state.grid, len(patches)) if whole else state.places(patches)
+            places = Places(state.grid, patches.shape[0]) if whole else state.places(patches)
             patches = state.carry(head.adapter, patches, places)
         return head(patches)

@@ -77,7 +77,7 @@ def most_similar_pairs(keys: Tensor, count: int | None, threshold: float) -> tup
         Patches that go, and where each goes to, both (batch, pairs) among the running patches.
     """
     if keys.shape[1] < 2:
-        return (empty := keys.new_zeros(len(keys), 0, dtype=torch.long)), empty
+        return (empty := keys.new_zeros(keys.shape[0], 0, dtype=torch.long)), empty
     similarity, target = match(keys)
     if count is None:
         count = int((similarity > threshold).sum())
@@ -103,7 +103,7 @@ def merge(tokens: Tensor, gone: Tensor, target: Tensor, state: State, by: str) -
     patches, running = tokens[:, state.prefix :], state.running(tokens)
     kept = complement(gone, running)
     places = torch.arange(running - gone.shape[1], device=kept.device).expand_as(kept)
-    place = kept.new_zeros(len(kept), running).scatter(1, kept, places)
+    place = kept.new_zeros(kept.shape[0], running).scatter(1, kept, places)
     goal = place.gather(1, target)
     place = place.scatter(1, gone, goal)
     sizes = patches.new_ones(patches.shape[:2]) if state.sizes is None else state.sizes

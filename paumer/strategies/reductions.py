@@ -138,11 +138,11 @@ def put(values: Tensor, rows: Tensor, others: Tensor) -> Tensor:
 
 def rows_of(index: Tensor, count: int) -> Tensor:
     """Where the values at `index` (batch, some), each below `count`, lie among those of all images, (batch x some)."""
-    offsets = torch.arange(len(index), device=index.device) * count
+    offsets = torch.arange(index.shape[0], device=index.device) * count
     return (index + offsets.unsqueeze(1)).flatten()
 
 
 def complement(chosen: Tensor, count: int) -> Tensor:
     """The numbers below `count` that are not in `chosen` (batch, some), rising; no synchronisation with the host."""
-    mask = torch.zeros(len(chosen), count, dtype=torch.int8, device=chosen.device).scatter(1, chosen, 1)
+    mask = torch.zeros(chosen.shape[0], count, dtype=torch.int8, device=chosen.device).scatter(1, chosen, 1)
     return mask.argsort(dim=1, stable=True)[:, : count - chosen.shape[1]]

@@ -151,7 +151,7 @@ class State:
 
     def image_count(self, patches: Tensor) -> int:
         """How many images the running patches (batch, running, ...) are of."""
-        return len(patches) if self.packing is None else len(self.packing.lengths)
+        return patches.shape[0] if self.packing is None else len(self.packing.lengths)
 
     def size_bias(self, tokens: Tensor) -> Tensor | None:
         """What attention adds to its logits so that tokens count by their sizes, (batch, 1, 1, prefix + running).
@@ -193,9 +193,9 @@ class State:
         Returns:
             Prefix and chosen patches, (batch, prefix + kept, width).
         """
-        prefix = torch.arange(self.prefix, device=tokens.device).expand(len(tokens), -1)
+        prefix = torch.arange(self.prefix, device=tokens.device).expand(tokens.shape[0], -1)
         rows = rows_of(torch.cat([prefix, chosen + self.prefix], dim=1), tokens.shape[1])
-        shape = (len(tokens), self.prefix + chosen.shape[1])
+        shape = (tokens.shape[0], self.prefix + chosen.shape[1])
         left = self._left(tokens, rows_of(chosen, self.running(tokens)), by, final, waiting)
         self._go_on(tokens, left, chosen.shape)
         return tokens.flatten(0, 1).index_select(0, rows).unflatten(0, shape)

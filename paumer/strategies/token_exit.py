@@ -64,7 +64,8 @@ class TokenExit(Strategy):
         if isinstance(self.parameters.where, Schedule):
             kept = best_of_each_class(certainty, logits, self.parameters.keep)
             count = running - state.left_by(self.name, self.parameters.where, block, running)
-            gone = certainty.masked_fill(kept, -1).topk(count, dim=1).indices  # the kept ones come last
+            # The kept ones come last, in an order that no tie leaves open.
+            gone = torch.where(kept, certainty - 2, certainty).topk(count, dim=1).indices
             return state.select(tokens, complement(gone, running), self.name, logits)
         images = zip(state.by_image(certainty), state.by_image(logits), strict=True)
         kept = torch.cat([best_of_each_class(*image, self.parameters.keep) for image in images], dim=1)

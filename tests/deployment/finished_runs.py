@@ -1,6 +1,7 @@
 """Runs as `paumer train` leaves them."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,19 +11,26 @@ from paumer.files import write_json
 from paumer.models.build import build, save_weights
 from paumer.stages import NetworkSettings
 
-OPTIONS = {"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
+OPTIONS = {"patch_size": 8, "embed_dim": 32, "num_heads": 2}
 CROP = (32, 48)
 
 
 def write_run(
-    experiment: Path, recipe: str = "paumer", heads: tuple[int, ...] = (2, 3), dataset: str = "scenes"
+    experiment: Path,
+    recipe: str = "paumer",
+    heads: tuple[int, ...] = (2, 3),
+    dataset: str = "scenes",
+    depth: int = 4,
+    **kind: Any,
 ) -> Path:
-    """A finished run with random weights, and the `data.json` of its experiment."""
+    """A finished run with random weights and heads of a kind, and the `data.json` of its experiment."""
     classes = list(DATASETS[dataset].classes)
     network = NetworkSettings(
-        backbone=Backbone(name="net", architecture="vit_tiny_patch16_224", options=OPTIONS, weights="hub"),
+        backbone=Backbone(
+            name="net", architecture="vit_tiny_patch16_224", options=OPTIONS | {"depth": depth}, weights="hub"
+        ),
         decoder=Decoder(),
-        heads=Heads(blocks=heads) if heads else None,
+        heads=Heads(blocks=heads, **kind) if heads else None,
         classes=len(classes),
         class_frequencies=(1 / len(classes),) * len(classes),
         image_size=CROP,

@@ -1,0 +1,1 @@
+"""A network at one operating point as one graph, which other runtimes read."""

@@ -1,0 +1,43 @@
+"""What tests of exported files share: a run, its operating points, drawn images, and which patches run to the end."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from finished_runs import CROP, write_run
+from torch import Tensor
+
+from paumer.data.scenes.scene import draw_scene
+from paumer.data.transforms import normalize
+from paumer.models.segmenter import Segmenter
+from paumer.strategies.contract import Strategy
+
+BATCHES = (1, 2, 5)
+# name: (strategy, schedule)
+POINTS = {
+    "dense": ("pause", "dense"),
+    "pause": ("pause", "2:0.4"),
+    "pause twice": ("pause", "1:0.2+2:0.3"),
+    "early-exit": ("early-exit", "exit:1"),
+    "merge": ("merge", "1:0.2"),
+}
+
+
+def write_small_run(experiment: Path) -> Path:
+    """A run of three blocks whose heads read the decoder through adapters, as those of the default experiment do."""
+    return write_run(experiment, heads=(1, 2), depth=3, adapter=8, context=3, layers=1, classifier="decoder")
+
+
+def drawn_images(count: int) -> Tensor:
+    """Normalised street scenes, (count, 3, *CROP)."""
+    rng = np.random.default_rng(0)
+    pixels = np.stack([draw_scene(rng, *CROP)[0] for _ in range(count)])
+    return normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2), "imagenet")
+
+
+class Watched(Segmenter):
+    """A network that tells which patches still run at its end."""
+
+    def running(self, images: Tensor, strategy: Strategy) -> Tensor:
+        """Their places on the grid, (batch, running)."""
+        return self.encode(images, strategy)[1].cells

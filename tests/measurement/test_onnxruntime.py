@@ -1,0 +1,134 @@
+"""Mode `onnxruntime` of the stage `throughput`: its own dense baseline, the same inputs and threads."""
+
+import json
+from importlib.util import find_spec
+
+import pandas as pd
+import pytest
+import torch
+
+from paumer.config import Backbone, Evaluation, Heads, SweepItem, Throughput
+from paumer.errors import PaumerError
+from paumer.graphs import onnx_model, session
+from paumer.measurement.harness import ratio
+from paumer.measurement.modes import callable_of
+from paumer.measurement.throughput import throughput
+from paumer.schedule import Schedule
+from paumer.stages import CostSettings
+from paumer.strategies.pause import Pause
+
+OPTIONS = {"patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 1}
+NET = Backbone(name="net", architecture="vit_tiny_patch16_224", options=OPTIONS)
+MODES = ("eager", "onnxruntime")
+NUMBERS = ["images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "peak_memory_mb", "compile_s"]
+
+
+def measure(manifest, folder, **described) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
+    """Run the stage; give its table, its rounds and its note on the machine."""
+    settings = CostSettings(
+        device="cpu",
+        backbones=[NET],
+        heads=Heads(blocks=(1,)),
+        recipes=(),
+        sweep=(SweepItem(strategy="pause", schedules=("1:0.4",)),),
+        throughput=Throughput(**({"batches": (1, 3), "rounds": 3, "block_seconds": 0.001} | described)),
+    )
+    paths = [folder / name for name in ("throughput.csv", "rounds.csv", "machine.json")]
+    throughput(settings, manifest, {}, *paths)
+    table, rounds = (
+        pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in NUMBERS}) for path in paths[:2]
+    )
+    return table, rounds, json.loads(paths[2].read_text())
+
+
+@pytest.fixture(scope="module")
+def measured(manifest, tmp_path_factory):
+    return measure(manifest, tmp_path_factory.mktemp("throughput"), modes=MODES)
+
+
+def test_every_operating_point_is_timed_beside_eager(measured) -> None:
+    table, rounds, _ = measured
+    for _, rows in table.groupby(["mode", "batch"]):
+        assert list(rows["strategy"]) == ["dense", "pause", "dense-again"]
+    assert list(table["mode"].unique()) == list(MODES)
+    assert set(table["status"]) == {"ok"}
+    assert (table["images_per_s"] > 0).all()
+    timed = rounds.groupby(["mode", "batch"])["variant"].value_counts()
+    assert set(timed) == {3}
+    assert len(timed) == 2 * 2 * 4  # the floor, too
+
+
+def test_speedups_are_of_dense_in_the_same_mode(measured) -> None:
+    table, rounds, _ = measured
+    seconds = {key: group["seconds"].tolist() for key, group in rounds.groupby(["mode", "batch", "variant"])}
+    for row in table[table["strategy"] == "pause"].itertuples():
+        dense, own = (seconds[row.mode, row.batch, name] for name in ("dense dense", "pause 1:0.4"))
+        assert (row.speedup, row.speedup_low, row.speedup_high) == pytest.approx(ratio(dense, own), rel=1e-2, abs=1e-3)
+        floor = seconds[row.mode, row.batch, "floor 1:0.4"]
+        assert row.floor_ratio == pytest.approx(ratio(own, floor)[0], rel=1e-2, abs=1e-3)
+
+
+def test_exporting_is_told_apart_and_done_once_for_all_batch_sizes(measured) -> None:
+    table, _, _ = measured
+    exported = table[table["mode"] == "onnxruntime"]
+    assert (exported.loc[exported["batch"] == 1, "compile_s"] > 0.2).all()
+    assert (exported.loc[exported["batch"] == 3, "compile_s"] < 0.2).all()
+
+
+def test_versions_are_noted(measured) -> None:
+    assert {"onnx", "onnxruntime"} <= set(measured[2]["environment"])
+
+
+def test_other_number_types_are_rows_that_say_so(manifest, tmp_path, capsys) -> None:
+    table, rounds, _ = measure(manifest, tmp_path, modes=("onnxruntime",), dtypes=("bfloat16",), batches=(1,))
+    assert set(table["status"]) == {"skipped"}
+    assert rounds.empty
+    assert "pause 1:0.4 left out: onnxruntime runs float32 here, not bfloat16" in capsys.readouterr().out
+
+
+def test_without_the_package_the_stage_says_what_to_install(manifest, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(onnx_model, "find_spec", lambda name: None if name == "onnxruntime" else find_spec(name))
+    with pytest.raises(PaumerError, match=r"^onnxruntime: not installed, .* pip install 'paumer\[onnx\]'$"):
+        measure(manifest, tmp_path, modes=("onnxruntime",))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def model(make):
+    return make(options=OPTIONS, heads=(1,), classes=3)
+
+
+def test_class_ids_are_those_of_eager(model) -> None:
+    pause, images = Pause(Schedule.parse("1:0.4")), torch.randn(3, 3, 32, 64)
+    with torch.inference_mode():
+        eager, exported = (callable_of(model, pause, "labels", mode)(images) for mode in MODES)
+    assert exported.dtype == eager.dtype
+    assert (exported == eager).float().mean() > 0.99
+
+
+def test_full_images_run_in_windows_with_the_threads_of_torch(model, monkeypatch) -> None:
+    """Five windows, and then three: a session takes any number of them."""
+    import onnxruntime
+
+    made, create = [], onnxruntime.InferenceSession
+
+    def watch(source, options, **others):
+        made.append((options.intra_op_num_threads, options.inter_op_num_threads))
+        return create(source, options, **others)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", watch)
+    torch.set_num_threads(2)
+    pause, images = Pause(Schedule.parse("1:0.4")), torch.randn(2, 3, 32, 64)
+    evaluation = Evaluation(inference="sliding", window=(32, 24), stride=(32, 16), batch=5)
+    with torch.inference_mode():
+        eager, exported = (callable_of(model, pause, "image", mode, evaluation)(images) for mode in MODES)
+    assert (exported == eager).float().mean() > 0.99
+    assert made == [(2, 1)]
+
+
+def test_a_gpu_needs_its_provider(monkeypatch) -> None:
+    gpu = torch.device("cuda:1")
+    with pytest.raises(PaumerError, match=r"this build has no CUDA provider; .* pip install onnxruntime-gpu"):
+        session.providers(gpu)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [session.CUDA, "CPUExecutionProvider"])
+    assert session.providers(gpu) == [(session.CUDA, {"device_id": 1, "use_tf32": 0}), "CPUExecutionProvider"]
