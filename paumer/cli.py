@@ -219,7 +219,5 @@ def main() -> None:
     try:
         app()
     except PaumerError as error:
-        # A loader process hands its error over with a traceback in front; the last line is the error itself.
-        line = str(error).strip().splitlines()[-1].removeprefix("paumer.errors.PaumerError: ")
-        print(f"paumer: error: {line}", file=sys.stderr)
+        print(f"paumer: error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -3,48 +3,59 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from paumer import images
 from paumer.data.datasets import Dataset, Sample
 from paumer.errors import PaumerError
 
-ImageFile.LOAD_TRUNCATED_IMAGES = False
+REMEDY = "fetch it again"
+WHOLE_NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")  # modes whose pixels are one number
+LOSSY = ("JPEG", "MPO", "WEBP")  # formats that change values
+# Pillow spreads the grey values of PNG files of 2 and 4 bits over 0 to 255.
+SPREAD = ("L;2", "L;4")
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Read an image as RGB, (height, width, 3) uint8.
+    """Read an image upright as RGB, (height, width, 3) uint8.
 
     Raises:
-        PaumerError: the file is missing, truncated or no image.
+        PaumerError: the file is missing, truncated, too large or no image.
     """
-    return np.asarray(_open(path).convert("RGB"))
+    return images.read_rgb(path, REMEDY)
 
 
 def read_label(path: Path, dataset: Dataset) -> np.ndarray:
     """Read a label map as class ids, (height, width) uint8, with 255 where the pixel is ignored.
 
+    A pixel's number counts: of 1, 8 or 16 bits, or an index into a palette, whatever its colours.
+
     Raises:
-        PaumerError: the file is missing, truncated, not one channel of 8 bits, or holds a value that is no class.
+        PaumerError: the file is missing, truncated, not one number a pixel, or holds a value that is no class.
     """
-    image = _open(path)
-    if image.mode not in ("L", "P"):
-        raise PaumerError(f"{path}: label maps have one channel of 8 bits, not mode {image.mode}; convert it")
-    values = np.asarray(image)
-    classes = dataset.class_of_value(path)[values]
-    if (classes < 0).any():
-        raise PaumerError(f"{path}: {_misfit(path, values, dataset)}")
-    return classes.astype(np.uint8)
+    return _classes(path, ImageOps.exif_transpose(_read_numbers(path)), dataset)
 
 
 def read_sample(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Read an image and its label map of the same size.
 
+    Where the image's EXIF turns it, its label map may have been drawn before or after: the sizes tell.
+
     Raises:
-        PaumerError: either cannot be read, or their sizes differ.
+        PaumerError: either cannot be read, their sizes differ, or nothing tells whether the label map is turned.
     """
     if not sample.label.exists():
         raise PaumerError(f"{sample.image}: has no label; expected {sample.label}; {dataset.label_remedy}")
+    height, width, turn = images.describe(sample.image, REMEDY)
     image, label = read_image(sample.image), read_label(sample.label, dataset)
+    if turn in TURNS:
+        if height == width or turn < images.QUARTER_TURNED:
+            raise PaumerError(
+                f"{sample.image}: its EXIF orientation is {turn}, and nothing tells whether its label was drawn before "
+                "or after that turn; save the image upright, or remove the orientation"
+            )
+        if label.shape == (width, height):
+            label = np.asarray(Image.fromarray(label).transpose(TURNS[turn]))
     if image.shape[:2] != label.shape:
         raise PaumerError(
             f"{sample.label}: label is {label.shape[1]}x{label.shape[0]}, its image {image.shape[1]}x{image.shape[0]}; "
@@ -53,23 +64,46 @@ def read_sample(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarra
     return image, label
 
 
-def _misfit(path: Path, values: np.ndarray, dataset: Dataset) -> str:
+# What each EXIF orientation asks for; 1 is upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _read_numbers(path: Path) -> Image.Image:
+    def check(image: Image.Image) -> None:
+        stored = image.tile[0].args if image.tile else ""
+        if image.mode not in WHOLE_NUMBERS or stored in SPREAD:
+            kind = f"mode {image.mode}" if image.mode not in WHOLE_NUMBERS else f"{stored[-1]} bits"
+            raise PaumerError(f"{path}: label maps have one channel of 8 bits, not {kind}; convert it")
+        if image.format in LOSSY:
+            raise PaumerError(f"{path}: is a {image.format}, which changes values; label maps must be PNG")
+
+    return images.read_stored(path, REMEDY, check)
+
+
+def _classes(path: Path, image: Image.Image, dataset: Dataset) -> np.ndarray:
+    values = np.asarray(image).astype(np.int64)
+    # What a table of 256 values cannot hold is no class.
+    table = np.append(dataset.class_of_value(path), -1)
+    classes = table[np.where((values < 0) | (values > 255), 256, values)]
+    if (classes < 0).any():
+        raise PaumerError(f"{path}: {_misfit(path, values, classes, dataset)}")
+    return classes.astype(np.uint8)
+
+
+def _misfit(path: Path, values: np.ndarray, classes: np.ndarray, dataset: Dataset) -> str:
     """What is wrong with the values of a label map, and what to do."""
-    wrong = int(values[dataset.class_of_value(path)[values] < 0].min())
+    wrong = int(values[classes < 0].min())
     text = f"label value {wrong} is no class of {dataset.name} ({dataset.describe_values(path)})"
-    for ending, table in dataset.tables.items():
-        if (table[values] >= 0).all():
-            return f"{text}; its values are those of a file *{ending}: rename it"
+    if values.min() >= 0 and values.max() <= 255:
+        for ending, table in dataset.tables.items():
+            if (table[values] >= 0).all():
+                return f"{text}; its values are those of a file *{ending}: rename it"
     return f"{text}; convert the labels"
-
-
-def _open(path: Path) -> Image.Image:
-    """Open and decode an image file whole."""
-    try:
-        image = Image.open(path)
-        image.load()
-        return image
-    except FileNotFoundError:
-        raise PaumerError(f"{path}: no such file; check data.folder") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PaumerError(f"{path}: cannot be read as an image ({error}); fetch it again") from None

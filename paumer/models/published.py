@@ -21,10 +21,12 @@ from torch import Tensor, nn
 
 from paumer.config import Section, Size, parse
 from paumer.errors import PaumerError
+from paumer.files import read_bytes
 from paumer.models.decoders import MaskTransformer
 from paumer.models.encoder import Encoder, Grid
 from paumer.models.heads import LinearHead
 from paumer.models.segmenter import Segmenter
+from paumer.strict_yaml import StrictLoader, load_yaml
 
 LOGGER = logging.getLogger("paumer")
 CHECKPOINT, VARIANT = "checkpoint.pth", "variant.yml"
@@ -149,8 +151,8 @@ class _Variant(_Part):
         )
 
 
-class _VariantLoader(yaml.SafeLoader):
-    """YAML's safe loader that also reads Python's tuples, as which published files may write sizes."""
+class _VariantLoader(StrictLoader):
+    """A loader that also reads Python's tuples, as which published files may write sizes."""
 
     def sequence(self, node: yaml.SequenceNode) -> list[Any]:
         """A tuple, read as a list."""
@@ -162,13 +164,11 @@ _VariantLoader.add_constructor("tag:yaml.org,2002:python/tuple", _VariantLoader.
 
 def _read_variant(path: Path) -> _Variant:
     try:
-        # A subclass of the safe loader: builds no objects.
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_VariantLoader)
+        content = load_yaml(read_bytes(path).decode(), _VariantLoader)
     except OSError as error:
         raise _unreadable(path, error) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise PaumerError(f"{path}: not valid YAML ({problem}); copy it from the published network again") from None
+    except ValueError as error:
+        raise PaumerError(f"{path}: not valid YAML ({error}); copy it from the published network again") from None
     return parse(_Variant, content, str(path))
 
 
