@@ -202,7 +202,7 @@ def throughput(
     from paumer.measurement.throughput import throughput
 
     use_threads(threads)
-    described = {folder: read_json(folder / "run.json") for folder in run}
+    described = {folder: read_json(folder / "run.json", backbone=str, recipe=str) for folder in run}
     folders = {(content["backbone"], content["recipe"]): folder for folder, content in described.items()}
     if quick:
         chosen = chosen.model_copy(update={"throughput": chosen.throughput.quick()})

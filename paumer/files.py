@@ -87,7 +87,9 @@ def files_below(folder: Path, endings: Sequence[str]) -> list[Path]:
     for path in folder.rglob("*"):
         if path.is_dir():
             if path.is_symlink():
-                raise PaumerError(f"{path}: links to a folder, which is not followed; move the folder here, or remove it")
+                raise PaumerError(
+                    f"{path}: links to a folder, which is not followed; move the folder here, or remove it"
+                )
         elif path.suffix.lower() in endings:
             found.append(path)
     return sorted(found)

@@ -16,7 +16,7 @@ from paumer.files import require_plain
 MAX_PIXELS = 89_478_485
 LIMIT = "PAUMER_MAX_PIXELS"
 # What people have as images. Pillow decides by the content, and would call other programs for some formats (EPS).
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "WEBP", "PPM", "GIF")
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 WHITE = (255, 255, 255, 255)
 READ = ("1", "L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")  # modes that Pillow turns into RGB as people see them
 SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -27,8 +27,8 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # such images are refused here
 
 
-def read_rgb(path: Path, remedy: str = "replace it") -> np.ndarray:
-    """Read an image upright as RGB, (height, width, 3) uint8.
+def read_rgb(path: Path, remedy: str = "replace it") -> tuple[np.ndarray, int]:
+    """Read an image upright as RGB.
 
     The orientation that a camera noted is applied. Grey, palette, CMYK and 16-bit images become RGB of 8 bits (of 16
     bits the upper 8), and what is transparent shows white. Of several pictures in one file the first is read.
@@ -37,11 +37,16 @@ def read_rgb(path: Path, remedy: str = "replace it") -> np.ndarray:
         path: the file.
         remedy: what to do about one that cannot be read, for error messages.
 
+    Returns:
+        Pixels (height, width, 3) uint8, and the orientation by which they were turned, 1 for none.
+
     Raises:
         PaumerError: the file is missing, damaged, too large or no image, or its pixels are no colours.
     """
     with _opened(path, remedy) as image:
-        return np.asarray(_as_rgb(ImageOps.exif_transpose(image), path)).copy()
+        image.load()
+        turn = _orientation(image)
+        return np.array(_as_rgb(ImageOps.exif_transpose(image), path)), turn
 
 
 def read_stored(path: Path, remedy: str, check: Callable[[Image.Image], None]) -> Image.Image:
@@ -56,16 +61,15 @@ def read_stored(path: Path, remedy: str, check: Callable[[Image.Image], None]) -
         return image.copy()
 
 
-def describe(path: Path, remedy: str = "replace it") -> tuple[int, int, int]:
-    """Height and width of an image once it is upright, and the orientation that its EXIF notes; only its header is read.
+def upright_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image once it is upright; its pixels are not read.
 
     Raises:
         PaumerError: the file is missing, too large or no image.
     """
-    with _opened(path, remedy) as image:
-        turned = image.getexif().get(ORIENTATION, 1)
-        height, width = image.size if turned in range(QUARTER_TURNED, 9) else image.size[::-1]
-        return height, width, turned
+    with _opened(path, "replace it") as image:
+        width, height = image.size
+        return (width, height) if _orientation(image) >= QUARTER_TURNED else (height, width)
 
 
 def max_pixels() -> int:
@@ -84,8 +88,8 @@ def max_pixels() -> int:
 def _opened(path: Path, remedy: str) -> Iterator[Image.Image]:
     """Open an image whose header is sound and whose size is within the limit."""
     limit = max_pixels()
-    if Image.MAX_IMAGE_PIXELS is not None and limit > Image.MAX_IMAGE_PIXELS:
-        Image.MAX_IMAGE_PIXELS = limit  # twice as many are an error there
+    if Image.MAX_IMAGE_PIXELS is not None and LIMIT in os.environ:
+        Image.MAX_IMAGE_PIXELS = max(limit, Image.MAX_IMAGE_PIXELS)  # twice as many are an error there
     try:
         require_plain(path)
         with Image.open(path, formats=FORMATS) as image:
@@ -102,6 +106,12 @@ def _opened(path: Path, remedy: str) -> Iterator[Image.Image]:
         ) from None
     except Exception as error:  # damaged files raise whatever their bytes lead to
         raise PaumerError(f"{path}: cannot be read as an image ({summary(error)}); {remedy}") from None
+
+
+def _orientation(image: Image.Image) -> int:
+    """The orientation that EXIF notes, 1 to 8; 1 is upright."""
+    turn = Image.Image.getexif(image).get(ORIENTATION)  # that of PNG files would decode them
+    return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
 
 
 def _as_rgb(image: Image.Image, path: Path) -> Image.Image:

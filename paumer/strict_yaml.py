@@ -18,7 +18,7 @@ class StrictLoader(yaml.SafeLoader):
             raise yaml.YAMLError(f"aliases make more than {MAX_VALUES} values of it")
         return node
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """A mapping, refused where a key stands twice; what `<<` merges in later may be replaced."""
         node = super().compose_mapping_node(anchor)
         seen = set()
@@ -26,7 +26,9 @@ class StrictLoader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 continue  # refused when it is built: it is no key
             if key.value in seen:
-                raise yaml.composer.ComposerError(problem=f"key {key.value!r} stands there twice", problem_mark=key.start_mark)
+                raise yaml.composer.ComposerError(
+                    problem=f"key {key.value!r} stands there twice", problem_mark=key.start_mark
+                )
             seen.add(key.value)
         return node
 

@@ -5,24 +5,25 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from paumer import images
-from paumer.data.datasets import Dataset, Sample
+from paumer.data.datasets import IGNORE, Dataset, Sample
 from paumer.errors import PaumerError
+from paumer.images import QUARTER_TURNED, read_rgb, read_stored
 
 REMEDY = "fetch it again"
 WHOLE_NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")  # modes whose pixels are one number
 LOSSY = ("JPEG", "MPO", "WEBP")  # formats that change values
 # Pillow spreads the grey values of PNG files of 2 and 4 bits over 0 to 255.
 SPREAD = ("L;2", "L;4")
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Read an image upright as RGB, (height, width, 3) uint8.
-
-    Raises:
-        PaumerError: the file is missing, truncated, too large or no image.
-    """
-    return images.read_rgb(path, REMEDY)
+# What each EXIF orientation asks for; 1 is upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_label(path: Path, dataset: Dataset) -> np.ndarray:
@@ -33,7 +34,16 @@ def read_label(path: Path, dataset: Dataset) -> np.ndarray:
     Raises:
         PaumerError: the file is missing, truncated, not one number a pixel, or holds a value that is no class.
     """
-    return _classes(path, ImageOps.exif_transpose(_read_numbers(path)), dataset)
+    values = np.asarray(ImageOps.exif_transpose(_read_numbers(path)))
+    if values.dtype != np.uint8:
+        beyond = values[(values < 0) | (values > IGNORE)]
+        if beyond.size:
+            raise PaumerError(f"{path}: label value {beyond.min()} is beyond 8 bits, so no class; convert the labels")
+        values = values.astype(np.uint8)
+    classes = dataset.class_of_value(path)[values]
+    if (classes < 0).any():
+        raise PaumerError(f"{path}: {_misfit(path, values, dataset)}")
+    return classes.astype(np.uint8)
 
 
 def read_sample(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -46,10 +56,11 @@ def read_sample(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarra
     """
     if not sample.label.exists():
         raise PaumerError(f"{sample.image}: has no label; expected {sample.label}; {dataset.label_remedy}")
-    height, width, turn = images.describe(sample.image, REMEDY)
-    image, label = read_image(sample.image), read_label(sample.label, dataset)
+    image, turn = read_rgb(sample.image, REMEDY)
+    label = read_label(sample.label, dataset)
+    height, width = image.shape[:2]
     if turn in TURNS:
-        if height == width or turn < images.QUARTER_TURNED:
+        if height == width or turn < QUARTER_TURNED:
             raise PaumerError(
                 f"{sample.image}: its EXIF orientation is {turn}, and nothing tells whether its label was drawn before "
                 "or after that turn; save the image upright, or remove the orientation"
@@ -64,46 +75,26 @@ def read_sample(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarra
     return image, label
 
 
-# What each EXIF orientation asks for; 1 is upright.
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
 def _read_numbers(path: Path) -> Image.Image:
+    """A label map as it is stored, refused by its header where its pixels are no numbers, or not those once saved."""
+
     def check(image: Image.Image) -> None:
-        stored = image.tile[0].args if image.tile else ""
+        tiles = getattr(image, "tile", None)
+        stored = tiles[0].args if tiles else ""
         if image.mode not in WHOLE_NUMBERS or stored in SPREAD:
             kind = f"mode {image.mode}" if image.mode not in WHOLE_NUMBERS else f"{stored[-1]} bits"
             raise PaumerError(f"{path}: label maps have one channel of 8 bits, not {kind}; convert it")
         if image.format in LOSSY:
-            raise PaumerError(f"{path}: is a {image.format}, which changes values; label maps must be PNG")
+            raise PaumerError(f"{path}: is a {image.format}, which may change values; label maps must be PNG")
 
-    return images.read_stored(path, REMEDY, check)
-
-
-def _classes(path: Path, image: Image.Image, dataset: Dataset) -> np.ndarray:
-    values = np.asarray(image).astype(np.int64)
-    # What a table of 256 values cannot hold is no class.
-    table = np.append(dataset.class_of_value(path), -1)
-    classes = table[np.where((values < 0) | (values > 255), 256, values)]
-    if (classes < 0).any():
-        raise PaumerError(f"{path}: {_misfit(path, values, classes, dataset)}")
-    return classes.astype(np.uint8)
+    return read_stored(path, REMEDY, check)
 
 
-def _misfit(path: Path, values: np.ndarray, classes: np.ndarray, dataset: Dataset) -> str:
+def _misfit(path: Path, values: np.ndarray, dataset: Dataset) -> str:
     """What is wrong with the values of a label map, and what to do."""
-    wrong = int(values[classes < 0].min())
+    wrong = int(values[dataset.class_of_value(path)[values] < 0].min())
     text = f"label value {wrong} is no class of {dataset.name} ({dataset.describe_values(path)})"
-    if values.min() >= 0 and values.max() <= 255:
-        for ending, table in dataset.tables.items():
-            if (table[values] >= 0).all():
-                return f"{text}; its values are those of a file *{ending}: rename it"
+    for ending, table in dataset.tables.items():
+        if (table[values] >= 0).all():
+            return f"{text}; its values are those of a file *{ending}: rename it"
     return f"{text}; convert the labels"

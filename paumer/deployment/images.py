@@ -38,7 +38,7 @@ def read_picture(path: Path) -> Tensor:
     Raises:
         PaumerError: the file is missing, damaged, too large or no image, or its pixels are no colours.
     """
-    return torch.from_numpy(read_rgb(path)).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(read_rgb(path)[0]).permute(2, 0, 1).contiguous()
 
 
 def refuse_same_names(outputs: Sequence[Path], images: Sequence[Path]) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 import yaml
 from pydantic import BeforeValidator, ConfigDict, PositiveInt, model_validator
 from timm.models.deit import VisionTransformerDistilled
@@ -26,6 +25,7 @@ from paumer.models.decoders import MaskTransformer
 from paumer.models.encoder import Encoder, Grid
 from paumer.models.heads import LinearHead
 from paumer.models.segmenter import Segmenter
+from paumer.models.weights import read_tensors, require_weights
 from paumer.strict_yaml import StrictLoader, load_yaml
 
 LOGGER = logging.getLogger("paumer")
@@ -175,7 +175,7 @@ def _read_variant(path: Path) -> _Variant:
 def _read_weights(path: Path) -> dict[str, Tensor]:
     """Read the weights under the names they were published with."""
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = read_tensors(path)
     except OSError as error:
         raise _unreadable(path, error) from None
     except Exception as error:  # damaged files raise whatever their bytes lead to
@@ -246,6 +246,10 @@ def _renamed(weights: dict[str, Tensor], model: nn.Module, path: Path) -> dict[s
             raise PaumerError(
                 f"{path}: {name} has shape {found} where {VARIANT} asks for {due}; use the two files of one network"
             )
+    try:
+        require_weights({name: weights[name] for name in names})
+    except ValueError as error:
+        raise PaumerError(f"{path}: {error}; copy it from the published network again") from None
     if others:
         LOGGER.warning("%s: ignored the classification heads: %s", path, ", ".join(others))
     return {ours: weights[name].T if name in TRANSPOSED else weights[name] for name, ours in names.items()}
