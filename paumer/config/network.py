@@ -123,12 +123,14 @@ class Backbone(Section):
         return {key: load_yaml(value) if isinstance(value, str) else value for key, value in options.items()}
 
 
-def check_heads(blocks: tuple[int, ...], depth: int) -> None:
-    """Refuse heads beyond the last block.
+def check_heads(blocks: tuple[int, ...], depth: int, section: str = "") -> None:
+    """Refuse heads beyond the last block; `section` is what `heads` stands in.
 
     Raises:
         PaumerError: a head would read tokens after a block that the network lacks.
     """
     for block in blocks:
         if block > depth:
-            raise PaumerError(f"heads.blocks: no block {block} in a network of {depth} blocks; use 1 to {depth}")
+            raise PaumerError(
+                f"{section}heads.blocks: no block {block} in a network of {depth} blocks; use 1 to {depth}"
+            )

@@ -1,4 +1,4 @@
-"""Files of tensors that are not trusted: reading one runs no code from it, and takes no more memory than it has bytes."""
+"""Files of tensors that are not trusted: reading one runs none of it, and takes no more memory than its size."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,7 +58,9 @@ def require_weights(weights: Mapping[str, Any]) -> None:
         ValueError: one is.
     """
     for name, value in weights.items():
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            raise ValueError(f"{name} is {value.dtype if isinstance(value, Tensor) else type(value).__name__}")
-        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        if isinstance(value, Mapping):  # some publish several networks in one file
+            require_weights(value)
+        elif isinstance(value, Tensor) and not value.is_floating_point():
+            raise ValueError(f"{name} is {value.dtype}, no weights")
+        elif isinstance(value, Tensor) and value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise ValueError(f"{name} claims more values than the file holds")
