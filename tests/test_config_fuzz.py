@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paumer.config import Experiment, parse
-from paumer.errors import PaumerError
+from paumer.errors import PaumerError, printable
 
 REPOSITORY = Path(__file__).parents[1]
 FILES = [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "workflow/experiments").glob("*.yaml"))]
@@ -48,6 +48,7 @@ NUMBERS = st.integers() | st.floats() | st.sampled_from([0, 1, -1, 2**63, 10**30
 SCALARS = (
     st.none() | st.booleans() | NUMBERS | st.text(max_size=20) | NOTATIONS | st.sampled_from(["{", "!!x", "&a [*a]"])
 )
+NEW = st.text(st.characters(codec="utf-8", exclude_characters="'\"\\"), min_size=1, max_size=12)
 KEYS = st.text(max_size=8) | st.sampled_from(["name", "blocks", "strategy", "depth"])
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6
@@ -67,7 +68,7 @@ def changes(draw: st.DrawFn) -> tuple[dict[str, Any], Key, str]:
     elif kind == "remove":
         del at(content, place[:-1])[place[-1]]
     else:
-        key = draw(st.text(min_size=1, max_size=12))
+        key = draw(NEW)
         target[key] = draw(VALUES)
         place = (*place, key)
     return content, place, kind
@@ -85,6 +86,7 @@ def test_every_configuration_is_accepted_or_its_fault_named(change: tuple[dict[s
         assert "\n" not in line
         assert len(line) < 1000
         names = [key for key in place if isinstance(key, str)]
-        assert not names or any(name in line for name in (names[-1], repr(names[-1])[1:-1])), (place, line)
+        spellings = (repr(names[-1])[1:-1], printable(" ".join(names[-1].split()))) if names else ("",)
+        assert any(name in line for name in spellings), (place, line)
     else:
         assert parse(Experiment, accepted.model_dump(mode="json"), "again") == accepted

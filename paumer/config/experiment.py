@@ -9,6 +9,7 @@ from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throu
 from paumer.config.network import Backbone, Data, Decoder, Heads, check_heads
 from paumer.config.training import Ablation, Pausing, Training
 from paumer.errors import PaumerError
+from paumer.hints import explain
 from paumer.registry import Point, operating_point
 from paumer.schedule import Schedule
 
@@ -97,7 +98,7 @@ class Experiment(Section):
                     )
         for name in self.throughput.sizes:
             if name not in main:
-                raise ValueError(f"throughput.sizes: {name!r} is no backbone that is studied; use {', '.join(main)}")
+                raise ValueError(f"throughput.sizes: {name!r} is none of the studied backbones; use {', '.join(main)}")
         for backbone in self.main_backbones:
             depth = backbone.options.get("depth")
             if isinstance(depth, int):
@@ -113,9 +114,8 @@ class Experiment(Section):
             try:
                 self.ablated(name)._check_heads()
             except ValidationError as error:
-                first = error.errors()[0]
-                key = ".".join(map(str, first["loc"]))
-                raise ValueError(f"ablations.{name}: {key}: {first['msg']}") from None
+                model = {section.__name__: section for section in (Heads, Pausing)}[error.title]
+                raise ValueError(explain(error, model, f"ablations.{name}.{model.__name__.lower()}")) from None
 
     def _check_heads(self) -> None:
         """Refuse operating points that read a head that is not there, and teaching without a teacher."""
@@ -145,17 +145,19 @@ class Experiment(Section):
         Raises:
             PaumerError: one of them lies there.
         """
-        key = f"backbones.{backbone.name}"
-        check_heads(self.heads_of(backbone).blocks, depth, f"{key}." if backbone.heads else "")
         points = self._points()
         if "merge" in self.training.recipes:
             merging = self.training.merging.schedules
             points += [("training.merging.schedules", operating_point("local-merge", "", text)) for text in merging]
-        for origin, point in points:
-            try:
+        key = f"backbones.{backbone.name}"
+        origin = f"{key}." if backbone.heads else ""
+        try:
+            check_heads(self.heads_of(backbone).blocks, depth)
+            for name, point in points:
+                origin = f"{name}: "
                 point.check_depth(depth)
-            except PaumerError as error:
-                raise PaumerError(f"{origin}: {error}, or another depth in {key}.options") from None
+        except PaumerError as error:
+            raise PaumerError(f"{origin}{error}, or change depth or control_for of {key}") from None
 
     def _points(self) -> list[tuple[str, Point]]:
         """The operating points of the sweep, each with the key that names it."""

@@ -120,17 +120,22 @@ class Backbone(Section):
         """Read numbers that arrive as text, as Snakemake's `--config` hands them over."""
         if not isinstance(options, dict):
             return options
-        return {key: load_yaml(value) if isinstance(value, str) else value for key, value in options.items()}
+        return {key: _number(key, value) if isinstance(value, str) else value for key, value in options.items()}
 
 
-def check_heads(blocks: tuple[int, ...], depth: int, section: str = "") -> None:
-    """Refuse heads beyond the last block; `section` is what `heads` stands in.
+def _number(key: str, text: str) -> Any:
+    try:
+        return load_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def check_heads(blocks: tuple[int, ...], depth: int) -> None:
+    """Refuse heads beyond the last block.
 
     Raises:
         PaumerError: a head would read tokens after a block that the network lacks.
     """
     for block in blocks:
         if block > depth:
-            raise PaumerError(
-                f"{section}heads.blocks: no block {block} in a network of {depth} blocks; use 1 to {depth}"
-            )
+            raise PaumerError(f"heads.blocks: no block {block} in a network of {depth} blocks; use 1 to {depth}")
