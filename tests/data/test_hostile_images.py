@@ -158,6 +158,7 @@ def test_formats_that_run_programs_are_not_read() -> None:
     assert not {"EPS", "FPX", "WMF"} & set(FORMATS)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, about what is damaged
 @pytest.mark.parametrize("seed", range(100))
 def test_damaged_images_are_read_or_refused(tmp_path: Path, seed: int) -> None:
     """Some bytes are changed, or the end is cut off; whatever the decoder raises, it is one line."""
