@@ -56,4 +56,4 @@ def load_yaml(text: str, loader: type[StrictLoader] = StrictLoader) -> Any:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:  # tags of wrong values, too
-        raise ValueError(" ".join(str(error).split())) from None
+        raise ValueError(" ".join(str(error).replace('"<unicode string>", ', "").split())) from None
