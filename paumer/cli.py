@@ -202,7 +202,7 @@ def throughput(
     from paumer.measurement.throughput import throughput
 
     use_threads(threads)
-    described = {folder: read_json(folder / "run.json") for folder in run}
+    described = {folder: read_json(folder / "run.json", backbone=str, recipe=str) for folder in run}
     folders = {(content["backbone"], content["recipe"]): folder for folder, content in described.items()}
     if quick:
         chosen = chosen.model_copy(update={"throughput": chosen.throughput.quick()})
@@ -219,7 +219,5 @@ def main() -> None:
     try:
         app()
     except PaumerError as error:
-        # A loader process hands its error over with a traceback in front; the last line is the error itself.
-        line = str(error).strip().splitlines()[-1].removeprefix("paumer.errors.PaumerError: ")
-        print(f"paumer: error: {line}", file=sys.stderr)
+        print(f"paumer: error: {error}", file=sys.stderr)
         sys.exit(1)

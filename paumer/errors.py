@@ -1,12 +1,24 @@
 """The one exception that users see."""
 
+# What precedes the text of an error that another process hands over, such as one that loads images.
+HANDED_OVER = "\npaumer.errors.PaumerError: "
+
 
 class PaumerError(Exception):
     """A mistake the user can mend.
 
     Its text is one line that names the file, key or value at fault and says what to do. The command line prints it
-    without a traceback and exits with code 1.
+    without a traceback and exits with code 1. Names of files may hold anything: what is not printable is escaped, so
+    that no name breaks the line or speaks to the terminal.
     """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(str(text).strip().rsplit(HANDED_OVER, 1)[-1]))
+
+
+def printable(text: str) -> str:
+    """A text whose control characters, line ends and undecodable bytes are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def summary(error: BaseException) -> str:

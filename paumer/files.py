@@ -1,17 +1,19 @@
 """Writing files whole or not at all, and reading them with errors for people."""
 
+import errno
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
+from paumer.errors import PaumerError, summary
+from paumer.strict_yaml import load_yaml
 
-from paumer.errors import PaumerError
+NAME_KEPT = 48  # characters of a name in that of its temporary file, which must not be longer than 255 bytes
 
 
 @contextmanager
@@ -19,7 +21,7 @@ def writing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` when the block ends well, remove it otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # The ending stays last: image and plot writers choose their format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem[-NAME_KEPT:]}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)
@@ -31,7 +33,7 @@ def writing(path: Path) -> Iterator[Path]:
 def writing_folder(path: Path) -> Iterator[Path]:
     """Give an empty temporary folder beside `path`; it takes the place of `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[-NAME_KEPT:]}.", suffix=".part", dir=path.parent))
     try:
         yield temporary
         temporary.chmod(0o755)
@@ -53,18 +55,70 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_bytes(path: Path) -> bytes:
+    """Read a file whole.
 
     Raises:
-        PaumerError: the file is missing or is not JSON.
+        OSError: it is missing, may not be read, or is no plain file: opening a pipe would wait for ever.
     """
+    require_plain(path)
+    return path.read_bytes()
+
+
+def require_plain(path: Path) -> None:
+    """Refuse what is there and is no plain file.
+
+    Raises:
+        OSError: it is a folder, a pipe or a device.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is no plain file")
+
+
+def files_below(folder: Path, endings: Sequence[str]) -> list[Path]:
+    """What lies below a folder under names with these endings, sorted; folders are none of it.
+
+    What is no plain file (a link to nothing, a pipe) is named too: it is an error where it is read, not passed over.
+
+    Raises:
+        PaumerError: a folder in it is a link, which would not be followed.
+    """
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            if path.is_symlink():
+                raise PaumerError(
+                    f"{path}: links to a folder, which is not followed; move the folder here, or remove it"
+                )
+        elif path.suffix.lower() in endings:
+            found.append(path)
+    return sorted(found)
+
+
+def read_json(path: Path, **needed: type) -> dict[str, Any]:
+    """Read a JSON file that holds keys and values, as all of ours do.
+
+    Args:
+        path: the file.
+        needed: keys that must be there, with the types of their values.
+
+    Raises:
+        PaumerError: the file is missing, is not JSON, or holds something else.
+    """
+    remedy = "remove it and run its stage again"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bytes(path))
     except FileNotFoundError:
         raise PaumerError(f"{path}: no such file; run the stage that writes it first") from None
-    except (OSError, ValueError) as error:
-        raise PaumerError(f"{path}: not readable as JSON ({error}); remove it and run its stage again") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise PaumerError(f"{path}: not readable as JSON ({summary(error)}); {remedy}") from None
+    if not isinstance(content, dict):
+        raise PaumerError(f"{path}: must hold keys and values, not {type(content).__name__}; {remedy}")
+    for key, kind in needed.items():
+        if not isinstance(content.get(key), kind):
+            found = f"holds {type(content[key]).__name__} under" if key in content else "has no"
+            raise PaumerError(f"{path}: {found} key {key!r}: it is damaged or of another version; {remedy}")
+    return content
 
 
 def read_yaml(text_or_path: str) -> tuple[Any, str]:
@@ -79,13 +133,11 @@ def read_yaml(text_or_path: str) -> tuple[Any, str]:
     inline = text_or_path.lstrip().startswith("{")
     origin = "settings" if inline else text_or_path
     try:
-        text = text_or_path if inline else Path(text_or_path).read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
+        content = load_yaml(text_or_path if inline else read_bytes(Path(text_or_path)).decode())
     except OSError as error:
         raise PaumerError(f"{text_or_path}: {error.strerror or error}; name a YAML file with settings") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise PaumerError(f"{origin}: not valid YAML ({problem}); mend it") from None
+    except ValueError as error:
+        raise PaumerError(f"{origin}: not valid YAML ({error}); mend it") from None
     if not isinstance(content, dict):
         raise PaumerError(f"{origin}: must hold keys and values, not {type(content).__name__}")
     return content, origin

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+LONGEST = 100  # characters of a wrong value that are shown
+
 
 def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
     """Describe the first finding of `error` in one line, with the number of further ones."""
@@ -18,9 +20,15 @@ def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
     elif first["type"] == "value_error":
         text = f"{key}: {first['ctx']['error']}" if first["loc"] else str(first["ctx"]["error"])
     else:
-        text = f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}"
+        text = f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, not {_short(first['input'])}"
     more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
     return " ".join(f"{origin}: {text}{more}".split())
+
+
+def _short(value: Any) -> str:
+    """A value as it is written, or its beginning."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _nearest(model: type[BaseModel], location: tuple[int | str, ...]) -> str:

@@ -1,5 +1,6 @@
 """The parameters of strategies and their notations, beside schedules and thresholds. Imports no torch."""
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,6 +8,7 @@ from paumer.errors import PaumerError
 from paumer.schedule import DECIMALS, Schedule, Thresholds
 
 OVER_BATCH = " over batch"
+WHOLE = re.compile(r"0*[1-9][0-9]{0,5}")  # numbers of blocks and patches
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def parse_token_exit(text: str) -> TokenExitParameters:
     read = _parse_where(where)
     if not keep:
         return TokenExitParameters(read)
-    if not keep.strip().isdecimal() or int(keep) < 1:
+    if not WHOLE.fullmatch(keep.strip()):
         raise PaumerError(f"{text!r}: keep {keep!r} is no whole number above 0; write it like 3:0.4 keep 5")
     return TokenExitParameters(read, int(keep))
 
@@ -176,7 +178,7 @@ def parse_token_exit(text: str) -> TokenExitParameters:
 def parse_exit(text: str) -> Exit:
     """Read the block of an early exit."""
     number = text.removeprefix("exit:").strip()
-    if not number.isdecimal() or int(number) < 1:
+    if not WHOLE.fullmatch(number):
         raise PaumerError(f"{text!r} is no early exit; write it like exit:6 (the whole image leaves after block 6)")
     return Exit(int(number))
 

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json
 from paumer.registry import SMALLER_BACKBONE
+from paumer.reporting.reading import read_text
 from paumer.stages import ABLATION
 
 MANIFEST, WEIGHTS, RUN = "data.json", "model.safetensors", "run.json"
@@ -97,7 +96,7 @@ def _rows(path: Path, folder: Path) -> list[list[str]]:
     """The runs behind every row of a table; empty for files of another kind, and where rows name no network."""
     if path.suffix != ".csv":
         return []
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = read_text(path)
     if "backbone" not in table or not {"recipe", "variant"} & set(table.columns):
         return []
     runs = run_folders(folder)

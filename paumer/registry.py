@@ -192,18 +192,28 @@ def operating_point(strategy: str, criterion: str, schedule: str) -> Point:
     Raises:
         PaumerError: the strategy is unknown, or its criterion, parameters or order are not possible.
     """
-    names = [name.strip() for name in strategy.split(CHAIN)]
-    for name in names:
-        if name not in REGISTRY:
-            raise PaumerError(f"strategy {name!r} is unknown; use {', '.join(REGISTRY)} or a composition a>b")
+    names = check_strategy(strategy)
     entries = [REGISTRY[name] for name in names]
-    _check_order(names, entries)
     texts = schedule.split(CHAIN)
     if len(texts) != len(names):
         raise PaumerError(f"strategy {strategy}: {schedule!r} has {len(texts)} parts for {len(names)} strategies")
     parsed = [entry.parse(text.strip()) for entry, text in zip(entries, texts, strict=True)]
     _check_blocks(CHAIN.join(names), entries, parsed)
     return Point(CHAIN.join(names), check_criterion(strategy, criterion), CHAIN.join(map(str, parsed)))
+
+
+def check_strategy(strategy: str) -> list[str]:
+    """The names in a composition, one for a single strategy.
+
+    Raises:
+        PaumerError: one is unknown, or their order is not possible.
+    """
+    names = [name.strip() for name in strategy.split(CHAIN)]
+    for name in names:
+        if name not in REGISTRY:
+            raise PaumerError(f"strategy {name!r} is unknown; use {', '.join(REGISTRY)} or a composition a>b")
+    _check_order(names, [REGISTRY[name] for name in names])
+    return names
 
 
 def criteria_of(strategy: str) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from paumer.errors import PaumerError
 
 EXAMPLE = "write it like 3:0.4 or 3:0.2+6:0.2 (after block 3 pause 0.2 of all patches, after block 6 0.2 more)"
 THRESHOLD_EXAMPLE = "write it like 3@0.9+6@0.9 (after block 3 and after block 6, what is more certain than 0.9)"
-LOCATION = re.compile(r"(?P<first>[0-9]{1,4})(-(?P<last>[0-9]{1,4}))?(?P<sign>[:@])(?P<value>[0-9]*\.?[0-9]+)")
+VALUE = r"[0-9]{0,9}\.[0-9]{1,20}|[0-9]{1,9}"
+LOCATION = re.compile(rf"(?P<first>[0-9]{{1,4}})(-(?P<last>[0-9]{{1,4}}))?(?P<sign>[:@])(?P<value>{VALUE})")
 DECIMALS = 4
 SHORTEST_RANGE = 3  # blocks in a row with the same value that are written as a range
 

@@ -347,8 +347,8 @@ def test_an_ablation_is_the_experiment_with_its_changes() -> None:
     ("change", "message"),
     [
         ({"heads": {"blocks": [1]}}, "add 2 to heads.blocks"),
-        ({"heads": {"hats": 1}}, "ablations.x: hats"),
-        ({"pausing": {"none": 3}}, "ablations.x: none"),
+        ({"heads": {"hats": 1}}, r"ablations\.x\.heads: unknown key 'hats'"),
+        ({"pausing": {"none": 3}}, r"ablations\.x\.pausing: none"),
         ({"pausing": {"distillation": 0.5}}, "shared_phase"),
         ({"decoder": {}}, r"ablations.x.decoder"),
     ],

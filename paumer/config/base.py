@@ -14,7 +14,7 @@ Size = tuple[int, int]
 class Section(BaseModel):
     """A part of the configuration. Unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def positive_size(size: Size) -> Size:

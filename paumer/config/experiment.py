@@ -5,10 +5,12 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError, model_validator
 
 from paumer.config.base import NAME, Section
-from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput, sweep_points
+from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput
 from paumer.config.network import Backbone, Data, Decoder, Heads, check_heads
 from paumer.config.training import Ablation, Pausing, Training
-from paumer.registry import operating_point
+from paumer.errors import PaumerError
+from paumer.hints import explain
+from paumer.registry import Point, operating_point
 from paumer.schedule import Schedule
 
 
@@ -96,7 +98,7 @@ class Experiment(Section):
                     )
         for name in self.throughput.sizes:
             if name not in main:
-                raise ValueError(f"throughput.sizes: {name!r} is no backbone that is studied; use {', '.join(main)}")
+                raise ValueError(f"throughput.sizes: {name!r} is none of the studied backbones; use {', '.join(main)}")
         for backbone in self.main_backbones:
             depth = backbone.options.get("depth")
             if isinstance(depth, int):
@@ -112,9 +114,8 @@ class Experiment(Section):
             try:
                 self.ablated(name)._check_heads()
             except ValidationError as error:
-                first = error.errors()[0]
-                key = ".".join(map(str, first["loc"]))
-                raise ValueError(f"ablations.{name}: {key}: {first['msg']}") from None
+                model = {section.__name__: section for section in (Heads, Pausing)}[error.title]
+                raise ValueError(explain(error, model, f"ablations.{name}.{model.__name__.lower()}")) from None
 
     def _check_heads(self) -> None:
         """Refuse operating points that read a head that is not there, and teaching without a teacher."""
@@ -123,17 +124,18 @@ class Experiment(Section):
                 "training.pausing.distillation: its teacher is the network of training.shared_phase; describe that, or "
                 "set distillation to 0"
             )
-        wanted = [(text, block) for text in [self.figures.pause_schedule] for block in Schedule.parse(text).blocks]
-        wanted += [(point.schedule, block) for point in sweep_points(self.sweep) for block in point.head_blocks]
+        shown = Schedule.parse(self.figures.pause_schedule)
+        wanted = [("figures.pause_schedule", str(shown), block) for block in shown.blocks]
+        wanted += [(key, point.schedule, block) for key, point in self._points() for block in point.head_blocks]
         for backbone in self.main_backbones:
             heads = self.heads_of(backbone)
             key = f"backbones.{backbone.name}.heads" if backbone.heads else "heads"
             if heads.classifier == "decoder" and self.decoder_of(backbone).name != "linear":
                 raise ValueError(f"{key}.classifier: only the linear decoder reads patches one by one; use own")
-            for text, block in wanted:
+            for origin, text, block in wanted:
                 if block not in heads.blocks:
                     raise ValueError(
-                        f"{text} reads the prediction after block {block}, where no head is; add {block} to "
+                        f"{origin}: {text} reads the prediction after block {block}, where no head is; add {block} to "
                         f"{key}.blocks (now {list(heads.blocks)})"
                     )
 
@@ -143,12 +145,25 @@ class Experiment(Section):
         Raises:
             PaumerError: one of them lies there.
         """
-        check_heads(self.heads_of(backbone).blocks, depth)
-        for point in sweep_points(self.sweep):
-            point.check_depth(depth)
+        points = self._points()
         if "merge" in self.training.recipes:
-            for text in self.training.merging.schedules:
-                operating_point("local-merge", "", text).check_depth(depth)
+            merging = self.training.merging.schedules
+            points += [("training.merging.schedules", operating_point("local-merge", "", text)) for text in merging]
+        key = f"backbones.{backbone.name}"
+        origin = f"{key}." if backbone.heads else ""
+        try:
+            check_heads(self.heads_of(backbone).blocks, depth)
+            for name, point in points:
+                origin = f"{name}: "
+                point.check_depth(depth)
+        except PaumerError as error:
+            raise PaumerError(f"{origin}{error}, or change depth or control_for of {key}") from None
+
+    def _points(self) -> list[tuple[str, Point]]:
+        """The operating points of the sweep, each with the key that names it."""
+        return [
+            (f"sweep.{number}.schedules", point) for number, item in enumerate(self.sweep) for point in item.points()
+        ]
 
 
 def _changed(heads: Heads, change: Ablation) -> Heads:

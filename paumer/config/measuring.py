@@ -7,7 +7,15 @@ from pydantic import Field, field_validator, model_validator
 
 from paumer.config.base import Section, Size, positive_size
 from paumer.errors import PaumerError
-from paumer.registry import Point, RecipeName, check_criterion, criteria_of, operating_point, recipes_of
+from paumer.registry import (
+    Point,
+    RecipeName,
+    check_criterion,
+    check_strategy,
+    criteria_of,
+    operating_point,
+    recipes_of,
+)
 from paumer.schedule import Schedule
 
 
@@ -23,15 +31,26 @@ class SweepItem(Section):
     criteria: tuple[str, ...] = Field((), description="Criteria; without them the strategy's usual one.")
     recipes: tuple[RecipeName, ...] = Field((), description="Networks to run it on; without them the usual ones.")
 
+    @field_validator("strategy")
+    @classmethod
+    def _known(cls, strategy: str) -> str:
+        try:
+            check_strategy(strategy)
+        except PaumerError as error:
+            raise ValueError(str(error)) from None
+        return strategy
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        key = "schedules"
         try:
             for text in self.schedules:
                 operating_point(self.strategy, "", text)
+            key = "criteria"
             for criterion in self.criteria:
                 check_criterion(self.strategy, criterion)
         except PaumerError as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(f"{key}: {error}") from None
         return self
 
     def runs_on(self, recipe: str) -> bool:
@@ -135,9 +154,9 @@ class Throughput(Section):
     @field_validator("sizes")
     @classmethod
     def _positive_sizes(cls, sizes: dict[str, tuple[Size, ...]]) -> dict[str, tuple[Size, ...]]:
-        for several in sizes.values():
-            for size in several:
-                positive_size(size)
+        for name, several in sizes.items():
+            if any(min(size) < 1 for size in several):
+                raise ValueError(f"{name}: must be [height, width], both 1 or more")
         return sizes
 
     def quick(self) -> Self:

@@ -2,11 +2,11 @@
 
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from paumer.config.base import NAME, Section
 from paumer.errors import PaumerError
+from paumer.strict_yaml import load_yaml
 
 
 class Scenes(Section):
@@ -120,7 +120,14 @@ class Backbone(Section):
         """Read numbers that arrive as text, as Snakemake's `--config` hands them over."""
         if not isinstance(options, dict):
             return options
-        return {key: yaml.safe_load(value) if isinstance(value, str) else value for key, value in options.items()}
+        return {key: _number(key, value) if isinstance(value, str) else value for key, value in options.items()}
+
+
+def _number(key: str, text: str) -> Any:
+    try:
+        return load_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
 
 
 def check_heads(blocks: tuple[int, ...], depth: int) -> None:

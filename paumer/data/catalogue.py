@@ -6,6 +6,7 @@ from pathlib import Path
 from paumer.config import Data
 from paumer.data import ade20k, camvid, cityscapes, folder, scenes
 from paumer.data.datasets import Dataset
+from paumer.errors import PaumerError
 
 DATASETS = {dataset.name: dataset for dataset in (scenes.DATASET, cityscapes.DATASET, camvid.DATASET, ade20k.DATASET)}
 
@@ -14,9 +15,13 @@ def find_dataset(name: str, root: Path) -> Dataset:
     """A dataset by its name in the configuration; `folder` is described by the class list in `root`.
 
     Raises:
-        PaumerError: the class list is missing or wrong.
+        PaumerError: there is no such dataset, or the class list is missing or wrong.
     """
-    return folder.described(root) if name == folder.NAME else DATASETS[name]
+    if name == folder.NAME:
+        return folder.described(root)
+    if name not in DATASETS:
+        raise PaumerError(f"dataset {name!r} is unknown; use {folder.NAME}, {', '.join(DATASETS)}")
+    return DATASETS[name]
 
 
 def named_folder(data: Data) -> Path | None:

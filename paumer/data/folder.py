@@ -9,7 +9,7 @@ from paumer.config import Section, parse
 from paumer.data.colours import distinct_colours
 from paumer.data.datasets import IGNORE, Colour, Dataset
 from paumer.errors import PaumerError
-from paumer.files import read_yaml
+from paumer.files import files_below, read_yaml
 
 NAME = "folder"
 CLASS_LIST = "classes.yaml"
@@ -81,7 +81,7 @@ def image_folder(root: Path, split: str) -> Path:
 
 def image_paths(root: Path, split: str) -> list[Path]:
     """The images of a split, sorted by path."""
-    return sorted(path for path in image_folder(root, split).rglob("*") if path.suffix.lower() in ENDINGS)
+    return files_below(image_folder(root, split), ENDINGS)
 
 
 def label_path(root: Path, split: str, image: Path) -> Path:

@@ -52,10 +52,26 @@ def prepare(data: Data, output: Path, threads: int) -> None:
 
 def samples(manifest: Path, split: str) -> tuple[Dataset, list[Sample]]:
     """The dataset and the samples of a split that a manifest describes."""
-    content = read_json(manifest)
+    content = read_json(manifest, dataset=str, folder=str)
     folder = Path(content["folder"])
     dataset = find_dataset(content["dataset"], folder)
     return dataset, dataset.samples(folder, split)
+
+
+def described_split(manifest: Path, split: str, classes: int) -> dict[str, Any]:
+    """What a manifest says of a split: `class_frequencies` of all its classes, and a checksum where it has one.
+
+    Raises:
+        PaumerError: it says nothing of it, or something else.
+    """
+    described = read_json(manifest, splits=dict)["splits"].get(split)
+    frequencies = described.get("class_frequencies") if isinstance(described, dict) else None
+    shares = list(frequencies.values()) if isinstance(frequencies, dict) else []
+    if len(shares) != classes or not all(isinstance(share, int | float) and 0 <= share <= 1 for share in shares):
+        raise PaumerError(
+            f"{manifest}: describes no {classes} classes of split {split!r}; run stage data again for this experiment"
+        )
+    return described
 
 
 def obtain(name: str, folder: Path, processes: int) -> None:

@@ -3,33 +3,43 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from paumer.data.datasets import Dataset, Sample
+from paumer.data.datasets import IGNORE, Dataset, Sample
 from paumer.errors import PaumerError
+from paumer.images import QUARTER_TURNED, read_rgb, read_stored
 
-ImageFile.LOAD_TRUNCATED_IMAGES = False
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Read an image as RGB, (height, width, 3) uint8.
-
-    Raises:
-        PaumerError: the file is missing, truncated or no image.
-    """
-    return np.asarray(_open(path).convert("RGB"))
+REMEDY = "fetch it again"
+WHOLE_NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")  # modes whose pixels are one number
+LOSSY = ("JPEG", "MPO", "WEBP")  # formats that change values
+# Pillow spreads the grey values of PNG files of 2 and 4 bits over 0 to 255.
+SPREAD = ("L;2", "L;4")
+# What each EXIF orientation asks for; 1 is upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_label(path: Path, dataset: Dataset) -> np.ndarray:
     """Read a label map as class ids, (height, width) uint8, with 255 where the pixel is ignored.
 
+    A pixel's number counts: of 1, 8 or 16 bits, or an index into a palette, whatever its colours.
+
     Raises:
-        PaumerError: the file is missing, truncated, not one channel of 8 bits, or holds a value that is no class.
+        PaumerError: the file is missing, truncated, not one number a pixel, or holds a value that is no class.
     """
-    image = _open(path)
-    if image.mode not in ("L", "P"):
-        raise PaumerError(f"{path}: label maps have one channel of 8 bits, not mode {image.mode}; convert it")
-    values = np.asarray(image)
+    values = np.asarray(ImageOps.exif_transpose(_read_numbers(path)))
+    if values.dtype != np.uint8:
+        beyond = values[(values < 0) | (values > IGNORE)]
+        if beyond.size:
+            raise PaumerError(f"{path}: label value {beyond.min()} is beyond 8 bits, so no class; convert the labels")
+        values = values.astype(np.uint8)
     classes = dataset.class_of_value(path)[values]
     if (classes < 0).any():
         raise PaumerError(f"{path}: {_misfit(path, values, dataset)}")
@@ -39,18 +49,45 @@ def read_label(path: Path, dataset: Dataset) -> np.ndarray:
 def read_sample(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Read an image and its label map of the same size.
 
+    Where the image's EXIF turns it, its label map may have been drawn before or after: the sizes tell.
+
     Raises:
-        PaumerError: either cannot be read, or their sizes differ.
+        PaumerError: either cannot be read, their sizes differ, or nothing tells whether the label map is turned.
     """
     if not sample.label.exists():
         raise PaumerError(f"{sample.image}: has no label; expected {sample.label}; {dataset.label_remedy}")
-    image, label = read_image(sample.image), read_label(sample.label, dataset)
+    image, turn = read_rgb(sample.image, REMEDY)
+    label = read_label(sample.label, dataset)
+    height, width = image.shape[:2]
+    if turn in TURNS:
+        if height == width or turn < QUARTER_TURNED:
+            raise PaumerError(
+                f"{sample.image}: its EXIF orientation is {turn}, and nothing tells whether its label was drawn before "
+                "or after that turn; save the image upright, or remove the orientation"
+            )
+        if label.shape == (width, height):
+            label = np.asarray(Image.fromarray(label).transpose(TURNS[turn]))
     if image.shape[:2] != label.shape:
         raise PaumerError(
             f"{sample.label}: label is {label.shape[1]}x{label.shape[0]}, its image {image.shape[1]}x{image.shape[0]}; "
             "they must be of one size"
         )
     return image, label
+
+
+def _read_numbers(path: Path) -> Image.Image:
+    """A label map as it is stored, refused by its header where its pixels are no numbers, or not those once saved."""
+
+    def check(image: Image.Image) -> None:
+        tiles = getattr(image, "tile", None)
+        stored = tiles[0].args if tiles else ""
+        if image.mode not in WHOLE_NUMBERS or stored in SPREAD:
+            kind = f"mode {image.mode}" if image.mode not in WHOLE_NUMBERS else f"{stored[-1]} bits"
+            raise PaumerError(f"{path}: label maps have one channel of 8 bits, not {kind}; convert it")
+        if image.format in LOSSY:
+            raise PaumerError(f"{path}: is a {image.format}, which may change values; label maps must be PNG")
+
+    return read_stored(path, REMEDY, check)
 
 
 def _misfit(path: Path, values: np.ndarray, dataset: Dataset) -> str:
@@ -61,15 +98,3 @@ def _misfit(path: Path, values: np.ndarray, dataset: Dataset) -> str:
         if (table[values] >= 0).all():
             return f"{text}; its values are those of a file *{ending}: rename it"
     return f"{text}; convert the labels"
-
-
-def _open(path: Path) -> Image.Image:
-    """Open and decode an image file whole."""
-    try:
-        image = Image.open(path)
-        image.load()
-        return image
-    except FileNotFoundError:
-        raise PaumerError(f"{path}: no such file; check data.folder") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PaumerError(f"{path}: cannot be read as an image ({error}); fetch it again") from None

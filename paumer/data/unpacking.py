@@ -11,6 +11,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from paumer.data.space import require_space
 from paumer.errors import summary
+from paumer.files import require_plain
 from paumer.progress import progress
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -28,8 +29,11 @@ def opened_zip(archive: Path) -> Iterator[ZipFile]:
         UnfitArchiveError: it is none, or proves to be broken while it is read.
     """
     try:
-        with ZipFile(archive) as content:
-            yield content
+        with _damage():
+            require_plain(archive)
+            opened = ZipFile(archive)
+        with opened:
+            yield opened
     except (BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError, zlib.error) as error:
         raise UnfitArchiveError(f"this is no sound zip archive ({summary(error)})") from None
 
@@ -56,9 +60,20 @@ def unpack(
     for member, target in progress(chosen, title=f"unpacking {Path(content.filename or 'archive').name}"):
         path = folder / target
         path.parent.mkdir(parents=True, exist_ok=True)
+        with _damage():
+            source = content.open(member)
         # zipfile reads no more than the size the archive states, which is within the limits.
-        with content.open(member) as source, path.open("xb") as file:
+        with source, path.open("xb") as file:
             shutil.copyfileobj(source, file)
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Where nothing is written, OSError is the archive's: damaged ones name places in the file that it has not."""
+    try:
+        yield
+    except OSError as error:
+        raise BadZipFile(summary(error)) from None
 
 
 def _check(chosen: list[tuple[ZipInfo, PurePosixPath]], largest: int, total: int) -> None:
@@ -69,7 +84,7 @@ def _check(chosen: list[tuple[ZipInfo, PurePosixPath]], largest: int, total: int
         if not _is_plain_file(member):
             raise UnfitArchiveError(f"{name} in the archive is no plain file")
         if target in taken or not all(PLAIN_NAME.fullmatch(part) for part in target.parts):
-            raise UnfitArchiveError(f"{name} in the archive has no place of its own at {target}")
+            raise UnfitArchiveError(f"{name} in the archive has no place of its own at {str(target)!a}")
         if member.file_size > largest:
             raise UnfitArchiveError(f"{name} in the archive has {member.file_size} bytes, more than {largest}")
         taken.add(target)

@@ -60,9 +60,9 @@ def describe_run(folder: Path, manifest: Path | None = None, evaluation: Evaluat
     Raises:
         PaumerError: the folder holds no finished run, or `data.json` is not there or of other data.
     """
-    run = read_json(folder / "run.json")
+    run = read_json(folder / "run.json", backbone=str, recipe=str, seed=int, network=dict)
     network = parse(NetworkSettings, run["network"], str(folder / "run.json"))
-    data = read_json(manifest or manifest_of(folder))
+    data = read_json(manifest or manifest_of(folder), dataset=str, classes=list)
     trained = network.backbone.model_copy(update={"weights": "none"})  # where they came from is no one's business
     content: dict[str, Any] = {
         "network": network.model_copy(update={"backbone": trained}).model_dump(mode="json"),

@@ -69,7 +69,11 @@ def table_presets(main: Path, run: dict[str, Any]) -> list[Preset]:
     own = (table["backbone"] == run["backbone"]) & (table["recipe"] == run["recipe"])
     rows = table[own & ~table["criterion"].isin(CONTROLS)].to_dict("records")
     machine = main.parents[1] / "machine.json"
-    device = f", {read_json(machine)['environment']['device']}" if machine.is_file() else ""
+    device = (
+        f", {read_json(machine, environment=dict)['environment'].get('device', 'unknown device')}"
+        if machine.is_file()
+        else ""
+    )
     return [
         Preset(
             **{name: row[name] for name in ("strategy", "criterion", "schedule")},

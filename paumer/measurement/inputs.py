@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from paumer.config import Backbone, Evaluation, Size
 from paumer.data.loading import SegmentationData
 from paumer.evaluation.views import seen_size, window_corners, window_size
+from paumer.images import upright_size
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
 from paumer.registry import Point
@@ -57,8 +57,7 @@ def mean_windows(evaluation: Evaluation, data: SegmentationData) -> float:
         return 1.0
     counts = []
     for sample in data.samples:
-        with Image.open(sample.image) as picture:
-            size = seen_size(evaluation, (picture.height, picture.width))
+        size = seen_size(evaluation, upright_size(sample.image))
         counts.append(len(window_corners(size, window_size(evaluation, size), evaluation.stride)))
     return sum(counts) / len(counts)
 

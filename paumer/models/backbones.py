@@ -19,6 +19,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from paumer.config import Backbone, Size
 from paumer.errors import PaumerError, summary
+from paumer.models.weights import refuse_bomb, require_weights
 from paumer.stages import NetworkSettings
 
 MODULES = ["vision_transformer", "deit"]  # where timm defines plain vision transformers
@@ -154,10 +155,12 @@ def _fetch(backbone: Backbone) -> Path:
 def _read(path: Path, backbone: Backbone) -> dict[str, Any]:
     """Read a file of named tensors without running code from it; a classifier of images is left out."""
     try:
+        refuse_bomb(path)
         weights = load_state_dict(str(path), weights_only=True)
+        weights = {name: value for name, value in weights.items() if not name.startswith(CLASSIFIERS)}
+        require_weights(weights)
     except Exception as error:  # unpickling garbage raises whatever the garbage says
         raise _misfit(backbone, error) from None
-    weights = {name: value for name, value in weights.items() if not name.startswith(CLASSIFIERS)}
     if not weights:  # timm would turn to the hub
         raise _misfit(backbone, ValueError("it holds no weights of a backbone"))
     return weights
@@ -172,6 +175,7 @@ def _fill_from_npz(vit: VisionTransformer, path: Path, backbone: Backbone) -> Vi
         for value in vit.parameters():
             value.fill_(torch.nan)
     try:
+        refuse_bomb(path)
         vit.load_pretrained(str(path))
         lacking = [name for name, value in vit.named_parameters() if value.isnan().any()]
         if lacking:

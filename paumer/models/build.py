@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from paumer.config import Heads, check_heads, parse
@@ -15,6 +15,7 @@ from paumer.models.decoders import build_decoder
 from paumer.models.encoder import Encoder
 from paumer.models.heads import Adapter, AuxiliaryHead, DecoderHead, LinearHead
 from paumer.models.segmenter import Segmenter
+from paumer.models.weights import read_safetensors, require_weights
 from paumer.stages import NetworkSettings
 
 
@@ -76,8 +77,10 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         PaumerError: the file is missing or damaged.
     """
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
+        weights = read_safetensors(path)
+        require_weights(weights)
+        return weights
+    except (OSError, ValueError, SafetensorError) as error:
         raise PaumerError(f"{path}: weights cannot be read ({summary(error)}); train this run again") from None
 
 
@@ -87,7 +90,7 @@ def load_run(folder: Path) -> tuple[Segmenter, dict[str, Any]]:
     Raises:
         PaumerError: the folder holds no finished run, or a damaged one.
     """
-    run = read_json(folder / "run.json")
+    run = read_json(folder / "run.json", network=dict)
     settings = parse(NetworkSettings, run["network"], str(folder / "run.json"))
     model = build(settings, pretrained=False)
     copy_weights(model, load_weights(folder / "model.safetensors"), folder / "model.safetensors")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 import yaml
 from pydantic import BeforeValidator, ConfigDict, PositiveInt, model_validator
 from timm.models.deit import VisionTransformerDistilled
@@ -21,10 +20,13 @@ from torch import Tensor, nn
 
 from paumer.config import Section, Size, parse
 from paumer.errors import PaumerError
+from paumer.files import read_bytes
 from paumer.models.decoders import MaskTransformer
 from paumer.models.encoder import Encoder, Grid
 from paumer.models.heads import LinearHead
 from paumer.models.segmenter import Segmenter
+from paumer.models.weights import read_tensors, require_weights
+from paumer.strict_yaml import StrictLoader, load_yaml
 
 LOGGER = logging.getLogger("paumer")
 CHECKPOINT, VARIANT = "checkpoint.pth", "variant.yml"
@@ -149,8 +151,8 @@ class _Variant(_Part):
         )
 
 
-class _VariantLoader(yaml.SafeLoader):
-    """YAML's safe loader that also reads Python's tuples, as which published files may write sizes."""
+class _VariantLoader(StrictLoader):
+    """A loader that also reads Python's tuples, as which published files may write sizes."""
 
     def sequence(self, node: yaml.SequenceNode) -> list[Any]:
         """A tuple, read as a list."""
@@ -162,20 +164,18 @@ _VariantLoader.add_constructor("tag:yaml.org,2002:python/tuple", _VariantLoader.
 
 def _read_variant(path: Path) -> _Variant:
     try:
-        # A subclass of the safe loader: builds no objects.
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_VariantLoader)
+        content = load_yaml(read_bytes(path).decode(), _VariantLoader)
     except OSError as error:
         raise _unreadable(path, error) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise PaumerError(f"{path}: not valid YAML ({problem}); copy it from the published network again") from None
+    except ValueError as error:
+        raise PaumerError(f"{path}: not valid YAML ({error}); copy it from the published network again") from None
     return parse(_Variant, content, str(path))
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
     """Read the weights under the names they were published with."""
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = read_tensors(path)
     except OSError as error:
         raise _unreadable(path, error) from None
     except Exception as error:  # damaged files raise whatever their bytes lead to
@@ -246,6 +246,10 @@ def _renamed(weights: dict[str, Tensor], model: nn.Module, path: Path) -> dict[s
             raise PaumerError(
                 f"{path}: {name} has shape {found} where {VARIANT} asks for {due}; use the two files of one network"
             )
+    try:
+        require_weights({name: weights[name] for name in names})
+    except ValueError as error:
+        raise PaumerError(f"{path}: {error}; copy it from the published network again") from None
     if others:
         LOGGER.warning("%s: ignored the classification heads: %s", path, ", ".join(others))
     return {ours: weights[name].T if name in TRANSPOSED else weights[name] for name, ours in names.items()}

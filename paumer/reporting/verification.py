@@ -11,10 +11,10 @@ from paumer.files import read_json
 from paumer.provenance import MANIFEST, WEIGHTS, experiment_folder, run_folders, sha256
 from paumer.reporting.ablation import WHOLE, write_ablation
 from paumer.reporting.points import POINT
-from paumer.reporting.reading import read_text
+from paumer.reporting.reading import read_table, read_text
 from paumer.reporting.speed_table import write_speed
 from paumer.reporting.tables import write_tables
-from paumer.reporting.timings import SETTING, pixels
+from paumer.reporting.timings import SETTING, pixels, read_throughput
 from paumer.reporting.timings import WHOLE as SIZES
 from paumer.stages import ABLATION
 
@@ -73,13 +73,12 @@ def _checksums(folder: Path) -> Iterator[str]:
 
 def _throughput(folder: Path) -> Iterator[str]:
     """Images/s that are not the median of their rounds."""
-    table = pd.read_csv(folder / "throughput.csv", keep_default_na=False, na_values=[""])
-    rounds = pd.read_csv(folder / "throughput_rounds.csv", keep_default_na=False, na_values=[""])
-    named = table.fillna({"recipe": "", "criterion": ""})
+    named = read_throughput(folder / "throughput.csv")
+    rounds = read_table(folder / "throughput_rounds.csv", [*TIMED, "variant", "images", "seconds"])
     named["variant"] = named[["strategy", "criterion", "schedule"]].apply(
         lambda row: " ".join(filter(None, row)), axis=1
     )
-    rounds = rounds.fillna({"recipe": ""}).assign(images_per_s=lambda found: found["images"] / found["seconds"])
+    rounds = rounds.assign(images_per_s=lambda found: found["images"] / found["seconds"])
     medians = rounds.groupby([*TIMED, "variant"])["images_per_s"].median().rename("median").reset_index()
     joined = named[named["status"] == "ok"].merge(medians, on=[*TIMED, "variant"], how="left")
     wrong = ~((joined["images_per_s"] / joined["median"] - 1).abs() <= ROUNDING)

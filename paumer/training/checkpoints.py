@@ -1,6 +1,5 @@
 """Checkpoints: enough to go on exactly where a killed run stopped."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 
 from paumer.errors import PaumerError
 from paumer.files import writing
+from paumer.models.weights import read_tensors
 
 NAME = "last.pt"
 
@@ -28,10 +28,11 @@ def load(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        content: dict[str, Any] = read_tensors(path)
+        same = content["settings"] == settings
+    except Exception:  # damaged files raise whatever their bytes lead to
         raise PaumerError(f"{path}: checkpoint is damaged; remove it, and training starts again") from None
-    return content if content["settings"] == settings else None
+    return content if same else None
 
 
 def remove(folder: Path) -> None:

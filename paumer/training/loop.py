@@ -20,7 +20,7 @@ from torch import Tensor
 from paumer.config import EXECUTION
 from paumer.data.balance import balance_classes
 from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader
-from paumer.data.preparation import samples
+from paumer.data.preparation import described_split, samples
 from paumer.data.transforms import normalize, training_transform
 from paumer.environment import describe_code, describe_environment
 from paumer.errors import PaumerError
@@ -85,7 +85,7 @@ class Run:
     def __init__(self, settings: TrainSettings, manifest: Path, start: Path | None, processes: Processes) -> None:
         dataset, found = samples(manifest, settings.split)
         options = settings.options
-        described = read_json(manifest)["splits"][settings.split]
+        described = described_split(manifest, settings.split, len(dataset.classes))
         frequencies, self.data_checksum = described["class_frequencies"], described.get("sha256")
         self.settings = settings
         self.processes, self.device = processes, processes.device
@@ -106,7 +106,7 @@ class Run:
             path = start / "model.safetensors"
             self.start = hashlib.sha256(path.read_bytes()).hexdigest()
             copy_weights(self.model, load_weights(path), path, new_heads=True)
-            self.steps_before = read_json(start / "run.json")["steps"]
+            self.steps_before = read_json(start / "run.json", steps=int)["steps"]
         self.model.to(self.device)
         self.taught_share = settings.pausing.distillation if settings.pausing else 0.0
         self.teacher = deepcopy(self.model).eval().requires_grad_(False) if self.taught_share else None

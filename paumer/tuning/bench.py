@@ -147,7 +147,7 @@ def schedule_macs(model: Segmenter, patches: int, schedule: Schedule) -> float:
 
 def _data(manifest: Path, split: str) -> SegmentationData:
     """A split that the manifest describes."""
-    known = read_json(manifest)["splits"]
+    known = read_json(manifest, splits=dict)["splits"]
     if split not in known:
         raise PaumerError(f"--split {split}: {manifest} describes {', '.join(known)}; name one of them")
     return SegmentationData(*samples(manifest, split))

@@ -18,8 +18,12 @@ from paumer import stages
 from paumer.config import Experiment
 from paumer.config import parse as parse_section
 from paumer.errors import PaumerError
+from paumer.files import read_yaml
 
 try:
+    # Snakemake takes the last of several keys of one name; here they are an error.
+    for path in workflow.configfiles:
+        read_yaml(str(path))
     experiment = parse_section(Experiment, config, "configuration")
 except PaumerError as error:
     sys.exit(f"paumer: error: {error}")

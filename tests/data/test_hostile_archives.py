@@ -1,0 +1,151 @@
+"""Archives that mean harm or are damaged, of which nothing is written, beside those of test_unpacking.py."""
+
+import io
+import stat
+import struct
+import tarfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
+
+import numpy as np
+import pytest
+from hostile import NO_PLAIN_FILES, files, no_plain_files, refusal
+
+from paumer.data.fetching import Archive, Origin, Source, fetch
+from paumer.data.unpacking import UnfitArchiveError, opened_zip, unpack
+
+LARGEST, TOTAL = 1000, 3000
+Members = dict[str, bytes]
+
+
+def place(name: str) -> PurePosixPath:
+    """Trusts every name, as no dataset does."""
+    return PurePosixPath(name)
+
+
+def pack(members: Members, compression: int = ZIP_DEFLATED) -> bytes:
+    stream = io.BytesIO()
+    with ZipFile(stream, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def with_attributes(kind: int, content: bytes = b"/etc/passwd") -> bytes:
+    stream, member = io.BytesIO(), ZipInfo("train/a.png")
+    member.external_attr = (kind | 0o777) << 16
+    with ZipFile(stream, "w") as archive:
+        archive.writestr(member, content)
+    return stream.getvalue()
+
+
+def declaring(size: int) -> bytes:
+    """An archive whose member declares any size, up to what 4 bytes hold."""
+    content = pack({"train/a.png": bytes(90)})
+    return content.replace(struct.pack("<I", 90), struct.pack("<I", size))
+
+
+def overlapping() -> bytes:
+    """Two names for one stored content: the trick of zip bombs without recursion."""
+    content = pack({"train/a.png": b"a" * 50, "train/b.png": b"b" * 50}, ZIP_STORED)
+    second = content.index(b"PK\x03\x04", 1)
+    return content.replace(struct.pack("<I", second) + b"train/b.png", struct.pack("<I", 0) + b"train/b.png")
+
+
+def encrypted() -> bytes:
+    content = bytearray(pack({"train/a.png": b"secret"}))
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(content)
+
+
+def tar() -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        member = tarfile.TarInfo("../evil.png")
+        archive.addfile(member)
+    return stream.getvalue()
+
+
+BAD: dict[str, bytes] = {
+    "a path upwards": pack({"../evil.png": b"evil"}),
+    "a path upwards inside": pack({"train/../../evil.png": b"evil"}),
+    "an absolute path": pack({"/tmp/evil.png": b"evil"}),
+    "a path of Windows": pack({"..\\evil.png": b"evil"}),
+    "a hidden file": pack({"train/.evil": b"evil"}),
+    "a name with a line end": pack({"train/a\nb.png": b"evil"}),
+    "a symbolic link": with_attributes(stat.S_IFLNK),
+    "a device": with_attributes(stat.S_IFCHR, b""),
+    "a pipe": with_attributes(stat.S_IFIFO, b""),
+    "a folder": pack({"train/": b""}),
+    "two of one name in capitals": pack({"train/a.png": b"1", "./train/a.png": b"2"}),
+    "a bomb": pack({"train/a.png": bytes(100_000)}),
+    "many small ones": pack({f"train/{number}.png": bytes(900) for number in range(4)}),
+    "4 GiB declared": declaring(2**32 - 2),
+    "less declared than held": declaring(10),
+    "more declared than held": declaring(900),
+    "overlapping": overlapping(),
+    "encrypted": encrypted(),
+    "a tar archive": tar(),
+    "an empty file": b"",
+    "text": b"no archive",
+    "an end without a beginning": b"PK\x05\x06" + bytes(18),
+}
+
+
+def unpack_all(archive: Path, folder: Path) -> None:
+    with opened_zip(archive) as content:
+        unpack(content, folder, place, LARGEST, TOTAL)
+
+
+# The first holds nothing, and what the second holds has the checksum that it states.
+HARMLESS = ("an end without a beginning", "more declared than held")
+
+
+@pytest.mark.parametrize("name", [name for name in BAD if name not in HARMLESS])
+def test_bad_archives_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.zip").write_bytes(BAD[name])
+    with pytest.raises(UnfitArchiveError) as caught:
+        unpack_all(tmp_path / "a.zip", tmp_path / "in/out")
+    assert str(caught.value).isprintable()
+    assert not {path for path in files(tmp_path) if "evil" in path}
+    written = [path for path in (tmp_path / "in").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in written) <= TOTAL
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_archive_leaves_no_dataset(tmp_path: Path, name: str) -> None:
+    """The folder of a dataset appears whole or not at all, and the bad archive goes, so that the next call fetches."""
+    source = Source("1", (Archive("a.zip", place, {"train/*": 7}, origin=Origin("http://127.0.0.1:9/a.zip")),))
+    (tmp_path / "a.zip").write_bytes(BAD[name])
+    line = refusal(fetch, source, tmp_path / "data", {}, "copy it")
+    assert line.startswith(f"{tmp_path / 'a.zip'}: ")
+    assert line.endswith("; run again to fetch it anew, or copy it")
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_damaged_archives_are_unpacked_or_refused(tmp_path: Path, seed: int) -> None:
+    """Some bytes are changed, or the end is cut off; nothing else than the two files may come of it."""
+    draw = np.random.default_rng(seed)
+    held = {"train/a.png": bytes(draw.integers(0, 256, 200, dtype=np.uint8)), "val/b.png": bytes(300)}
+    content = bytearray(pack(held, (ZIP_DEFLATED, ZIP_STORED)[seed % 2]))
+    for number in draw.integers(0, len(content), int(draw.integers(1, 6))):
+        content[number] = draw.integers(0, 256)
+    (tmp_path / "a.zip").write_bytes(content[: int(draw.integers(len(content) // 2, 3 * len(content)))])
+    try:
+        unpack_all(tmp_path / "a.zip", tmp_path / "in/out")
+    except UnfitArchiveError as error:
+        assert str(error).isprintable()
+    outside = {path for path in files(tmp_path) if not path.startswith("in/out/")}
+    assert outside <= {"a.zip", "in", "in/out"}
+
+
+@pytest.mark.parametrize("kind", NO_PLAIN_FILES)
+def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+    put: Callable[[], None] = no_plain_files(tmp_path / "a.zip")[kind]
+    put()
+    with pytest.raises(UnfitArchiveError):
+        unpack_all(tmp_path / "a.zip", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,358 @@
+"""Images and label maps that mean harm, are damaged, or are merely exotic: read as people see them, or one line."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hostile import NO_PLAIN_FILES, CommandLine, files, grey_png, no_plain_files, png_that_declares, refusal, saved
+from PIL import Image
+
+from paumer.config import Data
+from paumer.data.preparation import prepare, samples
+from paumer.data.reading import TURNS, read_sample
+from paumer.images import FORMATS, read_rgb, upright_size
+
+HEIGHT, WIDTH = 6, 10
+RED, GREY = (200, 30, 40), 120
+LABEL = (np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % 3).astype(np.uint8)
+NOISE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+class Own:
+    """A folder of one's own data with one image in each split, and what becomes of it."""
+
+    def __init__(self, folder: Path, name: str = "a") -> None:
+        self.folder, self.manifest = folder, folder.parent / "data.json"
+        self.image, self.label = folder / f"images/train/{name}.png", folder / f"labels/train/{name}.png"
+        for split in ("train", "val"):
+            for kind in ("images", "labels"):
+                (folder / kind / split).mkdir(parents=True)
+            Image.fromarray(NOISE).save(folder / f"images/{split}/{name}.png")
+            Image.fromarray(LABEL).save(folder / f"labels/{split}/{name}.png")
+        self.classes(3)
+
+    def classes(self, count: int, ignored: tuple[int, ...] = (255,)) -> None:
+        text = f"classes: {[f'class {number}' for number in range(count)]}\nignored: {list(ignored)}\n"
+        (self.folder / "classes.yaml").write_text(text)
+
+    @property
+    def data(self) -> Data:
+        return Data(dataset="folder", folder=str(self.folder))
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """The training image and its label map, by way of the stage."""
+        prepare(self.data, self.manifest, threads=2)
+        dataset, [sample] = samples(self.manifest, "train")
+        return read_sample(sample, dataset)
+
+    def refusal(self) -> str:
+        before = files(self.folder.parent)
+        line = refusal(prepare, self.data, self.manifest, threads=2)
+        assert files(self.folder.parent) == before
+        return line
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Own:
+    return Own(tmp_path / "own")
+
+
+def plain(mode: str, colour: object) -> Image.Image:
+    return Image.new(mode, (WIDTH, HEIGHT), colour)
+
+
+def palette() -> Image.Image:
+    image = plain("P", 0)
+    image.putpalette([*RED, 0, 0, 0])
+    return image
+
+
+# Images that are exotic, and the one colour that people see in them.
+EXOTIC: dict[str, tuple[bytes, tuple[int, int, int]]] = {
+    "grey": (saved(plain("L", GREY), "png"), (GREY,) * 3),
+    "one bit": (saved(plain("1", 1), "png"), (255,) * 3),
+    "palette": (saved(palette(), "png"), RED),
+    "palette with a hidden colour": (saved(palette(), "png", transparency=0), (255,) * 3),
+    "opaque": (saved(plain("RGBA", (*RED, 255)), "png"), RED),
+    "transparent": (saved(plain("RGBA", (*RED, 0)), "png"), (255,) * 3),
+    "half transparent": (saved(plain("RGBA", (0, 0, 0, 128)), "png"), (127,) * 3),
+    "grey and transparent": (saved(plain("LA", (GREY, 0)), "png"), (255,) * 3),
+    "16 bits": (saved(Image.fromarray(np.full((HEIGHT, WIDTH), GREY * 257, np.uint16)), "png"), (GREY,) * 3),
+    "16 bits in TIFF": (saved(Image.fromarray(np.full((HEIGHT, WIDTH), GREY * 257, np.uint16)), "tiff"), (GREY,) * 3),
+    "CMYK": (saved(plain("CMYK", (0, 255, 255, 0)), "tiff"), (255, 0, 0)),
+    "animated": (saved(plain("RGB", RED), "png", save_all=True, append_images=[plain("RGB", (0, 0, 0))]), RED),
+    "animated GIF": (saved(plain("RGB", RED), "gif", save_all=True, append_images=[plain("RGB", (0, 0, 0))]), RED),
+    "several in one TIFF": (saved(plain("RGB", RED), "tiff", save_all=True, append_images=[plain("L", 0)]), RED),
+    "lossless WebP": (saved(plain("RGB", RED), "webp", lossless=True), RED),
+    "bitmap": (saved(plain("RGB", RED), "bmp"), RED),
+}
+
+
+@pytest.mark.parametrize("name", EXOTIC)
+def test_exotic_images_are_read_as_people_see_them(own: Own, name: str) -> None:
+    content, colour = EXOTIC[name]
+    own.image.write_bytes(content)
+    image, label = own.read()
+    assert image.dtype == np.uint8
+    assert (image == colour).all()
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert np.array_equal(label, LABEL)
+
+
+FLOAT = Image.fromarray(np.full((HEIGHT, WIDTH), 0.5, np.float32))
+LARGE = np.random.default_rng(1).integers(0, 3, (120, 200), dtype=np.uint8)  # of more than one block of a file
+TRUNCATED = saved(Image.fromarray(LARGE), "png")[:2000]
+BAD_IMAGES: dict[str, tuple[bytes, str]] = {
+    "a bomb of 10**10 pixels": (png_that_declares(100_000, 100_000), "more than 89478485 pixels"),
+    "a bomb of a little more": (png_that_declares(10_000, 10_000), "more than 89478485 pixels"),
+    "a bomb beyond 2**31": (png_that_declares(2**31 - 1, 2**31 - 1), "more than 89478485 pixels"),
+    "less than it declares": (png_that_declares(1000, 1000), "cannot be read as an image"),
+    "no pixel": (png_that_declares(0, 0), "cannot be read as an image"),
+    "an empty file": (b"", "cannot be read as an image"),
+    "text": (b"not an image", "cannot be read as an image"),
+    "truncated": (TRUNCATED, "cannot be read as an image"),
+    "a program (EPS)": (saved(plain("RGB", RED), "eps"), "cannot be read as an image"),
+    "real numbers": (saved(FLOAT, "tiff"), "mode F are no colours"),
+    "32 bits": (saved(Image.fromarray(np.full((HEIGHT, WIDTH), 70_000, np.int32)), "tiff"), "beyond 16 bits"),
+    "another size": (saved(Image.new("RGB", (WIDTH, HEIGHT + 1)), "png"), "they must be of one size"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_IMAGES)
+def test_bad_images_are_refused(own: Own, name: str) -> None:
+    content, problem = BAD_IMAGES[name]
+    own.image.write_bytes(content)
+    line = own.refusal()
+    assert problem in line
+    assert "train/a.png" in line
+
+
+def test_bad_images_are_refused_on_the_command_line(
+    own: Own, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_line = CommandLine(monkeypatch, capsys)
+    for content, problem in BAD_IMAGES.values():
+        own.image.write_bytes(content)
+        settings = own.data.model_dump_json()
+        assert problem in command_line.refuse("data", "--settings", settings, "--output", own.manifest, "--threads", 1)
+        assert not own.manifest.exists()
+
+
+def test_who_trusts_a_large_image_raises_the_limit(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # twice as many are an error of Pillow
+    monkeypatch.setenv("PAUMER_MAX_PIXELS", "59")
+    assert "more than 59 pixels; cut it into parts, or set PAUMER_MAX_PIXELS" in own.refusal()
+    monkeypatch.setenv("PAUMER_MAX_PIXELS", "60")
+    assert np.array_equal(own.read()[0], NOISE)
+
+
+@pytest.mark.parametrize("text", ["many", "0", "-1", "1e9", "9" * 30 + "x"])
+def test_limits_that_are_none_are_refused(own: Own, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("PAUMER_MAX_PIXELS", text)
+    assert own.refusal().startswith("PAUMER_MAX_PIXELS: ")
+
+
+def test_formats_that_run_programs_are_not_read() -> None:
+    assert not {"EPS", "FPX", "WMF"} & set(FORMATS)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, about what is damaged
+@pytest.mark.parametrize("seed", range(100))
+def test_damaged_images_are_read_or_refused(tmp_path: Path, seed: int) -> None:
+    """Some bytes are changed, or the end is cut off; whatever the decoder raises, it is one line."""
+    draw = np.random.default_rng(seed)
+    form = ("png", "jpeg", "tiff", "webp", "gif", "bmp", "ppm")[seed % 7]
+    content = bytearray(saved(Image.fromarray(NOISE), form))
+    for place in draw.integers(0, len(content), int(draw.integers(1, 12))):
+        content[place] = draw.integers(0, 256)
+    path = tmp_path / "a.png"
+    path.write_bytes(content[: int(draw.integers(0, 2 * len(content)))])
+    try:
+        assert read_rgb(path)[0].ndim == 3
+    except Exception:
+        assert "a.png" in refusal(read_rgb, path)
+
+
+# Label maps
+
+
+@pytest.mark.parametrize("value", range(256))
+def test_every_value_of_a_label_map(tmp_path: Path, value: int) -> None:
+    """Classes 0 to 2, ignored 254 and 255; all others are refused by name."""
+    own = Own(tmp_path / "own")
+    own.classes(3, ignored=(254, 255))
+    label = LABEL.copy()
+    label[2, 3] = value
+    Image.fromarray(label).save(own.label)
+    if value in (0, 1, 2, 254, 255):
+        assert own.read()[1][2, 3] == (value if value < 3 else 255)
+    else:
+        line = own.refusal()
+        assert f"label value {value} is no class" in line
+        assert "labels/train/a.png" in line
+
+
+def indexed(values: np.ndarray) -> Image.Image:
+    image = Image.fromarray(values, "P")
+    image.putpalette(np.random.default_rng(0).integers(0, 256, 768, dtype=np.uint8).tobytes())
+    return image
+
+
+BITS = (np.arange(HEIGHT * 16).reshape(HEIGHT, 16) % 2).astype(np.uint8)
+NUMBERS = {
+    "palette": saved(indexed(LABEL), "png"),
+    "palette of few bits": saved(indexed(LABEL), "png", bits=2),
+    "16 bits": saved(Image.fromarray(LABEL.astype(np.uint16)), "png"),
+    "32 bits in TIFF": saved(Image.fromarray(LABEL.astype(np.int32)), "tiff"),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_of_any_width_are_labels(own: Own, name: str) -> None:
+    own.label.write_bytes(NUMBERS[name])
+    assert np.array_equal(own.read()[1], LABEL)
+
+
+def test_a_mask_of_one_bit_has_two_classes(own: Own) -> None:
+    own.label.write_bytes(grey_png(BITS, 1))
+    Image.new("RGB", BITS.shape[::-1]).save(own.image)
+    assert np.array_equal(own.read()[1], BITS)
+
+
+BAD_LABELS: dict[str, tuple[bytes, str]] = {
+    "colours": (saved(Image.fromarray(NOISE), "png"), "not mode RGB"),
+    "grey in three channels": (saved(Image.fromarray(np.repeat(LABEL[..., None], 3, 2)), "png"), "not mode RGB"),
+    "transparency": (saved(Image.fromarray(LABEL).convert("LA"), "png"), "not mode LA"),
+    "CMYK": (saved(plain("CMYK", (0, 0, 0, 0)), "tiff"), "not mode CMYK"),
+    "real numbers": (saved(FLOAT, "tiff"), "not mode F"),
+    "4 bits, which Pillow spreads": (grey_png(LABEL, 4), "not 4 bits"),
+    "2 bits, which Pillow spreads": (grey_png(BITS, 2), "not 2 bits"),
+    "a JPEG": (saved(Image.fromarray(LABEL), "jpeg"), "may change values"),
+    "16 bits beyond 8": (saved(Image.fromarray(LABEL.astype(np.uint16) + 300), "png"), "label value 300 is beyond"),
+    "numbers below 0": (saved(Image.fromarray(LABEL.astype(np.int32) - 1), "tiff"), "label value -1 is beyond"),
+    "another size": (saved(Image.new("L", (WIDTH, HEIGHT + 1)), "png"), "they must be of one size"),
+    "a bomb": (png_that_declares(100_000, 100_000), "more than 89478485 pixels"),
+    "truncated": (TRUNCATED, "cannot be read as an image"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LABELS)
+def test_bad_label_maps_are_refused(own: Own, name: str) -> None:
+    content, problem = BAD_LABELS[name]
+    own.label.write_bytes(content)
+    line = own.refusal()
+    assert problem in line
+    assert "labels/train/a.png" in line
+
+
+# Orientation: what a camera noted
+
+
+def noted(pixels: np.ndarray, turn: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    return saved(Image.fromarray(pixels), "png", exif=exif)
+
+
+def turned(pixels: np.ndarray, turn: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(pixels).transpose(TURNS[turn]))
+
+
+@pytest.mark.parametrize("turn", [5, 6, 7, 8])
+@pytest.mark.parametrize("before", [True, False], ids=["drawn before the turn", "drawn after it"])
+def test_image_and_label_are_upright(own: Own, turn: int, before: bool) -> None:
+    own.image.write_bytes(noted(NOISE, turn))
+    Image.fromarray(LABEL if before else turned(LABEL, turn)).save(own.label)
+    image, label = own.read()
+    assert np.array_equal(image, turned(NOISE, turn))
+    assert np.array_equal(label, turned(LABEL, turn))
+    assert upright_size(own.image) == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("turn", [2, 3, 4])
+def test_turns_that_keep_the_size_are_ambiguous_where_there_is_a_label(own: Own, turn: int) -> None:
+    own.image.write_bytes(noted(NOISE, turn))
+    assert np.array_equal(read_rgb(own.image)[0], turned(NOISE, turn))
+    assert f"its EXIF orientation is {turn}, and nothing tells" in own.refusal()
+
+
+def test_a_quarter_turn_of_a_square_is_ambiguous(own: Own) -> None:
+    own.image.write_bytes(noted(NOISE[:, :HEIGHT], 6))
+    Image.fromarray(LABEL[:, :HEIGHT]).save(own.label)
+    assert "nothing tells whether its label" in own.refusal()
+
+
+@pytest.mark.parametrize("turn", [0, 1, 9, 65535])
+def test_orientations_that_are_none_turn_nothing(own: Own, turn: int) -> None:
+    own.image.write_bytes(noted(NOISE, turn))
+    assert np.array_equal(own.read()[0], NOISE)
+
+
+# Names and places
+
+NAMES = [
+    "ü 图像 🚲",
+    "a b",
+    "-a",
+    "--help",
+    "a\nb",
+    "a\tb",
+    "$(touch evil)",
+    "a'b\"c",
+    "{a}",
+    "%s",
+    "x" * 240,
+    "图" * 80,
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_may_hold_anything(tmp_path: Path, name: str) -> None:
+    own = Own(tmp_path / "own", name)
+    assert np.array_equal(own.read()[1], LABEL)
+    own.label.write_bytes(b"")
+    own.manifest.unlink()
+    assert "cannot be read as an image" in own.refusal()
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    own = Own(tmp_path / "own", os.fsdecode(b"\xff\xfe"))
+    assert np.array_equal(own.read()[1], LABEL)
+    own.image.write_bytes(b"")
+    own.manifest.unlink()
+    assert "\\udcff" in own.refusal()
+
+
+def test_paths_may_be_long(tmp_path: Path) -> None:
+    deep = Path(*["folder" * 8] * 30)
+    assert len(str(deep)) > 1400
+    own = Own(tmp_path / "own")
+    for kind, path in (("images", own.image), ("labels", own.label)):
+        (own.folder / kind / "train" / deep).mkdir(parents=True)
+        path.rename(own.folder / kind / "train" / deep / "a.png")
+    assert np.array_equal(own.read()[0], NOISE)
+
+
+@pytest.mark.parametrize("kind", NO_PLAIN_FILES)
+@pytest.mark.parametrize("which", ["image", "label"])
+def test_what_is_no_file_is_refused(own: Own, kind: str, which: str) -> None:
+    path: Path = getattr(own, which)
+    path.unlink()
+    put: Callable[[], None] = no_plain_files(path)[kind]
+    put()
+    assert f"{which}s/train" in own.refusal()
+
+
+def test_links_to_files_elsewhere_are_followed(own: Own, tmp_path: Path) -> None:
+    for path in (own.image, own.label):
+        path.rename(tmp_path / f"{path.parts[-3]}.png")
+        path.symlink_to(tmp_path / f"{path.parts[-3]}.png")
+    assert np.array_equal(own.read()[1], LABEL)
+
+
+@pytest.mark.parametrize("target", ["../../..", "/"])
+def test_links_to_folders_are_refused(own: Own, target: str) -> None:
+    (own.image.parent / "more").symlink_to(target)
+    assert "images/train/more: links to a folder, which is not followed" in own.refusal()
