@@ -35,7 +35,7 @@ def held(path: Path, work: str, patience: float = PATIENCE) -> Iterator[None]:
     """Hold a lock while the block runs; wait a little for one who is about to end.
 
     Args:
-        path: the lock file; it stays, which means nothing.
+        path: the lock file; one that a kill leaves behind means nothing.
         work: what it protects, for the error message.
         patience: seconds to wait.
 
@@ -46,6 +46,7 @@ def held(path: Path, work: str, patience: float = PATIENCE) -> Iterator[None]:
     try:
         yield
     finally:
+        path.unlink(missing_ok=True)
         lock.release()
 
 
@@ -54,12 +55,13 @@ def beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.lock")
 
 
-def hold_run(folder: Path) -> None:
+def hold_run(folder: str | Path) -> None:
     """Hold a results folder until this process ends, and remove what a killed run has left half written there.
 
     Raises:
         PaumerError: another run holds it, or it cannot be written.
     """
+    folder = Path(folder)
     _runs.append(_acquire(folder / NAME, f"{folder}: another run works here", patience=0))
     for path in folder.rglob(LEFTOVERS):
         if path.is_dir():
@@ -117,9 +119,7 @@ def _acquire(path: Path, work: str, patience: float) -> FileLock:
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            print(
-                f"{path}: this file system has no locks; let no two runs work here at once", file=sys.stderr, flush=True
-            )
+            print(f"{path}: this file system has no locks; let no two runs work here at once", file=sys.stderr)
         path.write_text(_own_name(), encoding="utf-8")
     return lock
 
