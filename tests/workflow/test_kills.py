@@ -1,4 +1,4 @@
-"""The pipeline is killed at random moments of the smoke run; the same command, typed again, ends as if nothing had been.
+"""The pipeline is killed at random moments of the smoke run; the same command again ends as if nothing had been.
 
 `PAUMER_KILL_SEED=7 pytest -m slow -s tests/workflow/test_kills.py` repeats what another run printed.
 """
