@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -102,11 +103,11 @@ def test_a_job_ends_with_the_workflow_that_started_it(end: signal.Signals) -> No
 
 def group(number: int) -> int:
     """How many processes a process group has that are no zombies."""
-    return sum(
-        os.getpgid(process.pid) == number and process.info["status"] != psutil.STATUS_ZOMBIE
-        for process in psutil.process_iter(["status"])
-        if psutil.pid_exists(process.pid)
-    )
+    count = 0
+    for process in psutil.process_iter(["status"]):
+        with suppress(ProcessLookupError):  # it may end meanwhile
+            count += os.getpgid(process.pid) == number and process.info["status"] != psutil.STATUS_ZOMBIE
+    return count
 
 
 def test_a_job_of_another_machine_or_none_lives_on(monkeypatch) -> None:

@@ -29,8 +29,12 @@ def save(folder: Path, content: dict[str, Any]) -> None:
     """
     last = folder / NAME
     with writing(last) as temporary:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
+        try:
+            with temporary.open("wb") as file:
+                torch.save(content, file)
+        except RuntimeError as error:
+            # Of a full disk torch says first what the disk said, and then that the end of its file is missing.
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
         if last.exists():
             last.replace(folder / PREVIOUS)
 
