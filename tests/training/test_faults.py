@@ -116,7 +116,9 @@ def test_no_flipped_bit_goes_unnoticed(tmp_path) -> None:
     assert found > FLIPS / 2
 
 
-def test_a_killed_loader_process_is_one_line_and_the_run_goes_on(settings, manifest, tmp_path) -> None:
+def test_a_killed_loader_process_is_one_line_and_the_run_goes_on(
+    settings, manifest, tmp_path, interrupt, capsys
+) -> None:
     described = settings(epochs=1000, options={"workers": 2})
     arguments = command(described, manifest, tmp_path)
     with started(arguments) as process:
@@ -130,12 +132,9 @@ def test_a_killed_loader_process_is_one_line_and_the_run_goes_on(settings, manif
     assert "training.options.workers: a process that loads images was lost" in line
     assert "it goes on from its checkpoint" in line
     reached = torch.load(tmp_path / "checkpoint/last.pt")["step"]
-    with started(arguments) as process:
-        while process.poll() is None and torch.load(tmp_path / "checkpoint/last.pt")["step"] <= reached:
-            time.sleep(0.2)
-        process.kill()
-        shown = process.communicate()[1]
-    assert f"{reached} of 3000" in shown
+    capsys.readouterr()
+    interrupt(reached + 1, described, manifest, tmp_path / "run", tmp_path / "checkpoint", None)
+    assert f"train paumer: {reached} of 3000" in capsys.readouterr().err
 
 
 def test_the_same_run_twice_at_once_is_refused(settings, manifest, tmp_path, monkeypatch) -> None:
@@ -152,7 +151,7 @@ def test_the_same_run_twice_at_once_is_refused(settings, manifest, tmp_path, mon
 
 def test_a_full_disk_ends_the_run_in_one_line_and_with_room_it_goes_on(settings, manifest, tmp_path) -> None:
     described = settings(epochs=10)
-    with small_disk(tmp_path / "disk", "600k") as disk:
+    with small_disk(tmp_path / "disk", "2m") as disk:
         arguments = command(described, manifest, disk)
         full = subprocess.run(arguments, capture_output=True, text=True)
         assert full.returncode == 1
