@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from disks import resize, set_writable, small_disk
 from test_training_run import assert_same_run
 
 from paumer.errors import PaumerError
+from paumer.files import read_json, write_json
 from paumer.locks import held
 from paumer.training import checkpoints
 from paumer.training.loop import train
@@ -183,3 +185,18 @@ def test_a_folder_that_may_only_be_read_is_one_line_before_any_work(settings, ma
         assert not list(disk.iterdir())
         set_writable(disk, True)
         train(settings(epochs=1), manifest, disk / "run", disk / "checkpoint", None)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_can_no_longer_be_read_is_named(settings, manifest, tmp_path, workers) -> None:
+    described = read_json(manifest)
+    data = shutil.copytree(described["folder"], tmp_path / "data")
+    own = tmp_path / "data.json"
+    write_json(own, described | {"folder": str(data)})
+    image = next(data.glob("leftImg8bit/train/*/*.png"))
+    image.write_bytes(cut(image.read_bytes()))  # a disk that fails after stage data has checked everything
+    arguments = command(settings(options={"workers": workers}), own, tmp_path)
+    refused = subprocess.run(arguments, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert error_line(refused.stderr).startswith(f"paumer: error: {image}: cannot be read as an image")
+    assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir())
