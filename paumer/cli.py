@@ -25,6 +25,7 @@ from paumer.cli_reporting import (
 )
 from paumer.cli_using import demo, export, predict, tune
 from paumer.errors import PaumerError
+from paumer.locks import beside, end_with_parent, held
 
 app = typer.Typer(
     help="Patch pausing for semantic segmentation: train, evaluate, measure and report, one verb a stage.",
@@ -206,7 +207,8 @@ def throughput(
     folders = {(content["backbone"], content["recipe"]): folder for folder, content in described.items()}
     if quick:
         chosen = chosen.model_copy(update={"throughput": chosen.throughput.quick()})
-    throughput(chosen, data, folders, output, rounds, machine)
+    with held(beside(output), f"{output}: another process measures this"):
+        throughput(chosen, data, folders, output, rounds, machine)
 
 
 for verb in (collect, tables, ablation, speed, maps, figures, report, paper, provenance, verify, tune, predict, demo):
@@ -216,6 +218,7 @@ app.add_typer(export, name="export")
 
 def main() -> None:
     """Run the command line; mistakes of the user are one line and exit code 1."""
+    end_with_parent()
     try:
         app()
     except PaumerError as error:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,34 +15,68 @@ from paumer.errors import PaumerError, summary
 from paumer.strict_yaml import load_yaml
 
 NAME_KEPT = 48  # characters of a name in that of its temporary file, which must not be longer than 255 bytes
+LEFTOVERS = ".*.part*"  # the names of what is being written, which a kill leaves behind
+IN_WRITING = re.compile(r"/\.([^/]+)\.\w+\.part\b")
+REMEDIES = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room within your quota",
+    errno.EROFS: "make it writable, or write elsewhere",
+    errno.EACCES: "allow writing there, or write elsewhere",
+}
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Say what a full disk, a quota or a missing permission prevented.
+
+    Raises:
+        PaumerError: the block raised OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        problem = f"[Errno {error.errno}] {error.strerror}" if error.strerror else summary(error)
+        remedy = REMEDIES.get(error.errno or 0, "mend that")
+        shown = IN_WRITING.sub(r"/\1", str(path))
+        raise PaumerError(f"{shown}: cannot be written ({problem}); {remedy} and run again") from None
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; rename it to `path` when the block ends well, remove it otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Give a temporary name beside `path`; rename it to `path` when the block ends well, remove it otherwise.
+
+    Raises:
+        PaumerError: it cannot be written.
+    """
     # The ending stays last: image and plot writers choose their format by it.
     temporary = path.with_name(f".{path.stem[-NAME_KEPT:]}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def writing_folder(path: Path) -> Iterator[Path]:
-    """Give an empty temporary folder beside `path`; it takes the place of `path` when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[-NAME_KEPT:]}.", suffix=".part", dir=path.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    """Give an empty temporary folder beside `path`; it takes the place of `path` when the block ends well.
+
+    Raises:
+        PaumerError: it cannot be written.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[-NAME_KEPT:]}.", suffix=".part", dir=path.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -41,6 +41,20 @@ module ade20k:
 use rule * from ade20k as ade20k_*
 
 
+onstart:
+    from paumer import locks
+    from paumer.errors import PaumerError
+
+    try:
+        for manifest in (
+            rules.cityscapes_data.output.manifest,
+            rules.ade20k_data.output.manifest,
+        ):
+            locks.hold_run(os.path.dirname(manifest))
+    except PaumerError as error:
+        sys.exit(f"paumer: error: {error}")
+
+
 rule paper:
     default_target: True
     input:

@@ -31,11 +31,8 @@ def read_cached(sample: Sample, dataset: Dataset, folder: Path | None) -> tuple[
         try:
             with writing(path) as temporary:
                 np.save(temporary, planes)
-        except OSError as error:
-            raise PaumerError(
-                f"{folder}: decoded images cannot be kept there ({error.strerror or error}); name another folder in "
-                "training.options.cache, or none"
-            ) from None
+        except PaumerError as error:
+            raise PaumerError(f"{error}, or name another folder in training.options.cache, or none") from None
     return planes[:3].transpose(1, 2, 0), planes[3]
 
 

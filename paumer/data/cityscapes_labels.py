@@ -7,7 +7,6 @@ from pathlib import Path
 
 from paumer.data.datasets import Finish
 from paumer.data.parallel import run_all
-from paumer.data.space import disk_errors
 from paumer.errors import PaumerError, summary
 from paumer.files import writing
 
@@ -45,7 +44,7 @@ def _draw(polygons: Path) -> None:
     from cityscapesscripts.preparation.json2labelImg import json2labelImg
 
     label = _label_of(polygons)
-    with disk_errors(label), writing(label) as temporary:
+    with writing(label) as temporary:
         try:
             with redirect_stdout(StringIO()):  # it prints help and exits on an unknown label
                 json2labelImg(str(polygons), str(temporary), "trainIds")

@@ -10,9 +10,9 @@ from time import sleep
 from urllib.error import HTTPError
 from urllib.request import OpenerDirector, Request, build_opener
 
-from paumer.data.space import disk_errors, require_space
+from paumer.data.space import require_space
 from paumer.errors import PaumerError, summary
-from paumer.files import read_json, write_json
+from paumer.files import disk_errors, read_json, write_json
 from paumer.progress import progress
 
 ATTEMPTS = 4

@@ -8,10 +8,11 @@ from typing import Any
 from urllib.request import OpenerDirector
 
 from paumer.data.download import arrived, checksum, download
-from paumer.data.space import disk_errors, require_space
+from paumer.data.space import require_space
 from paumer.data.unpacking import UnfitArchiveError, opened_zip, unpack
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json, writing_folder
+from paumer.locks import beside, held
 
 SOURCE_FILE = "source.json"
 LARGEST_FILE = 32 * 2**20
@@ -93,13 +94,14 @@ def fetch(source: Source, folder: Path, terms: Mapping[str, str], by_hand: str) 
             f"{folder}: holds files that were not fetched; remove them, or name this folder in data.folder"
         )
     print(f"fetching {folder}", *(f"{name}: {text}" for name, text in terms.items()), sep="\n", flush=True)
-    paths = {archive.name: folder.with_name(archive.name) for archive in source.archives}
-    _download(source, paths, by_hand)
-    with disk_errors(folder), writing_folder(folder) as temporary:
-        fetched = [_install(archive, paths[archive.name], temporary, by_hand) for archive in source.archives]
-        write_json(temporary / SOURCE_FILE, {"version": source.version, "archives": fetched, **terms})
-    for path in paths.values():
-        path.unlink()
+    with held(beside(folder), f"{folder}: another process fetches this dataset"):
+        paths = {archive.name: folder.with_name(archive.name) for archive in source.archives}
+        _download(source, paths, by_hand)
+        with writing_folder(folder) as temporary:
+            fetched = [_install(archive, paths[archive.name], temporary, by_hand) for archive in source.archives]
+            write_json(temporary / SOURCE_FILE, {"version": source.version, "archives": fetched, **terms})
+        for path in paths.values():
+            path.unlink()
 
 
 def read_source(folder: Path) -> dict[str, Any] | None:

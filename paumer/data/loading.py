@@ -5,6 +5,7 @@ uninterrupted one sees, with any number of worker processes.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from torchvision.tv_tensors import Image, Mask
 
 from paumer.data.cache import read_cached
 from paumer.data.datasets import Dataset, Sample
+from paumer.errors import PaumerError, summary
 
 
 class SegmentationData(TorchDataset[tuple[Tensor, Tensor]]):
@@ -92,6 +94,24 @@ def training_loader(
         prefetch_factor=4 if workers else None,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+@contextmanager
+def loader_errors(remedy: str) -> Iterator[None]:
+    """Say in one line that a process that loads images was killed; torch says so anywhere within the block.
+
+    Raises:
+        PaumerError: one was.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise PaumerError(
+            f"training.options.workers: a process that loads images was lost, often for lack of memory "
+            f"({summary(error).split('. ')[0].rstrip('.')}); use fewer workers, or {remedy}"
+        ) from None
 
 
 def evaluation_batches(data: SegmentationData, batch: int) -> Iterator[tuple[Tensor, Tensor]]:

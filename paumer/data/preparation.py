@@ -17,9 +17,9 @@ from paumer.data.datasets import Dataset, Sample
 from paumer.data.fetching import fetch, read_source
 from paumer.data.reading import read_sample
 from paumer.data.scenes import generate
-from paumer.data.space import disk_errors
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json, writing_folder
+from paumer.locks import beside, held
 from paumer.progress import progress
 
 
@@ -36,18 +36,17 @@ def prepare(data: Data, output: Path, threads: int) -> None:
     splits = dict.fromkeys((data.train_split, data.eval_split))
     checked = {split: _check(dataset, dataset.samples(folder, split), split, threads) for split in splits}
     fetched = (read_source(folder) or {}).get("archives", []) if dataset.download else []
-    with disk_errors(output):
-        write_json(
-            output,
-            {
-                "dataset": dataset.name,
-                "folder": str(folder),
-                **dataset.terms,
-                **({"archives": _in_a_line(fetched)} if fetched else {}),
-                "classes": list(dataset.classes),
-                "splits": checked,
-            },
-        )
+    write_json(
+        output,
+        {
+            "dataset": dataset.name,
+            "folder": str(folder),
+            **dataset.terms,
+            **({"archives": _in_a_line(fetched)} if fetched else {}),
+            "classes": list(dataset.classes),
+            "splits": checked,
+        },
+    )
 
 
 def samples(manifest: Path, split: str) -> tuple[Dataset, list[Sample]]:
@@ -125,7 +124,8 @@ def _draw_scenes(data: Data, folder: Path, processes: int) -> None:
         return
     if folder.exists() and any(folder.iterdir()) and not recipe.exists():
         raise PaumerError(f"{folder}: holds files that are no scenes; name an empty or new folder in data.folder")
-    with disk_errors(folder), writing_folder(folder) as temporary:
+    drawing = held(beside(folder), f"{folder}: another process draws scenes here")
+    with drawing, writing_folder(folder) as temporary:
         generate(temporary, **wanted, processes=processes)
         write_json(temporary / recipe.name, wanted)
 

@@ -1,13 +1,11 @@
-"""Disks: whether there is room for what is about to be written, and what to say when writing fails."""
+"""Disks: whether there is room for what is about to be written."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
 
-from paumer.errors import PaumerError, summary
+from paumer.errors import PaumerError
 
 
 def require_space(folder: Path, needed: int) -> None:
@@ -25,16 +23,3 @@ def require_space(folder: Path, needed: int) -> None:
     if free < needed:
         wanted, found = (tqdm.format_sizeof(count, "B", 1000) for count in (needed, free))
         raise PaumerError(f"{folder}: {wanted} are needed here and {found} are free; make room and run again")
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Say what a full disk, a quota or a missing permission prevented.
-
-    Raises:
-        PaumerError: the block raised OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise PaumerError(f"{path}: cannot be written ({summary(error)}); mend that and run again") from None

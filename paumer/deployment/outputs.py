@@ -10,7 +10,7 @@ from PIL import Image
 
 from paumer.data.cityscapes import IMAGE_ENDING
 from paumer.deployment.images import refuse_same_names
-from paumer.errors import PaumerError, summary
+from paumer.errors import PaumerError
 from paumer.files import read_json, write_json, writing
 
 RECORD = "predict.json"
@@ -67,14 +67,8 @@ class Outputs:
         Raises:
             PaumerError: the disk is full, or the folder is not to be written to.
         """
-        path = self.path(kind, image)
-        try:
-            with writing(path) as temporary:
-                Image.fromarray(pixels).save(temporary)
-        except OSError as error:
-            raise PaumerError(
-                f"{path}: cannot be written ({summary(error)}); what was finished before is kept"
-            ) from None
+        with writing(self.path(kind, image)) as temporary:
+            Image.fromarray(pixels).save(temporary)
 
     def _written(self, image: Path) -> bool:
         """Whether all kinds are there and newer than the image."""

@@ -64,10 +64,17 @@ def build_heads(
 
 
 def save_weights(model: Segmenter, path: Path) -> None:
-    """Write a network's weights, whole or not at all."""
+    """Write a network's weights, whole or not at all.
+
+    Raises:
+        PaumerError: they cannot be written.
+    """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with writing(path) as temporary:
-        save_file(weights, temporary)
+        try:
+            save_file(weights, temporary)
+        except SafetensorError as error:  # of a full disk, say
+            raise OSError(summary(error)) from None
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

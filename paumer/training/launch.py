@@ -13,9 +13,8 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from paumer.errors import PaumerError
-from paumer.training.processes import Processes
-
-AGAIN = "run the same command again, it goes on from its checkpoint"
+from paumer.locks import own_children
+from paumer.training.processes import AGAIN, Processes
 
 
 def launch(arguments: Sequence[str], processes: int, batch: int) -> None:
@@ -32,6 +31,7 @@ def launch(arguments: Sequence[str], processes: int, batch: int) -> None:
     if "WORLD_SIZE" in os.environ:
         raise PaumerError("--devices: torchrun has started several processes already; leave --devices out")
     Processes(torch.device("cpu"), count=processes).share(batch)  # refused here once, and not in every process
+    own_children()
     logging.disable(logging.CRITICAL)  # what they say over many lines is said here in one
     here = LaunchConfig(
         min_nodes=1,

@@ -10,6 +10,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from torch import Tensor
 
 from paumer.config import EXECUTION
 from paumer.data.balance import balance_classes
-from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader
+from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, loader_errors, training_loader
 from paumer.data.preparation import described_split, samples
 from paumer.data.transforms import normalize, training_transform
 from paumer.environment import describe_code, describe_environment
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json
+from paumer.locks import NAME, held
 from paumer.models.build import build, copy_weights, load_weights, save_weights
 from paumer.progress import progress
 from paumer.runtime import autocast
@@ -36,7 +38,7 @@ from paumer.training.drop_path import DropPaths
 from paumer.training.log import Log
 from paumer.training.losses import Objective, Whole, teach, weight_of
 from paumer.training.optimization import Optimization, learning_rate_factor
-from paumer.training.processes import Processes, joined
+from paumer.training.processes import AGAIN, Processes, joined
 from paumer.training.recipes import draw_strategy
 
 LOG_STEPS = 20
@@ -55,9 +57,9 @@ def train(settings: TrainSettings, manifest: Path, output: Path, checkpoint: Pat
         start: folder of the shared run whose weights this run starts from.
 
     Raises:
-        PaumerError: the loss is not finite, or an input is not what it should be.
+        PaumerError: the loss is not finite, an input is not what it should be, or another process trains this run.
     """
-    with joined(settings.device) as processes:
+    with joined(settings.device) as processes, _alone(output, processes), loader_errors(AGAIN):
         run = Run(settings, manifest, start, processes)
         run.resume(checkpoint)
         if processes.first:
@@ -77,6 +79,11 @@ def train(settings: TrainSettings, manifest: Path, output: Path, checkpoint: Pat
         if processes.first:
             run.finish(output)
             checkpoints.remove(checkpoint)
+
+
+def _alone(output: Path, processes: Processes) -> AbstractContextManager[None]:
+    """Let no other job train into the same folder: one that a killed workflow left behind on a cluster, say."""
+    return held(output / NAME, f"{output}: another process trains this run") if processes.first else nullcontext()
 
 
 class Run:

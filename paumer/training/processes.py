@@ -17,6 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 from paumer.errors import PaumerError, summary
 from paumer.runtime import find_device
 
+AGAIN = "run the same command again, it goes on from its checkpoint"
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -110,7 +112,7 @@ def joined(device: str) -> Iterator[Processes]:
         if isinstance(error, distributed.DistError) or "gloo" in str(error):
             raise PaumerError(
                 f"training: process {os.environ['RANK']} of {count} lost the others ({summary(error)}); see what ended "
-                "first, then run the same command again, it goes on from its checkpoint"
+                f"first, then {AGAIN}"
             ) from None
         raise
     finally:

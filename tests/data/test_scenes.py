@@ -91,7 +91,7 @@ def test_a_failing_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyte
         return any(folder.rglob("*.png"))
 
     monkeypatch.setattr(writer, "draw_scene", fail_at_second)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(PaumerError, match=r"data: cannot be written \(disk full\)"):
         generate(tmp_path / "data", 2, 1, 32, 64, seed=0)
     assert list(tmp_path.iterdir()) == []
 

@@ -8,8 +8,9 @@ import pytest
 from paumer.config import Data, Scenes
 from paumer.data.download import download
 from paumer.data.preparation import obtain, prepare
-from paumer.data.space import disk_errors, require_space
+from paumer.data.space import require_space
 from paumer.errors import PaumerError
+from paumer.files import disk_errors
 
 
 def test_room_is_asked_for_where_it_is_needed(tmp_path: Path, full_disk) -> None:
@@ -22,8 +23,8 @@ def test_room_is_asked_for_where_it_is_needed(tmp_path: Path, full_disk) -> None
 
 def test_errors_of_the_disk_name_the_file(tmp_path: Path) -> None:
     with pytest.raises(PaumerError) as caught, disk_errors(tmp_path / "file"):
-        raise OSError(errno.ENOSPC, "No space left\non device")
-    line = f"{tmp_path / 'file'}: cannot be written ([Errno 28] No space left on device); mend that and run again"
+        raise OSError(errno.ENOSPC, "No space left on device")
+    line = f"{tmp_path / 'file'}: cannot be written ([Errno 28] No space left on device); make room and run again"
     assert str(caught.value) == line
 
 
@@ -34,7 +35,7 @@ def test_full_disk_in_the_middle_of_a_download(server, tmp_path: Path) -> None:
     part.symlink_to("/dev/full")
     with pytest.raises(PaumerError) as caught:
         download(server.url, tmp_path / "file.zip", "by hand")
-    assert "file.zip.part: cannot be written ([Errno 28] No space left on device); mend that" in str(caught.value)
+    assert "file.zip.part: cannot be written ([Errno 28] No space left on device); make room" in str(caught.value)
     assert not (tmp_path / "file.zip").exists()
 
 

@@ -16,6 +16,8 @@ from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
 from paumer.registry import WITH_HEADS
 from paumer.stages import NetworkSettings, TrainSettings
+from paumer.training.loop import train
+from paumer.training.optimization import Optimization
 
 IMAGES = 6
 BACKBONE = {
@@ -118,3 +120,22 @@ def make() -> Callable[..., Segmenter]:
         return build(described).double().eval()
 
     return build_tiny
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Run a training until just before a step."""
+
+    def run(step, *arguments) -> None:
+        original = Optimization.step
+
+        def stop(self, number):
+            if number == step:
+                raise KeyboardInterrupt
+            original(self, number)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Optimization, "step", stop)
+            train(*arguments)
+
+    return run

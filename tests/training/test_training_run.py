@@ -14,12 +14,10 @@ from safetensors.torch import load_file
 from paumer.cli import main
 from paumer.config import Heads, Pausing
 from paumer.data.loading import SegmentationData
-from paumer.errors import PaumerError
 from paumer.files import read_json
 from paumer.models.build import load_run
 from paumer.training import checkpoints
 from paumer.training.loop import train
-from paumer.training.optimization import Optimization
 
 SAME = ["step", "epoch", "learning_rate", "loss", "final_loss", "auxiliary_loss"]
 
@@ -33,25 +31,6 @@ def assert_same_run(first, second) -> None:
     for name, value in weights(first).items():
         assert torch.equal(value, weights(second)[name]), name
     pd.testing.assert_frame_equal(pd.read_csv(first / "train.csv")[SAME], pd.read_csv(second / "train.csv")[SAME])
-
-
-@pytest.fixture
-def interrupt(monkeypatch):
-    """Run a training until just before a step."""
-
-    def run(step, *arguments) -> None:
-        original = Optimization.step
-
-        def stop(self, number):
-            if number == step:
-                raise KeyboardInterrupt
-            original(self, number)
-
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(Optimization, "step", stop)
-            train(*arguments)
-
-    return run
 
 
 def test_killed_and_resumed_run_is_the_uninterrupted_one(settings, manifest, tmp_path) -> None:
@@ -124,13 +103,6 @@ def test_leftovers_of_a_kill_go_with_the_checkpoint(settings, manifest, tmp_path
     (checkpoint / ".last.12345.part.pt").write_bytes(b"half a checkpoint")
     train(settings(epochs=1), manifest, tmp_path / "run", checkpoint, None)
     assert not checkpoint.exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"garbage" * 50], ids=["empty", "garbage"])
-def test_damaged_checkpoint_is_named(settings, manifest, tmp_path, content) -> None:
-    (tmp_path / checkpoints.NAME).write_bytes(content)
-    with pytest.raises(PaumerError, match=r"last\.pt: checkpoint is damaged"):
-        train(settings(), manifest, tmp_path / "run", tmp_path, None)
 
 
 def test_run_describes_itself_and_loads(settings, manifest, tmp_path) -> None:

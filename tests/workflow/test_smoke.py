@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from paumer.provenance import trace
 from paumer.registry import RECIPES, REGISTRY
 from paumer.schedule import Schedule
 
@@ -230,6 +231,14 @@ def test_every_row_can_be_traced(results: Path, main: pd.DataFrame) -> None:
     assert set(traced["measured"]) == {"flops", "bounds", "throughput"}
     ablation = json.loads(run_paumer("provenance", results / "tables/ablation.csv").stdout)
     assert ["runs/vit_nano_patch8/ablation-plain/seed0"] in ablation["rows"].values()
+
+
+def test_every_file_can_be_traced(results: Path) -> None:
+    files = [path for path in results.rglob("[!.]*") if path.is_file() and results / "data" not in path.parents]
+    assert len(files) > 150
+    for path in files:
+        traced = trace(path)
+        assert traced["runs"] and traced["data"]["splits"] and traced["sha256"], path
 
 
 def test_tables_follow_from_the_raw_files(results: Path) -> None:
