@@ -16,6 +16,7 @@ from cluster import Cluster, missing_programs
 REPOSITORY = Path(__file__).parents[2]
 TINY = REPOSITORY / "tests/workflow/tiny.yaml"
 PATIENCE = 1800  # seconds until something must have happened
+SILENCE = 150  # seconds without a job in the queue and without a word of Snakemake: far more than its own rules take
 # A cluster without accounting; and less waiting than is polite on one that others use.
 OPTIONS = ["--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
 
@@ -39,14 +40,32 @@ class Workflow:
         command = ["snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(folder)]
         command += ["--workflow-profile", str(REPOSITORY / "workflow/profiles/slurm"), *OPTIONS]
         command += ["--configfile", str(folder / "experiment.yaml"), "--latency-wait", "5", *options]
-        self.cluster, self.log = cluster, folder / "snakemake.txt"
+        self.command, self.folder, self.cluster, self.log = command, folder, cluster, folder / "snakemake.txt"
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=folder, env=cluster.environment, stdout=log, stderr=log)
+            environment = self.cluster.environment
+            return subprocess.Popen(self.command, cwd=self.folder, env=environment, stdout=log, stderr=log)
 
     def wait(self) -> int:
-        """Until it ends; give its exit code."""
+        """Until it ends; give its exit code.
+
+        The plugin forgets its jobs where the controller is away during one whole check of them, and waits for ever: then
+        it is killed, and the same command typed again, as docs/cluster.md says.
+        """
+        started = spoke = time.monotonic()
+        words = 0
         try:
-            return self.process.wait(PATIENCE)
+            while self.process.poll() is None and time.monotonic() - started < PATIENCE:
+                time.sleep(1)
+                if (size := self.log.stat().st_size) != words or self.cluster.run("squeue", "--noheader"):
+                    words, spoke = size, time.monotonic()
+                elif time.monotonic() - spoke > SILENCE:
+                    self.process.kill()
+                    self.process.wait()
+                    self.process, spoke = self._start(), time.monotonic()
+            return self.process.wait(1)
         finally:
             self.process.kill()
 
@@ -88,7 +107,6 @@ def test_to_the_report_through_a_cancelled_job_and_a_restart(cluster: Cluster, t
     assert f"SLURM-job '{cancelled}' failed, SLURM status is: 'CANCELLED'" in workflow.text
     finished = Counter(re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", workflow.text))
     assert finished["data"] == 1 and finished["train"] == finished["evaluate"] == 2  # nothing was done twice
-    assert set(Counter(re.findall(r"Finished jobid: (\d+)", workflow.text)).values()) == {1}
     submitted = Counter(re.findall(r"has been submitted .*/rule_(\w+)/", workflow.text))
     assert submitted["train"] >= 3 and submitted["data"] == 1
     assert "report" not in submitted  # seconds of work stay where Snakemake runs
