@@ -102,7 +102,7 @@ class FirstCall:
 
     Attributes:
         status: `ok`, `oom` where it does not fit into memory, `skipped` where it cannot run in this mode.
-        memory: peak memory in MB.
+        memory: peak memory in MB; NaN where it is not known.
         compile_seconds: how much longer the first call took than the next; NaN where nothing is compiled.
     """
 
@@ -144,8 +144,8 @@ def first_call(variant: Variant, condition: Condition) -> FirstCall:
         memory = PeakMemory(device)
         running = time_block(variant.run, device, 1)
         seconds = compiling - running if compiling else float("nan")
-        unseen = condition.mode == "onnxruntime" and device.type == "cuda"  # it has memory of its own there
-        return FirstCall("ok", float("nan") if unseen else memory.megabytes(), seconds)
+        keeps = condition.mode == "onnxruntime"  # it keeps what the first call took
+        return FirstCall("ok", float("nan") if keeps else memory.megabytes(), seconds)
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
         return FirstCall("oom")

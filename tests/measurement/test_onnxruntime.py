@@ -2,6 +2,7 @@
 
 import json
 from importlib.util import find_spec
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,9 +11,11 @@ import torch
 from paumer.config import Backbone, Evaluation, Heads, SweepItem, Throughput
 from paumer.errors import PaumerError
 from paumer.graphs import onnx_model, session
+from paumer.measurement.flops import flops
 from paumer.measurement.harness import ratio
 from paumer.measurement.modes import callable_of
 from paumer.measurement.throughput import throughput
+from paumer.reporting.speed_table import read_speed, write_speed
 from paumer.schedule import Schedule
 from paumer.stages import CostSettings
 from paumer.strategies.pause import Pause
@@ -23,9 +26,8 @@ MODES = ("eager", "onnxruntime")
 NUMBERS = ["images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "peak_memory_mb", "compile_s"]
 
 
-def measure(manifest, folder, **described) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
-    """Run the stage; give its table, its rounds and its note on the machine."""
-    settings = CostSettings(
+def settings_of(**described) -> CostSettings:
+    return CostSettings(
         device="cpu",
         backbones=[NET],
         heads=Heads(blocks=(1,)),
@@ -33,8 +35,12 @@ def measure(manifest, folder, **described) -> tuple[pd.DataFrame, pd.DataFrame, 
         sweep=(SweepItem(strategy="pause", schedules=("1:0.4",)),),
         throughput=Throughput(**({"batches": (1, 3), "rounds": 3, "block_seconds": 0.001} | described)),
     )
+
+
+def measure(manifest, folder, **described) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
+    """Run the stage; give its table, its rounds and its note on the machine."""
     paths = [folder / name for name in ("throughput.csv", "rounds.csv", "machine.json")]
-    throughput(settings, manifest, {}, *paths)
+    throughput(settings_of(**described), manifest, {}, *paths)
     table, rounds = (
         pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in NUMBERS}) for path in paths[:2]
     )
@@ -42,8 +48,13 @@ def measure(manifest, folder, **described) -> tuple[pd.DataFrame, pd.DataFrame, 
 
 
 @pytest.fixture(scope="module")
-def measured(manifest, tmp_path_factory):
-    return measure(manifest, tmp_path_factory.mktemp("throughput"), modes=MODES)
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("throughput")
+
+
+@pytest.fixture(scope="module")
+def measured(manifest, folder):
+    return measure(manifest, folder, modes=MODES)
 
 
 def test_every_operating_point_is_timed_beside_eager(measured) -> None:
@@ -53,6 +64,7 @@ def test_every_operating_point_is_timed_beside_eager(measured) -> None:
     assert list(table["mode"].unique()) == list(MODES)
     assert set(table["status"]) == {"ok"}
     assert (table["images_per_s"] > 0).all()
+    assert table.loc[table["mode"] == "onnxruntime", "peak_memory_mb"].isna().all()  # it keeps its memory
     timed = rounds.groupby(["mode", "batch"])["variant"].value_counts()
     assert set(timed) == {3}
     assert len(timed) == 2 * 2 * 4  # the floor, too
@@ -66,6 +78,16 @@ def test_speedups_are_of_dense_in_the_same_mode(measured) -> None:
         assert (row.speedup, row.speedup_low, row.speedup_high) == pytest.approx(ratio(dense, own), rel=1e-2, abs=1e-3)
         floor = seconds[row.mode, row.batch, "floor 1:0.4"]
         assert row.floor_ratio == pytest.approx(ratio(own, floor)[0], rel=1e-2, abs=1e-3)
+
+
+def test_tables_and_report_show_the_mode(measured, manifest, folder) -> None:
+    flops(settings_of(), manifest, folder / "flops.csv")
+    write_speed(folder / "flops.csv", folder / "throughput.csv", folder / "tables")
+    shown = (folder / "tables/speed.md").read_text(encoding="utf-8")
+    for strategy in ("dense", "pause"):
+        assert len([line for line in shown.splitlines() if "onnxruntime" in line and f"| {strategy} " in line]) == 2
+    speed = read_speed(folder / "tables/speed.csv")
+    assert speed.loc[speed["strategy"] == "pause", "realised"].notna().all()
 
 
 def test_exporting_is_told_apart_and_done_once_for_all_batch_sizes(measured) -> None:
