@@ -73,4 +73,6 @@ class Outputs:
     def _written(self, image: Path) -> bool:
         """Whether all kinds are there and newer than the image."""
         paths = [self.path(kind, image) for kind in self.kinds]
-        return all(path.is_file() and path.stat().st_mtime >= image.stat().st_mtime for path in paths)
+        return image.is_file() and all(
+            path.is_file() and path.stat().st_mtime >= image.stat().st_mtime for path in paths
+        )

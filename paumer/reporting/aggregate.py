@@ -9,7 +9,15 @@ from paumer.errors import PaumerError
 from paumer.reporting.formatting import DECIMALS
 from paumer.reporting.order import criterion_key, ranks, recipe_key, strategy_key
 from paumer.reporting.points import COST, NETWORK, POINT, is_dense
-from paumer.reporting.reading import INPUT, at_first_size, describe, join, read_table, refuse_duplicates
+from paumer.reporting.reading import (
+    INPUT,
+    at_first_size,
+    describe,
+    join,
+    read_table,
+    refuse_duplicates,
+    require_numbers,
+)
 from paumer.reporting.timings import add_throughput
 
 KEYS = [*NETWORK, *POINT[1:]]
@@ -25,8 +33,18 @@ def read_accuracy(paths: Sequence[Path]) -> pd.DataFrame:
     """
     if not paths:
         raise PaumerError("accuracy: no files are given; name the accuracy.csv of every run")
-    table = pd.concat([read_table(path, ACCURACY) for path in paths], ignore_index=True)
+    table = pd.concat([_read_run(path) for path in paths], ignore_index=True)
     refuse_duplicates(table, [*KEYS, "seed"], "accuracy")
+    return table
+
+
+def _read_run(path: Path) -> pd.DataFrame:
+    """The accuracy of one run; without its mIoU, a mean over the seeds would be one over some of them."""
+    table = read_table(path, ACCURACY)
+    require_numbers(table, ["seed", "miou"], path)
+    for name in table.columns:
+        if name.startswith("iou_") and not pd.api.types.is_numeric_dtype(table[name]):
+            raise PaumerError(f"{path}: column {name!r} must hold numbers; run its stage again")
     return table
 
 

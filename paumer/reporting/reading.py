@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from paumer.errors import PaumerError, summary
@@ -70,6 +71,22 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             if name in columns:
                 raise PaumerError(f"{path}: column {name!r} must hold numbers; run its stage again") from None
     return table
+
+
+def require_numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
+    """Refuse a table that lacks a number in one of these columns, or has an endless one there.
+
+    Raises:
+        PaumerError: it does; the text names column and row.
+    """
+    for name in columns:
+        values = pd.to_numeric(table[name], errors="coerce")
+        wrong = ~np.isfinite(values.to_numpy(dtype=float))
+        if wrong.any():
+            row = int(wrong.argmax()) + 1
+            raise PaumerError(
+                f"{path}: column {name!r} has no number in row {row}; remove the file and run its stage again"
+            )
 
 
 def at_first_size(table: pd.DataFrame) -> pd.DataFrame:

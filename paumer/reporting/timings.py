@@ -8,7 +8,7 @@ import pandas as pd
 from paumer.errors import PaumerError
 from paumer.registry import DENSE_AGAIN
 from paumer.reporting.points import MEASURES, POINT
-from paumer.reporting.reading import INPUT, at_first_size, join, read_table, refuse_duplicates
+from paumer.reporting.reading import INPUT, at_first_size, join, read_table, refuse_duplicates, require_numbers
 
 SETTING = ["device", "dtype", "mode", "scope"]
 WHOLE = [*INPUT, "batch"]
@@ -38,6 +38,7 @@ def read_timings(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     table = read_table(path, columns)
     if table.empty:
         raise PaumerError(f"{path}: no rows; run the throughput stage again")
+    require_numbers(table, WHOLE, path)
     return table.astype(dict.fromkeys(WHOLE, int))
 
 
