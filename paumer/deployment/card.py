@@ -40,9 +40,7 @@ def model_card(description: Description) -> str:
         USE.format(schedule=_example(presets)),
         "Images are seen as `evaluation` in `config.json` says; the classes and their colours stand there, too. On the "
         "command line: `paumer predict FOLDER -i IMAGES -o OUT`.",
-        "## Operating points",
-        _table(presets) if presets else "None has been measured: its experiment has no tables.",
-        *([CAUTION if any(preset.images_per_s for preset in presets) else NO_SPEED] if presets else []),
+        *_measured(presets, bool(description.note)),
         *(["## How it was made", description.note] if description.note else []),
         "## Training data",
         f"Dataset {description.dataset}, {network.classes} classes: {', '.join(description.classes)}.",
@@ -72,6 +70,14 @@ def _sentence(description: Description) -> str:
         f"{heads}, recipe `{description.recipe}`, trained on crops of {height} x {width} pixels "
         f"(seed {description.seed})."
     )
+
+
+def _measured(presets: Sequence[Preset], noted: bool) -> list[str]:
+    """What is known of operating points; where nothing is, a note may say it."""
+    if presets:
+        told = CAUTION if any(preset.images_per_s for preset in presets) else NO_SPEED
+        return ["## Operating points", _table(presets), told]
+    return [] if noted else ["## Operating points", "None has been measured: its experiment has no tables."]
 
 
 def _listed(blocks: Sequence[int]) -> str:
