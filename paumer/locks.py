@@ -81,7 +81,7 @@ def end_with_parent() -> None:
     Otherwise the job would go on alone and meet its own repetition when the workflow is started again.
     """
     host, _, number = os.environ.get(PARENT, "").rpartition(" process ")
-    if host == socket.gethostname() and number.isdigit() and _is_alive(int(number)):
+    if host == socket.gethostname() and number.isdigit():
         threading.Thread(target=_watch, args=(int(number),), daemon=True).start()
 
 

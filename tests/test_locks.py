@@ -110,8 +110,16 @@ def group(number: int) -> int:
     return count
 
 
+def test_a_job_whose_workflow_ended_before_it_began_ends(monkeypatch) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    monkeypatch.setenv(locks.PARENT, f"{socket.gethostname()} process {ended.pid}")
+    job = subprocess.run([sys.executable, "-c", JOB + SLEEP], timeout=60)
+    assert job.returncode == -signal.SIGTERM
+
+
 def test_a_job_of_another_machine_or_none_lives_on(monkeypatch) -> None:
-    for parent in ("", "elsewhere process 1", f"{socket.gethostname()} process {2**31 - 1}"):
+    for parent in ("", "elsewhere process 1"):
         monkeypatch.setenv(locks.PARENT, parent)
         locks.end_with_parent()
     time.sleep(2 * locks.WATCH_SECONDS)
