@@ -51,8 +51,8 @@ class Workflow:
     def wait(self) -> int:
         """Until it ends; give its exit code.
 
-        The plugin forgets its jobs where the controller is away during one whole check of them, and waits for ever: then
-        it is killed, and the same command typed again, as docs/cluster.md says.
+        The plugin forgets its jobs where the controller is away during one whole check of them, and waits for ever:
+        then it is killed, and the same command typed again, as docs/cluster.md says.
         """
         started = spoke = time.monotonic()
         words = 0
