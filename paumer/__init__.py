@@ -15,6 +15,8 @@ no torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from paumer.version import __version__
+
 if TYPE_CHECKING:
     from paumer.deployment.network import HubSegmenter as Segmenter
     from paumer.evaluation.inference import sliding_window_logits
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from paumer.pausing import wrap
     from paumer.schedule import Schedule
 
-__version__ = "0.1.0"
 __all__ = [
     "Schedule",
     "Segmenter",

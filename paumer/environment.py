@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-import paumer
+from paumer.version import __version__
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "snakemake", "pandas", "fvcore")
 OPTIONAL = ("onnx", "onnxruntime", "onnxruntime-gpu")
@@ -26,13 +26,13 @@ def package_versions() -> dict[str, str]:
 
 def describe_code() -> dict[str, str]:
     """Version and revision of this code; `-dirty` marks uncommitted changes, `unknown` code outside a checkout."""
-    folder = Path(paumer.__file__).parent
+    folder = Path(__file__).parent
     try:
         command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
         revision = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         revision = "unknown"
-    return {"version": paumer.__version__, "revision": revision}
+    return {"version": __version__, "revision": revision}
 
 
 def describe_environment(device: torch.device) -> dict[str, str]:

@@ -11,8 +11,8 @@ from typing import Any
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json
 from paumer.registry import SMALLER_BACKBONE
-from paumer.reporting.reading import read_text
 from paumer.stages import ABLATION
+from paumer.strict_csv import read_text
 
 MANIFEST, WEIGHTS, RUN = "data.json", "model.safetensors", "run.json"
 # The records of what is measured for the whole experiment.

@@ -18,9 +18,10 @@ from paumer.reporting.points import is_dense
 from paumer.reporting.published import published_table
 from paumer.reporting.readable import readable_bounds, readable_classes, readable_headline, readable_main
 from paumer.reporting.readable_comparisons import readable_criteria, readable_published
-from paumer.reporting.reading import read_table, read_text
+from paumer.reporting.reading import read_table
 from paumer.reporting.selection import headline
 from paumer.reporting.timings import in_first_setting, read_throughput
+from paumer.strict_csv import read_text
 
 
 def write_tables(

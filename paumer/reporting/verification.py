@@ -11,12 +11,13 @@ from paumer.files import read_json
 from paumer.provenance import MANIFEST, WEIGHTS, experiment_folder, run_folders, sha256
 from paumer.reporting.ablation import WHOLE, write_ablation
 from paumer.reporting.points import POINT
-from paumer.reporting.reading import read_table, read_text
+from paumer.reporting.reading import read_table
 from paumer.reporting.speed_table import write_speed
 from paumer.reporting.tables import write_tables
 from paumer.reporting.timings import SETTING, pixels, read_throughput
 from paumer.reporting.timings import WHOLE as SIZES
 from paumer.stages import ABLATION
+from paumer.strict_csv import read_text
 
 TIMED = [*dict.fromkeys(["backbone", "recipe", *SETTING, *SIZES])]
 ROUNDING = 1e-3  # relative; both files are rounded

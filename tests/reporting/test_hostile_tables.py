@@ -10,8 +10,9 @@ import pytest
 from hostile import NO_PLAIN_FILES, CommandLine, no_plain_files, refusal
 from synthetic import Measured
 
-from paumer.reporting.reading import read_table, read_text
+from paumer.reporting.reading import read_table
 from paumer.reporting.tables import collect
+from paumer.strict_csv import read_text
 
 JUNK = ["", "x", "nan", "inf", "-1", "1e400", "0", "\x00", "ü", "3:0.4", "dense", 'a"b', "9" * 400]
 CASES = 20  # each writes all tables, which takes the time
