@@ -20,7 +20,7 @@ from paumer.files import writing
 from paumer.interface import load, measure, scenes, sweep
 from paumer.strategies.pause import Pause
 
-SCORED, TIMED, SHOWN = 32, 8, 3  # drawn scenes
+SCORED, TIMED, SHOWN = 32, 4, 3  # drawn scenes
 ROUNDS, BLOCK_SECONDS = 5, 0.05  # enough for a first look
 HEIGHT = 96  # of the scenes that the network was trained on; larger images are brought down to it
 ENLARGED = 3  # so that patches and titles can be seen

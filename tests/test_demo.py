@@ -85,7 +85,7 @@ def test_a_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.M
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr("sys.argv", ["paumer", *map(str, arguments)])
+    monkeypatch.setattr("sys.argv", ["paumer", *map(str, arguments), "--threads", "1"])
     try:
         cli.main()
     except SystemExit as caught:
