@@ -20,7 +20,8 @@ from paumer.files import writing
 from paumer.interface import load, measure, scenes, sweep
 from paumer.strategies.pause import Pause
 
-SCORED, TIMED, SHOWN = 32, 8, 3  # drawn scenes
+SCORED, TIMED, SHOWN = 32, 4, 3  # drawn scenes
+ROUNDS, BLOCK_SECONDS = 5, 0.05  # enough for a first look
 HEIGHT = 96  # of the scenes that the network was trained on; larger images are brought down to it
 ENLARGED = 3  # so that patches and titles can be seen
 DIFFERENT = np.array((213, 94, 0), dtype=np.uint8)
@@ -57,7 +58,9 @@ def demo(output: Path, image: Path | None, schedules: Sequence[str], seed: int =
         raise PaumerError(f"--schedules {schedules[0]}: the first is drawn and must pause; write it like 3:0.4")
     images, labels = (_read(image), None) if image else scenes(SCORED, seed)
     table = sweep(network, images, schedules, labels)
-    timed = measure(network, images[:TIMED], schedules, batch=len(images[:TIMED]), rounds=5, block_seconds=0.05)
+    timed = measure(
+        network, images[:TIMED], schedules, batch=len(images[:TIMED]), rounds=ROUNDS, block_seconds=BLOCK_SECONDS
+    )
     rows = [_row(shown, picture) for picture in images[:SHOWN]]
     with writing(output) as temporary:
         Image.fromarray(_stacked(rows)).save(temporary)

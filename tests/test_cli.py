@@ -10,7 +10,7 @@ from paumer import cli
 
 VERBS = ["doctor", "schema", "data", "samples", "bounds", "train", "evaluate", "semantics", "flops", "throughput"]
 VERBS += ["collect", "tables", "ablation", "speed", "maps", "figures", "report", "paper", "provenance", "verify"]
-VERBS += ["tune", "predict", "export"]
+VERBS += ["tune", "predict", "demo", "export"]
 
 
 def fail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:

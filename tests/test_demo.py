@@ -85,7 +85,7 @@ def test_a_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.M
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr("sys.argv", ["paumer", *map(str, arguments)])
+    monkeypatch.setattr("sys.argv", ["paumer", *map(str, arguments), "--threads", "1"])
     try:
         cli.main()
     except SystemExit as caught:
@@ -95,8 +95,8 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "SCORED", 3)
-    monkeypatch.setattr(demo, "TIMED", 1)
+    for name, value in {"SCORED": 3, "TIMED": 1, "ROUNDS": 3, "BLOCK_SECONDS": 0.001}.items():
+        monkeypatch.setattr(demo, name, value)
 
 
 def test_demo_draws_and_tells(small, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -123,7 +123,7 @@ def test_demo_takes_an_image(small, tmp_path: Path, monkeypatch, capsys) -> None
 
 
 @pytest.mark.parametrize(
-    ("schedules", "words"), [("merge 1-3:0.1", "must pause"), ("", "is empty"), ("9:0.4", "acting after block 9")]
+    ("schedules", "words"), [("dense", "must pause"), ("", "is empty"), ("9:0.4", "acting after block 9")]
 )
 def test_demo_names_what_cannot_be(schedules: str, words: str, tmp_path: Path, monkeypatch, capsys) -> None:
     assert call(monkeypatch, "demo", "--output", tmp_path / "demo.png", "--schedules", schedules) == 1

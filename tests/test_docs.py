@@ -15,6 +15,7 @@ PAGES = [
     *sorted((REPOSITORY / "results/reference").rglob("README.md")),
 ]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+WIDE = "import pandas; pandas.set_option('display.width', 500, 'display.max_columns', None)"
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", flags=re.MULTILINE | re.DOTALL)
 
 
@@ -48,7 +49,8 @@ def test_python_runs_as_shown(page: str, tmp_path: Path) -> None:
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     example = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0]
     assert "paumer.sweep" in example and "paumer.measure" in example
-    command = [sys.executable, "-c", example.replace("rounds=5", "rounds=3, block_seconds=0.001")]
+    quick = example.replace("rounds=5", "rounds=3, block_seconds=0.001")
+    command = [sys.executable, "-c", f"{WIDE}\n{quick}"]
     finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     for column in ("miou", "agreement", "gmac_ratio", "speedup_low", "dense-again"):
