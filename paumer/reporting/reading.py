@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from paumer.errors import PaumerError
+from paumer.strict_csv import read_text
 
 TEXT = frozenset(
     [
