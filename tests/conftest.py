@@ -1,7 +1,12 @@
 """What all tests share."""
 
+import os
 from collections.abc import Iterator
 from threading import Thread
+
+# With `pytest -n` a process has a core; set before torch reads it.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

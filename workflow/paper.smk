@@ -3,8 +3,10 @@
 #     snakemake -s workflow/paper.smk --cores 8
 #
 # Runs both experiments and compares them. Another file for one of them: --config cityscapes=FILE.
-import yaml
 from snakemake.utils import min_version
+
+from paumer.errors import PaumerError
+from paumer.files import read_yaml
 
 min_version("9.0")
 
@@ -17,8 +19,10 @@ FILES = {
 
 def experiment(name):
     """The configuration of one experiment."""
-    with open(FILES[name], encoding="utf-8") as file:
-        return yaml.safe_load(file)
+    try:
+        return read_yaml(str(FILES[name]))[0]
+    except PaumerError as error:
+        sys.exit(f"paumer: error: {error}")
 
 
 module cityscapes:

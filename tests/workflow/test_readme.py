@@ -34,7 +34,7 @@ def test_headline_is_the_committed_result() -> None:
 def test_commands_install_from_locks_that_exist() -> None:
     first, second = re.findall(r"```bash\n(.*?)\n```", README, flags=re.DOTALL)[:2]
     assert first.endswith("snakemake --cores 8 all")
-    assert second.endswith("pytest")
+    assert second.endswith("pytest -n auto")
     for lock in re.findall(r"-r (\S+)", first + second):
         pins = re.sub(r" \\\n +", " ", (REPOSITORY / lock).read_text(encoding="utf-8")).splitlines()
         assert all(re.match(r"#|\S+==\S+( ; [^#]+?)?( --hash=sha256:[0-9a-f]{64})+$", line) for line in pins)
