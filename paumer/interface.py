@@ -157,7 +157,7 @@ def measure(
         batch: images per forward pass.
         rounds: each times every variant once, in random order; 3 or more.
         block_seconds: shortest time of a timed block.
-        mode: `eager`, `compile` or `cuda-graphs`.
+        mode: `eager`, `compile`, `cuda-graphs` or `onnxruntime`.
         criterion: by which patches are chosen; empty: the strategy's usual one.
 
     Returns:

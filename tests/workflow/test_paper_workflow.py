@@ -4,7 +4,10 @@ import re
 import subprocess
 from pathlib import Path
 
+import miniature
+import pandas as pd
 import pytest
+import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -40,3 +43,26 @@ def test_another_file_takes_the_place_of_an_experiment(tmp_path: Path) -> None:
     small.write_text(text.replace("seeds: [0, 1, 2]", "seeds: [0]"), encoding="utf-8")
     jobs = plan(["--snakefile", "workflow/paper.smk", "--config", f"ade20k={small}"], tmp_path)
     assert (jobs["cityscapes_train"], jobs["ade20k_train"]) == (108, 36)
+
+
+@pytest.mark.slow
+def test_both_datasets_reach_the_tables_in_miniature(tmp_path: Path) -> None:
+    miniature.cityscapes(tmp_path / "data/cityscapes", train=8, val=4)
+    miniature.ade20k(tmp_path / "data/ade20k", train=8, val=4)
+    tiny = yaml.safe_load((REPOSITORY / "tests/workflow/tiny.yaml").read_text(encoding="utf-8"))
+    chosen = []
+    for name in ("cityscapes", "ade20k"):
+        data = {"dataset": name, "folder": str(tmp_path / "data" / name)}
+        small = tmp_path / f"{name}.yaml"
+        small.write_text(yaml.safe_dump(tiny | {"experiment": name, "data": data}), encoding="utf-8")
+        chosen.append(f"{name}={small}")
+    command = ["snakemake", "--snakefile", str(REPOSITORY / "workflow/paper.smk"), "--cores", "2"]
+    command += ["--directory", str(tmp_path), "--config", *chosen]
+    finished = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert finished.returncode == 0, finished.stdout[-3000:] + finished.stderr[-5000:]
+    methods = pd.read_csv(tmp_path / "results/paper/methods.csv")
+    assert {"cityscapes", "ade20k"} <= set(methods["dataset"])
+    claims = (tmp_path / "results/paper/paper.md").read_text(encoding="utf-8")
+    assert "published claim" in claims and "assumption" in claims
+    for name in ("cityscapes", "ade20k"):
+        assert (tmp_path / f"results/{name}/report.html").exists()
