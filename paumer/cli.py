@@ -4,7 +4,6 @@ Stages are imported inside their verbs, so help is instant and planning needs no
 """
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +23,7 @@ from paumer.cli_reporting import (
     verify,
 )
 from paumer.cli_using import demo, export, predict, tune
-from paumer.errors import PaumerError
+from paumer.errors import mistakes_in_one_line
 from paumer.locks import beside, end_with_parent, held
 
 app = typer.Typer(
@@ -219,8 +218,5 @@ app.add_typer(export, name="export")
 def main() -> None:
     """Run the command line; mistakes of the user are one line and exit code 1."""
     end_with_parent()
-    try:
+    with mistakes_in_one_line():
         app()
-    except PaumerError as error:
-        print(f"paumer: error: {error}", file=sys.stderr)
-        sys.exit(1)

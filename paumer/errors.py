@@ -1,5 +1,9 @@
 """The one exception that users see."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 # What precedes the text of an error that another process hands over, such as one that loads images.
 HANDED_OVER = "\npaumer.errors.PaumerError: "
 
@@ -19,6 +23,16 @@ class PaumerError(Exception):
 def printable(text: str) -> str:
     """A text whose control characters, line ends and undecodable bytes are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@contextmanager
+def mistakes_in_one_line() -> Iterator[None]:
+    """End the program with one line on standard error and exit code 1 where the block raises PaumerError."""
+    try:
+        yield
+    except PaumerError as error:
+        print(f"paumer: error: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def summary(error: BaseException) -> str:

@@ -3,14 +3,21 @@
 #     snakemake -s workflow/paper.smk --cores 8
 #
 # Runs both experiments and compares them. Another file for one of them: --config cityscapes=FILE.
-from snakemake.utils import min_version
+import os
+import sys
 
-from paumer.errors import PaumerError
-from paumer.files import read_yaml
+from snakemake.utils import min_version
 
 min_version("9.0")
 
+# Planning needs paumer even where only the rules' environments have it installed.
 ROOT = os.path.normpath(f"{workflow.current_basedir}/..")
+sys.path.insert(0, ROOT)
+
+from paumer import locks
+from paumer.errors import mistakes_in_one_line
+from paumer.files import read_yaml
+
 FILES = {
     name: config.get(name, f"{ROOT}/workflow/experiments/{name}.yaml")
     for name in ("cityscapes", "ade20k")
@@ -19,10 +26,8 @@ FILES = {
 
 def experiment(name):
     """The configuration of one experiment."""
-    try:
+    with mistakes_in_one_line():
         return read_yaml(str(FILES[name]))[0]
-    except PaumerError as error:
-        sys.exit(f"paumer: error: {error}")
 
 
 module cityscapes:
@@ -46,17 +51,12 @@ use rule * from ade20k as ade20k_*
 
 
 onstart:
-    from paumer import locks
-    from paumer.errors import PaumerError
-
-    try:
+    with mistakes_in_one_line():
         for manifest in (
             rules.cityscapes_data.output.manifest,
             rules.ade20k_data.output.manifest,
         ):
             locks.hold_run(os.path.dirname(manifest))
-    except PaumerError as error:
-        sys.exit(f"paumer: error: {error}")
 
 
 rule paper:

@@ -17,16 +17,14 @@ except ModuleNotFoundError:  # a module that Snakemake fetched, file by file
 from paumer import stages
 from paumer.config import Experiment
 from paumer.config import parse as parse_section
-from paumer.errors import PaumerError
+from paumer.errors import mistakes_in_one_line
 from paumer.files import read_yaml
 
-try:
+with mistakes_in_one_line():
     # Snakemake takes the last of several keys of one name; here they are an error.
     for path in workflow.configfiles:
         read_yaml(str(path))
     experiment = parse_section(Experiment, config, "configuration")
-except PaumerError as error:
-    sys.exit(f"paumer: error: {error}")
 
 RESULTS = f"{experiment.results}/{experiment.experiment}"
 # What published work reports; a copy where the workflow is no folder of this machine.

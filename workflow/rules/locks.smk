@@ -5,7 +5,5 @@ locks.own_children()
 
 
 onstart:
-    try:
+    with mistakes_in_one_line():
         locks.hold_run(RESULTS)
-    except PaumerError as error:
-        sys.exit(f"paumer: error: {error}")
