@@ -58,10 +58,11 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def fast_at_bfloat16(device: torch.device) -> bool:
-    """Whether the device has matrix units for bfloat16; without them a processor is slower at it than at float32."""
+    """Whether the device has instructions for bfloat16; without them a processor is slower at it than at float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
 def synchronize(device: torch.device) -> None:
