@@ -17,10 +17,6 @@ from paumer.models.weights import read_tensors
 NAME, PREVIOUS = "last.pt", "previous.pt"
 
 
-class _DamagedError(Exception):
-    """A file that is not what was written."""
-
-
 def save(folder: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint, whole or not at all; the last one becomes the one before it.
 
@@ -49,9 +45,8 @@ def load(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     for path in (folder / NAME, folder / PREVIOUS):
         if not path.exists():
             continue
-        try:
-            content = _read(path)
-        except _DamagedError:
+        content = _read_sound(path)
+        if content is None:
             damaged.append(path)
             continue
         if damaged:
@@ -72,18 +67,12 @@ def remove(folder: Path) -> None:
         folder.rmdir()
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Read a checkpoint and compare it with its checksums, which torch writes but does not read.
-
-    Raises:
-        _DamagedError: it is not what was written.
-    """
+def _read_sound(path: Path) -> dict[str, Any] | None:
+    """Read a checkpoint and compare it with its checksums, which torch writes but does not read; None if damaged."""
     try:
         with ZipFile(path) as archive:
             sound = archive.testzip() is None
         content: dict[str, Any] = read_tensors(path)
-        if sound and "settings" in content:
-            return content
     except Exception:  # damaged files raise whatever their bytes lead to
-        raise _DamagedError from None
-    raise _DamagedError
+        return None
+    return content if sound and "settings" in content else None
