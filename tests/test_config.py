@@ -319,13 +319,6 @@ def test_heads_that_cannot_be_are_refused(heads) -> None:
         make_experiment(heads={"blocks": [2, 3], **heads})
 
 
-def test_distillation_needs_a_teacher() -> None:
-    taught = TRAINING | {"pausing": {"distillation": 0.5}}
-    with pytest.raises(PaumerError, match=r"distillation.*shared_phase"):
-        make_experiment(training=taught)
-    make_experiment(training=taught | {"shared_phase": {"epochs": 1}})
-
-
 def test_an_ablation_is_the_experiment_with_its_changes() -> None:
     changes = {"plain": {"heads": {"gradient": 0.5}, "pausing": {"none": 0.1}}}
     experiment = make_experiment(ablations=changes)
@@ -349,7 +342,6 @@ def test_an_ablation_is_the_experiment_with_its_changes() -> None:
         ({"heads": {"blocks": [1]}}, "add 2 to heads.blocks"),
         ({"heads": {"hats": 1}}, r"ablations\.x\.heads: unknown key 'hats'"),
         ({"pausing": {"none": 3}}, r"ablations\.x\.pausing: none"),
-        ({"pausing": {"distillation": 0.5}}, "shared_phase"),
         ({"decoder": {}}, r"ablations.x.decoder"),
     ],
 )

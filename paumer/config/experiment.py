@@ -118,12 +118,7 @@ class Experiment(Section):
                 raise ValueError(explain(error, model, f"ablations.{name}.{model.__name__.lower()}")) from None
 
     def _check_heads(self) -> None:
-        """Refuse operating points that read a head that is not there, and teaching without a teacher."""
-        if self.training.pausing.distillation and self.training.shared_phase is None:
-            raise ValueError(
-                "training.pausing.distillation: its teacher is the network of training.shared_phase; describe that, or "
-                "set distillation to 0"
-            )
+        """Refuse operating points that read a head that is not there."""
         shown = Schedule.parse(self.figures.pause_schedule)
         wanted = [("figures.pause_schedule", str(shown), block) for block in shown.blocks]
         wanted += [(key, point.schedule, block) for key, point in self._points() for block in point.head_blocks]

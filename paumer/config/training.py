@@ -65,12 +65,6 @@ class Pausing(Section):
     after: float = Field(
         0.0, ge=0, lt=1, description="Share of the steps before pausing starts, in which heads learn to choose."
     )
-    distillation: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Share of the targets that the network of the shared phase gives; the labels give the rest.",
-    )
 
     @field_validator("fraction")
     @classmethod

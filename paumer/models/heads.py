@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -10,6 +11,21 @@ from torch import Tensor, nn
 from paumer.models.encoder import Encoder
 from paumer.strategies.heads import Count
 from paumer.strategies.places import Places
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What an auxiliary head said in training.
+
+    Attributes:
+        logits: (batch, running, cells, classes).
+        truth: pixels of each class in the same cells.
+        share: of the image's patches that reached the head.
+    """
+
+    logits: Tensor
+    truth: Tensor
+    share: float = 1.0
 
 
 class LinearHead(nn.Module):
@@ -139,10 +155,3 @@ def cells_to_map(cells: Tensor, grid: tuple[int, int]) -> Tensor:
     side = int(count**0.5)
     arranged = cells.view(batch, *grid, side, side, channels).permute(0, 5, 1, 3, 2, 4)
     return arranged.reshape(batch, channels, grid[0] * side, grid[1] * side)
-
-
-def map_to_cells(values: Tensor, side: int) -> Tensor:
-    """The inverse of `cells_to_map` where patches have side x side cells."""
-    batch, channels, height, width = values.shape
-    arranged = values.view(batch, channels, height // side, side, width // side, side).permute(0, 2, 4, 3, 5, 1)
-    return arranged.reshape(batch, (height // side) * (width // side), side**2, channels)

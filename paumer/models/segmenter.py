@@ -12,8 +12,7 @@ from paumer.data.balance import balance_classes
 from paumer.data.patches import class_counts
 from paumer.models.blocks import attend, block_macs, feed_forward
 from paumer.models.encoder import Encoder, Grid
-from paumer.models.heads import AuxiliaryHead, DecoderHead, cells_to_map
-from paumer.models.teaching import Prediction, Teaching
+from paumer.models.heads import AuxiliaryHead, DecoderHead, Prediction, cells_to_map
 from paumer.models.upsampling import upsample, upsampled_labels
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import BALANCE, patch_loss
@@ -96,12 +95,7 @@ class Segmenter(nn.Module):
         return self._run(tokens, state, strategy), state
 
     def train_heads(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        strategy: Strategy,
-        gradient: float = 1.0,
-        teaching: Teaching | None = None,
+        self, images: Tensor, labels: Tensor, strategy: Strategy, gradient: float = 1.0
     ) -> tuple[Tensor, list[Prediction]]:
         """As `patch_logits`, and every head predicts from the patches that reach it.
 
@@ -110,15 +104,12 @@ class Segmenter(nn.Module):
             labels: class ids (batch, height, width).
             strategy: what happens between the blocks.
             gradient: share of the gradient that flows from heads and adapters back to the encoder.
-            teaching: what the heads learn beside the labels.
 
         Returns:
             Patch logits, and what the heads said, with the pixels of their patches.
         """
         tokens, state = self.embed(images, strategy.input_scale, labels)
         state.head_gradient = gradient
-        if teaching is not None and state.truth is not None:
-            state.truth = teaching.mix(state.truth)
         predictions = []
         for number in range(1, strategy.last_block(self.encoder.depth) + 1):
             tokens = self._run_block(number, tokens, state, strategy)

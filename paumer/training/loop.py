@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ from paumer.training import checkpoints
 from paumer.training.compiling import compile_blocks, compiling
 from paumer.training.drop_path import DropPaths
 from paumer.training.log import Log
-from paumer.training.losses import Objective, Whole, teach, weight_of
+from paumer.training.losses import Objective, weight_of
 from paumer.training.optimization import Optimization, learning_rate_factor
 from paumer.training.processes import AGAIN, Processes, joined
 from paumer.training.recipes import draw_strategy
@@ -115,8 +114,6 @@ class Run:
             copy_weights(self.model, load_weights(path), path, new_heads=True)
             self.steps_before = read_json(start / "run.json", steps=int)["steps"]
         self.model.to(self.device)
-        self.taught_share = settings.pausing.distillation if settings.pausing else 0.0
-        self.teacher = deepcopy(self.model).eval().requires_grad_(False) if self.taught_share else None
         self.model.train()
         self.drop_paths = DropPaths(self.model)
         if options.compile:
@@ -182,20 +179,18 @@ class Run:
             own = slice(part.start - self.share.start, part.stop - self.share.start)
             torch.manual_seed(draw + part.start)  # for dropout, which no two images may share
             self.drop_paths.show(part)
-            whole = Whole(weight, (part.stop - part.start) / options.batch)
             hold = self.processes.holding(self.objective, hold=part != parts[-1])
             with hold, compiling(options.compile):
-                losses += self._run_part(images[own], labels[own], strategy, whole)
+                losses += self._run_part(images[own], labels[own], strategy, weight)
         self.log.recent.append(self.processes.sum(losses))
         self.optimization.step(self.step)
         self.step += 1
 
-    def _run_part(self, images: Tensor, labels: Tensor, strategy: Strategy, whole: Whole) -> Tensor:
+    def _run_part(self, images: Tensor, labels: Tensor, strategy: Strategy, weight: Tensor) -> Tensor:
         """Add the gradient of some images; give their losses, (3,)."""
         images = normalize(images, self.settings.backbone.normalization)
         with autocast(self.device, self.settings.options.precision):
-            teaching = teach(self.teacher, images, self.taught_share) if self.teacher else None
-            total, losses = self.objective(images, labels, strategy, teaching, whole)
+            total, losses = self.objective(images, labels, strategy, weight)
         (total * self.processes.count).backward()  # processes take the mean of their gradients
         return losses
 

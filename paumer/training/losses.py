@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from paumer.config import Heads
 from paumer.data.datasets import IGNORE
+from paumer.models.heads import Prediction
 from paumer.models.segmenter import Segmenter
-from paumer.models.teaching import Prediction, Teaching
 from paumer.strategies.contract import Strategy
 
 
@@ -26,19 +26,6 @@ class Losses:
     auxiliary: Tensor
 
 
-@dataclass(frozen=True)
-class Whole:
-    """The step that some images are a part of.
-
-    Attributes:
-        weight: how much all of its labelled pixels weigh together, as `weight_of` says, ().
-        share: of its images that are in this part.
-    """
-
-    weight: Tensor
-    share: float
-
-
 class Objective(nn.Module):
     """The losses as a module around the network, as `DistributedDataParallel` wants it."""
 
@@ -46,11 +33,9 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.heads, self.class_weights = model, heads, class_weights
 
-    def forward(
-        self, images: Tensor, labels: Tensor, strategy: Strategy, teaching: Teaching | None, whole: Whole
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, labels: Tensor, strategy: Strategy, weight: Tensor) -> tuple[Tensor, Tensor]:
         """What is minimised, (), and total, final and auxiliary loss without their gradient, (3,)."""
-        losses = compute_losses(self.model, images, labels, strategy, self.heads, self.class_weights, teaching, whole)
+        losses = compute_losses(self.model, images, labels, strategy, self.heads, self.class_weights, weight)
         return losses.total, torch.stack([losses.total, losses.final, losses.auxiliary]).detach()
 
 
@@ -61,8 +46,7 @@ def compute_losses(
     strategy: Strategy,
     heads: Heads | None,
     class_weights: Tensor | None = None,
-    teaching: Teaching | None = None,
-    whole: Whole | None = None,
+    weight: Tensor | None = None,
 ) -> Losses:
     """Cross-entropy of the final logits, plus the weighted mean over the heads of theirs.
 
@@ -76,32 +60,23 @@ def compute_losses(
         strategy: what happens between the blocks; a head learns from the patches that reach it.
         heads: weight of the auxiliary losses; None for recipes without heads.
         class_weights: how much a pixel of each class counts, (classes,); None: all the same.
-        teaching: what another network teaches; its classes weigh as they are, without `class_weights`.
-        whole: the step that the images are a part of; None: they are all of it.
+        weight: how much all labelled pixels of the step weigh, as `weight_of` says, (); None: the images are all of it.
     """
     gradient = heads.gradient if heads else 1.0
-    patch_logits, predictions = model.train_heads(images, labels, strategy, gradient, teaching)
+    patch_logits, predictions = model.train_heads(images, labels, strategy, gradient)
     logits = model.upsample(patch_logits, images, strategy.input_scale)
-    whole = whole or Whole(weight_of(labels, class_weights), 1.0)
-    weight = whole.weight.clamp(min=1)  # without a labelled pixel the loss is 0, not NaN
+    if weight is None:
+        weight = weight_of(labels, class_weights)
+    weight = weight.clamp(min=1)  # without a labelled pixel the loss is 0, not NaN
     summed = functional.cross_entropy(
         logits.float(), labels.long(), class_weights, ignore_index=IGNORE, reduction="sum"
     )
     final = summed / weight
-    if teaching is not None:
-        taught = -(teaching.probabilities * patch_logits.float().log_softmax(dim=1)).sum(dim=1).mean()
-        final = (1 - teaching.share) * final + teaching.share * whole.share * taught
     if heads is None:
         return Losses(final, final, torch.zeros_like(final))
     each = [auxiliary_sum(said, class_weights) / (weight * said.share) for said in predictions]
     auxiliary = torch.stack(each).mean()
     return Losses(final + heads.weight * auxiliary, final, auxiliary)
-
-
-@torch.no_grad()
-def teach(teacher: Segmenter, images: Tensor, share: float) -> Teaching:
-    """What a network that runs densely says of images; it gives `share` of the targets."""
-    return Teaching(teacher.patch_logits(images).float().softmax(dim=1), share)
 
 
 def weight_of(labels: Tensor, class_weights: Tensor | None) -> Tensor:

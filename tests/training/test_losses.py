@@ -14,8 +14,7 @@ from paumer.config import Heads
 from paumer.data.balance import balance_classes
 from paumer.data.datasets import IGNORE
 from paumer.data.patches import class_counts
-from paumer.models.heads import cells_to_map, map_to_cells
-from paumer.models.teaching import Prediction, Teaching
+from paumer.models.heads import Prediction, cells_to_map
 from paumer.parameters import Scale
 from paumer.registry import operating_point
 from paumer.schedule import Schedule
@@ -25,7 +24,7 @@ from paumer.strategies.pause import Pause
 from paumer.strategies.points import build_strategy
 from paumer.strategies.reductions import Paused
 from paumer.strategies.resize import Resize
-from paumer.training.losses import Whole, auxiliary_sum, compute_losses, teach, weight_of
+from paumer.training.losses import auxiliary_sum, compute_losses, weight_of
 from paumer.training.recipes import draw_strategy
 
 CLASSES = 5
@@ -206,37 +205,6 @@ def test_class_weights_act_on_final_and_auxiliary_loss(make) -> None:
         assert_close(loss, expected, rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("side", [1, 2, 3])
-def test_cells_come_back_from_their_map(side) -> None:
-    cells = draw_logits(12, side**2)
-    assert torch.equal(map_to_cells(cells_to_map(cells, (3, 4)), side), cells)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_a_teacher_gives_its_share_of_the_targets(make, share) -> None:
-    model, labels, heads = make(sub_patch=2), draw_labels(32, 64), Heads(blocks=(1, 2), weight=0.3)
-    images, strategy = torch.randn(2, 3, 32, 64, dtype=torch.float64), pause("1:0.4")
-    said = torch.randn(2, CLASSES, 8, 16).softmax(dim=1)
-    plain = compute_losses(model, images, labels, strategy, heads)
-    taught = compute_losses(model, images, labels, strategy, heads, teaching=Teaching(said, share))
-    logits = model.patch_logits(images, strategy).float()
-    assert_close(taught.final, (1 - share) * plain.final + share * functional.cross_entropy(logits, said))
-    cells, counts = map_to_cells(said, 2), class_counts(labels, (4, 8), 8, 2, CLASSES)
-    mixed = Teaching(said, share).mix(counts)
-    assert_close(mixed.sum(dim=-1), counts.sum(dim=-1))
-    assert_close(mixed, (1 - share) * counts + share * counts.sum(dim=-1, keepdim=True) * cells)
-    _, predictions = model.train_heads(images, labels, strategy, teaching=Teaching(said, share))
-    each = [auxiliary_sum(one) / counts.sum() / one.share for one in predictions]
-    assert_close(taught.auxiliary, torch.stack(each).mean())
-
-
-def test_a_network_teaches_what_it_says_of_all_patches(make) -> None:
-    model, images = make(), torch.randn(2, 3, 32, 64, dtype=torch.float64)
-    teaching = teach(model, images, 0.5)
-    assert_close(teaching.probabilities, model.patch_logits(images).float().softmax(dim=1))
-    assert not teaching.probabilities.requires_grad
-
-
 @pytest.mark.parametrize("share", [0.0, 0.25])
 def test_the_auxiliary_losses_teach_the_encoder_by_their_share(make, share) -> None:
     model, images, labels = make(), torch.randn(2, 3, 32, 64, dtype=torch.float64), draw_labels(32, 64)
@@ -264,14 +232,11 @@ def test_losses_and_gradients_of_parts_add_up_to_those_of_the_whole(make, parts,
     labels = draw_labels(32, 64, count)
     labels[0], labels[-1, :20] = IGNORE, IGNORE
     weights = data.draw(st.sampled_from([None, torch.tensor([0.2, 3.0, 1.0, 0.5, 2.0])]))
-    said = torch.randn(count, CLASSES, 4, 8, generator=generator).softmax(dim=1)
-    share, heads = data.draw(st.sampled_from([None, 0.3])), Heads(blocks=(1, 2), weight=0.3)
+    heads = Heads(blocks=(1, 2), weight=0.3)
     weight, strategy = weight_of(labels, weights), Dense() if text == "dense" else pause(text)
 
     def losses(chosen: slice):
-        teaching = None if share is None else Teaching(said[chosen], share)
-        whole = Whole(weight, len(images[chosen]) / count)
-        return compute_losses(model, images[chosen], labels[chosen], strategy, heads, weights, teaching, whole)
+        return compute_losses(model, images[chosen], labels[chosen], strategy, heads, weights, weight)
 
     def run(chosen: list[slice]) -> tuple[torch.Tensor, torch.Tensor]:
         model.zero_grad()
@@ -291,8 +256,8 @@ def test_losses_and_gradients_of_parts_add_up_to_those_of_the_whole(make, parts,
 def test_a_step_by_itself_is_the_whole(make) -> None:
     model, images, labels = make(), torch.randn(2, 3, 32, 64, dtype=torch.float64), draw_labels(32, 64)
     heads = Heads(blocks=(1, 2))
-    given = Whole(weight_of(labels, None), 1.0)
-    named = compute_losses(model, images, labels, pause("1:0.4"), heads, whole=given)
+    weight = weight_of(labels, None)
+    named = compute_losses(model, images, labels, pause("1:0.4"), heads, weight=weight)
     assert torch.equal(compute_losses(model, images, labels, pause("1:0.4"), heads).total, named.total)
-    half = compute_losses(model, images, labels, pause("1:0.4"), heads, whole=Whole(2 * given.weight, 0.5))
+    half = compute_losses(model, images, labels, pause("1:0.4"), heads, weight=2 * weight)
     assert_close(2 * half.total, named.total)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from paumer.config import EXECUTION, Pausing, TrainingOptions
+from paumer.config import EXECUTION, TrainingOptions
 from paumer.errors import PaumerError
 from paumer.files import read_json
 from paumer.training import checkpoints, loop
@@ -110,16 +110,6 @@ def test_however_a_batch_is_split_the_losses_are_the_same(
     devices, each = f"{count} device{'s' if count > 1 else ''}", device_batch or 4 // count
     said = f"batch of 4 crops a step: {devices} x {passes} pass{'es' if passes > 1 else ''} of {each}"
     assert capfd.readouterr().err.count(said) == 1
-
-
-def test_a_teacher_teaches_several_processes_alike(settings, manifest, tmp_path) -> None:
-    plain = settings(epochs=2, recipe="shared", heads=None, pausing=None, options=OPTIONS, phase=PHASE)
-    train(plain, manifest, tmp_path / "shared", tmp_path / "none", None)
-    described = settings(epochs=3, pausing=Pausing(distillation=0.4), options=OPTIONS, phase=PHASE)
-    train(described, manifest, tmp_path / "whole", tmp_path / "none", tmp_path / "shared")
-    arguments = (described, manifest, tmp_path / "split", tmp_path / "none", tmp_path / "shared")
-    assert side_by_side(2, lambda: train(*arguments)) == ["", ""]
-    assert_alike(tmp_path / "split", tmp_path / "whole")
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 4), (2, 2)])

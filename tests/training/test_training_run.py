@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from paumer.cli import main
-from paumer.config import Heads, Pausing
+from paumer.config import Heads
 from paumer.data.loading import SegmentationData
 from paumer.files import read_json
 from paumer.models.build import load_run
@@ -170,19 +170,6 @@ def test_training_learns(settings, manifest, tmp_path) -> None:
     train(settings(epochs=20, rate=3e-3, options=options), manifest, tmp_path / "run", tmp_path / "none", None)
     losses = pd.read_csv(tmp_path / "run/train.csv")["loss"]
     assert losses.iloc[-1] < 0.8 * losses.iloc[0]
-
-
-def test_the_network_of_the_shared_phase_teaches(settings, manifest, tmp_path, interrupt) -> None:
-    plain = {"heads": None, "pausing": None}
-    train(settings(epochs=1, recipe="shared", **plain), manifest, tmp_path / "shared", tmp_path / "none", None)
-    described = {share: settings(epochs=2, pausing=Pausing(distillation=share)) for share in (0.0, 1.0)}
-    for share, run in described.items():
-        train(run, manifest, tmp_path / str(share), tmp_path / "none", tmp_path / "shared")
-    interrupt(4, described[1.0], manifest, tmp_path / "resumed", tmp_path / "checkpoint", tmp_path / "shared")
-    train(described[1.0], manifest, tmp_path / "resumed", tmp_path / "checkpoint", tmp_path / "shared")
-    assert_same_run(tmp_path / "resumed", tmp_path / "1.0")
-    assert not torch.equal(*(weights(tmp_path / str(share))["decoder.linear.weight"] for share in described))
-    assert set(weights(tmp_path / "1.0")) == set(weights(tmp_path / "0.0"))
 
 
 @pytest.mark.parametrize("heads", [{"classifier": "own"}, {"classifier": "decoder", "adapter": 8, "context": 3}])

@@ -16,7 +16,7 @@ from paumer.registry import RECIPES, REGISTRY
 from paumer.schedule import Schedule
 
 REPOSITORY = Path(__file__).parents[2]
-PLAIN = {"heads": {"adapter": 0, "context": 0, "classifier": "own"}, "pausing": {"distillation": 0}}
+PLAIN = {"heads": {"adapter": 0, "context": 0, "classifier": "own"}, "pausing": {"none": 0.5}}
 ABLATIONS = {"plain": PLAIN}
 RUNS = ("paumer", "ablation-plain")
 
