@@ -48,6 +48,10 @@ def tune(
     batch: Annotated[int, typer.Option(help="Images per forward pass while speed is measured.")] = 1,
     criterion: Annotated[str, typer.Option(help="What decides which patches pause.")] = "entropy",
     locations: Annotated[int, typer.Option(help="Pause after up to so many blocks.")] = 2,
+    scales: Annotated[
+        str,
+        typer.Option(help="Shares of the image's height and width to search on, as 1,0.9,0.8; the whole by default."),
+    ] = "1",
     evaluation: Annotated[
         str, typer.Option(help="As `evaluation` of an experiment (windows, number type), YAML file or text in braces.")
     ] = "{}",
@@ -61,8 +65,9 @@ def tune(
     from paumer.stages import TuneSettings
 
     options = {"speedup": speedup, "max_drop": max_drop, "images_per_second": images_per_second, "split": split}
-    options |= {"images": images, "batch": batch, "criterion": criterion, "locations": locations, "device": device}
+    options |= {"images": images, "batch": batch, "criterion": criterion, "locations": locations, "scales": scales}
     measuring = {
+        "device": device,
         "evaluation": read_settings(Evaluation, evaluation),
         "throughput": Throughput().quick() if quick else Throughput(),
     }

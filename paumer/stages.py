@@ -26,6 +26,8 @@ from paumer.config import (
     TrainingOptions,
     sweep_points,
 )
+from paumer.errors import PaumerError
+from paumer.parameters import parse_scale
 from paumer.registry import BALANCED, CONTROLS, INFORMED, RECIPES, SCORES, WITH_HEADS, Point, RecipeName
 from paumer.schedule import Schedule
 
@@ -294,6 +296,7 @@ class TuneSettings(Section):
     batch: int = Field(1, ge=1)
     criterion: str = SCORES[0]
     locations: int = Field(2, ge=1)
+    scales: tuple[float, ...] = Field((1.0,), min_length=1)
     device: str = "auto"
     evaluation: Evaluation = Field(default_factory=Evaluation)
     throughput: Throughput = Field(default_factory=Throughput)
@@ -304,6 +307,15 @@ class TuneSettings(Section):
         if criterion not in INFORMED:
             raise ValueError(f"{criterion!r} chooses no patches by what a head says; use {', '.join(INFORMED)}")
         return criterion
+
+    @field_validator("scales", mode="before")
+    @classmethod
+    def _read_scales(cls, text: str | tuple[float, ...]) -> tuple[float, ...]:
+        parts = text.split(",") if isinstance(text, str) else map(str, text)
+        try:
+            return tuple(dict.fromkeys(parse_scale(part).factor for part in parts))
+        except PaumerError as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

@@ -97,8 +97,8 @@ def tuned_presets(path: Path) -> list[Preset]:
         rows = {row["schedule"]: row for row in [content, *content["finalists"]]}
         return [
             Preset(
-                strategy="dense" if schedule == "dense" else "pause",
-                criterion="" if schedule == "dense" else criterion,
+                strategy=row["strategy"],
+                criterion=criterion if "pause" in row["strategy"] else "",
                 schedule=schedule,
                 gmac=row["gmac_ratio"] * unpaused["gmac"] * timed.get("windows", 1),
                 batch=timed["batch"],

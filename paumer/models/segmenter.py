@@ -239,9 +239,16 @@ class Segmenter(nn.Module):
 
     def _shrink(self, images: Tensor, scale: float) -> Tensor:
         """Resize images to a smaller scale, rounded to whole patches."""
-        size = self.encoder.patch_size
-        sides = [max(1, round(int(side) * scale / size)) * size for side in images.shape[-2:]]
+        height, width = images.shape[-2:]
+        sides = [count * self.encoder.patch_size for count in self.seen_grid(height, width, scale)]
         return functional.interpolate(images, size=sides, mode="bilinear", antialias=True)
+
+    def seen_grid(self, height: int, width: int, scale: float = 1.0) -> Grid:
+        """How many patches in height and width the network sees of an image: padded, or at a smaller scale rounded."""
+        size = self.encoder.patch_size
+        if scale < 1:
+            return max(1, round(int(height) * scale / size)), max(1, round(int(width) * scale / size))
+        return -(-height // size), -(-width // size)
 
     def upsample(self, logits: Tensor, images: Tensor, scale: float = 1.0) -> Tensor:
         """Resize patch logits to the images they belong to, bilinearly; padding is cut off."""

@@ -23,16 +23,16 @@ from paumer.registry import DENSE_AGAIN, Point
 from paumer.runtime import find_device
 from paumer.schedule import Schedule
 from paumer.stages import EvaluateSettings, TuneSettings
-from paumer.strategies.contract import Dense, Strategy
-from paumer.strategies.pause import Pause
+from paumer.strategies.contract import Strategy
+from paumer.strategies.points import build_strategy
+from paumer.tuning.shapes import UNPAUSED, Reduction
 from paumer.tuning.speedups import Speed
 
-UNPAUSED = Schedule()
 SCOPE, MODE = "logits", "eager"  # as the main tables show speed
 
 
 class Bench:
-    """Scores, counts and times schedules of one network.
+    """Scores, counts and times reductions of one network.
 
     Attributes:
         blocks: the blocks after which it can pause: those with a head that others follow.
@@ -60,59 +60,59 @@ class Bench:
         self.windows = mean_windows(settings.evaluation, self.data)
         self.unpaused_macs = self._macs(UNPAUSED)
         self.unpaused_per_s, self.noise = 0.0, 0.0
-        self._scores: dict[tuple[Schedule, int], float] = {}
+        self._scores: dict[tuple[Reduction, int], float] = {}
 
-    def score(self, schedules: Sequence[Schedule], images: int) -> list[float]:
-        """mIoU of schedules on so many images, spread evenly over the split; in one sweep, each once."""
-        new = [schedule for schedule in dict.fromkeys(schedules) if (schedule, images) not in self._scores]
+    def score(self, reductions: Sequence[Reduction], images: int) -> list[float]:
+        """mIoU of reductions on so many images, spread evenly over the split; in one sweep, each once."""
+        new = [reduction for reduction in dict.fromkeys(reductions) if (reduction, images) not in self._scores]
         if new:
             settings = EvaluateSettings(device=self.settings.device, evaluation=self.settings.evaluation)
             chosen = [self.data.samples[number * len(self.data) // images] for number in range(images)]
             data = SegmentationData(self.data.dataset, chosen)
             tallies = tally(self.model, data, [self._strategy(one) for one in new], settings, self.normalization)
-            for schedule, tallied in zip(new, tallies, strict=True):
-                self._scores[schedule, images] = mean_iou(tallied.matrix)
-        return [self._scores[schedule, images] for schedule in schedules]
+            for reduction, tallied in zip(new, tallies, strict=True):
+                self._scores[reduction, images] = mean_iou(tallied.matrix)
+        return [self._scores[reduction, images] for reduction in reductions]
 
-    def drops(self, schedules: Sequence[Schedule]) -> list[float]:
+    def drops(self, reductions: Sequence[Reduction]) -> list[float]:
         """By how many points mIoU falls below the unpaused network's, on all images."""
-        unpaused, *paused = self.score([UNPAUSED, *schedules], self.images)
-        return [unpaused - miou for miou in paused]
+        unpaused, *reduced = self.score([UNPAUSED, *reductions], self.images)
+        return [unpaused - miou for miou in reduced]
 
-    def macs(self, schedule: Schedule) -> float:
+    def macs(self, reduction: Reduction) -> float:
         """Multiply-accumulates of one timed input, as a share of the unpaused network's."""
-        return self._macs(schedule) / self.unpaused_macs
+        return self._macs(reduction) / self.unpaused_macs
 
-    def time(self, schedules: Sequence[Schedule]) -> list[Speed]:
-        """Time schedules interleaved with the unpaused network, twice.
+    def time(self, reductions: Sequence[Reduction]) -> list[Speed]:
+        """Time reductions interleaved with the unpaused network, twice.
 
         Raises:
             PaumerError: a batch does not fit into the device's memory.
         """
         settings = self.settings
         points = [(Point(), UNPAUSED), (Point(DENSE_AGAIN), UNPAUSED)]
-        points += [(Point("pause", settings.criterion, str(schedule)), schedule) for schedule in schedules]
+        points += [(reduction.point(settings.criterion), reduction) for reduction in reductions]
         images = normalize(input_images(self.data, settings.batch, self.size), self.normalization).to(self.device)
-        runs = [callable_of(self.model, self._strategy(schedule), SCOPE, MODE) for _, schedule in points]
+        runs = [callable_of(self.model, self._strategy(reduction), SCOPE, MODE) for _, reduction in points]
         variants = [Variant(point, partial(run, images)) for (point, _), run in zip(points, runs, strict=True)]
         common = (self.device, settings.evaluation.precision, MODE, SCOPE, self.size, settings.batch, settings.batch)
         condition = Condition(self.run["backbone"], "", *common, self.windows)
         rows = measure(variants, condition, settings.throughput).rows
         if any(row["status"] != "ok" for row in rows):
             raise PaumerError(f"--batch {settings.batch}: does not fit into the memory of this device; lower it")
-        unpaused, again, *paused = [
+        unpaused, again, *reduced = [
             Speed(row["images_per_s"], row["speedup"], row["speedup_low"], row["speedup_high"]) for row in rows
         ]
         self.unpaused_per_s = unpaused.images_per_s
         self.noise = max(self.noise, abs(again.speedup - 1))
-        return paused
+        return reduced
 
-    def _macs(self, schedule: Schedule) -> float:
-        height, width = (-(-side // self.model.encoder.patch_size) for side in self.size)  # padded to whole patches
-        return schedule_macs(self.model, height * width, schedule)
+    def _macs(self, reduction: Reduction) -> float:
+        height, width = self.model.seen_grid(*self.size, reduction.scale)
+        return schedule_macs(self.model, height * width, reduction.schedule)
 
-    def _strategy(self, schedule: Schedule) -> Strategy:
-        return Pause(schedule, self.settings.criterion) if schedule.locations else Dense()
+    def _strategy(self, reduction: Reduction) -> Strategy:
+        return build_strategy(reduction.point(self.settings.criterion))
 
 
 def pausing_blocks(model: Segmenter, name: str) -> list[int]:

@@ -3,23 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paumer.schedule import Schedule
+from paumer.tuning.shapes import Reduction
 from paumer.tuning.speedups import Speed, meets
 
 
 @dataclass(frozen=True)
 class Finalist:
-    """A schedule with all that was measured of it.
+    """A reduction with all that was measured of it.
 
     Attributes:
-        schedule: where and how much it pauses.
+        reduction: where and how much it pauses, and on which input.
         miou: in points.
         drop: from the unpaused network on the same images, in points.
         speed: its measured speed.
         macs: its multiply-accumulates as a share of the unpaused network's.
     """
 
-    schedule: Schedule
+    reduction: Reduction
     miou: float
     drop: float
     speed: Speed

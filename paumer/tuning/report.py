@@ -18,7 +18,6 @@ def described(bench: Bench, run_folder: Path, choice: Choice) -> dict[str, Any]:
     return {
         "run": str(run_folder),
         "budget": choice.verdict,
-        "strategy": "pause" if chosen.schedule.locations else "dense",
         "criterion": settings.criterion,
         **_row(chosen),
         "unpaused": {
@@ -73,8 +72,10 @@ def _windows(count: float) -> str:
 
 
 def _row(finalist: Finalist) -> dict[str, Any]:
+    point = finalist.reduction.point("")
     return {
-        "schedule": str(finalist.schedule),
+        "strategy": point.strategy,
+        "schedule": point.schedule,
         "miou": finalist.miou,
         "drop": finalist.drop,
         "images_per_s": finalist.speed.images_per_s,
@@ -98,8 +99,12 @@ def _use(content: dict[str, Any]) -> dict[str, str]:
     """How an experiment and Python ask for it; nothing for what is dense anyway."""
     if content["strategy"] == "dense":
         return {}
-    schedule, criterion = content["schedule"], content["criterion"]
+    strategy, schedule = content["strategy"], content["schedule"]
+    criterion = content["criterion"] if "pause" in strategy else ""
+    built = f'build_strategy(Point("{strategy}", "{criterion}", "{schedule}"))'
+    if strategy == "pause":
+        built = f'Pause(Schedule.parse("{schedule}"), "{criterion}")'
     return {
-        "in an experiment": f'sweep: [{{strategy: pause, schedules: ["{schedule}"], criteria: [{criterion}]}}]',
-        "in Python": f'logits = model(images, Pause(Schedule.parse("{schedule}"), "{criterion}"))',
+        "in an experiment": f'sweep: [{{strategy: {strategy}, schedules: ["{schedule}"], criteria: [{criterion}]}}]',
+        "in Python": f"logits = model(images, {built})",
     }

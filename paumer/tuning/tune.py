@@ -10,13 +10,12 @@ from pathlib import Path
 
 from paumer.errors import PaumerError
 from paumer.files import write_json
-from paumer.schedule import Schedule
 from paumer.stages import TuneSettings
 from paumer.tuning.accuracy import most_accurate, within_drop
-from paumer.tuning.bench import UNPAUSED, Bench
+from paumer.tuning.bench import Bench
 from paumer.tuning.choice import Choice, Finalist, choose_accurate, choose_fastest
 from paumer.tuning.report import described, text
-from paumer.tuning.shapes import pilots, shapes
+from paumer.tuning.shapes import UNPAUSED, Reduction, pilots, shapes
 from paumer.tuning.speedups import BELOW, Speed, SpeedModel, candidates_for, meets, settle
 
 FINALISTS = 4
@@ -29,7 +28,7 @@ def tune(settings: TuneSettings, manifest: Path, run_folder: Path, output: Path 
         PaumerError: the network cannot pause, or the budget is out of reach.
     """
     bench = Bench(settings, manifest, run_folder)
-    timed = pilots(bench.blocks, settings.locations)
+    timed = pilots(bench.blocks, settings.locations, settings.scales)
     speeds = bench.time(timed)
     predict = SpeedModel.fit(bench.macs, timed, speeds)
     if settings.max_drop is not None:
@@ -42,7 +41,7 @@ def tune(settings: TuneSettings, manifest: Path, run_folder: Path, output: Path 
     print(text(content))
 
 
-def _at_speed(bench: Bench, predict: SpeedModel, timed: Sequence[Schedule], speeds: Sequence[Speed]) -> Choice:
+def _at_speed(bench: Bench, predict: SpeedModel, timed: Sequence[Reduction], speeds: Sequence[Speed]) -> Choice:
     """The most accurate schedule that is fast enough."""
     settings, unpaused = bench.settings, bench.unpaused_per_s
     if settings.speedup is not None:
@@ -52,16 +51,16 @@ def _at_speed(bench: Bench, predict: SpeedModel, timed: Sequence[Schedule], spee
         speedup, asked = wanted / unpaused, f"--images-per-second {wanted:g}"
         if speedup <= 1:
             return Choice(_unpaused(bench), [], f"{asked}: met without pausing ({unpaused:.4g} images/s)")
-    most, schedule = max(zip(speeds, timed, strict=True), key=lambda item: item[0].speedup)
+    most, reduction = max(zip(speeds, timed, strict=True), key=lambda item: item[0].speedup)
     if most.speedup < BELOW * speedup:
         raise PaumerError(
             f"{asked}: out of reach here; the most is {most.speedup:.2f} times as fast, {most.images_per_s:.4g} "
-            f"images/s, with {schedule}; ask for less"
+            f"images/s, with {reduction}; ask for less"
         )
-    candidates = candidates_for(shapes(bench.blocks, settings.locations), speedup, predict)
+    candidates = candidates_for(shapes(bench.blocks, settings.locations, settings.scales), speedup, predict)
     best = most_accurate(candidates, bench.score, bench.images, FINALISTS)
     settled = settle(best, speedup, predict, bench.time)
-    finalists = _finalists(bench, [(candidate.schedule, speed) for candidate, speed in settled])
+    finalists = _finalists(bench, [(candidate.reduction, speed) for candidate, speed in settled])
     chosen = choose_accurate(finalists, speedup)
     verdict = "met" if meets(chosen.speed, speedup) else "missed; this is the nearest that was reached"
     return Choice(chosen, finalists, f"{asked}: {verdict}")
@@ -69,8 +68,9 @@ def _at_speed(bench: Bench, predict: SpeedModel, timed: Sequence[Schedule], spee
 
 def _within_drop(bench: Bench, limit: float, predict: SpeedModel) -> Choice:
     """The fastest schedule that is accurate enough."""
-    asked, families = f"--max-drop {limit:g}", shapes(bench.blocks, bench.settings.locations)
-    held = [candidate.schedule for candidate in within_drop(families, limit, bench.drops, predict)]
+    settings, asked = bench.settings, f"--max-drop {limit:g}"
+    families = shapes(bench.blocks, settings.locations, settings.scales)
+    held = [candidate.reduction for candidate in within_drop(families, limit, bench.drops, predict)]
     fastest = sorted(held, key=predict, reverse=True)[:FINALISTS]
     finalists = _finalists(bench, list(zip(fastest, bench.time(fastest), strict=True))) if fastest else []
     chosen = choose_fastest(finalists)
@@ -80,13 +80,12 @@ def _within_drop(bench: Bench, limit: float, predict: SpeedModel) -> Choice:
     return Choice(chosen, finalists, f"{asked}: met")
 
 
-def _finalists(bench: Bench, timed: Sequence[tuple[Schedule, Speed]]) -> list[Finalist]:
-    """Timed schedules with their mIoU on all images."""
-    schedules = [schedule for schedule, _ in timed]
-    unpaused, *paused = bench.score([UNPAUSED, *schedules], bench.images)
+def _finalists(bench: Bench, timed: Sequence[tuple[Reduction, Speed]]) -> list[Finalist]:
+    """What was timed, with its mIoU on all images."""
+    unpaused, *reduced = bench.score([UNPAUSED, *(reduction for reduction, _ in timed)], bench.images)
     return [
-        Finalist(schedule, miou, unpaused - miou, speed, bench.macs(schedule))
-        for (schedule, speed), miou in zip(timed, paused, strict=True)
+        Finalist(reduction, miou, unpaused - miou, speed, bench.macs(reduction))
+        for (reduction, speed), miou in zip(timed, reduced, strict=True)
     ]
 
 

@@ -120,7 +120,14 @@ def test_card_is_one_that_the_hub_reads(exported) -> None:
 def test_card_and_config_hold_what_was_measured(command, tmp_path) -> None:
     run = write_run(tmp_path / "experiment")
     chosen = {"schedule": "2:0.5", "miou": 58.9, "drop": 0.4, "images_per_s": 30.0, "speedup": 1.6, "gmac_ratio": 0.5}
-    tuned = {"criterion": "entropy", "split": "train", "unpaused": {"gmac": 3.0}, "finalists": [], **chosen}
+    tuned = {
+        "strategy": "pause",
+        "criterion": "entropy",
+        "split": "train",
+        "unpaused": {"gmac": 3.0},
+        "finalists": [],
+        **chosen,
+    }
     write_json(run / "tune.json", tuned | {"timed": {"batch": 1, "device": "a device"}})
     _, error = command("export", "hub", run, "--output", tmp_path / "street")
     assert error == ""

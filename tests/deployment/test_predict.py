@@ -193,7 +193,14 @@ def test_a_second_run_does_only_what_is_left(predict, images) -> None:
 def test_speedup_takes_what_was_tuned(predict, tmp_path) -> None:
     run = write_run(tmp_path / "experiment")
     chosen = {"schedule": "2:0.5", "miou": 58.9, "drop": 0.4, "images_per_s": 30.0, "speedup": 1.6, "gmac_ratio": 0.5}
-    tuned = {"criterion": "entropy", "split": "train", "unpaused": {"gmac": 3.0}, "finalists": [], **chosen}
+    tuned = {
+        "strategy": "pause",
+        "criterion": "entropy",
+        "split": "train",
+        "unpaused": {"gmac": 3.0},
+        "finalists": [],
+        **chosen,
+    }
     write_json(run / "tune.json", tuned | {"timed": {"batch": 1, "device": "a device"}})
     printed, error, _ = predict("--speedup", 1.5, folder=run)
     assert error == ""

@@ -8,6 +8,7 @@ import pytest
 from paumer.deployment.presets import Preset, choose_preset, known_presets
 from paumer.errors import PaumerError
 from paumer.files import write_json
+from paumer.registry import Point
 
 RUN = {"backbone": "net", "recipe": "paumer"}
 SPREADS = ("miou_spread", "drop_spread")
@@ -42,8 +43,10 @@ TUNE = {
     **{"images_per_s": 30.0, "speedup": 1.6, "gmac_ratio": 0.5, "unpaused": {"gmac": 3.0}},
     "timed": {"batch": 4, "windows": 8.0, "device": "a device"},
     "finalists": [
-        {"schedule": "3:0.5", "miou": 58.9, "drop": 0.4, "images_per_s": 30.0, "speedup": 1.6, "gmac_ratio": 0.5},
-        {"schedule": "2:0.5", "miou": 58.5, "drop": 0.8, "images_per_s": 32.0, "speedup": 1.7, "gmac_ratio": 0.45},
+        {"strategy": "pause", "schedule": "3:0.5", "miou": 58.9, "drop": 0.4, "images_per_s": 30.0, "speedup": 1.6}
+        | {"gmac_ratio": 0.5},
+        {"strategy": "resize", "schedule": "scale:0.8", "miou": 58.5, "drop": 0.8, "images_per_s": 32.0, "speedup": 1.7}
+        | {"gmac_ratio": 0.45},
     ],
 }
 
@@ -81,7 +84,8 @@ def test_without_tables_nothing_is_known(tmp_path) -> None:
 def test_what_was_tuned_counts_too(folder) -> None:
     write_json(folder / "tune.json", TUNE)
     presets = known_presets(folder, RUN)
-    assert [preset.schedule for preset in presets[:2]] == ["3:0.5", "2:0.5"]
+    assert [preset.schedule for preset in presets[:2]] == ["3:0.5", "scale:0.8"]
+    assert presets[1].point == Point("resize", "", "scale:0.8")
     assert presets[0].gmac == pytest.approx(0.5 * 3 * 8)  # of an image of 8 windows
     assert (presets[0].criterion, presets[0].batch, presets[0].speedup) == ("smoothed", 4, 1.6)
     assert presets[0].source == "paumer tune, split train, a device"

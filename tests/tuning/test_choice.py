@@ -7,17 +7,18 @@ from laws import Device, loss, macs, some
 from paumer.schedule import Schedule
 from paumer.tuning.accuracy import most_accurate
 from paumer.tuning.choice import Finalist, choose_accurate, choose_fastest
-from paumer.tuning.shapes import pilots, shapes
+from paumer.tuning.shapes import Reduction, pilots, shapes
 from paumer.tuning.speedups import BELOW, Speed, candidates_for, settle
 
-FAMILIES, PILOTS = shapes([3, 6, 9], 2), pilots([3, 6, 9], 2)
+SCALES = (1.0, 0.9)
+FAMILIES, PILOTS = shapes([3, 6, 9], 2, SCALES), pilots([3, 6, 9], 2, SCALES)
 DEVICE = Device(0.85, 0.01, -0.1)
 EVERY = [shape.at(total) for shape in FAMILIES for total in range(10, 851, 10)]
-RIVALS = [(DEVICE.speed(schedule).speedup, loss(schedule)) for schedule in EVERY]
+RIVALS = [(DEVICE.speed(reduction).speedup, loss(reduction)) for reduction in EVERY]
 
 
 def finalist(miou: float, speedup: float) -> Finalist:
-    return Finalist(Schedule.parse("3:0.4"), miou, 50 - miou, Speed(10.0, speedup, speedup, speedup), 0.7)
+    return Finalist(Reduction(Schedule.parse("3:0.4")), miou, 50 - miou, Speed(10.0, speedup, speedup, speedup), 0.7)
 
 
 FINALISTS = st.lists(st.builds(finalist, st.floats(0, 100), st.floats(0.5, 5)), min_size=1, max_size=8)
@@ -53,9 +54,9 @@ def test_fastest_is_faster_than_not_pausing(finalists) -> None:
 def whole_search(speedup: float) -> Finalist:
     predict = DEVICE.model(PILOTS)
     candidates = candidates_for(FAMILIES, speedup, predict)
-    best = most_accurate(candidates, lambda schedules, _: [50 - loss(one) for one in schedules], 100, 4)
+    best = most_accurate(candidates, lambda reductions, _: [50 - loss(one) for one in reductions], 100, 4)
     settled = settle(best, speedup, predict, DEVICE.time)
-    every = [(one.schedule, speed) for one, speed in settled]
+    every = [(one.reduction, speed) for one, speed in settled]
     return choose_accurate(
         [Finalist(one, 50 - loss(one), loss(one), speed, macs(one)) for one, speed in every], speedup
     )

@@ -7,25 +7,46 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import some
 
+from paumer.registry import Point, operating_point
 from paumer.schedule import Schedule
-from paumer.tuning.shapes import MOST, PARTS, Shape, pilots, shapes
+from paumer.tuning.shapes import MOST, PARTS, UNPAUSED, Shape, pilots, shapes
 
-FAMILIES = shapes([2, 3, 6, 9, 10], 3)
+FAMILIES = shapes([2, 3, 6, 9, 10], 3, (1.0, 0.85))
 
 
 @some
 @given(st.sampled_from(FAMILIES), st.integers(0, MOST))
 def test_what_is_printed_is_what_was_measured(shape, total) -> None:
-    schedule = shape.at(total)
-    assert Schedule.parse(str(schedule)) == schedule
-    assert schedule.paused == pytest.approx(total / 1000)
-    assert schedule.blocks == (shape.blocks if total else ())
+    reduction = shape.at(total)
+    point = reduction.point("smoothed")
+    assert point == (
+        operating_point(point.strategy, "smoothed" if total else "", str(reduction)) if point.links else Point()
+    )
+    read = {type(parameters).__name__: parameters for _, parameters in point.links}
+    assert getattr(read.get("Scale"), "factor", 1.0) == reduction.scale == shape.scale
+    assert read.get("Schedule", Schedule()) == reduction.schedule
+    assert reduction.schedule.paused == pytest.approx(total / 1000)
+    assert reduction.schedule.blocks == (shape.blocks if total else ())
+
+
+@pytest.mark.parametrize(
+    ("shape", "total", "point"),
+    [
+        (Shape((3,), (5,)), 0, Point()),
+        (Shape((3,), (5,)), 400, Point("pause", "entropy", "3:0.4")),
+        (Shape((3,), (5,), 0.9), 0, Point("resize", "", "scale:0.9")),
+        (Shape((3, 6), (2, 3), 0.9), 500, Point("resize>pause", "entropy", "scale:0.9>3:0.2+6:0.3")),
+    ],
+)
+def test_reductions_are_operating_points(shape, total, point) -> None:
+    assert shape.at(total).point("entropy") == point
+    assert (shape.at(total) == UNPAUSED) == (point == Point())
 
 
 @some
 @given(st.sampled_from(FAMILIES), st.integers(0, MOST - 1), st.integers(1, 3000))
 def test_a_larger_total_never_lets_more_patches_run(shape, total, patches) -> None:
-    less, more = shape.at(total).running(patches), shape.at(total + 1).running(patches)
+    less, more = (shape.at(one).schedule.running(patches) for one in (total, total + 1))
     assert all(more[block] <= count for block, count in less.items())
 
 
@@ -37,6 +58,7 @@ def test_every_choice_of_places_and_splits_is_there_once(locations) -> None:
     assert all(sum(shape.parts) == PARTS and min(shape.parts) >= 1 for shape in found)
     assert all(list(shape.blocks) == sorted(set(shape.blocks)) for shape in found)
     assert all(len(shape.blocks) <= locations for shape in found)
+    assert [shape.scale for shape in shapes([9, 3, 6], locations, (1.0, 0.8))] == [1.0] * expected + [0.8] * expected
 
 
 @pytest.mark.parametrize("blocks", [[3], [3, 6], [3, 6, 9], list(range(1, 12))])
@@ -45,4 +67,11 @@ def test_pilots_are_few_and_begin_with_the_most(blocks, locations) -> None:
     timed = pilots(blocks, locations)
     assert timed[0] == Shape((blocks[0],), (PARTS,)).at(MOST)
     assert len(set(timed)) == len(timed) <= 7
-    assert max(len(schedule.locations) for schedule in timed) == min(locations, len(blocks))
+    assert max(len(one.schedule.locations) for one in timed) == min(locations, len(blocks))
+
+
+def test_pilots_on_smaller_inputs_tell_what_resizing_costs() -> None:
+    timed = pilots([3, 6, 9], 2, (0.9, 0.8, 1.0))
+    assert timed[0] == Shape((3,), (PARTS,), 0.8).at(MOST)
+    assert Shape((3,), (PARTS,), 0.8).at(0) in timed
+    assert set(pilots([3, 6, 9], 2)) < set(timed)

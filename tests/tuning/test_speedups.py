@@ -8,7 +8,8 @@ from laws import Device, macs, some
 from paumer.tuning.shapes import MOST, Candidate, Shape, pilots, shapes
 from paumer.tuning.speedups import ATTEMPTS, Speed, candidates_for, just_enough, meets, settle
 
-FAMILIES, PILOTS = shapes([3, 6, 9], 2), pilots([3, 6, 9], 2)
+SCALES = (1.0, 0.9, 0.8)
+FAMILIES, PILOTS = shapes([3, 6, 9], 2, SCALES), pilots([3, 6, 9], 2, SCALES)
 DEVICES = st.builds(Device, st.floats(0.6, 1.0), st.floats(0.0, 0.03), st.floats(-0.3, 0.1))
 STRAIGHT = st.builds(Device, st.floats(0.3, 1.0), st.floats(0.0, 0.05))
 
@@ -16,8 +17,14 @@ STRAIGHT = st.builds(Device, st.floats(0.3, 1.0), st.floats(0.0, 0.05))
 @some
 @given(STRAIGHT, st.sampled_from(FAMILIES), st.integers(1, MOST))
 def test_a_device_that_follows_the_model_is_predicted_exactly(device, shape, total) -> None:
-    schedule = shape.at(total)
-    assert device.model(PILOTS)(schedule) == pytest.approx(device.speed(schedule).speedup)
+    reduction = shape.at(total)
+    assert device.model(PILOTS)(reduction) == pytest.approx(device.speed(reduction).speedup)
+
+
+def test_where_nothing_is_resized_resizing_costs_nothing() -> None:
+    model = Device(0.8, 0.01).model(pilots([3, 6, 9], 2))
+    assert model.resizing == pytest.approx(0)
+    assert (model.realised, model.overhead) == pytest.approx((0.8, 0.01))
 
 
 def test_prediction_never_falls_where_more_pauses_even_on_a_device_that_gains_nothing() -> None:
@@ -35,10 +42,13 @@ def test_candidates_just_meet_the_budget_and_all_families_that_can_are_there(dev
     found = candidates_for(FAMILIES, speedup, predict)
     reachable = min(speedup, max(predict(shape.at(MOST)) for shape in FAMILIES))
     assert found
+    assert len({candidate.reduction for candidate in found}) == len(found)
     for candidate in found:
-        assert predict(candidate.schedule) >= reachable
-        assert candidate.total == 1 or predict(candidate.shape.at(candidate.total - 1)) < reachable
-    left_out = set(FAMILIES) - {candidate.shape for candidate in found}
+        assert predict(candidate.reduction) >= reachable
+        least = 1 if candidate.shape.scale == 1 else 0
+        assert candidate.total == least or predict(candidate.shape.at(candidate.total - 1)) < reachable
+    alone = {candidate.shape.scale for candidate in found if candidate.total == 0}
+    left_out = {shape for shape in FAMILIES if shape.scale not in alone} - {candidate.shape for candidate in found}
     assert all(predict(shape.at(MOST)) < reachable for shape in left_out)
 
 
@@ -54,8 +64,8 @@ def test_settled_candidates_measure_as_asked_though_the_prediction_is_wrong(devi
     candidates = candidates_for(families, speedup, predict) if families else []
     for candidate, speed in settle(candidates, speedup, predict, device.time):
         assert meets(speed, speedup)
-        assert speed.speedup <= 1.03 * speedup
-        assert speed == device.speed(candidate.schedule)
+        assert speed.speedup <= 1.03 * speedup or candidate.total == 0  # a smaller input may do by itself
+        assert speed == device.speed(candidate.reduction)
 
 
 def test_what_cannot_reach_the_budget_gives_the_most_it_can() -> None:
@@ -70,15 +80,15 @@ def test_what_measures_right_is_measured_once() -> None:
     device = Device(0.8, 0.01)
     candidates = candidates_for(FAMILIES, 1.3, device.model(PILOTS))
     settle(candidates, 1.3, device.model(PILOTS), device.time)
-    assert sorted(device.timed) == sorted(candidate.schedule for candidate in candidates)
+    assert sorted(device.timed) == sorted(candidate.reduction for candidate in candidates)
 
 
 def test_of_noisy_attempts_one_that_meets_the_budget_counts() -> None:
     predict = Device(1.0, 0.0).model(PILOTS)
     measured = iter([1.2, 1.9, 1.45, 1.7])
 
-    def time(schedules):
-        return [Speed(1.0, next(measured), 0.0, 9.0) for _ in schedules]
+    def time(reductions):
+        return [Speed(1.0, next(measured), 0.0, 9.0) for _ in reductions]
 
     [(_, speed)] = settle([Candidate(Shape((3,), (5,)), 400)], 1.5, predict, time)
     assert speed.speedup == 1.7

@@ -13,15 +13,19 @@ from torch import Tensor
 from paumer import cli
 from paumer.config import Backbone, Data, Decoder, Heads, SweepItem
 from paumer.data.preparation import prepare
+from paumer.deployment.presets import tuned_presets
 from paumer.errors import PaumerError
 from paumer.files import write_json
 from paumer.models.build import build, load_run, save_weights
 from paumer.models.segmenter import Segmenter
+from paumer.registry import Point
 from paumer.schedule import Schedule
 from paumer.stages import NetworkSettings, TuneSettings
 from paumer.strategies.contract import Dense
 from paumer.strategies.pause import Pause
+from paumer.strategies.points import build_strategy
 from paumer.tuning.bench import Bench, schedule_macs
+from paumer.tuning.shapes import UNPAUSED, Reduction
 from paumer.tuning.speedups import Speed
 
 OPTIONS = {"patch_size": 8, "embed_dim": 32, "depth": 6, "num_heads": 2}
@@ -89,15 +93,15 @@ def test_multiply_accumulates_are_those_of_a_sweep(runs, text) -> None:
 
 def test_scores_are_remembered_and_of_images_over_the_whole_split(runs, manifest, monkeypatch) -> None:
     bench = bench_of(runs, manifest)
-    schedules = [Schedule(), Schedule.parse("2:0.5"), Schedule()]
-    every = bench.score(schedules, 10)
+    reductions = [UNPAUSED, Reduction(Schedule("2:0.5")), UNPAUSED]
+    every = bench.score(reductions, 10)
     assert every[0] == every[2] != every[1]
-    assert bench.drops(schedules) == pytest.approx([0, every[0] - every[1], 0])
+    assert bench.drops(reductions) == pytest.approx([0, every[0] - every[1], 0])
     read: list[int] = []
     monkeypatch.setattr("paumer.data.loading.read_cached", lambda sample, *_: read.append(sample) or 1 / 0)
-    assert bench.score(schedules, 10) == every
+    assert bench.score(reductions, 10) == every
     with pytest.raises(ZeroDivisionError):
-        bench.score(schedules, 5)
+        bench.score(reductions, 5)
     assert read == [bench.data.samples[0]]
 
 
@@ -110,7 +114,7 @@ def test_limit_of_images_is_spread_over_the_split(runs, manifest, monkeypatch) -
         return original(self, images, *arguments, **options)
 
     monkeypatch.setattr(Segmenter, "sweep", sweep)
-    bench.score([Schedule()], bench.images)
+    bench.score([UNPAUSED], bench.images)
     evaluated = sum(len(images) for images in seen)
     assert evaluated == bench.images == 5
     assert len(bench.data) == 10
@@ -119,12 +123,24 @@ def test_limit_of_images_is_spread_over_the_split(runs, manifest, monkeypatch) -
 def test_timing_gives_every_schedule_against_the_unpaused_network(runs, manifest) -> None:
     settings = TuneSettings(speedup=1.1, device="cpu", batch=2, throughput={"rounds": 3, "block_seconds": 0.001})
     bench = Bench(settings, manifest, runs["paumer"])
-    speeds = bench.time([Schedule.parse("2:0.8"), Schedule.parse("4:0.1")])
-    assert len(speeds) == 2
+    early, late, small = (Reduction(Schedule(text), scale) for text, scale in [("2:0.8", 1), ("4:0.1", 1), ("", 0.5)])
+    speeds = bench.time([early, late, small])
+    assert len(speeds) == 3
     assert bench.size == (64, 96)
     assert bench.unpaused_per_s > 0
     assert all(speed.low <= speed.speedup <= speed.high for speed in speeds)
-    assert bench.macs(Schedule()) == 1 > bench.macs(Schedule.parse("4:0.1")) > bench.macs(Schedule.parse("2:0.8"))
+    assert bench.macs(UNPAUSED) == 1 > bench.macs(late) > bench.macs(early)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.9, 0.5])
+def test_multiply_accumulates_of_smaller_inputs_are_those_of_a_sweep(runs, manifest, scale) -> None:
+    bench = bench_of(runs, manifest)
+    reduction = Reduction(Schedule("2:0.4"), scale)
+    with torch.inference_mode():
+        [output] = bench.model.sweep(
+            torch.randn(1, 3, *bench.size), [build_strategy(reduction.point("entropy"))], count=True
+        )
+    assert bench.macs(reduction) * bench.unpaused_macs == pytest.approx(float(output.macs), rel=1e-12)
 
 
 def test_a_drop_gives_a_schedule_that_holds_it_and_can_be_used(command, tmp_path, runs) -> None:
@@ -133,6 +149,7 @@ def test_a_drop_gives_a_schedule_that_holds_it_and_can_be_used(command, tmp_path
     content = json.loads(path.read_text(encoding="utf-8"))
     first, schedule = printed.splitlines()[0], Schedule.parse(printed.splitlines()[0])
     assert content["schedule"] == first == str(schedule)
+    assert {row["strategy"] for row in [content, *content["finalists"]]} <= {"pause", "dense"}
     assert content["drop"] == pytest.approx(content["unpaused"]["miou"] - content["miou"])
     assert (content["images"], content["images_of_split"], content["split"]) == (4, 10, "val")
     assert first in [row["schedule"] for row in content["finalists"]] or first == "dense"
@@ -151,7 +168,7 @@ def test_a_speed_that_needs_no_pausing_gives_dense(command) -> None:
 
 
 def test_a_drop_that_nothing_holds_gives_dense(command, monkeypatch) -> None:
-    monkeypatch.setattr(Bench, "drops", lambda self, schedules: [1.0 for _ in schedules])
+    monkeypatch.setattr(Bench, "drops", lambda self, reductions: [1.0 for _ in reductions])
     printed = command("--max-drop", "0.5", "--locations", "1")
     assert printed.splitlines()[0] == "dense"
     assert "--max-drop 0.5: no schedule holds, so nothing pauses" in printed
@@ -161,9 +178,9 @@ def test_a_drop_that_nothing_holds_gives_dense(command, monkeypatch) -> None:
 def exact(monkeypatch) -> None:
     """A device whose times are exact: those of timing are not for tests."""
 
-    def time(self, schedules) -> list[Speed]:
+    def time(self, reductions) -> list[Speed]:
         self.unpaused_per_s = 100.0
-        speedups = [1 / (0.2 + 0.8 * self.macs(schedule) + 0.01 * len(schedule.locations)) for schedule in schedules]
+        speedups = [1 / (0.2 + 0.8 * self.macs(one) + 0.01 * len(one.schedule.locations)) for one in reductions]
         return [Speed(100 * speedup, speedup, speedup, speedup) for speedup in speedups]
 
     monkeypatch.setattr(Bench, "time", time)
@@ -192,6 +209,24 @@ def test_what_is_printed_can_be_used(command, exact, runs) -> None:
     assert names["logits"].shape == (1, 19, 64, 96)
 
 
+def test_smaller_inputs_are_searched_where_asked_and_can_be_used(command, exact, runs, tmp_path) -> None:
+    path = tmp_path / "tune.json"
+    printed = command("--speedup", "3", "--images", "4", "--scales", "0.6,0.5", "--output", str(path))
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rows = [content, *content["finalists"]]
+    assert content["schedule"].startswith(("scale:0.6", "scale:0.5"))
+    assert {row["strategy"] for row in rows} <= {"resize", "resize>pause"}
+    assert any(row["strategy"] == "resize>pause" for row in rows)
+    [item] = yaml.safe_load(re.search(r"sweep: (.*)", printed)[1])
+    [point] = SweepItem.model_validate(item).points()
+    assert (point.strategy, point.schedule) == (content["strategy"], content["schedule"])
+    model, _ = load_run(runs["paumer"])
+    names = {"model": model, "images": torch.randn(1, 3, 64, 96), "build_strategy": build_strategy, "Point": Point}
+    exec(re.search(r"in Python +(.*)", printed)[1], names)
+    assert names["logits"].shape == (1, 19, 64, 96)
+    assert next(preset.point for preset in tuned_presets(path)) == point
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -199,6 +234,8 @@ def test_what_is_printed_can_be_used(command, exact, runs) -> None:
         (["--speedup", "2", "--max-drop", "1"], "give exactly one of"),
         (["--speedup", "1"], "speedup: input should be greater than 1"),
         (["--max-drop", "-1"], "max_drop: input should be greater than or equal to 0"),
+        (["--speedup", "2", "--scales", "1,2"], "'2' is no scale above 0 and up to 1"),
+        (["--speedup", "2", "--scales", ""], "'' is no scale above 0"),
         (["--speedup", "2", "--images", "0"], "images: input should be greater than or equal to 1"),
         (["--speedup", "2", "--criterion", "oracle"], "use entropy, confidence, margin"),
         (["--speedup", "2", "--split", "test"], "describes train, val; name one of them"),
