@@ -29,6 +29,7 @@ from paumer.data.transforms import normalize
 from paumer.environment import describe_code, describe_environment
 from paumer.files import write_json, write_text
 from paumer.graphs.onnx_model import require_onnx
+from paumer.measurement.finished import Finished
 from paumer.measurement.inputs import Input, input_images, inputs_of, untrained
 from paumer.measurement.machine import clocks
 from paumer.measurement.modes import callable_of, on_batches, with_explicit_attention
@@ -54,6 +55,8 @@ Candidate = tuple[Point, Segmenter, Strategy]
 def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path, rounds: Path, machine: Path) -> None:
     """Measure, and write the table, the times of all rounds, and what measured them.
 
+    Killed, it keeps the groups that are finished, beside the table, and goes on with the others.
+
     Args:
         settings: what to measure.
         manifest: `data.json`; real images of its evaluation split are the input.
@@ -72,20 +75,23 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
     networks = {key: load_run(folder)[0].to(device) for key, folder in runs.items()}
     data = SegmentationData(*samples(manifest, settings.split))
     before = clocks(device)
+    described = {"code": describe_code(), "environment": describe_environment(device)}
+    described |= {"settings": settings.model_dump(mode="json")}
+    described |= {"weights": {str(folder): sha256(folder / WEIGHTS) for folder in runs.values()}}
+    finished = Finished(output.with_suffix(".partial.json"), described | {"data": sha256(manifest)})
     timings = [
         measured
         for backbone in settings.studied
         for of in inputs_of(settings, backbone, data)
-        for measured in _measure_network(settings, backbone, of, networks, data, device)
+        for measured in _measure_network(settings, backbone, of, networks, data, device, finished)
     ]
-    rates = {"clocks before": before, "clocks after": clocks(device)}
+    described["environment"] |= {"clocks before": before, "clocks after": clocks(device)}
     every = [row for timed in timings for row in timed.rounds]
     write_text(rounds, pd.DataFrame(every, columns=ROUND_COLUMNS).to_csv(index=False, float_format="%.6g"))
-    described = {"code": describe_code(), "environment": describe_environment(device) | rates}
-    inputs = {str(folder): sha256(folder / WEIGHTS) for folder in runs.values()}
-    write_json(machine, described | {"settings": settings.model_dump(mode="json"), "weights": inputs})
+    write_json(machine, described)
     rows = [row for timed in timings for row in timed.rows]
     write_text(output, pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, float_format="%.4f"))
+    finished.remove()
 
 
 def _measure_network(
@@ -95,6 +101,7 @@ def _measure_network(
     networks: Networks,
     data: SegmentationData,
     device: torch.device,
+    finished: Finished,
 ) -> Iterator[Timing]:
     """Every group of variants of a backbone on one input."""
     timing, evaluation = settings.throughput, settings.evaluation
@@ -116,7 +123,7 @@ def _measure_network(
             condition = Condition(backbone.name, recipe, *common, len(several), windows)
             batches = several.split(batch)
             variants = [Variant(point, on_batches(run, batches)) for point, run in named]
-            yield measure(variants, condition, timing)
+            yield finished.take(condition) or finished.keep(condition, measure(variants, condition, timing))
 
 
 def _fixed_costs(

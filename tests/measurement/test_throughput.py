@@ -1,5 +1,6 @@
 """Stage `throughput` from images to table."""
 
+import json
 from dataclasses import replace
 
 import pandas as pd
@@ -159,6 +160,52 @@ def make_hungry(monkeypatch, *hungry: str) -> None:
         return groups(eaten, *rest)
 
     monkeypatch.setattr(stage, "measure", measure)
+
+
+def test_a_measurement_that_was_killed_goes_on_with_the_groups_that_are_left(
+    measure, settings, tmp_path, monkeypatch, capsys
+) -> None:
+    timed: list[int] = []
+    original = stage.measure
+
+    def killed(variants, condition, timing):
+        if len(timed) == 1:
+            raise KeyboardInterrupt
+        timed.append(condition.batch)
+        return original(variants, condition, timing)
+
+    monkeypatch.setattr(stage, "measure", killed)
+    with pytest.raises(KeyboardInterrupt):
+        measure()
+    partial = tmp_path / "throughput.partial.json"
+    [kept] = json.loads(partial.read_text(encoding="utf-8"))["groups"].values()
+
+    def counted(variants, condition, timing):
+        timed.append(condition.batch)
+        return original(variants, condition, timing)
+
+    monkeypatch.setattr(stage, "measure", counted)
+    table, rounds = measure()
+    assert timed == [1, 2]
+    assert "1 groups were timed before" in capsys.readouterr().out
+    first = rounds[rounds["batch"] == 1]
+    assert first["seconds"].tolist() == pytest.approx([row["seconds"] for row in kept["rounds"]], rel=1e-5)
+    assert names(table[table["batch"] == 1]) == names(table[table["batch"] == 2]) == FIXED
+    assert not partial.exists()
+
+
+@pytest.mark.parametrize("change", ["settings", "text"])
+def test_kept_groups_of_another_measurement_count_for_nothing(measure, settings, tmp_path, change) -> None:
+    partial = tmp_path / "throughput.partial.json"
+    another = settings.model_dump(mode="json") | {"split": "train"}
+    groups = {"net batch 1 32 x 64 float32 eager logits": {"rows": [], "rounds": []}}
+    partial.write_text(
+        json.dumps({"made_by": {"settings": another}, "groups": groups}) if change == "settings" else "{",
+        encoding="utf-8",
+    )
+    table, _ = measure()
+    assert set(table["batch"]) == {1, 2}
+    assert not partial.exists()
 
 
 def test_out_of_memory_is_a_row(measure, monkeypatch) -> None:
