@@ -24,8 +24,8 @@ def upsample(maps: Tensor, size: Size) -> Tensor:
     )
     flat = maps.flatten(0, 1)
     with torch.autocast("cpu", enabled=False):
-        taller = torch.bmm(rows.expand(len(flat), -1, -1), flat)
-        return torch.bmm(taller, columns.t().expand(len(flat), -1, -1)).unflatten(0, maps.shape[:2])
+        wider = torch.bmm(flat, columns.t().expand(len(flat), -1, -1))
+        return torch.bmm(rows.expand(len(flat), -1, -1), wider).unflatten(0, maps.shape[:2])
 
 
 def upsampled_labels(logits: Tensor, padded: Size, size: Size) -> Tensor:

@@ -99,6 +99,18 @@ def test_a_new_adapter_changes_nothing() -> None:
     assert torch.equal(Adapter(32, 8, 3, layers=2)(patches, Places((3, 4), 2)), patches)
 
 
+def test_in_bfloat16_a_processor_sees_neighbours_in_float32() -> None:
+    layer = Adapter(32, 8, 3).layers[0]
+    torch.nn.init.normal_(layer.network[-1].weight)
+    seen: list[torch.dtype] = []
+    layer.context.register_forward_hook(lambda module, given, output: seen.append(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        output = layer(torch.randn(2, 12, 32), Places((3, 4), 2))
+        assert layer.network[0](torch.randn(1, 32)).dtype == torch.bfloat16  # all else stays in bfloat16
+    output.sum().backward()
+    assert seen == [torch.float32] and layer.context.weight.grad.abs().sum() > 0
+
+
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_a_share_of_the_gradient_flows_back(share) -> None:
     values = torch.randn(3, requires_grad=True)
