@@ -87,9 +87,9 @@ class AdapterLayer(nn.Module):
         normed = self.norm(patches)
         if self.context is not None:
             # A processor takes three times as long for the gradient of this convolution in bfloat16 as in float32.
-            kind = normed.device.type
-            with torch.autocast(kind, enabled=kind != "cpu" and torch.is_autocast_enabled(kind)):
-                normed = normed + places.from_map(self.context(places.to_map(normed)))
+            with torch.autocast("cpu", enabled=False):
+                seen = places.to_map(normed.to(self.context.weight.dtype))
+                normed = normed + places.from_map(self.context(seen))
         return patches + self.network(normed)
 
     def macs(self, patches: Count, everywhere: int) -> Count:

@@ -99,13 +99,14 @@ def test_a_new_adapter_changes_nothing() -> None:
     assert torch.equal(Adapter(32, 8, 3, layers=2)(patches, Places((3, 4), 2)), patches)
 
 
-def test_in_bfloat16_a_processor_sees_neighbours_in_float32() -> None:
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)
+def test_in_bfloat16_a_processor_sees_neighbours_in_float32(kind) -> None:
     layer = Adapter(32, 8, 3).layers[0]
     torch.nn.init.normal_(layer.network[-1].weight)
     seen: list[torch.dtype] = []
     layer.context.register_forward_hook(lambda module, given, output: seen.append(output.dtype))
     with torch.autocast("cpu", torch.bfloat16):
-        output = layer(torch.randn(2, 12, 32), Places((3, 4), 2))
+        output = layer(torch.randn(2, 12, 32, dtype=kind), Places((3, 4), 2))
         assert layer.network[0](torch.randn(1, 32)).dtype == torch.bfloat16  # all else stays in bfloat16
     output.sum().backward()
     assert seen == [torch.float32] and layer.context.weight.grad.abs().sum() > 0
