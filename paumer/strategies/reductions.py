@@ -6,6 +6,8 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from paumer.strategies.probabilities import log_probabilities
+
 
 class Reduction(Protocol):
     """A step after which fewer patches (or images) run.
@@ -90,7 +92,8 @@ class Finished:
 
     def undo(self, values: Tensor) -> Tensor:
         """Log-probabilities, the scale that a head and the decoder have in common."""
-        return put(self.logits.log_softmax(dim=-1), self.rows, values.log_softmax(dim=-1))
+        heads, decoded = (log_probabilities(logits).movedim(0, -1) for logits in (self.logits, values))
+        return put(heads, self.rows, decoded)
 
 
 @dataclass(frozen=True)
