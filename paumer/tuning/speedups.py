@@ -9,8 +9,8 @@ import numpy as np
 from paumer.tuning.shapes import MOST, Candidate, Reduction, Shape
 
 LEAST_TIME = 0.01  # of the unpaused network's; a prediction never falls below
-BELOW, ABOVE = 0.99, 1.03  # of the budget, where a measured speed-up is right
-AIM = 1.01  # of the budget, where a correction goes
+BELOW, ABOVE = 0.99, 1.015  # of the budget, where a measured speed-up is right
+AIM = 1.0025  # of the budget, where a correction goes
 ATTEMPTS = 4  # to measure a candidate, corrected in between
 
 Predict = Callable[[Reduction], float]
