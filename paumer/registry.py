@@ -24,7 +24,7 @@ from paumer.schedule import Thresholds
 CHAIN = ">"
 SCORES = ("entropy", "confidence", "margin")
 BALANCED = ("balanced", "smoothed")
-INFORMED = (*SCORES, *BALANCED)
+INFORMED = (*SCORES, *BALANCED, "spaced")
 CONTROLS = ("random", "oracle")
 
 RecipeName = Literal["dense", "multi-exit", "paumer", "merge", "resize"]

@@ -39,8 +39,10 @@ A criterion says how much a patch needs more computation, from what the auxiliar
 - `confidence`: one minus the largest probability.
 - `margin`: one minus the distance between the two largest probabilities.
 - `balanced`: the entropy, to which each class adds by its frequency in training to the power -1/2: mIoU counts rare
-  classes as much as frequent ones. For `pause` alone, as the next one.
+  classes as much as frequent ones. For `pause` alone, as the next ones.
 - `smoothed`: the mean of `balanced` at the patch and of its mean over the running ones of the 3 x 3 patches around.
+- `spaced`: the entropy, and 1 more in the middle of every square of 4 x 4 patches, so that others still see a sample
+  of those that pause.
 - `random`: chance, the control that every other criterion has to beat.
 - `oracle`: what running on would gain, read off the ground truth; for analysis only, a bound for every criterion.
 

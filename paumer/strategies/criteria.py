@@ -1,7 +1,8 @@
 """Criteria: a score per patch from its auxiliary prediction, high where it needs more computation.
 
 Every function maps logits (batch, patches, cells, classes) to scores (batch, patches), the mean over the cells. Those
-of predictions lie in 0..1; one minus them is the certainty that thresholds are compared with.
+of predictions lie in 0..1 (where `spaced` does not add 1); one minus them is the certainty that thresholds are compared
+with.
 """
 
 import math
@@ -19,6 +20,7 @@ from paumer.strategies.state import State
 
 BALANCE = 0.5  # classes count by their frequency to the power of minus this
 SMALLEST = 1e-8  # where nothing runs around, which nobody asks for
+SPACING = 4  # patches, in height and width, from one that keeps running to the next
 
 Criterion = Callable[[Tensor], Tensor]
 
@@ -65,6 +67,13 @@ def smooth(needs: Tensor, places: Places) -> Tensor:
     return (needs + places.from_map(around).squeeze(-1)) / 2
 
 
+def space(needs: Tensor, places: Places) -> Tensor:
+    """The scores (batch, running), and 1 more in the middle of every square of so many patches."""
+    along = [torch.arange(side, device=needs.device) % SPACING == SPACING // 2 for side in places.grid]
+    sample = (along[0][:, None] & along[1]).to(needs.dtype).expand(places.images, 1, -1, -1)
+    return needs + places.from_map(sample).squeeze(-1)
+
+
 def oracle(logits: Tensor, truth: Tensor, final_loss: Tensor) -> Tensor:
     """How much loss running to the end would save: knows the ground truth and the dense network's prediction.
 
@@ -97,6 +106,8 @@ def scores(criterion: str, block: int, tokens: Tensor, state: State) -> Tensor:
     logits = state.predict(block, tokens)
     if criterion in CRITERIA:
         return CRITERIA[criterion](logits)
+    if criterion == "spaced":
+        return space(entropy(logits), state.places(logits))
     if criterion in BALANCED:
         assert state.class_weights is not None  # Pause is skipped where it is
         needs = balanced(logits, state.class_weights)

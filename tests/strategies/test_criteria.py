@@ -23,6 +23,7 @@ from paumer.strategies.criteria import (
     margin,
     scores,
     smooth,
+    space,
 )
 from paumer.strategies.pause import Pause
 from paumer.strategies.places import Places
@@ -88,6 +89,18 @@ def test_smoothing_is_half_the_mean_of_the_running_patches_around() -> None:
             known = [need for need in near if need is not None]
             expected = (float(needs[image, patch]) + sum(known) / len(known)) / 2
             assert float(smoothed[image, patch]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_spacing_puts_the_middle_of_every_square_first() -> None:
+    height, width = 9, 7
+    needs, cells = torch.rand(2, 30), torch.stack([torch.randperm(height * width)[:30] for _ in range(2)])
+    spaced = space(needs, Places((height, width), 2, torch.arange(2)[:, None], cells))
+    middles = {(row, column) for row in (2, 6) for column in (2, 6)}
+    expected = [[float(divmod(cell, width) in middles) for cell in image] for image in cells.tolist()]
+    assert_close(spaced - needs, torch.tensor(expected))
+    everywhere = space(torch.zeros(2, height * width), Places((height, width), 2))
+    assert {divmod(cell, width) for cell in everywhere[0].nonzero().flatten().tolist()} == middles
+    assert_close(everywhere[0], everywhere[1])
 
 
 def test_a_network_that_knows_no_frequencies_is_skipped(plain) -> None:

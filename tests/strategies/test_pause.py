@@ -17,7 +17,7 @@ from paumer.strategies.pause import Pause
 DEPTH = 6
 PATCHES = 4 * 8
 SCHEDULES = ["1:0.5", "3:0.4", "5:0.9", "2:0.2+4:0.3", "1-3:0.1", "2:0.95", "2:0.01"]
-CRITERIA = ["entropy", "confidence", "margin", "balanced", "smoothed", "random", "oracle"]
+CRITERIA = ["entropy", "confidence", "margin", "balanced", "smoothed", "spaced", "random", "oracle"]
 
 
 @st.composite
