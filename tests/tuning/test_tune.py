@@ -192,7 +192,7 @@ def test_a_speed_gives_the_most_accurate_finalist_that_reaches_it(command, exact
     printed = command(*budget, "--images", "4", "--output", str(path))
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content["budget"] == f"{' '.join(budget)}: met"
-    assert 0.99 * 1.2 <= content["speedup"] <= 1.03 * 1.2
+    assert 0.99 * 1.2 <= content["speedup"] <= 1.015 * 1.2
     meeting = [row for row in content["finalists"] if row["speedup"] >= 0.99 * 1.2]
     assert content["miou"] == max(row["miou"] for row in meeting)
     assert Schedule.parse(printed.splitlines()[0]).blocks
