@@ -28,7 +28,7 @@ from paumer.config import (
 )
 from paumer.errors import PaumerError
 from paumer.parameters import parse_scale
-from paumer.registry import BALANCED, CONTROLS, INFORMED, RECIPES, SCORES, WITH_HEADS, Point, RecipeName
+from paumer.registry import BALANCED, CONTROLS, RECIPES, SCORES, WITH_HEADS, Point, RecipeName, check_informed
 from paumer.schedule import Schedule
 
 Recipe = Literal["shared"] | RecipeName
@@ -304,9 +304,7 @@ class TuneSettings(Section):
     @field_validator("criterion")
     @classmethod
     def _usable(cls, criterion: str) -> str:
-        if criterion not in INFORMED:
-            raise ValueError(f"{criterion!r} chooses no patches by what a head says; use {', '.join(INFORMED)}")
-        return criterion
+        return check_informed(criterion)
 
     @field_validator("scales", mode="before")
     @classmethod
