@@ -243,6 +243,11 @@ def check_criterion(strategy: str, criterion: str) -> str:
     return criterion or (possible[0] if possible else "")
 
 
+def pauses_last(strategy: str) -> bool:
+    """Whether a strategy pauses, alone or as the last of a composition."""
+    return strategy.split(CHAIN)[-1].strip() == "pause"
+
+
 def check_informed(criterion: str) -> str:
     """The criterion, which has to choose patches by what a head says.
 

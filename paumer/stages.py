@@ -28,7 +28,17 @@ from paumer.config import (
 )
 from paumer.errors import PaumerError
 from paumer.parameters import parse_scale
-from paumer.registry import BALANCED, CONTROLS, RECIPES, SCORES, WITH_HEADS, Point, RecipeName, check_informed
+from paumer.registry import (
+    BALANCED,
+    CONTROLS,
+    RECIPES,
+    SCORES,
+    WITH_HEADS,
+    Point,
+    RecipeName,
+    check_informed,
+    pauses_last,
+)
 from paumer.schedule import Schedule
 
 Recipe = Literal["shared"] | RecipeName
@@ -107,12 +117,12 @@ def _variant(experiment: Experiment, name: str) -> tuple[Experiment, Recipe, str
 
 
 def _paused(sweep: Sweep) -> Sweep:
-    """Of a sweep the pausing, by the first of its informed criteria."""
+    """Of a sweep the pausing, alone and last of a composition, by the first of its informed criteria."""
     informed = [(item, [name for name in item.criteria if name not in CONTROLS][:1]) for item in sweep]
     return tuple(
         item.model_copy(update={"criteria": tuple(names)})
         for item, names in informed
-        if item.strategy == "pause" and (names or not item.criteria)
+        if pauses_last(item.strategy) and (names or not item.criteria)
     )
 
 

@@ -332,7 +332,7 @@ def test_an_ablation_is_the_experiment_with_its_changes() -> None:
     itself = TrainSettings.of(experiment, "large", "paumer", 3)
     assert (itself.variant, itself.heads) == ("", experiment.heads)
     evaluated = EvaluateSettings.of(experiment, "large", "ablation-plain")
-    assert {point.strategy for point in sweep_points(evaluated.sweep)} == {"dense", "pause"}
+    assert {point.strategy for point in sweep_points(evaluated.sweep)} == {"dense", "pause", "merge>pause"}
     assert {point.criterion for point in sweep_points(evaluated.sweep)} == {"", "entropy"}
 
 

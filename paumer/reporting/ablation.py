@@ -7,7 +7,7 @@ import pandas as pd
 
 from paumer.errors import PaumerError
 from paumer.files import write_text
-from paumer.registry import CONTROLS
+from paumer.registry import CONTROLS, pauses_last
 from paumer.reporting.aggregate import ACCURACY, add_drop, over_seeds, read_accuracy
 from paumer.reporting.formatting import DECIMALS, Sheet, csv, markdown, number, with_spread
 from paumer.reporting.latex import tabular
@@ -16,7 +16,9 @@ from paumer.reporting.reading import read_table
 
 WHOLE = "paumer"  # the row of the recipe itself
 KEYS = [*NETWORK, "variant", "strategy", "criterion", "schedule"]
-COLUMNS = [*KEYS, "seeds", "miou", "miou_spread", "drop", "drop_spread", "gmac", "gmac_ratio"]
+POINT_KEYS = [key for key in KEYS if key != "variant"]
+CHANGE = ["change", "change_error"]
+COLUMNS = [*KEYS, "seeds", "miou", "miou_spread", "drop", "drop_spread", *CHANGE, "gmac", "gmac_ratio"]
 
 
 def write_ablation(accuracy: Path, variants: Sequence[Path], output: Path) -> None:
@@ -41,7 +43,9 @@ def ablation_table(accuracy: Path, variants: Sequence[Path]) -> pd.DataFrame:
 
     Returns:
         Columns backbone, decoder, variant (`paumer`: the recipe itself), strategy (`dense`: nothing pauses), criterion,
-        schedule, seeds, miou, miou_spread, drop (from recipe dense), drop_spread, gmac, gmac_ratio (dense / row).
+        schedule, seeds, miou, miou_spread, drop (from recipe dense), drop_spread, change (of the drop against the
+        recipe with the same seeds, mean), change_error (its standard error; NaN for one seed), gmac, gmac_ratio
+        (dense / row).
 
     Raises:
         PaumerError: a file is unusable, or recipe dense is missing.
@@ -51,34 +55,52 @@ def ablation_table(accuracy: Path, variants: Sequence[Path]) -> pd.DataFrame:
     rows = pd.concat([whole, *changed], ignore_index=True)
     rows = add_drop(rows, "miou", [*NETWORK, "seed"])
     dense = rows.loc[is_dense(rows), [*NETWORK, "seed", "gmac"]].rename(columns={"gmac": "gmac_dense"})
-    kept = (rows["recipe"] == "paumer") & rows["strategy"].isin(["dense", "pause"])
+    kept = (rows["recipe"] == "paumer") & ((rows["strategy"] == "dense") | rows["strategy"].map(pauses_last))
     kept &= ~rows["criterion"].isin(CONTROLS)
     rows = rows[kept].merge(dense, on=[*NETWORK, "seed"])
     if rows.empty:
         raise PaumerError(f"{accuracy}: holds no run of recipe paumer; ablations are variants of it")
     costs = rows.assign(gmac_ratio=rows["gmac_dense"] / rows["gmac"]).groupby(KEYS, sort=False)
     means = costs[["gmac", "gmac_ratio"]].mean().reset_index()
-    return over_seeds(rows, ["miou", "drop"], KEYS).merge(means, on=KEYS)[COLUMNS].round(DECIMALS)
+    table = over_seeds(rows, ["miou", "drop"], KEYS).merge(_changes(rows), on=KEYS, how="left")
+    return table.merge(means, on=KEYS)[COLUMNS].round(DECIMALS)
+
+
+def _changes(rows: pd.DataFrame) -> pd.DataFrame:
+    """How much more every variant drops than the recipe, over the seeds that both have: mean and standard error."""
+    own = rows.loc[rows["variant"] == WHOLE, [*POINT_KEYS, "seed", "drop"]].rename(columns={"drop": "own"})
+    pairs = rows[rows["variant"] != WHOLE].merge(own, on=[*POINT_KEYS, "seed"])
+    return (
+        pairs.assign(change=pairs["drop"] - pairs["own"])
+        .groupby(KEYS)["change"]
+        .agg(["mean", "sem"])
+        .set_axis(CHANGE, axis=1)
+        .reset_index()
+    )
 
 
 def readable_ablation(table: pd.DataFrame) -> list[Sheet]:
     """A sheet per backbone and criterion: the drop of every variant without pausing and at each schedule."""
-    note = "Drop of mIoU in points from recipe dense, mean ± spread over seeds; in brackets how many times fewer GMAC."
+    note = "Drop of mIoU in points from recipe dense, mean ± spread over seeds; over columns how many times fewer GMAC."
+    change = "In brackets, of a variant: what that adds to the recipe's drop with the same seeds, ± standard error."
     sheets = []
-    paused = table[table["strategy"] == "pause"]
+    unpaused, paused = table[table["strategy"] == "dense"], table[table["strategy"] != "dense"]
     for (backbone, criterion), group in paused.groupby(["backbone", "criterion"], sort=False):
-        schedules, rows = list(dict.fromkeys(group["schedule"])), []
-        unpaused = table[(table["backbone"] == backbone) & (table["strategy"] == "dense")]
-        for first in unpaused.to_dict("records"):
+        ratios = group.groupby("schedule", sort=False)["gmac_ratio"].first()
+        rows = []
+        for first in unpaused[unpaused["backbone"] == backbone].to_dict("records"):
             points = group[group["variant"] == first["variant"]].to_dict("records")
-            drops = {row["schedule"]: f"{_drop(row)} ({number(row['gmac_ratio'], 2)})" for row in points}
+            drops = {row["schedule"]: _drop(row) for row in points}
             rows.append(
-                [first["variant"], str(first["seeds"]), _drop(first), *(drops.get(name, "") for name in schedules)]
+                [first["variant"], str(first["seeds"]), _drop(first), *(drops.get(name, "") for name in ratios.index)]
             )
-        sheets.append(Sheet(["variant", "seeds", "unpaused", *schedules], rows, [note], f"{backbone}, {criterion}"))
+        headings = [f"{name} ({number(ratio, 2)})" for name, ratio in ratios.items()]
+        title = f"{backbone}, {criterion}"
+        sheets.append(Sheet(["variant", "seeds", "unpaused", *headings], rows, [note, change], title))
     return sheets
 
 
 def _drop(row: dict) -> str:
-    """`0.12 ± 0.05`."""
-    return with_spread(row["drop"], row["drop_spread"])
+    """`0.12 ± 0.05 (-0.30 ± 0.10)`."""
+    drop = with_spread(row["drop"], row["drop_spread"])
+    return drop if pd.isna(row["change"]) else f"{drop} ({with_spread(row['change'], row['change_error'])})"

@@ -56,11 +56,39 @@ def test_drops_are_counted_from_the_dense_network_of_the_same_seed(accuracy, var
     assert table["seeds"].tolist() == [2] * 4
 
 
+def test_changes_are_counted_over_the_seeds_that_both_have(accuracy, tmp_path) -> None:
+    rows = pd.DataFrame([one for seed in DENSE for one in rows_of("plain heads", seed)]).assign(variant="plain heads")
+    rows.loc[(rows["seed"] == 1) & (rows["strategy"] == "pause"), "miou"] -= 0.4
+    rows.to_csv(tmp_path / "both.csv", index=False)
+    both = ablation_table(accuracy, [tmp_path / "both.csv"]).set_index(["variant", "schedule"])
+    assert both.loc[("plain heads", "3:0.4"), ["drop", "change", "change_error"]].tolist() == pytest.approx(
+        [1.7, 1.2, 0.2]
+    )
+    assert both.loc["paumer", ["change", "change_error"]].isna().all(axis=None)
+    rows[rows["seed"] == 1].to_csv(tmp_path / "one.csv", index=False)
+    one = ablation_table(accuracy, [tmp_path / "one.csv"]).set_index(["variant", "schedule"])
+    assert one.loc[("plain heads", "3:0.4"), "change"] == pytest.approx(1.4)
+    assert pd.isna(one.loc[("plain heads", "3:0.4"), "change_error"])
+
+
+def test_compositions_that_pause_last_are_compared(accuracy, tmp_path) -> None:
+    point = {"strategy": "resize>pause", "schedule": "scale:0.9>3:0.4", "criterion": "entropy"}
+    whole = pd.read_csv(accuracy, keep_default_na=False)
+    paused = whole[(whole["recipe"] == "paumer") & (whole["criterion"] == "entropy")].assign(**point)
+    pd.concat([whole, paused]).to_csv(accuracy, index=False)
+    paused.assign(variant="worse", miou=paused["miou"] - 1).to_csv(tmp_path / "worse.csv", index=False)
+    table = ablation_table(accuracy, [tmp_path / "worse.csv"])
+    assert table.loc[table["variant"] == "worse", ["strategy", "schedule", "change"]].values.tolist() == [
+        ["resize>pause", "scale:0.9>3:0.4", 1.0]
+    ]
+
+
 def test_one_row_a_variant_for_people(accuracy, variants, tmp_path) -> None:
     write_ablation(accuracy, variants, tmp_path / "tables")
     text = (tmp_path / "tables/ablation.md").read_text()
     assert text == markdown(*readable_ablation(ablation_table(accuracy, variants)))
-    assert "| plain heads |       2 | 0.20 ± 0.00 | 1.50 ± 0.00 (1.54) |".replace(" ", "") in text.replace(" ", "")
+    assert "|unpaused|3:0.4(1.54)|" in text.replace(" ", "")
+    assert "|plainheads|2|0.20±0.00(0.10±0.00)|1.50±0.00(1.00±0.00)|" in text.replace(" ", "")
     assert "random" not in text
     assert pd.read_csv(tmp_path / "tables/ablation.csv")["drop"].tolist() == pytest.approx([0.1, 0.5, 0.2, 1.5])
 
