@@ -248,17 +248,6 @@ def pauses_last(strategy: str) -> bool:
     return strategy.split(CHAIN)[-1].strip() == "pause"
 
 
-def check_informed(criterion: str) -> str:
-    """The criterion, which has to choose patches by what a head says.
-
-    Raises:
-        ValueError: it does not, or there is none of that name.
-    """
-    if criterion not in INFORMED:
-        raise ValueError(f"{criterion!r} chooses no patches by what a head says; use {', '.join(INFORMED)}")
-    return criterion
-
-
 def _check_order(names: list[str], entries: list[Entry]) -> None:
     """Refuse compositions that cannot be undone."""
     if len(set(names)) < len(names):

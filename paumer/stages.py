@@ -31,12 +31,12 @@ from paumer.parameters import parse_scale
 from paumer.registry import (
     BALANCED,
     CONTROLS,
+    INFORMED,
     RECIPES,
     SCORES,
     WITH_HEADS,
     Point,
     RecipeName,
-    check_informed,
     pauses_last,
 )
 from paumer.schedule import Schedule
@@ -314,7 +314,9 @@ class TuneSettings(Section):
     @field_validator("criterion")
     @classmethod
     def _usable(cls, criterion: str) -> str:
-        return check_informed(criterion)
+        if criterion not in INFORMED:
+            raise ValueError(f"{criterion!r} chooses no patches by what a head says; use {', '.join(INFORMED)}")
+        return criterion
 
     @field_validator("scales", mode="before")
     @classmethod

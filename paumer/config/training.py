@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from paumer.config.base import Section, Size, positive_size
 from paumer.errors import PaumerError
-from paumer.registry import RecipeName, check_informed, operating_point
+from paumer.registry import RecipeName, operating_point
 
 
 class Phase(Section):
@@ -65,12 +65,6 @@ class Pausing(Section):
     after: float = Field(
         0.0, ge=0, lt=1, description="Share of the steps before pausing starts, in which heads learn to choose."
     )
-    criterion: str = Field("entropy", description="What decides which patches pause.")
-
-    @field_validator("criterion")
-    @classmethod
-    def _chooses(cls, criterion: str) -> str:
-        return check_informed(criterion)
 
     @field_validator("fraction")
     @classmethod

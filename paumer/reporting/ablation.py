@@ -89,14 +89,18 @@ def readable_ablation(table: pd.DataFrame) -> list[Sheet]:
         ratios = group.groupby("schedule", sort=False)["gmac_ratio"].first()
         rows = []
         for first in unpaused[unpaused["backbone"] == backbone].to_dict("records"):
-            points = group[group["variant"] == first["variant"]].to_dict("records")
-            drops = {row["schedule"]: _drop(row) for row in points}
+            drops = {
+                row["schedule"]: _drop(row) for row in group[group["variant"] == first["variant"]].to_dict("records")
+            }
+            if not drops:
+                continue
             rows.append(
                 [first["variant"], str(first["seeds"]), _drop(first), *(drops.get(name, "") for name in ratios.index)]
             )
         headings = [f"{name} ({number(ratio, 2)})" for name, ratio in ratios.items()]
         title = f"{backbone}, {criterion}"
-        sheets.append(Sheet(["variant", "seeds", "unpaused", *headings], rows, [note, change], title))
+        if [row[0] for row in rows] != [WHOLE]:  # a criterion by which no variant was paused
+            sheets.append(Sheet(["variant", "seeds", "unpaused", *headings], rows, [note, change], title))
     return sheets
 
 

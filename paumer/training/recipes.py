@@ -56,8 +56,7 @@ def draw_strategy(settings: TrainSettings, depth: int, generator: random.Random,
         if not blocks:
             raise PaumerError(f"heads.blocks: pausing needs a head before block {depth}, the last; add one")
         early = done < settings.pausing.after
-        schedule = Schedule() if early else draw_schedule(settings.pausing, blocks, generator)
-        return Pause(schedule, settings.pausing.criterion)
+        return Pause(Schedule() if early else draw_schedule(settings.pausing, blocks, generator))
     if settings.merging is not None and generator.random() >= settings.merging.none:
         text = generator.choice(settings.merging.schedules)
         return build_strategy(operating_point("local-merge", "", text))

@@ -6,7 +6,6 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from paumer.config import Heads, Merging, Pausing, Resizing
 from paumer.data.loading import draw_seed
@@ -128,11 +127,3 @@ def test_pausing_starts_after_a_share_of_the_steps(of_recipe) -> None:
     described = of_recipe("paumer", pausing=Pausing(none=0, after=0.3))
     drawn = [draw_strategy(described, 4, random.Random(7), done / 100) for done in range(100)]
     assert [str(strategy.parameters) == "dense" for strategy in drawn] == [True] * 30 + [False] * 70
-
-
-def test_pausing_is_trained_by_its_criterion(of_recipe) -> None:
-    described = of_recipe("paumer", pausing=Pausing(none=0, criterion="spaced"))
-    assert {draw_strategy(described, 4, random.Random(seed)).criterion_name for seed in range(9)} == {"spaced"}
-    for criterion in ("random", "oracle", "nonsense"):
-        with pytest.raises(ValidationError, match=f"'{criterion}' chooses no patches by what a head says"):
-            Pausing(criterion=criterion)
