@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from paumer.schedule import Schedule, Thresholds
-from paumer.strategies.merging import Merging, match_macs, merge, most_similar_pairs
+from paumer.strategies.merging import Merging, at_least_float32, match_macs, merge, most_similar_pairs
 from paumer.strategies.state import State
 
 
@@ -56,7 +56,7 @@ def alike_squares(patches: Tensor, grid: tuple[int, int], count: int | None, thr
     corners = torch.arange(rows, device=patches.device)[:, None] * 2 * grid[1]
     corners = (corners + 2 * torch.arange(columns, device=patches.device)).flatten()
     members = torch.stack([corners, corners + 1, corners + grid[1], corners + grid[1] + 1], dim=1)
-    unit = functional.normalize(patches, dim=-1)[:, members]
+    unit = functional.normalize(at_least_float32(patches), dim=-1)[:, members]
     # Sum over all ordered pairs of a square, each patch with itself included: the squared length of the sum.
     similarity = (unit.sum(dim=2).square().sum(dim=-1) - 4) / 12
     chosen = int((similarity > threshold).sum()) if count is None else min(round(count / 3), rows * columns)

@@ -46,7 +46,8 @@ class Merging(Strategy):
 def match(keys: Tensor) -> tuple[Tensor, Tensor]:
     """For every second patch the most similar one of the others, by the cosine of their keys.
 
-    Bipartite matching as described in Bolya et al., "Token Merging: Your ViT But Faster", ICLR 2023.
+    Bipartite matching as described in Bolya et al., "Token Merging: Your ViT But Faster", ICLR 2023. In float32 at
+    least, under autocast too: in bfloat16 patches that are alike are all as similar, and it is chance who merges.
 
     Args:
         keys: (batch, running, channels).
@@ -55,9 +56,15 @@ def match(keys: Tensor) -> tuple[Tensor, Tensor]:
         Similarity of patches 0, 2, 4, ... to their best match, (batch, half), and the match's place among all
         running patches, (batch, half).
     """
-    unit = functional.normalize(keys, dim=-1)
-    similarity, match = (unit[:, ::2] @ unit[:, 1::2].transpose(1, 2)).max(dim=-1)
+    unit = functional.normalize(at_least_float32(keys), dim=-1)
+    with torch.autocast(keys.device.type, enabled=False):
+        similarity, match = (unit[:, ::2] @ unit[:, 1::2].transpose(1, 2)).max(dim=-1)
     return similarity, 2 * match + 1
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """The values in float32 where they are less precise."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def match_macs(running: int, channels: int) -> float:

@@ -46,6 +46,20 @@ def test_match_is_the_best_cosine_among_the_other_half(running) -> None:
             assert float(alike[number]) == pytest.approx(max(each.values()))
 
 
+def test_look_alikes_are_told_apart_under_autocast() -> None:
+    """In bfloat16 all these keys are equally similar, and so are the squares."""
+    keys = (1 + 0.02 * draw_values(2, 64, WIDTH)).float()
+    plain = (*match(keys), *alike_squares(keys, (8, 8), 12, 0.0))
+    assert len(plain[0].unique()) == plain[0].numel() > len(plain[0].bfloat16().unique())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = (*match(keys), *alike_squares(keys, (8, 8), 12, 0.0))
+        halved = match(keys.bfloat16())
+    for expected, found in zip(plain, rounded, strict=True):
+        assert_close(found, expected, rtol=0, atol=0)
+    for expected, found in zip(match(keys.bfloat16().float()), halved, strict=True):
+        assert_close(found, expected, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 6, 100])
 def test_most_similar_pairs_are_the_top_ones(count) -> None:
     keys = draw_values(2, 11, WIDTH)
