@@ -6,6 +6,7 @@ to this device, and measured for the finalists.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from paumer.errors import PaumerError
@@ -15,10 +16,11 @@ from paumer.tuning.accuracy import most_accurate, within_drop
 from paumer.tuning.bench import Bench
 from paumer.tuning.choice import Choice, Finalist, choose_accurate, choose_fastest
 from paumer.tuning.report import described, text
-from paumer.tuning.shapes import UNPAUSED, Reduction, pilots, shapes
+from paumer.tuning.shapes import UNPAUSED, Candidate, Reduction, pilots, shapes
 from paumer.tuning.speedups import BELOW, Speed, SpeedModel, candidates_for, meets, settle
 
 FINALISTS = 4
+LONGER = 3  # times as many rounds for the one that is chosen
 
 
 def tune(settings: TuneSettings, manifest: Path, run_folder: Path, output: Path | None = None) -> None:
@@ -62,8 +64,18 @@ def _at_speed(bench: Bench, predict: SpeedModel, timed: Sequence[Reduction], spe
     settled = settle(best, speedup, predict, bench.time)
     finalists = _finalists(bench, [(candidate.reduction, speed) for candidate, speed in settled])
     chosen = choose_accurate(finalists, speedup)
+    if meets(chosen.speed, speedup):
+        number = finalists.index(chosen)
+        chosen = finalists[number] = _confirmed(bench, settled[number][0], speedup, predict)
     verdict = "met" if meets(chosen.speed, speedup) else "missed; this is the nearest that was reached"
     return Choice(chosen, finalists, f"{asked}: {verdict}")
+
+
+def _confirmed(bench: Bench, candidate: Candidate, speedup: float, predict: SpeedModel) -> Finalist:
+    """What was chosen by short times, timed longer, with another total where that misses the speed-up."""
+    settled = settle([candidate], speedup, predict, partial(bench.time, rounds=LONGER))
+    [finalist] = _finalists(bench, [(one.reduction, speed) for one, speed in settled])
+    return finalist
 
 
 def _within_drop(bench: Bench, limit: float, predict: SpeedModel) -> Choice:

@@ -174,16 +174,36 @@ def test_a_drop_that_nothing_holds_gives_dense(command, monkeypatch) -> None:
     assert "--max-drop 0.5: no schedule holds, so nothing pauses" in printed
 
 
-@pytest.fixture
-def exact(monkeypatch) -> None:
-    """A device whose times are exact: those of timing are not for tests."""
+def speedup_of(bench: Bench, reduction: Reduction) -> float:
+    return 1 / (0.2 + 0.8 * bench.macs(reduction) + 0.01 * len(reduction.schedule.locations))
 
-    def time(self, reductions) -> list[Speed]:
+
+def be_device(monkeypatch, short: float) -> None:
+    """A device whose times follow a law, those of few rounds off by a factor: those of timing are not for tests."""
+
+    def time(self, reductions, rounds=1) -> list[Speed]:
         self.unpaused_per_s = 100.0
-        speedups = [1 / (0.2 + 0.8 * self.macs(one) + 0.01 * len(one.schedule.locations)) for one in reductions]
+        speedups = [speedup_of(self, one) * (short if rounds == 1 else 1) for one in reductions]
         return [Speed(100 * speedup, speedup, speedup, speedup) for speedup in speedups]
 
     monkeypatch.setattr(Bench, "time", time)
+
+
+@pytest.fixture
+def exact(monkeypatch) -> None:
+    """A device whose times are exact."""
+    be_device(monkeypatch, short=1.0)
+
+
+def test_what_short_times_chose_meets_the_budget_in_longer_ones(command, monkeypatch, tmp_path, runs, manifest) -> None:
+    be_device(monkeypatch, short=0.95)
+    command("--speedup", "1.2", "--images", "4", "--output", str(tmp_path / "tune.json"))
+    content = json.loads((tmp_path / "tune.json").read_text(encoding="utf-8"))
+    bench, schedules = bench_of(runs, manifest), [row["schedule"] for row in content["finalists"]]
+    law = {text: speedup_of(bench, Reduction(Schedule.parse(text))) for text in schedules}
+    assert content["speedup"] == pytest.approx(law.pop(content["schedule"]))
+    assert 0.99 * 1.2 <= content["speedup"] <= 1.015 * 1.2
+    assert all(speedup > 1.03 * 1.2 for speedup in law.values())  # what was not chosen is as the short times left it
 
 
 @pytest.mark.parametrize("budget", [["--speedup", "1.2"], ["--images-per-second", "120"]])
