@@ -83,12 +83,12 @@ class Bench:
         """Multiply-accumulates of one timed input, as a share of the unpaused network's."""
         return self._macs(reduction) / self.unpaused_macs
 
-    def time(self, reductions: Sequence[Reduction], rounds: int = 1) -> list[Speed]:
+    def time(self, reductions: Sequence[Reduction], longer: int = 1) -> list[Speed]:
         """Time reductions interleaved with the unpaused network, twice.
 
         Args:
             reductions: what to time.
-            rounds: how many times as many rounds as usual.
+            longer: how many times as many rounds as usual.
 
         Raises:
             PaumerError: a batch does not fit into the device's memory.
@@ -101,7 +101,7 @@ class Bench:
         variants = [Variant(point, partial(run, images)) for (point, _), run in zip(points, runs, strict=True)]
         common = (self.device, settings.evaluation.precision, MODE, SCOPE, self.size, settings.batch, settings.batch)
         condition = Condition(self.run["backbone"], "", *common, self.windows)
-        timing = settings.throughput.model_copy(update={"rounds": rounds * settings.throughput.rounds})
+        timing = settings.throughput.model_copy(update={"rounds": longer * settings.throughput.rounds})
         rows = measure(variants, condition, timing).rows
         if any(row["status"] != "ok" for row in rows):
             raise PaumerError(f"--batch {settings.batch}: does not fit into the memory of this device; lower it")

@@ -73,7 +73,7 @@ def _at_speed(bench: Bench, predict: SpeedModel, timed: Sequence[Reduction], spe
 
 def _confirmed(bench: Bench, candidate: Candidate, speedup: float, predict: SpeedModel) -> Finalist:
     """What was chosen by short times, timed longer, with another total where that misses the speed-up."""
-    settled = settle([candidate], speedup, predict, partial(bench.time, rounds=LONGER))
+    settled = settle([candidate], speedup, predict, partial(bench.time, longer=LONGER))
     [finalist] = _finalists(bench, [(one.reduction, speed) for one, speed in settled])
     return finalist
 

@@ -53,10 +53,10 @@ def test_look_alikes_are_told_apart_under_autocast() -> None:
     assert len(plain[0].unique()) == plain[0].numel() > len(plain[0].bfloat16().unique())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rounded = (*match(keys), *alike_squares(keys, (8, 8), 12, 0.0))
-        halved = match(keys.bfloat16())
-    for expected, found in zip(plain, rounded, strict=True):
-        assert_close(found, expected, rtol=0, atol=0)
-    for expected, found in zip(match(keys.bfloat16().float()), halved, strict=True):
+        halved = (*match(keys.bfloat16()), *alike_squares(keys.bfloat16(), (8, 8), 12, 0.0))
+    kept = keys.bfloat16().float()
+    exact = (*match(kept), *alike_squares(kept, (8, 8), 12, 0.0))
+    for expected, found in zip(plain + exact, rounded + halved, strict=True):
         assert_close(found, expected, rtol=0, atol=0)
 
 

@@ -181,9 +181,9 @@ def speedup_of(bench: Bench, reduction: Reduction) -> float:
 def be_device(monkeypatch, short: float) -> None:
     """A device whose times follow a law, those of few rounds off by a factor: those of timing are not for tests."""
 
-    def time(self, reductions, rounds=1) -> list[Speed]:
+    def time(self, reductions, longer=1) -> list[Speed]:
         self.unpaused_per_s = 100.0
-        speedups = [speedup_of(self, one) * (short if rounds == 1 else 1) for one in reductions]
+        speedups = [speedup_of(self, one) * (short if longer == 1 else 1) for one in reductions]
         return [Speed(100 * speedup, speedup, speedup, speedup) for speedup in speedups]
 
     monkeypatch.setattr(Bench, "time", time)
