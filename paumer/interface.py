@@ -19,7 +19,6 @@ from paumer.data.scenes.writer import TRAIN_IDS
 from paumer.deployment.images import find_images, read_picture
 from paumer.deployment.network import HubSegmenter, load_network
 from paumer.deployment.settings import PredictSettings
-from paumer.deployment.shipped import find_network
 from paumer.errors import PaumerError
 from paumer.evaluation.inference import predict
 from paumer.evaluation.metrics import confusion_matrix, mean_iou
@@ -27,6 +26,7 @@ from paumer.evaluation.views import seen_size, window_size
 from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.timing import Condition, Variant
 from paumer.measurement.timing import measure as time_variants
+from paumer.models.shipped import find_network
 from paumer.registry import DENSE_AGAIN, Point
 from paumer.runtime import autocast, keep_freed_memory
 from paumer.schedule import Schedule

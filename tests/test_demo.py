@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 import paumer
 from paumer import cli, demo
-from paumer.deployment.shipped import find_network
+from paumer.models.shipped import find_network
 
 REPOSITORY = Path(__file__).parents[1]
 FILES = ("README.md", "config.json", "model.safetensors")
@@ -48,7 +48,7 @@ def test_the_wheel_contains_it(tmp_path: Path) -> None:
     [wheel] = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
-    assert {f"paumer/deployment/networks/demo/{name}" for name in FILES} <= held
+    assert {f"paumer/models/networks/demo/{name}" for name in FILES} <= held
     assert "paumer/reporting/templates/report.css" in held
 
 

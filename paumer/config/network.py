@@ -100,7 +100,12 @@ class Backbone(Section):
     options: dict[str, int | float | bool | str] = Field(
         default_factory=dict, description="Passed to `timm.create_model` (`patch_size`, `embed_dim`, `depth`, ...)."
     )
-    weights: str = Field("none", description="`none` (from scratch), `hub` (timm's pretrained weights) or a file.")
+    weights: str = Field(
+        "none",
+        description="`none` (from scratch), `hub` (timm's pretrained weights), a file of such weights, `demo` (the "
+        "network that comes with the package), or the folder of a trained network. From a network decoder and heads "
+        "start too where they have the same shapes, and a network of fewer blocks takes the first ones.",
+    )
     positions: Literal["learned", "sincos"] = Field(
         "learned", description="How position embeddings start; `sincos` helps a network trained from scratch."
     )
@@ -113,6 +118,14 @@ class Backbone(Section):
         None,
         description="Name of a larger backbone: this one is only trained plainly, and compared with it as a baseline.",
     )
+
+    @model_validator(mode="after")
+    def _keeps_positions(self) -> Self:
+        if self.positions == "sincos" and self.weights != "none":
+            raise ValueError(
+                f"positions: sincos would overwrite those of weights: {self.weights}; leave it out, or take none"
+            )
+        return self
 
     @field_validator("options", mode="before")
     @classmethod

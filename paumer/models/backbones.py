@@ -119,7 +119,8 @@ def _weights_file(backbone: Backbone) -> Path:
     path = Path(backbone.weights).expanduser()
     if not path.is_file():
         raise PaumerError(
-            f"backbones.{backbone.name}.weights: no file {backbone.weights!r}; name a weights file, hub or none"
+            f"backbones.{backbone.name}.weights: no file {backbone.weights!r}, and no folder of a network; name a "
+            "weights file, the folder of a trained network, demo, hub or none"
         )
     return path
 

@@ -4,7 +4,6 @@ How the images of a step are split over processes and passes changes nothing but
 from the seed and the step, or the number of the image, and every loss is divided by what holds for the whole step.
 """
 
-import hashlib
 import math
 import random
 import sys
@@ -26,8 +25,10 @@ from paumer.environment import describe_code, describe_environment
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json
 from paumer.locks import NAME, held
-from paumer.models.build import build, copy_weights, load_weights, save_weights
+from paumer.models.build import build, save_weights, start_from
+from paumer.models.shipped import trained_network
 from paumer.progress import progress
+from paumer.provenance import WEIGHTS, sha256
 from paumer.runtime import autocast
 from paumer.stages import NetworkSettings, TrainSettings
 from paumer.strategies.contract import Strategy
@@ -62,7 +63,8 @@ def train(settings: TrainSettings, manifest: Path, output: Path, checkpoint: Pat
         run = Run(settings, manifest, start, processes)
         run.resume(checkpoint)
         if processes.first:
-            print(run.describe_batch(), file=sys.stderr, flush=True)
+            for line in run.describe():
+                print(line, file=sys.stderr, flush=True)
             if settings.options.tensorboard:
                 run.log.open_board(output / "tensorboard", run.step)
         title, last_save = f"train {settings.recipe}", time.monotonic()
@@ -106,13 +108,13 @@ class Run:
             drop_path=options.drop_path,
         )
         torch.manual_seed(draw_seed(settings.seed, 0))
-        self.model = build(self.network, pretrained=start is None)
-        self.steps_before, self.start = 0, ""
-        if start is not None:
-            path = start / "model.safetensors"
-            self.start = hashlib.sha256(path.read_bytes()).hexdigest()
-            copy_weights(self.model, load_weights(path), path, new_heads=True)
-            self.steps_before = read_json(start / "run.json", steps=int)["steps"]
+        self.trained = start or trained_network(settings.backbone.weights)
+        self.model = build(self.network, pretrained=self.trained is None)
+        self.steps_before = 0 if start is None else read_json(start / "run.json", steps=int)["steps"]
+        self.start, self.fresh = "", list[str]()
+        if self.trained is not None:
+            self.fresh = start_from(self.model, self.trained / WEIGHTS)
+            self.start = sha256(self.trained / WEIGHTS)
         self.model.to(self.device)
         self.model.train()
         self.drop_paths = DropPaths(self.model)
@@ -155,13 +157,16 @@ class Run:
         starts = range(self.share.start, self.share.stop, most)
         return [slice(start, min(start + most, self.share.stop)) for start in starts]
 
-    def describe_batch(self) -> str:
-        """How the images of a step are split."""
+    def describe(self) -> list[str]:
+        """What the run starts from, and how the images of a step are split."""
         batch, devices, passes = self.settings.options.batch, self.processes.count, self.parts()
-        return (
+        split = (
             f"batch of {batch} crops a step: {devices} {'device' if devices == 1 else 'devices'} x {len(passes)} "
             f"{'pass' if len(passes) == 1 else 'passes'} of {passes[0].stop - passes[0].start}"
         )
+        start = f"starting from the weights of {self.trained}" if self.trained else ""
+        start += f", without its {' and '.join(self.fresh)}" if self.fresh else ""
+        return [start, split] if start else [split]
 
     def train_step(self, images: Tensor, labels: Tensor) -> None:
         """One step on this process's share of its images, in as many passes as it takes.
