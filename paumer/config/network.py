@@ -1,5 +1,6 @@
 """The configuration of data and networks."""
 
+import re
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -118,6 +119,19 @@ class Backbone(Section):
         None,
         description="Name of a larger backbone: this one is only trained plainly, and compared with it as a baseline.",
     )
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in pixels, from the options or timm's name.
+
+        Raises:
+            PaumerError: the options hold no usable one.
+        """
+        named = re.search(r"_patch(\d+)", self.architecture.split(".")[0])
+        size = self.options.get("patch_size", int(named[1]) if named else 16)
+        if not isinstance(size, int) or size < 1:
+            raise PaumerError(f"backbones.{self.name}.options: patch_size must be a whole number above 0, not {size!r}")
+        return size
 
     @model_validator(mode="after")
     def _keeps_positions(self) -> Self:

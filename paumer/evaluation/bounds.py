@@ -11,14 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paumer.config import Backbone
 from paumer.data.datasets import IGNORE
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
 from paumer.evaluation.metrics import confusion_matrix, mean_iou
 from paumer.files import write_text
-from paumer.models.backbones import whole_patches
 from paumer.progress import progress
 from paumer.stages import BoundsSettings
 
@@ -35,7 +33,7 @@ def bounds(settings: BoundsSettings, manifest: Path, output: Path) -> None:
     rows = []
     for backbone in settings.backbones:
         decoder = backbone.decoder or settings.decoder
-        key = (patch_size(backbone), decoder.sub_patch if decoder.name == "linear" else 1)
+        key = (backbone.patch_size, decoder.sub_patch if decoder.name == "linear" else 1)
         if key not in measured:
             measured[key] = {
                 "patch ceiling": patch_ceiling(evaluated, *key),
@@ -78,11 +76,6 @@ def raw_patch_score(train: SegmentationData, evaluated: SegmentationData, patch:
             predicted = _raw_logits(layer, images, patch, cells).argmax(dim=1)
             matrix += confusion_matrix(labels, predicted, classes)
     return mean_iou(matrix)
-
-
-def patch_size(backbone: Backbone) -> int:
-    """Side of a backbone's patches in pixels."""
-    return whole_patches(backbone, (1, 1))[0]
 
 
 def _images_per_step(data: SegmentationData, patch: int) -> int:

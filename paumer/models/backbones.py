@@ -5,7 +5,6 @@ images, and resampled by timm to the patch and image size of the network.
 """
 
 import difflib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +49,12 @@ def create_vit(settings: NetworkSettings, pretrained: bool = True) -> VisionTran
 
 
 def whole_patches(backbone: Backbone, size: Size) -> Size:
-    """`size` padded to whole patches; the patch size stands in the options or in timm's name.
+    """`size` padded to whole patches.
 
     Raises:
         PaumerError: the options hold no usable patch size.
     """
-    named = re.search(r"_patch(\d+)", get_arch_name(backbone.architecture))
-    patch = backbone.options.get("patch_size", int(named[1]) if named else 16)
-    if not isinstance(patch, int) or patch < 1:
-        raise PaumerError(
-            f"backbones.{backbone.name}.options: patch_size must be a whole number above 0, not {patch!r}"
-        )
+    patch = backbone.patch_size
     return size[0] + -size[0] % patch, size[1] + -size[1] % patch
 
 

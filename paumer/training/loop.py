@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from paumer.config import EXECUTION
+from paumer.data.augmentation import training_transform
 from paumer.data.balance import balance_classes
 from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, loader_errors, training_loader
 from paumer.data.preparation import described_split, samples
-from paumer.data.transforms import normalize, training_transform
+from paumer.data.transforms import normalize
 from paumer.environment import describe_code, describe_environment
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json
