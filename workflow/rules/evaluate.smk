@@ -9,7 +9,7 @@ rule evaluate:
         f"{LOGS}/evaluate/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: GPU_CORES
+    threads: RUN_CORES
     resources:
         mem_mb=8000,
         gpu=GPUS,
@@ -34,7 +34,7 @@ rule semantics:
         f"{LOGS}/semantics/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: GPU_CORES
+    threads: RUN_CORES
     resources:
         mem_mb=8000,
         gpu=GPUS,

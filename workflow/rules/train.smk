@@ -13,7 +13,7 @@ rule train:
         f"{LOGS}/train/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: GPU_CORES
+    threads: RUN_CORES
     resources:
         mem_mb=8000,
         # Outside params:, so that the same run on more or fewer devices is no other run.
