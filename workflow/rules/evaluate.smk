@@ -76,7 +76,7 @@ rule bounds:
         f"{LOGS}/bounds.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: ALL_CORES
+    threads: RUN_CORES
     resources:
         mem_mb=4000,
     params:

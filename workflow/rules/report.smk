@@ -141,7 +141,7 @@ rule maps:
         f"{LOGS}/maps.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: ALL_CORES
+    threads: RUN_CORES
     resources:
         mem_mb=4000,
     params:
