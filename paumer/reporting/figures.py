@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from paumer.progress import progress
 from paumer.reporting import plots_semantics
 from paumer.reporting.plots_classes import drop_per_class
 from paumer.reporting.plots_cost import cost_spread
@@ -84,9 +85,9 @@ def _of_speed(points: pd.DataFrame) -> Drawn:
 def _save(draw: Callable[[], Drawn], output: Path) -> None:
     """Draw and save for screens, and once more for every format of a paper."""
     with style():
-        for name, (figure, data) in draw().items():
+        for name, (figure, data) in progress(draw().items(), title="drawing"):
             save(figure, data, output, name)
     for chosen in PAPER:
         with style(chosen):
-            for name, (figure, _) in draw().items():
+            for name, (figure, _) in progress(draw().items(), title=f"drawing for {chosen.name}"):
                 save_as(figure, [output / "paper" / f"{name}_{chosen.name}.{ending}" for ending in ("pdf", "svg")])

@@ -7,6 +7,7 @@ rule data:
         "../../envs/paumer.yaml"
     threads: ALL_CORES
     resources:
+        expected_seconds=lambda wildcards, threads: DURATIONS.data(threads),
         mem_mb=2000,
     params:
         settings=text(experiment.data),

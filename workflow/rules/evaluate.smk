@@ -11,6 +11,9 @@ rule evaluate:
         "../../envs/paumer.yaml"
     threads: RUN_CORES
     resources:
+        expected_seconds=lambda wildcards, threads: DURATIONS.evaluate(
+            wildcards.backbone, wildcards.recipe, threads
+        ),
         mem_mb=8000,
         gpu=GPUS,
     params:
@@ -36,6 +39,9 @@ rule semantics:
         "../../envs/paumer.yaml"
     threads: RUN_CORES
     resources:
+        expected_seconds=lambda wildcards, threads: DURATIONS.semantics(
+            wildcards.backbone, threads
+        ),
         mem_mb=8000,
         gpu=GPUS,
     params:
@@ -78,6 +84,7 @@ rule bounds:
         "../../envs/paumer.yaml"
     threads: RUN_CORES
     resources:
+        expected_seconds=DURATIONS.bounds(),
         mem_mb=4000,
     params:
         settings=text(stages.BoundsSettings.of(experiment)),

@@ -175,6 +175,7 @@ rule figures:
     conda:
         "../../envs/paumer.yaml"
     resources:
+        expected_seconds=30,
         mem_mb=1000,
     params:
         folder=output_folder,

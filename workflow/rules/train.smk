@@ -15,6 +15,9 @@ rule train:
         "../../envs/paumer.yaml"
     threads: RUN_CORES
     resources:
+        expected_seconds=lambda wildcards, threads: DURATIONS.train(
+            wildcards.backbone, wildcards.recipe, threads
+        ),
         mem_mb=8000,
         # Outside params:, so that the same run on more or fewer devices is no other run.
         gpu=GPUS * experiment.training.devices,
