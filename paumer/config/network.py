@@ -127,6 +127,17 @@ class Backbone(Section):
             )
         return self
 
+    @field_validator("options")
+    @classmethod
+    def _of_colours(cls, options: dict[str, Any]) -> dict[str, Any]:
+        channels = options.get("in_chans", 3)
+        if type(channels) is not int or channels != 3:
+            raise ValueError(
+                f"in_chans: images are read as RGB, grey ones too, so networks have 3 channels, not {channels}; "
+                "leave it out"
+            )
+        return options
+
     @field_validator("options", mode="before")
     @classmethod
     def _numbers(cls, options: Any) -> Any:
