@@ -3,20 +3,29 @@
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from paumer.config import Section, parse
 from paumer.data.colours import distinct_colours
 from paumer.data.datasets import IGNORE, Colour, Dataset
 from paumer.errors import PaumerError
 from paumer.files import files_below, read_yaml
+from paumer.images import ENDINGS
 
 NAME = "folder"
 CLASS_LIST = "classes.yaml"
-ENDINGS = (".jpg", ".jpeg", ".png")
+LABEL_ENDINGS = (".png", ".tif", ".tiff", ".bmp")  # formats that keep numbers as they are
 LAYOUT = f"images/SPLIT, labels/SPLIT and {CLASS_LIST}, as docs/data.md describes them"
 Byte = Annotated[int, Field(ge=0, le=255)]
-Name = Annotated[str, Field(min_length=1, pattern=r"\S")]
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError(f"{name!r} holds characters that cannot be printed; write it in one line")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, pattern=r"\S"), AfterValidator(_printable)]
 
 
 class ClassList(Section):
@@ -85,5 +94,7 @@ def image_paths(root: Path, split: str) -> list[Path]:
 
 
 def label_path(root: Path, split: str, image: Path) -> Path:
-    """Where the label of an image lies."""
-    return root / "labels" / split / image.relative_to(image_folder(root, split)).with_suffix(".png")
+    """Where the label of an image lies: a PNG file, or another that keeps numbers."""
+    place = root / "labels" / split / image.relative_to(image_folder(root, split))
+    named = (place.with_suffix(form) for ending in LABEL_ENDINGS for form in (ending, ending.upper()))
+    return next((path for path in named if path.exists()), place.with_suffix(LABEL_ENDINGS[0]))

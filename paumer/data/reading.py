@@ -85,7 +85,7 @@ def _read_numbers(path: Path) -> Image.Image:
             kind = f"mode {image.mode}" if image.mode not in WHOLE_NUMBERS else f"{stored[-1]} bits"
             raise PaumerError(f"{path}: label maps have one channel of 8 bits, not {kind}; convert it")
         if image.format in LOSSY:
-            raise PaumerError(f"{path}: is a {image.format}, which may change values; label maps must be PNG")
+            raise PaumerError(f"{path}: is a {image.format}, which may change values; label maps are PNG, TIFF or BMP")
 
     return read_stored(path, REMEDY, check)
 
