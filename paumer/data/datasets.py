@@ -46,6 +46,8 @@ class Dataset:
             asked before anything is fetched, and raises PaumerError where a tool is missing.
         label_remedy: what to do about a missing label map, for error messages.
         image_endings: how the names of images end, for error messages.
+        value_remedy: what to do about a value of a label map that is no class, for error messages.
+        unasked: values that are ignored by custom, though nobody said so for this dataset.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Dataset:
     finishing: Callable[[], Finish] | None = None
     label_remedy: str = "add it, or remove the image"
     image_endings: tuple[str, ...] = ENDINGS
+    value_remedy: str = "convert the labels"
+    unasked: tuple[int, ...] = ()
 
     @property
     def terms(self) -> dict[str, str]:

@@ -29,11 +29,14 @@ Name = Annotated[str, Field(min_length=1, pattern=r"\S"), AfterValidator(_printa
 
 
 class ClassList(Section):
-    """The classes of a dataset; `classes` is a list of names for label values 0, 1, ..., or maps values to names."""
+    """The classes of a dataset; `classes` is a list of names for label values 0, 1, ..., or maps values to names.
+
+    Where it says nothing of `ignored`, 255 is, unless it is a class.
+    """
 
     classes: dict[Byte, Name] = Field(min_length=1, max_length=IGNORE)
     colours: tuple[tuple[Byte, Byte, Byte], ...] = ()
-    ignored: tuple[Byte, ...] = (IGNORE,)
+    ignored: tuple[Byte, ...] | None = None
     licence: str = "not stated"
     citation: str = "not stated"
 
@@ -50,7 +53,7 @@ class ClassList(Section):
             raise ValueError(f"classes: {twice[0]!r} stands there twice; names must differ")
         if self.colours and len(self.colours) != len(names):
             raise ValueError(f"colours: {len(self.colours)} for {len(names)} classes; give one for each, or none")
-        both = [value for value in self.ignored if value in self.classes]
+        both = [value for value in self.ignored or () if value in self.classes]
         if both:
             raise ValueError(f"ignored: {both[0]} is the value of class {self.classes[both[0]]!r}; remove one")
         return self
@@ -69,17 +72,20 @@ def described(root: Path) -> Dataset:
     names = tuple(content.classes.values())
     colours: tuple[Colour, ...] = content.colours or distinct_colours(len(names))
     values = {value: number for number, value in enumerate(content.classes)}
+    usual = {IGNORE} - set(values) if content.ignored is None else set()
     return Dataset(
         name=NAME,
         classes=names,
         colours=colours,
-        encodings={".png": values | dict.fromkeys(content.ignored, IGNORE)},
+        encodings={".png": values | dict.fromkeys(usual.union(content.ignored or ()), IGNORE)},
         image_folder=image_folder,
         image_paths=image_paths,
         label_path=label_path,
         origin=f"a folder with {LAYOUT}",
         licence=content.licence,
         citation=content.citation,
+        value_remedy=f"list it in {path}, under `classes` or `ignored`, or convert the labels",
+        unasked=tuple(usual),
     )
 
 
