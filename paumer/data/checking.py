@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from paumer.data.changes import Seen
 from paumer.data.datasets import IGNORE, Dataset, Sample
 from paumer.data.folder import CLASS_LIST
 from paumer.data.reading import read_sample
@@ -29,7 +30,8 @@ class Split:
         pixels: of every class id, (256,).
         unlabelled: label maps without a labelled pixel, below the dataset's folder.
         left_out: files among the images that are none by their names, below the dataset's folder.
-        sha256: of the bytes of all files.
+        seen: the samples as they were read.
+        sha256: of the names and bytes of all files, and of what they mean.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Split:
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
     unlabelled: list[Path] = field(default_factory=list)
     left_out: list[Path] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
     sha256: str = ""
 
     def described(self, dataset: Dataset) -> dict[str, Any]:
@@ -84,25 +87,25 @@ def check_split(dataset: Dataset, root: Path, split: str, threads: int) -> Split
     samples = dataset.samples(root, split)
     others = dataset.left_out(root, split, [sample.image for sample in samples])
     checked = Split(split, len(samples), left_out=[path.relative_to(root) for path in others])
-    digest = hashlib.sha256()
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        read = pool.map(lambda sample: _read(dataset, sample), samples)
+        read = pool.map(lambda sample: _read(dataset, root, sample), samples)
         shown = progress(read, title=f"checking {split}", total=len(samples))
-        for (counts, checksum), sample in zip(shown, samples, strict=True):
+        for (counts, seen), sample in zip(shown, samples, strict=True):
             checked.pixels += counts
-            digest.update(checksum)
+            checked.seen.append(seen)
             if not counts[:IGNORE].any():
                 checked.unlabelled.append(sample.label.relative_to(root))
-    checked.sha256 = digest.hexdigest()
+    content = [dataset.meaning, *((seen.image, seen.sha256) for seen in checked.seen)]
+    checked.sha256 = hashlib.sha256(repr(content).encode(errors="backslashreplace")).hexdigest()
     _require_classes(dataset, root, checked)
     return checked
 
 
-def _read(dataset: Dataset, sample: Sample) -> tuple[np.ndarray, bytes]:
-    """Pixels of every class id, and the checksum of both files."""
+def _read(dataset: Dataset, root: Path, sample: Sample) -> tuple[np.ndarray, Seen]:
+    """Pixels of every class id, and the sample as it was when they were counted."""
+    seen = Seen.of(sample, root)
     _, label = read_sample(sample, dataset)
-    files = hashlib.sha256(sample.image.read_bytes() + sample.label.read_bytes())
-    return np.bincount(label.reshape(-1), minlength=256), files.digest()
+    return np.bincount(label.reshape(-1), minlength=256), seen
 
 
 def _require_classes(dataset: Dataset, root: Path, split: Split) -> None:

@@ -1,5 +1,6 @@
 """What the pipeline needs to know of a dataset: its classes, where images and labels lie, what a label pixel means."""
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,9 +92,10 @@ class Dataset:
             )
         images = [path for path in self.image_paths(root, split) if not hidden(path, folder)]
         if not images:
+            endings = ", ".join(self.image_endings)
             raise PaumerError(
-                f"{folder}: holds no images of dataset {self.name} (names that end in {', '.join(self.image_endings)}); "
-                "check data.folder and the split"
+                f"{folder}: holds no images of dataset {self.name} (names that end in {endings}); check data.folder "
+                "and the split"
             )
         samples = [Sample(image, self.label_path(root, split, image)) for image in images]
         images_of: dict[Path, Path] = {}
@@ -121,11 +123,17 @@ class Dataset:
             tables[ending][list(encoding)] = list(encoding.values())
         return tables
 
+    @cached_property
+    def meaning(self) -> str:
+        """A checksum of the classes, and of what every value of a label map stands for."""
+        tables = {ending: table.tolist() for ending, table in self.tables.items()}
+        return hashlib.sha256(repr((self.classes, tables)).encode()).hexdigest()
+
     def describe_values(self, label: Path) -> str:
         """Which pixel values a label map may hold, for error messages."""
         encoding = self.encodings[self._ending(label)]
         classes = [value for value, class_id in encoding.items() if class_id != IGNORE]
-        rising = classes == list(range(classes[0], classes[0] + len(classes)))
+        rising = len(classes) > 1 and classes == list(range(classes[0], classes[0] + len(classes)))
         text = f"{classes[0]} to {classes[-1]}" if rising else ", ".join(map(str, classes))
         ignored = ", ".join(str(value) for value, class_id in encoding.items() if class_id == IGNORE)
         return f"{text}, ignored: {ignored or 'none'}"

@@ -36,7 +36,7 @@ from paumer.measurement.modes import callable_of, on_batches, with_explicit_atte
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Condition, Timing, Variant, measure
 from paumer.models.build import load_run
 from paumer.models.segmenter import Segmenter
-from paumer.provenance import WEIGHTS, sha256
+from paumer.provenance import WEIGHTS, data_checksums, sha256
 from paumer.registry import DENSE_AGAIN, EXPLICIT_ATTENTION, SMALLER_BACKBONE, Point
 from paumer.runtime import find_device
 from paumer.schedule import Schedule
@@ -78,7 +78,8 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
     described = {"code": describe_code(), "environment": describe_environment(device)}
     described |= {"settings": settings.model_dump(mode="json")}
     described |= {"weights": {str(folder): sha256(folder / WEIGHTS) for folder in runs.values()}}
-    finished = Finished(output.with_suffix(".partial.json"), described | {"data": sha256(manifest)})
+    described |= {"data": data_checksums(manifest)}
+    finished = Finished(output.with_suffix(".partial.json"), described)
     timings = [
         measured
         for backbone in settings.studied

@@ -291,4 +291,5 @@ class Run:
             "steps_before": self.steps_before,
             "steps": self.steps,
             "start": self.start,
+            "data": self.data_checksum,
         }

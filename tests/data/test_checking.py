@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hostile import refusal
+from miniature import masks
 from PIL import Image
 
 from paumer.config import Data
@@ -12,21 +12,6 @@ from paumer.data.preparation import prepare, samples
 from paumer.data.reading import read_sample
 from paumer.files import read_json
 from paumer.reporting.provenance import data_sheet
-
-SIZE = (8, 12)
-
-
-def masks(folder: Path, train: list[list[int]], val: list[list[int]], classes: str) -> Path:
-    """Data of one's own: for every image the values that its label map holds, in stripes of one width."""
-    for split, several in (("train", train), ("val", val)):
-        for kind in ("images", "labels"):
-            (folder / kind / split).mkdir(parents=True)
-        for number, values in enumerate(several):
-            label = np.repeat(np.array(values, dtype=np.uint8), SIZE[1] // len(values))[None].repeat(SIZE[0], axis=0)
-            Image.fromarray(label).save(folder / f"labels/{split}/{number}.png")
-            Image.new("RGB", SIZE[::-1]).save(folder / f"images/{split}/{number}.png")
-    (folder / "classes.yaml").write_text(classes, encoding="utf-8")
-    return folder
 
 
 def data(folder: Path) -> Data:
@@ -68,9 +53,7 @@ def test_masks_of_0_and_255_are_read_as_the_error_says(tmp_path: Path) -> None:
     assert asked["notes"] == ["split train: no pixel is of class 'road'", "split val: no pixel is of class 'road'"]
 
 
-def test_what_nobody_asked_to_ignore_is_counted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_nobody_asked_to_ignore_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = masks(tmp_path / "own", [[0, 1, 255]], [[0, 1]], "classes: [background, road]\n")
     manifest = prepared(folder)
     [note] = manifest["notes"]

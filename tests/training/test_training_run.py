@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from paumer.cli import main
-from paumer.config import Heads
+from paumer.config import Data, Heads
 from paumer.data.loading import SegmentationData
+from paumer.data.preparation import prepare
 from paumer.files import read_json
 from paumer.models.build import load_run
 from paumer.training import checkpoints
@@ -94,6 +95,17 @@ def test_checkpoint_from_another_start_is_not_resumed(settings, manifest, tmp_pa
     interrupt(5, settings(), manifest, other, checkpoint, shared[0])
     train(settings(), manifest, other, checkpoint, shared[1])
     train(settings(), manifest, whole, tmp_path / "none", shared[1])
+    assert_same_run(other, whole)
+
+
+def test_checkpoint_of_other_data_is_not_resumed(settings, manifest, tmp_path, interrupt) -> None:
+    scenes = {"train_images": 6, "val_images": 1, "height": 32, "width": 64, "seed": 1}
+    changed = tmp_path / "data.json"
+    prepare(Data(scenes=scenes), changed, threads=1)
+    whole, other, checkpoint = tmp_path / "whole", tmp_path / "other", tmp_path / "checkpoint"
+    interrupt(5, settings(), manifest, other, checkpoint, None)
+    train(settings(), changed, other, checkpoint, None)
+    train(settings(), changed, whole, tmp_path / "none", None)
     assert_same_run(other, whole)
 
 

@@ -2,6 +2,7 @@
 import os
 import shlex
 import sys
+from pathlib import Path
 
 # Planning needs paumer even where only the rules' environments have it installed. `workflow.basedir` would be that of
 # the workflow which uses this one as a module.
@@ -87,6 +88,13 @@ def text(settings):
     Given as a function: in plain text Snakemake takes braces, as in a folder `{1}`, for wildcards.
     """
     return lambda wildcards: settings.model_dump_json()
+
+
+def data_state(manifest):
+    """Another text where the dataset is not what it was when stage `data` checked it."""
+    from paumer.data.changes import state
+
+    return state(experiment.data, Path(manifest))
 
 
 def run_folder(wildcards, input):
