@@ -129,6 +129,22 @@ def test_run_describes_itself_and_loads(settings, manifest, tmp_path) -> None:
     assert set(model.heads) == {"1", "2"}
 
 
+def test_a_run_takes_the_normalization_of_its_weights_and_tells(settings, manifest, tmp_path, capsys) -> None:
+    backbone, taken, log = settings().backbone.model_dump(), {}, {}
+    first = settings(epochs=1, backbone=backbone | {"normalization": "half"})
+    train(first, manifest, tmp_path / "first", tmp_path / "none", None)
+    for given in ("auto", "half", "imagenet"):
+        following = backbone | {"weights": str(tmp_path / "first"), "normalization": given}
+        capsys.readouterr()
+        train(settings(epochs=1, backbone=following), manifest, tmp_path / given, tmp_path / "none", None)
+        log[given] = capsys.readouterr().err
+        taken[given] = read_json(tmp_path / given / "run.json")["network"]["backbone"]["normalization"]
+    assert taken == {"auto": "half", "half": "half", "imagenet": "imagenet"}
+    assert_same_run(tmp_path / "auto", tmp_path / "half")
+    assert all("normalization of the weights: half\n" in log[given] for given in ("auto", "half"))
+    assert "normalization imagenet is not that of the weights, half; leave normalization of" in log["imagenet"]
+
+
 def test_recipe_goes_on_where_the_shared_phase_ended(settings, manifest, tmp_path) -> None:
     shared, recipe = tmp_path / "shared", tmp_path / "recipe"
     plain = {"heads": None, "pausing": None}
