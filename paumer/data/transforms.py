@@ -5,13 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from paumer.config import Size
+from paumer.config import STATISTICS, Normalization, Size, Statistics
 
 LONGEST = 4  # longer over shorter side, where images are resized to a short side
-STATISTICS = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-}
 
 
 def short_side_factor(size: Sequence[int], short_side: int) -> float:
@@ -28,9 +24,16 @@ def scaled_size(size: Sequence[int], factor: float) -> Size:
     return height, width
 
 
-def normalize(images: Tensor, normalization: str) -> Tensor:
+def statistics_of(normalization: Normalization) -> Statistics:
+    """Mean and standard deviation by which images are normalised; `auto`, of a network from scratch, is ImageNet's."""
+    if isinstance(normalization, Statistics):
+        return normalization
+    return STATISTICS["imagenet" if normalization == "auto" else normalization]
+
+
+def normalize(images: Tensor, normalization: Normalization) -> Tensor:
     """Turn images of uint8, (..., 3, height, width), into float32 by the backbone's statistics."""
-    mean, deviation = STATISTICS[normalization]
-    scale = torch.tensor(deviation, device=images.device).view(3, 1, 1) * 255
-    shift = torch.tensor(mean, device=images.device).view(3, 1, 1) * 255
+    statistics = statistics_of(normalization)
+    scale = torch.tensor(statistics.std, device=images.device).view(3, 1, 1) * 255
+    shift = torch.tensor(statistics.mean, device=images.device).view(3, 1, 1) * 255
     return (images.float() - shift) / scale

@@ -37,7 +37,7 @@ def create_vit(settings: NetworkSettings, pretrained: bool = True) -> VisionTran
             another network.
     """
     backbone = settings.backbone
-    _check_architecture(backbone)
+    check_architecture(backbone)
     options = {"img_size": whole_patches(backbone, settings.image_size), **backbone.options}
     options |= {"num_classes": 0, "dynamic_img_size": True, "drop_path_rate": settings.drop_path}
     path = _weights_file(backbone) if pretrained and backbone.weights != "none" else None
@@ -58,7 +58,7 @@ def whole_patches(backbone: Backbone, size: Size) -> Size:
     return size[0] + -size[0] % patch, size[1] + -size[1] % patch
 
 
-def _check_architecture(backbone: Backbone) -> None:
+def check_architecture(backbone: Backbone) -> None:
     """Refuse names and tags that timm does not know, and networks that are no plain vision transformers."""
     key, name = f"backbones.{backbone.name}.architecture", backbone.architecture
     if not timm.is_model(name):

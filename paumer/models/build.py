@@ -91,6 +91,16 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise PaumerError(f"{path}: weights cannot be read ({summary(error)}); train this run again") from None
 
 
+def network_of(run: dict[str, Any], folder: Path) -> NetworkSettings:
+    """The network that a `run.json` describes.
+
+    Raises:
+        PaumerError: it describes none.
+    """
+    network: NetworkSettings = parse(NetworkSettings, run["network"], str(folder / "run.json"))
+    return network
+
+
 def load_run(folder: Path) -> tuple[Segmenter, dict[str, Any]]:
     """Load a trained network in eval mode, and its `run.json`.
 
@@ -98,8 +108,7 @@ def load_run(folder: Path) -> tuple[Segmenter, dict[str, Any]]:
         PaumerError: the folder holds no finished run, or a damaged one.
     """
     run = read_json(folder / "run.json", network=dict)
-    settings = parse(NetworkSettings, run["network"], str(folder / "run.json"))
-    model = build(settings, pretrained=False)
+    model = build(network_of(run, folder), pretrained=False)
     copy_weights(model, load_weights(folder / "model.safetensors"), folder / "model.safetensors")
     return model.eval(), run
 

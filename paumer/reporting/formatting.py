@@ -1,12 +1,14 @@
 """Numbers and tables as people read them."""
 
 import math
+import re
 from dataclasses import dataclass, field
 
 import pandas as pd
 from tabulate import tabulate
 
 DECIMALS = 4
+SPECIAL = re.compile(r"[\\|*$`<]")  # what Markdown would not show as it is; `_` within words it does
 TEXT_HEADINGS = frozenset(
     [
         *("backbone", "decoder", "recipe", "strategy", "criterion", "schedule", "method", "class", "remark"),
@@ -66,12 +68,18 @@ def csv(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
 
 
+def as_text(cell: str) -> str:
+    """A cell of a Markdown table that shows just these characters."""
+    return SPECIAL.sub(r"\\\g<0>", cell)
+
+
 def markdown(*sheets: Sheet) -> str:
     """Markdown tables, each under its title and opening sentence and over its notes."""
     parts = []
     for sheet in sheets:
+        rows = [[as_text(cell) for cell in row] for row in sheet.rows]
         # Without numparse off, tabulate reads cells as numbers and changes them.
-        table = tabulate(sheet.rows, sheet.headings, "pipe", disable_numparse=True, colalign=sheet.aligned or None)
+        table = tabulate(rows, sheet.headings, "pipe", disable_numparse=True, colalign=sheet.aligned or None)
         title = f"## {sheet.title}" if sheet.title else ""
         notes = "\n".join(f"- {note}" for note in sheet.notes)
         parts.append("\n\n".join(filter(None, [title, sheet.opening, table, notes])))

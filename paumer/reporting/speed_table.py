@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from paumer.files import write_text
+from paumer.provenance import refuse_mixed_data
 from paumer.registry import DENSE_AGAIN, EXPLICIT_ATTENTION
 from paumer.reporting.aggregate import FLOPS
 from paumer.reporting.formatting import DECIMALS, Sheet, csv, markdown, number, significant, with_interval
@@ -68,8 +69,9 @@ def write_speed(flops: Path, throughput: Path, output: Path) -> None:
         output: folder for the table.
 
     Raises:
-        PaumerError: a file is unusable.
+        PaumerError: a file is unusable, or both rest on different data.
     """
+    refuse_mixed_data([flops, throughput])
     speed = speed_table(flops, throughput)
     files = {"speed.csv": csv(speed), "speed.md": markdown(readable_speed(speed, all_warnings(throughput)))}
     for name, text in files.items():

@@ -18,6 +18,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from paumer.files import write_text, writing
+from paumer.reporting.fonts import all_characters
 from paumer.reporting.formatting import csv
 
 Marker = str | tuple[int, int, int]
@@ -65,6 +66,7 @@ def style(chosen: Format = SCREEN) -> Iterator[None]:
     sizes = {name: chosen.scale * value for name, value in sns.plotting_context("notebook", font_scale=0.85).items()}
     settings: Any = {"svg.hashsalt": "paumer", "svg.fonttype": "path", "pdf.fonttype": 42, "figure.dpi": 100}
     settings |= {"axes.titlesize": 11 * chosen.scale, "legend.frameon": False, "axes.titlepad": 6 * chosen.scale}
+    settings |= {"text.parse_math": False}  # names of classes may hold `$`
     token = _format.set(chosen)
     try:
         with (
@@ -96,7 +98,7 @@ def save_as(figure: Figure, paths: Iterable[Path]) -> None:
     """Write the figure in the formats that the endings name, without the date."""
     for path in paths:
         undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
-        with writing(path) as temporary:
+        with writing(path) as temporary, all_characters(figure):
             figure.savefig(temporary, dpi=150, metadata=undated)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from paumer.errors import PaumerError
-from paumer.files import write_text
+from paumer.files import write_json, write_text
+from paumer.provenance import refuse_mixed_data, sha256
 from paumer.reporting.aggregate import main_table
 from paumer.reporting.claims import CLAIM, read_claims
 from paumer.reporting.classes import class_table
@@ -48,8 +49,9 @@ def write_tables(
         manifest: data.json, which names the dataset.
 
     Raises:
-        PaumerError: a file is unusable, or a dense, GMAC or throughput row is missing.
+        PaumerError: a file is unusable, a dense, GMAC or throughput row is missing, or two rest on different data.
     """
+    refuse_mixed_data([manifest, *accuracy, flops, throughput, bounds])
     warnings = noise_warnings(in_first_setting(read_throughput(throughput)))
     main = main_table(accuracy, flops, throughput)
     answers = with_claims(headline(main), read_claims(published))
@@ -83,12 +85,16 @@ def write_tables(
 def collect(tables: Sequence[Path], output: Path) -> None:
     """Put the rows of several CSV files into one, unchanged; a column that a file lacks stays empty there.
 
+    Beside it the checksums of the data behind them are written.
+
     Raises:
-        PaumerError: no file is given, or one is unusable.
+        PaumerError: no file is given, one is unusable, or two rest on different data.
     """
     if not tables:
         raise PaumerError("collect: no CSV files are given; name at least one")
+    data = refuse_mixed_data(tables)
     write_text(output, pd.concat([read_text(path) for path in tables]).fillna("").to_csv(index=False))
+    write_json(output.with_suffix(".json"), {"data": data, "sha256": sha256(output)})
 
 
 def with_claims(answers: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:

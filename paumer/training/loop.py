@@ -27,6 +27,7 @@ from paumer.errors import PaumerError
 from paumer.files import read_json, write_json
 from paumer.locks import NAME, held
 from paumer.models.build import build, save_weights, start_from
+from paumer.models.normalization import asked_for, described, normalization_of
 from paumer.models.shipped import trained_network
 from paumer.progress import progress
 from paumer.provenance import WEIGHTS, sha256
@@ -100,7 +101,7 @@ class Run:
         self.processes, self.device = processes, processes.device
         self.share = processes.share(options.batch)
         self.network = NetworkSettings(
-            backbone=settings.backbone,
+            backbone=settings.backbone.model_copy(update={"normalization": normalization_of(settings.backbone)}),
             decoder=settings.decoder,
             heads=settings.heads,
             classes=len(dataset.classes),
@@ -167,7 +168,17 @@ class Run:
         )
         start = f"starting from the weights of {self.trained}" if self.trained else ""
         start += f", without its {' and '.join(self.fresh)}" if self.fresh else ""
-        return [start, split] if start else [split]
+        return list(filter(None, [start, self._normalization(), split]))
+
+    def _normalization(self) -> str:
+        """What the weights say of the images' statistics, where there are weights."""
+        wanted, taken = asked_for(self.settings.backbone), self.network.backbone.normalization
+        if wanted is None or wanted == taken:
+            return f"normalization of the weights: {described(taken)}" if wanted else ""
+        return (
+            f"normalization {described(taken)} is not that of the weights, {described(wanted)}; leave normalization of "
+            f"backbone {self.settings.backbone.name} out to take theirs"
+        )
 
     def train_step(self, images: Tensor, labels: Tensor) -> None:
         """One step on this process's share of its images, in as many passes as it takes.
@@ -194,7 +205,7 @@ class Run:
 
     def _run_part(self, images: Tensor, labels: Tensor, strategy: Strategy, weight: Tensor) -> Tensor:
         """Add the gradient of some images; give their losses, (3,)."""
-        images = normalize(images, self.settings.backbone.normalization)
+        images = normalize(images, self.network.backbone.normalization)
         with autocast(self.device, self.settings.options.precision):
             total, losses = self.objective(images, labels, strategy, weight)
         (total * self.processes.count).backward()  # processes take the mean of their gradients
@@ -292,4 +303,5 @@ class Run:
             "steps_before": self.steps_before,
             "steps": self.steps,
             "start": self.start,
+            "data": self.data_checksum,
         }

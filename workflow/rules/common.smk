@@ -2,6 +2,7 @@
 import os
 import shlex
 import sys
+from pathlib import Path
 
 # Planning needs paumer even where only the rules' environments have it installed. `workflow.basedir` would be that of
 # the workflow which uses this one as a module.
@@ -27,14 +28,16 @@ with mistakes_in_one_line():
         read_yaml(str(path))
     experiment = parse_section(Experiment, config, "configuration")
 
-RESULTS = f"{experiment.results}/{experiment.experiment}"
+RESULTS = f"{os.path.expanduser(experiment.results)}/{experiment.experiment}"
 # What published work reports; a copy where the workflow is no folder of this machine.
 PUBLISHED = f"{ROOT}/results/reference/published.csv"
 if not os.path.isfile(PUBLISHED):
     PUBLISHED = workflow.source_path("../../results/reference/published.csv")
 LOGS = f"logs/{experiment.experiment}"
 # Elsewhere only where a job does not see what the one before it wrote: in the pods of a Kubernetes cluster.
-CHECKPOINTS = os.environ.get("PAUMER_CHECKPOINTS", f"{RESULTS}/checkpoints")
+CHECKPOINTS = os.path.expanduser(
+    os.environ.get("PAUMER_CHECKPOINTS", f"{RESULTS}/checkpoints")
+)
 RUN = f"{RESULTS}/runs/{{backbone}}/{{recipe}}/seed{{seed}}"
 BACKBONES = [backbone.name for backbone in experiment.backbones]
 # What is timed, and what reads all data, has the machine to itself. Where the cores are not known, on a cluster or in a
@@ -86,8 +89,22 @@ def runs(pattern, names=None):
 
 
 def text(settings):
-    """A stage's settings as one argument of the command line."""
-    return settings.model_dump_json()
+    """A stage's settings as one argument of the command line.
+
+    Given as a function: in plain text Snakemake takes braces, as in a folder `{1}`, for wildcards.
+    """
+    return lambda wildcards: settings.model_dump_json()
+
+
+def data_state(manifest):
+    """Another text where the dataset is not what it was when stage `data` checked it."""
+    try:
+        from paumer.data.changes import state
+    except (
+        ModuleNotFoundError
+    ):  # NumPy or Pillow: only the rules' environments have them
+        return ""
+    return state(experiment.data, Path(manifest))
 
 
 def run_folder(wildcards, input):
@@ -121,18 +138,21 @@ def shared_run(wildcards):
 
 def train_settings(wildcards):
     """This run's part of the configuration."""
-    return text(
-        stages.TrainSettings.of(
-            experiment, wildcards.backbone, wildcards.recipe, int(wildcards.seed)
-        )
-    )
+    return stages.TrainSettings.of(
+        experiment, wildcards.backbone, wildcards.recipe, int(wildcards.seed)
+    ).model_dump_json()
 
 
 def evaluate_settings(wildcards):
     """What this run is evaluated at."""
-    return text(
-        stages.EvaluateSettings.of(experiment, wildcards.backbone, wildcards.recipe)
-    )
+    return stages.EvaluateSettings.of(
+        experiment, wildcards.backbone, wildcards.recipe
+    ).model_dump_json()
+
+
+def checkpoint_folder(wildcards):
+    """Where a run keeps its checkpoints."""
+    return f"{CHECKPOINTS}/{wildcards.backbone}/{wildcards.recipe}/seed{wildcards.seed}"
 
 
 def start_option(wildcards, input):

@@ -11,6 +11,8 @@ rule data:
         mem_mb=2000,
     params:
         settings=text(experiment.data),
+        # Where the data itself changed, the stage runs again, and all that rests on it.
+        state=lambda wildcards: data_state(rules.data.output.manifest),
     message:
         f"Preparing and checking dataset {experiment.data.dataset}"
     shell:

@@ -111,7 +111,7 @@ rule samples:
     resources:
         mem_mb=1000,
     params:
-        split=experiment.data.train_split,
+        split=lambda wildcards: experiment.data.train_split,
     message:
         "Drawing nine samples"
     shell:

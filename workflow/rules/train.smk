@@ -26,7 +26,7 @@ rule train:
         start=start_option,
         folder=output_folder,
         # Outside output:, which Snakemake removes before and after a failed job; so a killed job resumes.
-        checkpoint=f"{CHECKPOINTS}/{{backbone}}/{{recipe}}/seed{{seed}}",
+        checkpoint=checkpoint_folder,
     message:
         "Training {wildcards.backbone} by recipe {wildcards.recipe}, seed {wildcards.seed}"
     shell:
