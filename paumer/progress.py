@@ -67,11 +67,13 @@ class State:
         line: as it was written.
         title: what the work is.
         left: seconds to go; None where that is not known yet.
+        written: when the log was last written to, in nanoseconds.
     """
 
     line: str
     title: str
     left: float | None
+    written: int
 
 
 def last_state(log: Path) -> State | None:
@@ -79,11 +81,11 @@ def last_state(log: Path) -> State | None:
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_BYTES))
-            text = file.read().decode(errors="replace")
+            text, written = file.read().decode(errors="replace"), os.fstat(file.fileno()).st_mtime_ns
     except OSError:
         return None
     found = [match for line in text.splitlines() if (match := WRITTEN.fullmatch(line))]
-    return State(found[-1][0], found[-1]["title"], _seconds(found[-1]["left"])) if found else None
+    return State(found[-1][0], found[-1]["title"], _seconds(found[-1]["left"]), written) if found else None
 
 
 def _seconds(text: str) -> float | None:

@@ -58,14 +58,13 @@ class Run:
             told: seconds to go of running jobs, where they tell.
         """
         ran = {number: now - start for number, start in self.started.items() if number in self.jobs}
-        whole = {number: ran[number] + told[number] for number in told.keys() & ran.keys()}
-        factors = self._factors(self.took | whole)
+        told = {number: told[number] for number in told.keys() & ran.keys()}
+        factors = self._factors(self.took | {number: ran[number] + seconds for number, seconds in told.items()})
         left: dict[int, float] = {}
         for number in [*ran, *self.jobs]:  # those that run come first
             if number not in self.took:
-                rule, gone = self.jobs[number].rule, ran.get(number, 0.0)
-                expected = whole.get(number, self.jobs[number].seconds * factors[rule])
-                left[number] = max(expected - gone, OVERDUE * gone)
+                job, gone = self.jobs[number], ran.get(number, 0.0)
+                left[number] = told.get(number, max(job.seconds * factors[job.rule] - gone, OVERDUE * gone))
         return played(self.jobs, left)
 
     def _factors(self, took: Mapping[int, float]) -> dict[str, float]:

@@ -2,12 +2,12 @@
 
 Snakemake prints by a handler of its logger. Only the formatter of that handler is replaced, so colours, `--quiet`,
 errors and Snakemake's own log file stay as they are. While jobs run, a thread looks at their logs. What it shows is a
-line of its own, or on a terminal one line that is written anew.
+line of its own, or on a terminal a few that are written anew.
 """
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from logging import LogRecord
 from pathlib import Path
@@ -25,7 +25,7 @@ EXPECTED = "expected_seconds"  # the resource by which a rule says how long it t
 LOOK_SECONDS = 10.0  # between two looks at the logs
 SILENT = ("resources_info", "job_started")
 NOTHING = "None"  # text for which Snakemake's handler writes nothing
-ERASE = "\r\x1b[K"
+MOST = 8  # jobs that a terminal shows at once
 
 
 def follow(workflow: Any) -> None:
@@ -45,9 +45,9 @@ class Terminal(DefaultFormatter):
         self.__dict__.update(vars(handler.formatter))
         self.workflow, self.handler = workflow, handler
         self.run = Run({}, time.monotonic())
-        self.logs: dict[int, tuple[Path, int]] = {}  # of running jobs, and when an earlier run had written them
-        self.done = ""
-        self.line_stands = False
+        self.logs: dict[int, tuple[Path, int]] = {}  # of running jobs, and when an earlier run wrote them
+        self.expected, self.done = "", ""
+        self.standing = 0  # lines at the end of the terminal that are written anew
 
     def format(self, record: LogRecord) -> str:
         """The text of a record; without the lines that only say what jobs get, and that they are about to start."""
@@ -58,23 +58,22 @@ class Terminal(DefaultFormatter):
 
     def format_run_info(self, msg: dict[str, Any]) -> str:
         """Before all jobs, and once more after a dry run: which there are, and how long they take."""
-        now = time.monotonic()
         if not self.run.jobs:
-            self.run = Run(planned(self.workflow), now)
-        expected = spoken(self.run.to_go(now, {}))
+            self.run = Run(planned(self.workflow), time.monotonic())
+            self.expected = spoken(self.run.to_go(self.run.began, {}))
         if self.workflow.dryrun:
-            return f"{msg['msg']}\nEstimated time on this machine: {expected}"
+            return f"{msg['msg']}\nEstimated time on this machine: {self.expected}"
         Thread(target=self._look, daemon=True).start()
         self.done = f"0 of {msg['stats']['total']}"
         rules = [name if count == 1 else f"{count} {name}" for name, count in msg["stats"].items() if name != "total"]
-        return (
-            f"{msg['stats']['total']} jobs: {', '.join(rules)}\nEstimated time: {expected}, to be corrected as jobs run"
-        )
+        jobs = f"{msg['stats']['total']} jobs: {', '.join(rules)}"
+        return f"{jobs}\nEstimated time: {self.expected}, to be corrected as jobs run"
 
     def format_job_info(self, msg: dict[str, Any]) -> str:
         """A job starts."""
         log = Path(next(iter(msg["log"]), ""))
-        self.logs[msg["jobid"]] = log, _written(log)
+        state = last_state(log)
+        self.logs[msg["jobid"]] = log, state.written if state else 0
         self.run.start(msg["jobid"], time.monotonic())
         return super().format_job_info(msg)
 
@@ -93,23 +92,43 @@ class Terminal(DefaultFormatter):
     def format_progress(self, msg: dict[str, Any]) -> str:
         """How many jobs have ended."""
         self.done = f"{msg['done']} of {msg['total']}"
-        return self._standing({number: state for number, (_, state) in self._states().items()})
+        return self._standing(self._states())
 
     def _look(self) -> None:
-        """Show every few seconds where the run and one of its jobs stand, as long as this process lives."""
+        """Show every few seconds where the run and its jobs stand, as long as this process lives."""
         while True:
             time.sleep(LOOK_SECONDS)
-            if running := list(self.run.started.items()):
-                self._show(self._status(running))
+            if self.run.started:
+                self._show()
 
-    def _status(self, running: Sequence[tuple[int, float]]) -> str:
-        """Where the run stands, and the job that wrote last."""
-        states = self._states()
-        standing = self._standing({number: state for number, (_, state) in states.items()})
-        number, start = max(running, key=lambda item: states[item[0]][0] if item[0] in states else 0)
-        said = states[number][1].line if number in states else f"{_clock(time.monotonic() - start)} so far"
-        others = f"; {len(running) - 1} more running" if len(running) > 1 else ""
-        return f"{standing}; job {number}: {said}{others}"
+    def _show(self) -> None:
+        """Write lines that are none of Snakemake's: in place of those before, or one where none can be erased."""
+        erasable, stream = not self.handler.nocolor, self.handler.stream
+        lines = self._lines(MOST if erasable else 1)
+        width = shutil.get_terminal_size().columns - 1
+        with self.handler.lock or nullcontext():
+            self._erase()
+            stream.write("\n".join(line[:width] for line in lines) if erasable else "; ".join(lines) + "\n")
+            stream.flush()
+            self.standing = len(lines) if erasable else 0
+            self.handler.last_msg_was_job_info = False  # so that a blank line comes before the next job
+
+    def _erase(self) -> None:
+        """Remove the lines that stand at the end of the terminal."""
+        if self.standing:
+            self.handler.stream.write("\r\x1b[K" + "\x1b[A\x1b[K" * (self.standing - 1))
+            self.standing = 0
+
+    def _lines(self, most: int) -> list[str]:
+        """Where the run stands, and those jobs that wrote last."""
+        states, running, now = self._states(), dict(self.run.started), time.monotonic()
+        newest = sorted(running, key=lambda number: states[number].written if number in states else 0)[-most:]
+        said = {number: f"{_clock(now - start)} so far" for number, start in running.items()}
+        said |= {number: state.line for number, state in states.items()}
+        lines = [self._standing(states), *(f"job {number}: {said[number]}" for number in newest)]
+        if len(running) > len(newest):
+            lines[-1] += f"; {len(running) - len(newest)} more running"
+        return lines
 
     def _standing(self, states: Mapping[int, State]) -> str:
         """How many jobs have ended, and when all will have."""
@@ -121,33 +140,10 @@ class Terminal(DefaultFormatter):
         left = self.run.to_go(now, told)
         return f"{self.done} jobs done in {_clock(now - self.run.began)}" + (f", {spoken(left)} to go" if left else "")
 
-    def _states(self) -> dict[int, tuple[int, State]]:
-        """What running jobs last wrote of their progress, and when."""
-        found = {}
-        for number, (log, before) in list(self.logs.items()):
-            when = _written(log)
-            state = last_state(log) if when != before else None  # else an earlier run wrote it
-            if state is not None:
-                found[number] = when, state
-        return found
-
-    def _show(self, text: str) -> None:
-        """Write a line that is none of Snakemake's: in place of the one before where it can be erased."""
-        stream = self.handler.stream
-        with self.handler.lock or nullcontext():
-            self._erase()
-            if self.handler.nocolor:  # no terminal, or one that shall not be moved on
-                stream.write(f"{text}\n")
-            else:
-                stream.write(text[: shutil.get_terminal_size().columns - 1])
-                self.line_stands = True
-            stream.flush()
-            self.handler.last_msg_was_job_info = False  # so that a blank line comes before the next job
-
-    def _erase(self) -> None:
-        if self.line_stands:
-            self.handler.stream.write(ERASE)
-            self.line_stands = False
+    def _states(self) -> dict[int, State]:
+        """What running jobs last wrote of their progress."""
+        states = {number: (last_state(log), before) for number, (log, before) in list(self.logs.items())}
+        return {number: state for number, (state, before) in states.items() if state and state.written != before}
 
 
 def planned(workflow: Any) -> dict[int, Job]:
@@ -166,19 +162,13 @@ def planned(workflow: Any) -> dict[int, Job]:
 
 def spoken(seconds: float) -> str:
     """A time that is only known about."""
-    minutes = seconds / 60
+    minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
     if minutes < 1:
         return "less than a minute"
-    return f"about {minutes:.0f} min" if minutes < 100 else f"about {minutes / 60:.1f} hours"
+    if minutes < 100:
+        return f"about {minutes:.0f} min"
+    return f"about {hours:.2g} hours" if hours < 72 else f"about {days:.0f} days"
 
 
 def _clock(seconds: float) -> str:
     return str(tqdm.format_interval(seconds))
-
-
-def _written(path: Path) -> int:
-    """When a file was last written; 0 where there is none."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from paumer.planning.terminal import spoken
+
+TIME = r"\d\d:\d\d"
 SNAKEFILE = """\
 from paumer.planning import terminal
 
-terminal.LOOK_SECONDS = 0.1
+terminal.LOOK_SECONDS = 0.05
 terminal.follow(workflow)
 terminal.follow(workflow)  # as a second module would
 
@@ -68,7 +71,7 @@ def run_on_terminal(folder: Path, *options: str) -> str:
     """What a terminal gets to see of a run, be it a failing one."""
     ours, its = pty.openpty()
     command = ["snakemake", "--cores", "1", "--nolock", *options]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "60"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "40"}
     with subprocess.Popen(command, stdout=its, stderr=its, cwd=folder, env=environment):
         os.close(its)
         said = b""
@@ -81,30 +84,47 @@ def run_on_terminal(folder: Path, *options: str) -> str:
     return said.decode()
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (20, "less than a minute"),
+        (89, "about 1 min"),
+        (24 * 60, "about 24 min"),
+        (100 * 60, "about 1.7 hours"),
+        (30 * 3600, "about 30 hours"),
+        (80 * 3600, "about 3 days"),
+    ],
+)
+def test_times_are_said_as_roughly_as_they_are_known(seconds: float, text: str) -> None:
+    assert spoken(seconds) == text
+
+
 def test_each_job_is_a_block_with_where_it_stands(folder: Path) -> None:
     said = run(folder, "--quiet", "reason", "host")
     assert "3 jobs: first, second, all\nEstimated time: about 10 min, to be corrected as jobs run\n" in said
     first, second, last = re.findall(r"\n\n\[[^]]+\]\nJob \d: (.+?)(?=\n\n|\Z)", said, flags=re.DOTALL)
     assert re.fullmatch(
         r"Making the first\n"
-        r"(0 of 3 jobs done in 00:00, about 1 min to go; job 2: first: 1 of 4 in 00:20, 01:00 to go\n)+"
-        r"Finished jobid: 2 \(Rule: first\) after 00:0\d\n"
-        r"1 of 3 jobs done in 00:0\d, less than a minute to go",
+        rf"(0 of 3 jobs done in {TIME}, about 10 min to go; job 2: {TIME} so far\n)*"  # it has not written yet
+        rf"(0 of 3 jobs done in {TIME}, about 1 min to go; job 2: first: 1 of 4 in 00:20, 01:00 to go\n)+"
+        rf"Finished jobid: 2 \(Rule: first\) after {TIME}\n"
+        rf"1 of 3 jobs done in {TIME}, less than a minute to go",
         first,
     )
-    assert re.search(r"\n1 of 3 jobs done in 00:0\d, less than a minute to go; job 1: 00:00 so far\n", second)
-    assert "to go; job 1: second" not in second  # what another run left in the log
-    assert last.startswith("All is there\n") and re.search(r"\n3 of 3 jobs done in 00:0\d\n", last)
+    assert re.search(rf"\n1 of 3 jobs done in {TIME}, less than a minute to go; job 1: {TIME} so far\n", second)
+    assert "job 1: second" not in second  # what another run left in the log
+    assert last.startswith("All is there\n") and re.search(rf"\n3 of 3 jobs done in {TIME}\n", last)
 
 
-def test_a_terminal_shows_one_line_that_moves_and_a_failure_whole(folder: Path) -> None:
+def test_a_terminal_shows_lines_that_are_written_anew_and_a_failure_whole(folder: Path) -> None:
     (folder / "Snakefile").write_text(SNAKEFILE % "false", encoding="utf-8")
-    said = run_on_terminal(folder, "--quiet", "reason", "host", "--show-failed-logs")
-    moved = re.findall(r"\r\x1b\[K([^\r\n]*)", said)
-    assert any(line.startswith("0 of 3 jobs done in 00:00, about 1 min to go; job 2: first") for line in moved)
-    assert all(len(line) < 60 for line in moved if "; job " in line)
-    assert re.search(r"^Logfile second\.log:\r?\n=+\r?\nit broke\r?\n=+", said, flags=re.MULTILINE)
-    assert not re.search(r"; job \d[^\r\n]*\r?\n", said)  # no such line stays
+    said = run_on_terminal(folder, "--quiet", "reason", "host", "--show-failed-logs").replace("\r\n", "\n")
+    erased = "\r\x1b[K\x1b[A\x1b[K"
+    lines = [text.rpartition("\x1b[0m\n")[2].split("\n") for text in said.split(erased)[:-1]]
+    assert all(len(standing) == 2 for standing in lines)
+    assert any(job == "job 2: first: 1 of 4 in 00:20, 01:00 to" for _, job in lines)  # 39 columns of 40
+    assert all(re.match(rf"[01] of 3 jobs done in {TIME}, ", run) and len(run) <= 39 for run, _ in lines)
+    assert re.search(r"^Logfile second\.log:\n=+\nit broke\n=+", said, flags=re.MULTILINE)
 
 
 def test_a_plan_ends_with_the_time(folder: Path) -> None:
