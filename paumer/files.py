@@ -110,9 +110,14 @@ def require_plain(path: Path) -> None:
         raise OSError(errno.EINVAL, "is no plain file")
 
 
+def name_below(path: Path, folder: Path) -> str:
+    """What a path is called below a folder; as `relative_to`, in a fraction of the time."""
+    return str(path).removeprefix(f"{folder}{os.sep}")
+
+
 def hidden(path: Path, folder: Path) -> bool:
     """Whether a path below a folder is hidden, or lies in a hidden folder: `._a.png`, `.ipynb_checkpoints/a.png`."""
-    return f"{os.sep}." in str(path)[len(str(folder)) :]
+    return f"{os.sep}." in os.sep + name_below(path, folder)
 
 
 def files_below(folder: Path, endings: tuple[str, ...]) -> list[Path]:

@@ -17,7 +17,7 @@ from paumer.config import Data
 from paumer.data.catalogue import find_dataset, folder_of, stored_folder
 from paumer.data.datasets import Dataset, Sample
 from paumer.errors import PaumerError, printable
-from paumer.files import read_bytes, read_json, write_text
+from paumer.files import name_below, read_bytes, read_json, write_text
 
 RECORD = "data_files.json"
 READERS = 8  # samples that are read at once
@@ -152,8 +152,7 @@ def _look(samples: Sequence[Sample], root: Path) -> dict[tuple[str, str], tuple[
 
 def _names(sample: Sample, root: Path) -> tuple[str, str]:
     """Image and label, as they are called below the dataset's folder."""
-    start = len(str(root)) + 1
-    return str(sample.image)[start:], str(sample.label)[start:]
+    return name_below(sample.image, root), name_below(sample.label, root)
 
 
 def _stamps(sample: Sample) -> list[int]:

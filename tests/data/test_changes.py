@@ -193,6 +193,12 @@ def test_any_folder_may_be_the_working_folder(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     assert samples(tmp_path / "results/data.json", "val")[1][0].image == tmp_path / "own/images/val/0.png"
+    monkeypatch.chdir(tmp_path / "own")
+    for folder in (".", "../own/"):
+        prepare(Data(dataset="folder", folder=folder), tmp_path / "other/data.json", threads=1)
+        assert state(Data(dataset="folder", folder=folder), tmp_path / "other/data.json") == ""
+        assert len(samples(tmp_path / "other/data.json", "val")[1]) == 1
+        (tmp_path / "other/data_files.json").unlink()
 
 
 def test_results_with_their_data_may_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
