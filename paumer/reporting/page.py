@@ -25,7 +25,7 @@ from paumer.reporting.order import descriptions
 from paumer.reporting.points import POINT, read_main
 from paumer.reporting.provenance import data_sheet, environment_sheet, read_runs, runs_sheet, settings_groups
 from paumer.reporting.published import read_published
-from paumer.reporting.readable import readable_bounds, readable_classes, readable_headline, readable_main
+from paumer.reporting.readable import readable_bounds, readable_classes, readable_main, readable_methods
 from paumer.reporting.readable_comparisons import readable_criteria, readable_published
 from paumer.reporting.reading import read_table
 from paumer.reporting.semantics import AT
@@ -91,7 +91,7 @@ def write_report(
         "strategies": descriptions(main["strategy"]),
         "claim": CLAIM,
         "findings": findings(headline),
-        "headline": readable_headline(headline, warnings),
+        "headline": readable_methods(headline, warnings),
         "main": readable_main(main, warnings),
         "criteria": readable_criteria(read_table(tables / "criteria.csv", CRITERIA)),
         "published": readable_published(read_published(tables / "published.csv")),
