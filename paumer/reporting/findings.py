@@ -66,14 +66,14 @@ def _claim(points: pd.DataFrame) -> str:
     own = points[points["family"] == PAUMER]
     if own.empty:
         return ""
-    asked = f"{CLAIM.drop:g} points at {CLAIM.speedup:g} times (claimed for {CLAIM.dataset}, with another network)"
+    asked = f"{CLAIM.drop:g} points at {CLAIM.speedup:g}x (claimed for {CLAIM.dataset}, with another network)"
     best = best_points(own, CLAIM.speedup)
     if len(best) and best["drop"].iloc[0] <= CLAIM.drop:
         return f"The target, {asked}, is met with {number(CLAIM.drop - best['drop'].iloc[0], 2)} points to spare."
     missed = f" by {number(best['drop'].iloc[0] - CLAIM.drop, 2)} points" if len(best) else ""
     within = own[own["drop"] <= CLAIM.drop].sort_values("speedup", ascending=False)
     reached = (
-        f"within that drop {NAME} reaches {number(within['speedup'].iloc[0], 2)} times ({within['schedule'].iloc[0]})"
+        f"within that drop {NAME} reaches {number(within['speedup'].iloc[0], 2)}x ({within['schedule'].iloc[0]})"
         if len(within)
         else f"no schedule of {NAME} stays within that drop"
     )
@@ -81,13 +81,13 @@ def _claim(points: pd.DataFrame) -> str:
 
 
 def _loses(row: pd.Series) -> str:
-    """`loses 1.33 points of mIoU (schedule 3:0.5, 1.60 times)`."""
-    return f"{_verb(row)} points of mIoU (schedule {row['schedule']}, {number(row['speedup'], 2)} times)"
+    """`loses 1.33 points of mIoU (schedule 3:0.5, 1.60x)`."""
+    return f"{_verb(row)} points of mIoU (schedule {row['schedule']}, {number(row['speedup'], 2)}x)"
 
 
 def _rival(row: pd.Series, called: str, compared: str = "") -> str:
-    """`the best rival, merging, loses 1.85 (1.54 times)`."""
-    return f"{called}, {row['family']}, {_verb(row, compared)} ({number(row['speedup'], 2)} times)"
+    """`the best rival, merging, loses 1.85 (1.54x)`."""
+    return f"{called}, {row['family']}, {_verb(row, compared)} ({number(row['speedup'], 2)}x)"
 
 
 def _verb(row: pd.Series, compared: str = "") -> str:
@@ -99,4 +99,4 @@ def _verb(row: pd.Series, compared: str = "") -> str:
 
 def _too_slow(points: pd.DataFrame) -> str:
     fastest = points.loc[points["family"] == PAUMER, "speedup"].max()
-    return "was not timed" if pd.isna(fastest) else f"is not that fast (at most {number(fastest, 2)} times)"
+    return "was not timed" if pd.isna(fastest) else f"is not that fast (at most {number(fastest, 2)}x)"

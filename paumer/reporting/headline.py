@@ -19,8 +19,8 @@ HEADINGS = [
 ]
 NOT_REACHED, NOT_STATED = "not reached", "not stated"
 WHOLE = (
-    "Each method is shown by the best of its recipes, criteria and schedules, which methods.md has one by one. The "
-    "controls, choice by chance and by the ground truth, are no methods."
+    "Each method is shown by the best of its recipes, criteria and schedules, which the table of methods has one by "
+    "one. The controls, choice by chance and by the ground truth, are no methods."
 )
 
 
@@ -63,9 +63,13 @@ def readable_headline(main: pd.DataFrame, claims: pd.DataFrame, warnings: Sequen
         for row in claims.to_dict("records")
     ]
     filled = [[*row, *[""] * (len(HEADINGS) - len(row))] for row in rows]
-    few = [FEW_SEEDS] if (main["seeds"] < 3).any() else []
     noise = [f"{counted(warnings)}; main.md has them."] if warnings else []
-    return Sheet(HEADINGS, filled, [SPREAD, LARGEST_BATCH, WHOLE, *few, *noise])
+    return Sheet(HEADINGS, filled, [*headline_notes(main), *noise])
+
+
+def headline_notes(main: pd.DataFrame) -> list[str]:
+    """What explains the headline table."""
+    return [SPREAD, LARGEST_BATCH, WHOLE, *([FEW_SEEDS] if (main["seeds"] < 3).any() else [])]
 
 
 def counted(warnings: Sequence[str]) -> str:

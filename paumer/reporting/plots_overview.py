@@ -14,7 +14,17 @@ from paumer.reporting.families import PAUMER, short
 from paumer.reporting.formatting import number
 from paumer.reporting.labels import Labels, along
 from paumer.reporting.overview import CLAIMED, DENSE, SPEED, overview_points
-from paumer.reporting.style import beside, figure_width, freeze_layout, interval, legend_below, markers, new_figure, palette, sized
+from paumer.reporting.style import (
+    beside,
+    figure_width,
+    freeze_layout,
+    interval,
+    legend_below,
+    markers,
+    new_figure,
+    palette,
+    sized,
+)
 
 WIDTH, HEIGHT, ACROSS = 8.0, 4.4, 2  # inches, and panels beside each other
 ROOMY = 6.0  # inches of a panel that has room for names beside its lines; narrower ones share a legend

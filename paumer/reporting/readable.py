@@ -20,6 +20,7 @@ WINDOWS = (
 OWN_DENSE = (
     "* Timed on many images, beside a dense network that ran on the same ones: compare its speed-up, not images/s."
 )
+POINTS_BESIDE = 8  # in a table of classes
 LARGEST_BATCH = "Speed-ups are those at the backbone's largest batch."
 
 
@@ -125,19 +126,22 @@ def _chosen(row: dict, group: str) -> list[str]:
 
 
 def readable_classes(classes: pd.DataFrame) -> list[Sheet]:
-    """One sheet per backbone: a row per class, a column per operating point."""
+    """A row per class and a column per operating point, dense first; a sheet for every few points of a backbone."""
     sheets = []
     for backbone, table in classes.groupby("backbone", sort=False):
         labelled = table.assign(point=method_names(table) + " " + table["schedule"])
-        points, names = labelled["point"].unique(), labelled["class"].unique()
+        dense, *others = labelled["point"].unique()
+        names = labelled["class"].unique()
         cells = {
             (row["class"], row["point"]): _iou(row, dense=row["recipe"] == row["strategy"] == "dense")
             for row in labelled.to_dict("records")
         }
-        named = ["dense: IoU" if point == "dense/dense dense" else f"{point}: IoU (drop)" for point in points]
-        rows = [[name, *(cells.get((name, point), "") for point in points)] for name in names]
         note = "IoU in points; in brackets the drop from the network trained and run without pausing."
-        sheets.append(Sheet(["class", *named], rows, [note], title=str(backbone)))
+        for start in range(0, max(1, len(others)), POINTS_BESIDE):
+            points = others[start : start + POINTS_BESIDE]
+            headings = ["class", "dense: IoU", *(f"{point}: IoU (drop)" for point in points)]
+            rows = [[name, *(cells.get((name, point), "") for point in (dense, *points))] for name in names]
+            sheets.append(Sheet(headings, rows, [note], title=str(backbone)))
     return sheets
 
 
