@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 from tabulate import tabulate
@@ -33,6 +33,25 @@ class Sheet:
         """`left` for columns of words, `right` for columns of numbers."""
         first_words = [heading.split(" ")[0] for heading in self.headings]
         return ["left" if word in TEXT_HEADINGS else "right" for word in first_words]
+
+
+def narrowed(sheet: Sheet) -> Sheet:
+    """Without the columns that say the same in every row; a note names what they say."""
+    if len(sheet.rows) < 2:
+        return sheet
+    columns = list(zip(*sheet.rows, strict=True))
+    same = [len(set(column)) == 1 for column in columns]
+    said = [
+        f"{heading} {column[0]}"
+        for heading, column, left_out in zip(sheet.headings, columns, same, strict=True)
+        if left_out and column[0]
+    ]
+    return replace(
+        sheet,
+        headings=[heading for heading, left_out in zip(sheet.headings, same, strict=True) if not left_out],
+        rows=[[cell for cell, left_out in zip(row, same, strict=True) if not left_out] for row in sheet.rows],
+        notes=[*([f"In all rows: {'; '.join(said)}."] if said else []), *sheet.notes],
+    )
 
 
 def number(value: float, decimals: int) -> str:

@@ -51,6 +51,8 @@ NOTES = {
     "images_per_s": "Images/s count whole images. Where windows/s stand beside them, windows were timed: images/s are "
     "then windows/s over the windows of an image, without cutting windows and putting them together. Scope image times "
     "that, too, for a batch of whole images. GMAC are of one window.",
+    "recipe": "What names a recipe was timed on many images, beside the dense row of that recipe, which ran on the "
+    "same ones: compare its speed-up, not images/s.",
     "latency_ms": "Latency is the time of one batch. Brackets hold the 95% interval of ratios within a round.",
     "realised": "Realised is speed-up over GMAC ratio: 1 where all saved computation became saved time. It is empty "
     "where no GMAC are counted, as where the cost depends on the image.",
@@ -166,8 +168,9 @@ def _measured(row: dict) -> list[str]:
 
 def _explanations(speed: pd.DataFrame) -> list[str]:
     """Notes on the speed table, those that it needs."""
-    shown = [column for column in NOTES if speed[column].notna().any()]
-    notes = [NOTES[column] for column in shown if column != "images_per_s" or runs_on_windows(speed)]
+    needed = {name: speed[name].notna().any() for name in NOTES}
+    needed |= {"images_per_s": runs_on_windows(speed), "recipe": (speed["recipe"] != "").any()}
+    notes = [note for name, note in NOTES.items() if needed[name]]
     slower = 1 / speed.loc[speed["strategy"] == EXPLICIT_ATTENTION, "speedup"].dropna()
     if len(slower):
         times = " to ".join(dict.fromkeys(number(value, 2) for value in (slower.min(), slower.max())))
