@@ -123,7 +123,7 @@ def test_demo_takes_an_image(small, tmp_path: Path, monkeypatch, capsys) -> None
 
 
 @pytest.mark.parametrize(
-    ("schedules", "words"), [("dense", "must pause"), ("", "is empty"), ("9:0.4", "acting after block 9")]
+    ("schedules", "words"), [("dense", "must pause"), ("", "is empty"), ("13:0.4", "acting after block 13")]
 )
 def test_demo_names_what_cannot_be(schedules: str, words: str, tmp_path: Path, monkeypatch, capsys) -> None:
     assert call(monkeypatch, "demo", "--output", tmp_path / "demo.png", "--schedules", schedules) == 1

@@ -34,18 +34,18 @@ def test_every_stage_of_every_experiment_has_a_time(path: Path) -> None:
 def test_training_follows_steps_and_processors() -> None:
     plain = described(REPOSITORY / "config.yaml")
     training = plain.experiment.training.model_dump()
-    longer = {**training, "recipe_phase": {**training["recipe_phase"], "epochs": 6}}
+    longer = {**training, "recipe_phase": {**training["recipe_phase"], "epochs": 7.5}}
     ten_times = described(REPOSITORY / "config.yaml", training=longer)
     short, long = (one.train("vit_micro_patch8", "dense", 2) - ANY_STAGE for one in (plain, ten_times))
     assert long == pytest.approx(10 * short, rel=0.02)
     assert plain.train("vit_micro_patch8", "dense", 8) < plain.train("vit_micro_patch8", "dense", 2)
-    assert plain.train("vit_nano_patch8", "dense", 2) < plain.train("vit_micro_patch8", "dense", 2)
+    assert plain.train("vit_micro_patch8_depth7", "dense", 2) < plain.train("vit_micro_patch8", "dense", 2)
 
 
 def test_a_control_is_evaluated_at_one_point() -> None:
     stages = described(REPOSITORY / "config.yaml")
     control, studied = (
-        stages.evaluate(name, "dense", 2) - ANY_STAGE for name in ("vit_nano_patch8", "vit_micro_patch8")
+        stages.evaluate(name, "dense", 2) - ANY_STAGE for name in ("vit_micro_patch8_depth7", "vit_micro_patch8")
     )
     assert control < studied / 5
 
