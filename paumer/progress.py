@@ -1,4 +1,4 @@
-"""Progress of long work: a moving bar on a terminal, a plain line now and then in a log, and how to read it there."""
+"""Progress of long work: a moving bar on a terminal, a plain line now and then in a log, which can be read back."""
 
 import os
 import re
@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 LOG_SECONDS = 10
 LINE = "{desc}: {n_fmt} of {total_fmt} in {elapsed}, {remaining} to go{postfix}"
-WRITTEN = re.compile(r"(?P<title>.+): +\S+ of \S+ in [\d:]+, (?P<left>\?|[\d:]+) to go.*")
-LAST_BYTES = 4096  # of a log, in which its last line of progress is looked for
+PATTERN = re.compile(r"(?P<title>.+): +\S+ of \S+ in [\d:]+, (?P<left>\?|[\d:]+) to go.*")
+LAST_BYTES = 4096  # of a log that are searched
 
 
 def progress(
@@ -29,7 +29,7 @@ def progress(
 
     Args:
         items: what to loop over; None to call `update` instead.
-        title: what the work is. One that begins with the name of the stage counts all of its work.
+        title: what the work is; begins with the name of the stage where it covers the whole stage.
         total: how many items there are, where `items` does not tell.
         done: how many were done before.
         in_bytes: the count is one of bytes, shown in k, M and G.
@@ -61,13 +61,13 @@ class _Lines:
 
 @dataclass(frozen=True)
 class State:
-    """Where work stands, as a log says.
+    """A line of progress in a log.
 
     Attributes:
-        line: as it was written.
+        line: the whole line.
         title: what the work is.
-        left: seconds to go; None where that is not known yet.
-        written: when the log was last written to, in nanoseconds.
+        left: remaining seconds; None where they are not known yet.
+        written: modification time of the log in nanoseconds.
     """
 
     line: str
@@ -84,7 +84,7 @@ def last_state(log: Path) -> State | None:
             text, written = file.read().decode(errors="replace"), os.fstat(file.fileno()).st_mtime_ns
     except OSError:
         return None
-    found = [match for line in text.splitlines() if (match := WRITTEN.fullmatch(line))]
+    found = [match for line in text.splitlines() if (match := PATTERN.fullmatch(line))]
     return State(found[-1][0], found[-1]["title"], _seconds(found[-1]["left"]), written) if found else None
 
 

@@ -1,1 +1,1 @@
-"""What the workflow says of a run while it plans and runs it: how long it takes, and where each job stands."""
+"""Expected duration of a run, and the progress of its jobs on the terminal."""

@@ -1,7 +1,7 @@
-"""About how many seconds each stage of an experiment takes, from its settings alone. Imports no torch.
+"""Expected duration of each stage of an experiment, estimated from its settings alone. Imports no torch.
 
-A forward pass follows the multiply-accumulates of the encoder. The constants were read off the default experiment on
-two threads of a Xeon; `remaining` corrects them by what is measured while the workflow runs.
+The time of a forward pass is proportional to the multiply-accumulates of the encoder. The constants were fitted to the
+default experiment on two threads of a Xeon; `remaining` corrects the estimate while the workflow runs.
 """
 
 import math
@@ -13,70 +13,70 @@ from paumer.config import Backbone, Experiment, Size, sweep_points
 from paumer.data import ade20k, camvid, cityscapes
 from paumer.stages import CostSettings, EvaluateSettings, TrainSettings
 
-ANY_STAGE = 7  # of every stage, most of it to load torch
-MACS = 5e10  # multiply-accumulates a second, by a thread
-BACKWARD = 2  # forward passes that take as long
-ACTIVATION = 2.5e-7  # of training for each channel of a patch in a block, by a thread: what is no matrix product
-STEP = 0.05  # of a training step, however small
-GPU_THREADS = 100  # threads that are as fast as a GPU
-DRAWN, READ = 1.4e-6, 4e-8  # of each pixel of a dataset, by a thread
-FITTED = 3e-7  # of each pixel that the bounds see
-OBSERVED = 3  # forward passes that take as long as to look at the heads of an image
-WARM_UP = 4  # rounds that warming up takes as long as
+STARTUP = 7  # seconds of every stage, mostly to import torch
+MACS_PER_SECOND = 5e10  # of one thread
+GPU_THREADS = 100  # one GPU counts as so many threads
+BACKWARD = 2  # a backward pass in forward passes
+ACTIVATION = 2.5e-7  # thread-seconds of training per channel, patch and block: what is no matrix product
+STEP = 0.05  # seconds of overhead of a training step
+DRAW_PIXEL, READ_PIXEL = 1.4e-6, 4e-8  # thread-seconds
+BOUNDS_PIXEL = 3e-7  # seconds
+SEMANTICS = 3  # an image of stage semantics in forward passes
+WARM_UP = 4  # calibration and first calls in rounds of timing
 WIDTHS = {"tiny": 192, "small": 384, "base": 768, "large": 1024}  # in timm's names
-SIZES: dict[str, Size] = {"camvid": (360, 480), "ade20k": (512, 683), "cityscapes": (1024, 2048)}  # most of the images
+SIZES: dict[str, Size] = {"camvid": (360, 480), "ade20k": (512, 683), "cityscapes": (1024, 2048)}  # of most images
 IMAGES = {"camvid": camvid.IMAGES, "ade20k": ade20k.IMAGES, "cityscapes": cityscapes.IMAGES}
-UNKNOWN_SIZE, UNKNOWN_IMAGES = (512, 512), 1000  # of data of one's own
+UNKNOWN_SIZE, UNKNOWN_IMAGES = (512, 512), 1000  # of other datasets
 
 
 @dataclass(frozen=True)
 class Durations:
-    """Expected seconds of the stages of an experiment; `threads` are those of the job.
+    """Expected seconds of the stages of an experiment, given the threads of the job.
 
     Attributes:
-        experiment: whose stages.
-        on_gpu: whether networks run on one.
+        experiment: the experiment.
+        on_gpu: whether networks run on a GPU.
     """
 
     experiment: Experiment
     on_gpu: bool = False
 
     def data(self, threads: int) -> int:
-        """Drawing or reading all images; fetching them is not foreseen."""
+        """Drawing or reading all images; the time of a download is not included."""
         scenes = self.experiment.data.dataset == "scenes"
         pixels = (self._train_images + self._eval_images) * math.prod(self._size)
-        return round(ANY_STAGE + pixels * (DRAWN if scenes else READ) / threads)
+        return round(STARTUP + pixels * (DRAW_PIXEL if scenes else READ_PIXEL) / threads)
 
     def train(self, backbone: str, recipe: str, threads: int) -> int:
         """One training run, by a recipe or an ablation."""
         settings = TrainSettings.of(self.experiment, backbone, recipe, seed=0)
         crops, size = settings.options.batch, settings.options.crop
         patch, width, depth = _shape(settings.backbone)
-        elsewhere = ACTIVATION * depth * _patches(size, patch) * width / self._threads(threads)
-        step = STEP + crops * ((1 + BACKWARD) * self._forward(settings.backbone, size, threads) + elsewhere)
-        return round(ANY_STAGE + settings.phase.epochs * self._train_images / crops * step)
+        other = ACTIVATION * depth * _patches(size, patch) * width / self._threads(threads)
+        step = STEP + crops * ((1 + BACKWARD) * self._forward(settings.backbone, size, threads) + other)
+        return round(STARTUP + settings.phase.epochs * self._train_images / crops * step)
 
     def evaluate(self, backbone: str, recipe: str, threads: int) -> int:
         """One trained network at all its operating points."""
         settings, network = EvaluateSettings.of(self.experiment, backbone, recipe), self.experiment.backbone(backbone)
         points = 1 if network.control_for else len(sweep_points(settings.sweep))
         passes = self._eval_images * settings.evaluation.views * self._windows * points
-        return round(ANY_STAGE + passes * self._forward(network, self._seen, threads))
+        return round(STARTUP + passes * self._forward(network, self._seen, threads))
 
     def semantics(self, backbone: str, threads: int) -> int:
-        """What the heads of one trained network are certain of."""
-        image = OBSERVED * self._forward(self.experiment.backbone(backbone), self._size, threads)
-        return round(ANY_STAGE + self._eval_images * image)
+        """Stage `semantics` of one trained network."""
+        image = SEMANTICS * self._forward(self.experiment.backbone(backbone), self._size, threads)
+        return round(STARTUP + self._eval_images * image)
 
     def bounds(self) -> int:
-        """Ceiling and floor of the mIoU: two passes over each split."""
-        return round(ANY_STAGE + 2 * (self._train_images + self._eval_images) * math.prod(self._size) * FITTED)
+        """Stage `bounds`: two passes over each split."""
+        return round(STARTUP + 2 * (self._train_images + self._eval_images) * math.prod(self._size) * BOUNDS_PIXEL)
 
     def throughput(self, threads: int) -> int:
         """Images/s of every operating point in every setting."""
         settings = CostSettings.of(self.experiment, timed=True)
         timing, points = settings.throughput, settings.fixed_points()
-        fixed = len(points) + 1 + sum(point.strategy == "pause" for point in points)  # dense again, and the floors
+        fixed = len(points) + 1 + sum(point.strategy == "pause" for point in points)  # dense-again, floors
         varying = sum(len(named) + 2 for recipe in settings.recipes if (named := settings.image_points(recipe)))
         conditions = len(timing.dtypes) * len(timing.scopes)
         seconds = 0.0
@@ -87,7 +87,7 @@ class Durations:
                 block = max(timing.block_seconds, batch * image)
                 several = max(timing.block_seconds, max(batch, timing.images) * image)
                 seconds += conditions * (timing.rounds + WARM_UP) * (alike * block + varying * several)
-        return round(ANY_STAGE + seconds)
+        return round(STARTUP + seconds)
 
     @property
     def _train_images(self) -> int:
@@ -132,7 +132,7 @@ class Durations:
         """Seconds of a forward pass over one image."""
         patch, width, depth = _shape(backbone)
         patches = _patches(size, patch)
-        return depth * patches * width * (12 * width + 2 * patches) / (MACS * self._threads(threads))
+        return depth * patches * width * (12 * width + 2 * patches) / (MACS_PER_SECOND * self._threads(threads))
 
     def _threads(self, threads: int) -> int:
         return GPU_THREADS if self.on_gpu else threads

@@ -1,8 +1,8 @@
-"""What Snakemake shows of this workflow: each job when it starts and ends, where it stands, and the time to go.
+"""Progress of a Snakemake run on the terminal: status of the running jobs and estimated remaining time.
 
-Snakemake prints by a handler of its logger. Only the formatter of that handler is replaced, so colours, `--quiet`,
-errors and Snakemake's own log file stay as they are. While jobs run, a thread looks at their logs. What it shows is a
-line of its own, or on a terminal a few that are written anew.
+Only the formatter of the handler by which Snakemake's logger prints is replaced, so colours, `--quiet`, error messages
+and Snakemake's own log file stay as they are. While jobs run, a thread reads the ends of their logs. It prints a line,
+or rewrites a few lines in place where the stream is a terminal.
 """
 
 import shutil
@@ -17,57 +17,57 @@ from typing import Any
 from snakemake.logging import ColorizingTextHandler, DefaultFormatter, logger
 from tqdm import tqdm
 
-from paumer.planning.durations import ANY_STAGE
+from paumer.planning.durations import STARTUP
 from paumer.planning.remaining import Job, Run
 from paumer.progress import State, last_state
 
-EXPECTED = "expected_seconds"  # the resource by which a rule says how long it takes
-LOOK_SECONDS = 10.0  # between two looks at the logs
-SILENT = ("resources_info", "job_started")
-NOTHING = "None"  # text for which Snakemake's handler writes nothing
-MOST = 8  # jobs that a terminal shows at once
+EXPECTED = "expected_seconds"  # resource of a rule: its expected duration
+INTERVAL = 10.0  # seconds between two status lines
+OMITTED = ("resources_info", "job_started")  # events that are not printed
+NOTHING = "None"  # text for which Snakemake's handler prints nothing
+MOST_JOBS = 8  # with a status line each on a terminal
 
 
 def follow(workflow: Any) -> None:
-    """Show where the jobs of a Snakemake workflow stand; to be called while the workflow is read.
+    """Show the progress of a Snakemake workflow's jobs; called while the workflow is parsed.
 
-    Does nothing the second time, nor in the processes that Snakemake starts for its jobs.
+    Does nothing in the processes that Snakemake starts for jobs, and nothing when called again by another module.
     """
     for handler in logger.handlers if workflow.is_main_process else ():
         if isinstance(handler, ColorizingTextHandler) and type(handler.formatter) is DefaultFormatter:
-            handler.setFormatter(Terminal(workflow, handler))
+            handler.setFormatter(TerminalFormatter(workflow, handler))
 
 
-class Terminal(DefaultFormatter):
-    """Formats what Snakemake logs, and keeps account of the run by it."""
+class TerminalFormatter(DefaultFormatter):
+    """Formats Snakemake's log records, and derives the state of the run from them."""
 
     def __init__(self, workflow: Any, handler: ColorizingTextHandler) -> None:
         self.__dict__.update(vars(handler.formatter))
         self.workflow, self.handler = workflow, handler
         self.run = Run({}, time.monotonic())
-        self.logs: dict[int, tuple[Path, int]] = {}  # of running jobs, and when an earlier run wrote them
+        self.logs: dict[int, tuple[Path, int]] = {}  # of running jobs, with the time at which an earlier run wrote them
         self.expected, self.done = "", ""
-        self.standing = 0  # lines at the end of the terminal that are written anew
+        self.rewritable = 0  # status lines at the end of the terminal
 
     def format(self, record: LogRecord) -> str:
-        """The text of a record; without the lines that only say what jobs get, and that they are about to start."""
+        """The text of a record; none for those that only announce resources and the start of jobs."""
         self._erase()
-        if getattr(record, "event", None) in SILENT or record.msg == "Select jobs to execute...":
+        if getattr(record, "event", None) in OMITTED or record.msg == "Select jobs to execute...":
             return NOTHING
         return super().format(record)
 
     def format_run_info(self, msg: dict[str, Any]) -> str:
-        """Before all jobs, and once more after a dry run: which there are, and how long they take."""
+        """Number of jobs and expected duration, before the first job, and again after a dry run."""
         if not self.run.jobs:
             self.run = Run(planned(self.workflow), time.monotonic())
-            self.expected = spoken(self.run.to_go(self.run.began, {}))
+            self.expected = approximate(self.run.remaining(self.run.began, {}))
         if self.workflow.dryrun:
             return f"{msg['msg']}\nEstimated time on this machine: {self.expected}"
-        Thread(target=self._look, daemon=True).start()
+        Thread(target=self._watch, daemon=True).start()
         self.done = f"0 of {msg['stats']['total']}"
         rules = [name if count == 1 else f"{count} {name}" for name, count in msg["stats"].items() if name != "total"]
         jobs = f"{msg['stats']['total']} jobs: {', '.join(rules)}"
-        return f"{jobs}\nEstimated time: {self.expected}, to be corrected as jobs run"
+        return f"{jobs}\nEstimated time: {self.expected}, corrected while jobs run"
 
     def format_job_info(self, msg: dict[str, Any]) -> str:
         """A job starts."""
@@ -84,7 +84,7 @@ class Terminal(DefaultFormatter):
         return super().format_job_error(msg)
 
     def format_job_finished(self, msg: dict[str, Any]) -> str:
-        """A job ended well."""
+        """A job ended."""
         self.logs.pop(msg["job_id"], None)
         took = self.run.finish(msg["job_id"], time.monotonic())
         return f"{msg['msg']} after {_clock(took)}"
@@ -92,56 +92,58 @@ class Terminal(DefaultFormatter):
     def format_progress(self, msg: dict[str, Any]) -> str:
         """How many jobs have ended."""
         self.done = f"{msg['done']} of {msg['total']}"
-        return self._standing(self._states())
+        return self._run_status(self._states())
 
-    def _look(self) -> None:
-        """Show every few seconds where the run and its jobs stand, as long as this process lives."""
+    def _watch(self) -> None:
+        """Show the status at regular intervals, as long as this process lives."""
         while True:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(INTERVAL)
             if self.run.started:
                 self._show()
 
     def _show(self) -> None:
-        """Write lines that are none of Snakemake's: in place of those before, or one where none can be erased."""
-        erasable, stream = not self.handler.nocolor, self.handler.stream
-        lines = self._lines(MOST if erasable else 1)
+        """Print the status, in place of the one before where the stream is a terminal."""
+        rewrites, stream = not self.handler.nocolor, self.handler.stream
+        lines = self._status(MOST_JOBS if rewrites else 1)
         width = shutil.get_terminal_size().columns - 1
         with self.handler.lock or nullcontext():
             self._erase()
-            stream.write("\n".join(line[:width] for line in lines) if erasable else "; ".join(lines) + "\n")
+            stream.write("\n".join(line[:width] for line in lines) if rewrites else "; ".join(lines) + "\n")
             stream.flush()
-            self.standing = len(lines) if erasable else 0
+            self.rewritable = len(lines) if rewrites else 0
             self.handler.last_msg_was_job_info = False  # so that a blank line comes before the next job
 
     def _erase(self) -> None:
-        """Remove the lines that stand at the end of the terminal."""
-        if self.standing:
-            self.handler.stream.write("\r\x1b[K" + "\x1b[A\x1b[K" * (self.standing - 1))
-            self.standing = 0
+        """Erase the status lines at the end of the terminal."""
+        if self.rewritable:
+            self.handler.stream.write("\r\x1b[K" + "\x1b[A\x1b[K" * (self.rewritable - 1))
+            self.rewritable = 0
 
-    def _lines(self, most: int) -> list[str]:
-        """Where the run stands, and those jobs that wrote last."""
+    def _status(self, most: int) -> list[str]:
+        """Status of the run, and of the jobs that wrote to their logs last."""
         states, running, now = self._states(), dict(self.run.started), time.monotonic()
         newest = sorted(running, key=lambda number: states[number].written if number in states else 0)[-most:]
-        said = {number: f"{_clock(now - start)} so far" for number, start in running.items()}
-        said |= {number: state.line for number, state in states.items()}
-        lines = [self._standing(states), *(f"job {number}: {said[number]}" for number in newest)]
+        status = {number: f"{_clock(now - start)} so far" for number, start in running.items()}
+        status |= {number: state.line for number, state in states.items()}
+        lines = [self._run_status(states), *(f"job {number}: {status[number]}" for number in newest)]
         if len(running) > len(newest):
             lines[-1] += f"; {len(running) - len(newest)} more running"
         return lines
 
-    def _standing(self, states: Mapping[int, State]) -> str:
-        """How many jobs have ended, and when all will have."""
-        now, told = time.monotonic(), {}
+    def _run_status(self, states: Mapping[int, State]) -> str:
+        """Number of finished jobs, elapsed and remaining time."""
+        now, reported = time.monotonic(), {}
         for number, state in states.items():
             job = self.run.jobs.get(number)
             if job and state.left is not None and job.rule.endswith(state.title.split()[0]):
-                told[number] = state.left
-        left = self.run.to_go(now, told)
-        return f"{self.done} jobs done in {_clock(now - self.run.began)}" + (f", {spoken(left)} to go" if left else "")
+                reported[number] = state.left
+        left = self.run.remaining(now, reported)
+        return f"{self.done} jobs done in {_clock(now - self.run.began)}" + (
+            f", {approximate(left)} to go" if left else ""
+        )
 
     def _states(self) -> dict[int, State]:
-        """What running jobs last wrote of their progress."""
+        """The last line of progress in the logs of running jobs."""
         states = {number: (last_state(log), before) for number, (log, before) in list(self.logs.items())}
         return {number: state for number, (state, before) in states.items() if state and state.written != before}
 
@@ -153,15 +155,15 @@ def planned(workflow: Any) -> dict[int, Job]:
     limits = {name: getattr(limit, "value", limit) for name, limit in workflow.global_resources.items()}
     jobs = {}
     for job, number in sorted(numbers.items(), key=lambda item: item[1]):
-        seconds = 0 if job.is_norun else job.resources.get(EXPECTED, ANY_STAGE)
+        seconds = 0 if job.is_norun else job.resources.get(EXPECTED, STARTUP)
         shares = [job.resources.get(name, 0) / limit for name, limit in limits.items() if limit]
         needs = {numbers[other] for other in dag.dependencies[job] if other in numbers}
-        jobs[number] = Job(job.rule.name, seconds, min(1.0, max(shares)), needs)
+        jobs[number] = Job(job.rule.name, seconds, min(1.0, max(shares, default=1.0)), needs)
     return jobs
 
 
-def spoken(seconds: float) -> str:
-    """A time that is only known about."""
+def approximate(seconds: float) -> str:
+    """A duration to the precision of an estimate."""
     minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
     if minutes < 1:
         return "less than a minute"

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from paumer.planning.terminal import spoken
+from paumer.planning.terminal import approximate
 
 TIME = r"\d\d:\d\d"
 SNAKEFILE = """\
 from paumer.planning import terminal
 
-terminal.LOOK_SECONDS = 0.05
+terminal.INTERVAL = 0.05
 terminal.follow(workflow)
 terminal.follow(workflow)  # as a second module would
 
@@ -96,12 +96,12 @@ def run_on_terminal(folder: Path, *options: str) -> str:
     ],
 )
 def test_times_are_said_as_roughly_as_they_are_known(seconds: float, text: str) -> None:
-    assert spoken(seconds) == text
+    assert approximate(seconds) == text
 
 
 def test_each_job_is_a_block_with_where_it_stands(folder: Path) -> None:
     said = run(folder, "--quiet", "reason", "host")
-    assert "3 jobs: first, second, all\nEstimated time: about 10 min, to be corrected as jobs run\n" in said
+    assert "3 jobs: first, second, all\nEstimated time: about 10 min, corrected while jobs run\n" in said
     first, second, last = re.findall(r"\n\n\[[^]]+\]\nJob \d: (.+?)(?=\n\n|\Z)", said, flags=re.DOTALL)
     assert re.fullmatch(
         r"Making the first\n"

@@ -1,4 +1,4 @@
-# Where the jobs stand while they run, and how long it takes: rules say so in seconds, by resource `expected_seconds`.
+# Progress of running jobs on the terminal. Resource `expected_seconds` of a rule is its expected duration.
 from paumer.gpus import visible_gpus
 from paumer.planning import terminal
 from paumer.planning.durations import Durations
