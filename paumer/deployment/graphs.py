@@ -23,13 +23,12 @@ from paumer.files import writing
 from paumer.graphs.onnx_model import require_onnx, to_onnx
 from paumer.graphs.session import Session
 from paumer.graphs.tracing import trace
-from paumer.registry import CONTROLS, Point
+from paumer.registry import CHANCE, Point
 from paumer.strategies.contract import Strategy
 
 NOTES = "paumer.json"  # the extra file of a .pt2
 INPUT = "images: (batch, 3, height, width) float32; RGB / 255, minus mean, over std"
 OUTPUT = "logits: (batch, classes, height, width) float32"
-CHANCE, _ = CONTROLS
 BATCH = 2
 TOLERANCE = 1e-3  # of the largest logit
 TRIES = 3  # two patches of (almost) the same score may change places where runtimes round differently

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from paumer.registry import BALANCED
+from paumer.registry import BALANCED, CHANCE
 from paumer.strategies.places import Places
 from paumer.strategies.probabilities import log_probabilities
 from paumer.strategies.state import State
@@ -101,7 +101,7 @@ def scores(criterion: str, block: int, tokens: Tensor, state: State) -> Tensor:
 
     `random`, the control that every other has to beat, needs no head; `oracle` needs the ground truth.
     """
-    if criterion == "random":
+    if criterion == CHANCE:
         return torch.rand(state.patches_of(tokens).shape[:2], device=tokens.device)
     logits = state.predict(block, tokens)
     if criterion in CRITERIA:
@@ -116,8 +116,3 @@ def scores(criterion: str, block: int, tokens: Tensor, state: State) -> Tensor:
     truth = torch.zeros_like(logits) if state.truth is None else state.truth
     final_loss = truth.new_zeros(truth.shape[:2]) if state.final_loss is None else state.final_loss
     return oracle(logits, truth, final_loss)
-
-
-def head_blocks(criterion: str, blocks: tuple[int, ...]) -> tuple[int, ...]:
-    """Of `blocks` those whose heads a criterion reads."""
-    return () if criterion == "random" else blocks

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 from paumer.data.datasets import IGNORE
 from paumer.models.heads import cells_to_map
+from paumer.registry import head_blocks
 from paumer.schedule import Schedule
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import (
@@ -19,7 +20,6 @@ from paumer.strategies.criteria import (
     balanced,
     confidence,
     entropy,
-    head_blocks,
     margin,
     scores,
     smooth,
