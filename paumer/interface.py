@@ -26,7 +26,6 @@ from paumer.evaluation.views import seen_size, window_size
 from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.timing import Condition, Variant
 from paumer.measurement.timing import measure as time_variants
-from paumer.models.shipped import find_network
 from paumer.registry import DENSE_AGAIN, Point
 from paumer.runtime import autocast, keep_freed_memory
 from paumer.schedule import Schedule
@@ -63,7 +62,7 @@ def load(name: str | Path, evaluation: Evaluation | None = None) -> HubSegmenter
     Raises:
         PaumerError: the folder is neither, or is damaged.
     """
-    return load_network(find_network(name), evaluation=evaluation)
+    return load_network(name, evaluation=evaluation)
 
 
 def scenes(count: int, seed: int = 0, height: int = 96, width: int = 192) -> Scenes:

@@ -1,6 +1,5 @@
 """`paumer predict`: a trained network on images of one's own."""
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from paumer.config import Evaluation
 from paumer.deployment.images import find_images, read_picture
-from paumer.deployment.network import WEIGHTS, HubSegmenter, load_network
+from paumer.deployment.network import HubSegmenter, load_network
 from paumer.deployment.outputs import COMPARISONS, PAUSES, Outputs
 from paumer.deployment.pause_maps import draw_pauses
 from paumer.deployment.pictures import check_cityscapes, label_ids, overlay, side_by_side
@@ -20,8 +19,9 @@ from paumer.deployment.settings import PredictSettings
 from paumer.errors import PaumerError
 from paumer.evaluation.inference import Predictions, predict
 from paumer.evaluation.views import seen_size, window_size
-from paumer.models.shipped import find_network
+from paumer.models.shipped import WEIGHTS, find_network
 from paumer.progress import progress
+from paumer.provenance import sha256
 from paumer.registry import Point
 from paumer.runtime import autocast, find_device, synchronize
 from paumer.strategies.contract import Strategy
@@ -52,14 +52,13 @@ def predict_images(
         PaumerError: something asked for is not possible; or, after all others were written, some images could not be
             predicted.
     """
-    folder = find_network(folder)
     network = load_network(folder, manifest, evaluation)
     predictor = Predictor(settings, network, folder)
     root, images = find_images(source)
     if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
         raise PaumerError(f"{output}: lies in the folder of the images; name another for the predictions")
     outputs = Outputs(output, root, images, predictor.kinds)
-    weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    weights = sha256(find_network(folder) / WEIGHTS)
     asked = settings.model_dump(mode="json", exclude={"device"}) | {"weights": weights, "point": str(predictor.main)}
     left = outputs.left(images, asked | {"evaluation": network.description.evaluation.model_dump(mode="json")})
     if len(left) < len(images):
@@ -79,7 +78,7 @@ class Predictor:
     Attributes:
         settings: what to write.
         network: what predicts.
-        folder: where the network comes from.
+        folder: the network, as the user named it.
         main: the operating point of all that is no comparison.
         points: every operating point that runs, each once.
         kinds: what is written for an image.

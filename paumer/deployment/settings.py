@@ -45,7 +45,7 @@ class PointSettings(Section):
         """
         return read_point(text, self.strategy, self.criterion)
 
-    def chosen(self, presets: Sequence[Preset], folder: Path) -> Point:
+    def chosen(self, presets: Sequence[Preset], name: str | Path) -> Point:
         """The operating point: the schedule's, the most accurate of those that are known to be fast enough, or dense.
 
         Raises:
@@ -53,7 +53,7 @@ class PointSettings(Section):
         """
         if self.speedup is None:
             return Point() if self.schedule is None else self.named(self.schedule)
-        preset = choose_preset(presets, self.speedup, folder)
+        preset = choose_preset(presets, self.speedup, name)
         print(f"--speedup {self.speedup:g}: {preset.strategy} {preset.schedule} ({preset.source})")
         return preset.point
 

@@ -64,6 +64,11 @@ class Segmenter(nn.Module):
         """The encoder layers."""
         return self.encoder.blocks
 
+    @property
+    def classes(self) -> int:
+        """How many classes it predicts."""
+        return cast(int, self.decoder.classes)
+
     def forward(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
         """From normalised images (batch, 3, height, width) to logits (batch, classes, height, width)."""
         strategy = strategy or self.strategy

@@ -15,7 +15,7 @@ from paumer.data.transforms import normalize
 from paumer.errors import PaumerError
 from paumer.evaluation.pauses import watch_pauses
 from paumer.files import write_json
-from paumer.models.build import load_run, network_of
+from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.segmenter import Segmenter
 from paumer.progress import progress
 from paumer.reporting.interactive.viewer import viewer_data
@@ -46,6 +46,7 @@ def draw_pause_maps(settings: MapsSettings, manifest: Path, run_folder: Path, ou
     shown = _shown(settings.figures.pause_schedule, model)
     schedules = _of_viewer(settings.schedules, shown, model)
     data = SegmentationData(*samples(manifest, settings.split))
+    require_classes(model, data.dataset.classes, run_folder)
     count = min(settings.figures.pause_maps, len(data))
     chosen = [round((number + 0.5) * len(data) / count - 0.5) for number in range(count)]
     items = [Sample(f"image {index + 1} of {len(data)} ({settings.split})", *data[index]) for index in chosen]

@@ -221,8 +221,41 @@ def test_exporting_replaces_an_export_and_nothing_else(command, run, exported, t
     assert "holds something else than an exported network" in error
     assert (tmp_path / "precious" / "file").read_text() == "mine"
     _, error = command("export", "hub", tmp_path / "precious", "--output", tmp_path / "new")
-    assert "run.json: no such file" in error
+    assert f"{tmp_path / 'precious'}: holds no trained network" in error
     assert not (tmp_path / "new").exists()
+
+
+def test_the_demo_network_is_exported_as_runs_are(command, tmp_path) -> None:
+    _, error = command("export", "hub", "demo", "--output", tmp_path / "own")
+    assert error == ""
+    assert torch.equal(logits(paumer.load(tmp_path / "own")), logits(paumer.load("demo")))
+    printed, error = command("export", "torch", "demo", "--schedule", "3:0.4", "--output", tmp_path / "demo.pt2")
+    assert error == ""
+    assert "pause 3:0.4, 96 x 192 pixels" in printed
+
+
+@pytest.mark.parametrize("verb", [("export", "hub"), ("export", "torch"), ("export", "onnx"), ("predict",)])
+def test_folders_that_are_not_there_are_called_missing(command, verb, tmp_path) -> None:
+    images = ["--images", tmp_path] if verb == ("predict",) else []
+    output = tmp_path / f"out.{'onnx' if 'onnx' in verb else 'pt2'}"
+    _, error = command(*verb, tmp_path / "nowhere", *images, "--output", output)
+    assert f"{tmp_path / 'nowhere'}: no such folder; name that of a finished run" in error
+    assert "or demo" in error
+    (tmp_path / "weights.pth").touch()
+    _, error = command(*verb, tmp_path / "weights.pth", *images, "--output", output)
+    assert "weights.pth: is no folder" in error
+    assert not output.exists()
+
+
+def test_exported_networks_need_no_data_and_know_what_was_tuned(command, exported, tmp_path) -> None:
+    chosen = {"schedule": "2:0.5", "miou": 58.9, "drop": 0.4, "images_per_s": 30.0, "speedup": 1.6, "gmac_ratio": 0.5}
+    tuned = {"strategy": "pause", "criterion": "entropy", "split": "val", "unpaused": {"gmac": 3.0}, "finalists": []}
+    write_json(exported / "tune.json", tuned | chosen | {"timed": {"batch": 1, "device": "a device"}})
+    _, error = command("export", "hub", exported, "--output", tmp_path / "again")
+    assert error == ""
+    assert [preset.schedule for preset in paumer.load(tmp_path / "again").description.presets] == ["2:0.5"]
+    _, error = command("export", "hub", exported, "--data", "data.json", "--output", tmp_path / "more")
+    assert "knows its classes; leave --data out" in error
 
 
 def test_classes_without_colours_get_different_ones() -> None:
