@@ -79,6 +79,37 @@ def writing_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def require_writable(path: Path, *endings: str) -> None:
+    """Refuse before the work a file that could not be written after it.
+
+    Args:
+        path: the file to be.
+        endings: how its name may end, the usual one first; without any, as it likes.
+
+    Raises:
+        PaumerError: it is a folder, its name ends otherwise, or nothing can be written where it is to lie.
+    """
+    if path.is_dir():
+        raise PaumerError(f"{path}: is a folder; name a file, as {path / 'name'}{''.join(endings[:1])}")
+    if endings and path.suffix.lower() not in endings:
+        known = f"the ending {endings[0]}" if len(endings) == 1 else f"one of the endings {', '.join(endings)}"
+        raise PaumerError(f"{path}: name it {path.with_suffix(endings[0]).name}, with {known}")
+    require_folder(path.parent)
+
+
+def require_folder(path: Path) -> None:
+    """Refuse before the work a folder that files could not be written to after it; it need not be there yet.
+
+    Raises:
+        PaumerError: it or what it is to lie in is a file, or may not be written to.
+    """
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not there.is_dir():
+        raise PaumerError(f"{there}: is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PaumerError(f"{there}: cannot be written to; {REMEDIES[errno.EACCES]}")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
     with writing(path) as temporary:

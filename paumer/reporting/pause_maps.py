@@ -14,7 +14,7 @@ from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
 from paumer.errors import PaumerError
 from paumer.evaluation.pauses import watch_pauses
-from paumer.files import write_json
+from paumer.files import require_writable, write_json
 from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.segmenter import Segmenter
 from paumer.progress import progress
@@ -42,6 +42,7 @@ def draw_pause_maps(settings: MapsSettings, manifest: Path, run_folder: Path, ou
         PaumerError: the schedule has no location, more than colours, or one that the network cannot pause at.
     """
     model, run = load_run(run_folder)
+    require_writable(output, ".png", ".svg", ".pdf")
     model.to(find_device(settings.device))
     shown = _shown(settings.figures.pause_schedule, model)
     schedules = _of_viewer(settings.schedules, shown, model)

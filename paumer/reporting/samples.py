@@ -7,7 +7,7 @@ import numpy as np
 
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
-from paumer.files import writing
+from paumer.files import require_writable, writing
 from paumer.reporting.colours import colourise
 
 mpl.use("Agg")
@@ -19,6 +19,7 @@ COLUMNS, ROWS = 3, 3
 def draw_samples(manifest: Path, split: str, output: Path) -> None:
     """Draw samples spread evenly over a split; each label map stands below its image."""
     data = SegmentationData(*samples(manifest, split))
+    require_writable(output, ".png", ".svg", ".pdf")
     indices = np.linspace(0, len(data) - 1, COLUMNS * ROWS).round().astype(int)
     items = [data[int(index)] for index in indices]
     height, width = items[0][0].shape[-2:]
