@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, cast, get_args
 
 import torch
-from timm.layers import Format, PatchEmbed
-from timm.models.deit import VisionTransformerDistilled
+from timm.layers import Format
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from paumer.errors import PaumerError, summary
 from paumer.models.encoder import Encoder
+from paumer.models.plain import REMEDY, obstacle_of
 from paumer.models.segmenter import Segmenter
 from paumer.registry import Point, operating_point
 from paumer.strategies.contract import Strategy
@@ -241,11 +241,8 @@ class AuxiliaryHeads(nn.ModuleDict):
 
 def _check_plain(vit: Any) -> VisionTransformer:
     """Refuse networks that the encoder would run otherwise than timm."""
-    if type(vit) not in (VisionTransformer, VisionTransformerDistilled) or type(vit.patch_embed) is not PatchEmbed:
-        raise PaumerError(
-            f"vit: {type(vit).__module__}.{type(vit).__name__} is no plain vision transformer of timm; use one like "
-            "vit_*, deit_* or vit_*_dinov2"
-        )
+    if obstacle := obstacle_of(vit):
+        raise PaumerError(f"vit: {obstacle}; {REMEDY}")
     if vit.patch_embed.patch_size[0] != vit.patch_embed.patch_size[1]:
         raise PaumerError(f"vit: patches of {vit.patch_embed.patch_size} pixels are not square; use square ones")
     return vit
