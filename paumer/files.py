@@ -17,6 +17,7 @@ from paumer.strict_yaml import load_yaml
 NAME_KEPT = 48  # characters of a name in that of its temporary file, which must not be longer than 255 bytes
 LEFTOVERS = ".*.part*"  # the names of what is being written, which a kill leaves behind
 IN_WRITING = re.compile(r"/\.([^/]+)\.\w+\.part\b")
+LFS, PAGES = b"version https://git-lfs.github.com/spec/", (b"<!doctype html", b"<html", b"<?xml")
 REMEDIES = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room within your quota",
@@ -144,6 +145,21 @@ def require_plain(path: Path) -> None:
 def hidden(path: Path, folder: Path) -> bool:
     """Whether a path below a folder is hidden, or lies in a hidden folder: `._a.png`, `.ipynb_checkpoints/a.png`."""
     return f"{os.sep}." in str(path)[len(str(folder)) :]
+
+
+def require_fetched(path: Path) -> None:
+    """Refuse what stands in the place of a file that was never fetched.
+
+    Raises:
+        PaumerError: it is a pointer of Git LFS, or a page of the web.
+        OSError: there is nothing to read.
+    """
+    with path.open("rb") as file:
+        start = file.read(len(LFS) + 64).lstrip().lower()
+    if start.startswith(LFS):
+        raise PaumerError(f"{path}: is a pointer of Git LFS in the place of the file; fetch that by `git lfs pull`")
+    if start.startswith(PAGES):
+        raise PaumerError(f"{path}: is a web page in the place of the file; download the file itself")
 
 
 def files_below(folder: Path, endings: tuple[str, ...]) -> list[Path]:

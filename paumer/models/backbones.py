@@ -5,6 +5,7 @@ images, and resampled by timm to the patch and image size of the network.
 """
 
 import difflib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ from timm.models.vision_transformer import VisionTransformer
 
 from paumer.config import Backbone, Size
 from paumer.errors import PaumerError, summary
+from paumer.models.checkpoints import FIRST, backbone_weights, holds
 from paumer.models.plain import MODULES, REMEDY, obstacle_in, obstacle_of
 from paumer.models.weights import refuse_bomb, require_weights
 from paumer.stages import NetworkSettings
 
-CLASSIFIERS = ("head.", "head_dist.")  # `head_dist` belongs to the distillation token
+LOGGER = logging.getLogger("paumer")
 
 
 def create_vit(settings: NetworkSettings, pretrained: bool = True) -> VisionTransformer:
@@ -93,7 +95,7 @@ def _create(backbone: Backbone, options: dict[str, Any], weights: dict[str, Any]
         vit = timm.create_model(backbone.architecture, **options)
     except Exception as error:  # timm leaves most checks to Python and torch
         if weights is not None and not isinstance(error, TypeError | ValueError | AssertionError):
-            raise _misfit(backbone, error) from None
+            raise _misfit(backbone, error if FIRST in weights else ValueError(holds(weights))) from None
         raise PaumerError(f"backbones.{backbone.name}.options: {summary(error)}; mend the options") from None
     if obstacle := obstacle_of(vit):
         raise _not_plain(backbone, obstacle)
@@ -102,6 +104,8 @@ def _create(backbone: Backbone, options: dict[str, Any], weights: dict[str, Any]
 
 
 def _misfit(backbone: Backbone, error: Exception) -> PaumerError:
+    if isinstance(error, PaumerError):
+        return PaumerError(f"backbones.{backbone.name}.weights: {error}")
     return PaumerError(
         f"backbones.{backbone.name}.weights: {backbone.weights!r} does not load into {backbone.architecture} "
         f"({summary(error)}); name weights of this architecture and these options"
@@ -150,16 +154,15 @@ def _fetch(backbone: Backbone) -> Path:
 
 
 def _read(path: Path, backbone: Backbone) -> dict[str, Any]:
-    """Read a file of named tensors without running code from it; a classifier of images is left out."""
+    """Read the backbone's weights from a file of named tensors without running code from it."""
     try:
         refuse_bomb(path)
-        weights = load_state_dict(str(path), weights_only=True)
-        weights = {name: value for name, value in weights.items() if not name.startswith(CLASSIFIERS)}
+        weights, prefix = backbone_weights(load_state_dict(str(path), weights_only=True))
         require_weights(weights)
     except Exception as error:  # unpickling garbage raises whatever the garbage says
         raise _misfit(backbone, error) from None
-    if not weights:  # timm would turn to the hub
-        raise _misfit(backbone, ValueError("it holds no weights of a backbone"))
+    if prefix:
+        LOGGER.warning("%s: took the weights under %s, and left out the others", path, prefix)
     return weights
 
 
