@@ -19,9 +19,9 @@ from paumer.deployment.card import model_card
 from paumer.deployment.description import Description, describe_run
 from paumer.deployment.presets import tuned
 from paumer.errors import PaumerError, summary
-from paumer.evaluation.inference import predict
 from paumer.files import read_json, write_json, write_text
 from paumer.models.build import build, copy_weights, load_weights, require_shape, save_weights
+from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
 from paumer.models.shipped import CONFIG, WEIGHTS, find_network
 from paumer.registry import Point, operating_point

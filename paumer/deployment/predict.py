@@ -17,9 +17,9 @@ from paumer.deployment.pause_maps import draw_pauses
 from paumer.deployment.pictures import check_cityscapes, label_ids, overlay, side_by_side
 from paumer.deployment.settings import PredictSettings
 from paumer.errors import PaumerError
-from paumer.evaluation.inference import Predictions, predict
-from paumer.evaluation.views import seen_size, window_size
+from paumer.models.inference import Predictions, predict
 from paumer.models.shipped import WEIGHTS, find_network
+from paumer.models.views import seen_size, window_size
 from paumer.progress import progress
 from paumer.provenance import sha256
 from paumer.registry import Point

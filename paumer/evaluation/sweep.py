@@ -13,10 +13,10 @@ from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
-from paumer.evaluation.inference import predict
 from paumer.evaluation.metrics import class_iou, confusion_matrix, mean_iou, pixel_accuracy
 from paumer.files import require_writable, write_text
 from paumer.models.build import load_run, network_of, require_classes
+from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
 from paumer.progress import progress
 from paumer.registry import SMALLER_BACKBONE

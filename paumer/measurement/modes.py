@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from paumer.config import Evaluation, Size
-from paumer.evaluation.views import View, seen_size, window_corners, window_size
 from paumer.graphs.onnx_model import to_onnx
 from paumer.graphs.session import Session
 from paumer.graphs.tracing import trace
 from paumer.models.segmenter import Segmenter
+from paumer.models.views import View, seen_size, window_corners, window_size
 from paumer.strategies.contract import Strategy
 
 METHODS = {"logits": "forward", "labels": "predict_labels", "patch-logits": "patch_logits"}

@@ -7,9 +7,9 @@ from torch.testing import assert_close
 
 from paumer.config import Evaluation
 from paumer.errors import PaumerError
-from paumer.evaluation.inference import look, predict, sliding_logits, sliding_window_logits
-from paumer.evaluation.views import View, window_starts
+from paumer.models.inference import look, predict, sliding_logits, sliding_window_logits
 from paumer.models.segmenter import Output
+from paumer.models.views import View, window_starts
 from paumer.registry import operating_point
 from paumer.strategies.contract import Dense
 from paumer.strategies.points import build_strategy

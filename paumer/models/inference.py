@@ -12,8 +12,8 @@ from torch import Tensor
 
 from paumer.config import Evaluation, Size
 from paumer.errors import PaumerError
-from paumer.evaluation.views import Corner, View, views, window_corners, window_size
 from paumer.models.segmenter import Output, Segmenter
+from paumer.models.views import Corner, View, views, window_corners, window_size
 from paumer.strategies.contract import Strategy
 
 
