@@ -50,9 +50,9 @@ def wrap(
 
     Args:
         vit: a plain vision transformer of timm, built for one image size or for any.
-        head: from the final patches to class logits. With layout `tokens` it maps (batch, patches, width) to (batch,
-            patches, classes); with layout `map` (batch, width, grid height, grid width) to (batch, classes, any
-            height, any width).
+        head: from the final patches to class logits; a single one is that of a sigmoid. With layout `tokens` it maps
+            (batch, patches, width) to (batch, patches, classes); with layout `map` (batch, width, grid height, grid
+            width) to (batch, classes, any height, any width).
         schedule: where and how much, `3:0.4`; `dense` for every patch through every block.
         strategy: a registered name, or a composition such as `merge>pause`.
         criterion: by which patches are chosen; empty: the strategy's usual one.
@@ -103,7 +103,8 @@ class PausingSegmenter(Segmenter):
             lens, readout, classes = Lens(encoder, own), None, own.classes
         else:
             shape = (1, encoder.width, *encoder.vit.patch_embed.grid_size)
-            decoder, lens, readout, classes = PassOn(), None, head, _count_classes(head, "map", shape, "head")
+            lens, readout, classes = None, head, _count_classes(head, "map", shape, "head")
+            decoder = PassOn(classes)
         for block, auxiliary_head in heads.items():
             if auxiliary_head.classes != classes:
                 raise PaumerError(
@@ -194,7 +195,15 @@ class TokenHead(nn.Module):
 
 
 class PassOn(nn.Module):
-    """In the place of a head of tokens where the head reads maps: hands the patches on."""
+    """In the place of a head of tokens where the head reads maps: hands the patches on.
+
+    Attributes:
+        classes: how many the head of maps predicts.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
 
     def forward(self, patches: Tensor) -> Tensor:
         """From patches (batch, patches, width) to (batch, patches, 1, width)."""

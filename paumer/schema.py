@@ -35,7 +35,8 @@ SCHEDULES = """\
 """
 
 CRITERIA = """\
-A criterion says how much a patch needs more computation, from what the auxiliary head after that block predicts.
+A criterion says how much a patch needs more computation, from what the auxiliary head after that block predicts. One
+logit is that of a sigmoid, for two classes. Where a prediction is no number, its patch counts as the least certain.
 
 - `entropy`: the entropy of the prediction, divided by the logarithm of the number of classes.
 - `confidence`: one minus the largest probability.

@@ -12,10 +12,12 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 import paumer
-from paumer.config import Backbone, Decoder
+from paumer.config import Backbone, Decoder, Evaluation
 from paumer.errors import PaumerError
 from paumer.models.backbones import create_vit
+from paumer.models.inference import predict
 from paumer.pausing import PausingSegmenter
+from paumer.registry import read_point
 from paumer.stages import NetworkSettings
 from paumer.strategies.contract import Dense
 
@@ -233,6 +235,48 @@ def test_head_of_maps_with_auxiliary_heads_and_with_merging(plain, map_head, ima
     merging = model.with_schedule("1-3:0.25", strategy="merge")
     assert patches_seen(plain, merging, images) == [24, 18, 12, 6, 6, 6]
     assert merging(images).shape == (2, CLASSES, 32, 48)
+
+
+BINARY = [
+    "pause 2:0.5",
+    "pause 2@0.5",
+    "token-exit 2:0.25",
+    "token-exit 2@0.6",
+    "adaptive-exit 2@0.6",
+    "early-exit exit:3",
+]
+
+
+@pytest.mark.parametrize("text", BINARY)
+@pytest.mark.parametrize("layout", ["tokens", "map"])
+def test_a_head_of_one_logit_is_one_of_two_classes(plain, images, text, layout) -> None:
+    """The same patches pause, and the same classes come out, as with a second logit that is always 0."""
+    point = read_point(text)
+    if layout == "map" and point.strategy != "pause":
+        return
+    single = (nn.Linear(WIDTH, 1) if layout == "tokens" else nn.Conv2d(WIDTH, 1, 1)).double()
+    both = (nn.Linear(WIDTH, 2) if layout == "tokens" else nn.Conv2d(WIDTH, 2, 1)).double()
+    auxiliary = [nn.Linear(WIDTH, 1).double(), nn.Linear(WIDTH, 2).double()]
+    with torch.no_grad():
+        for one, two in ((single, both), auxiliary):
+            two.weight[:1], two.bias[:1] = 0, 0
+            two.weight[1:], two.bias[1:] = one.weight, one.bias
+    options = {"strategy": point.strategy, "layout": layout}
+    one = paumer.wrap(plain, single, point.schedule, auxiliary={2: auxiliary[0]}, **options)
+    two = paumer.wrap(plain, both, point.schedule, auxiliary={2: auxiliary[1]}, **options)
+    assert (one.classes, two.classes) == (2, 2)
+    logits, pairs = one(images), two(images)
+    assert_close(logits[:, 0], pairs[:, 1] - pairs[:, 0])
+    assert torch.equal(one.predict_labels(images), pairs.argmax(dim=1))
+    assert torch.equal(one.predict_labels(images), (logits[:, 0] > 0).long())
+    for settings in (
+        Evaluation(),
+        Evaluation(flip=True),
+        Evaluation(inference="sliding", window=(16, 24), stride=(8, 8)),
+    ):
+        [(_, found)] = predict(one, images, [one.strategy], settings)
+        [(_, expected)] = predict(two, images, [two.strategy], settings)
+        assert (found.classes == expected.classes).double().mean() > 0.999
 
 
 def test_vit_and_heads_stay_as_they_are(head, map_head, images) -> None:

@@ -15,6 +15,7 @@ from paumer.errors import PaumerError
 from paumer.models.segmenter import Output, Segmenter
 from paumer.models.views import Corner, View, views, window_corners, window_size
 from paumer.strategies.contract import Strategy
+from paumer.strategies.probabilities import of_two
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def predict(
 
 def _scores(seen: Sequence[Look], index: int, image: int, scale: float, size: Size) -> Tensor:
     """Class ids (1, height, width) of one image: of the largest logits, or mean probabilities of several views."""
-    logits = (one.view.undone(one.of_image(index, image, scale), size) for one in seen)
+    logits = (of_two(one.view.undone(one.of_image(index, image, scale), size), dim=1) for one in seen)
     if len(seen) == 1:
         return next(logits).max(dim=1).indices
     total = next(logits).softmax(dim=1)

@@ -66,8 +66,8 @@ class Segmenter(nn.Module):
 
     @property
     def classes(self) -> int:
-        """How many classes it predicts."""
-        return cast(int, self.decoder.classes)
+        """How many classes it tells apart: two where it gives one logit, that of a sigmoid."""
+        return max(2, cast(int, self.decoder.classes))
 
     def forward(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
         """From normalised images (batch, 3, height, width) to logits (batch, classes, height, width)."""
@@ -140,7 +140,7 @@ class Segmenter(nn.Module):
                 shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")
                 labels = shrunk[:, 0].to(labels.dtype)
             head = cast(AuxiliaryHead | DecoderHead, next(iter(self.heads.values())))
-            state.truth = class_counts(labels, grid, self.encoder.patch_size, head.sub_patch, head.classes)
+            state.truth = class_counts(labels, grid, self.encoder.patch_size, head.sub_patch, self.classes)
         return tokens, state
 
     def classify(self, patches: Tensor, state: State) -> Tensor:

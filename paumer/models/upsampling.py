@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from paumer.strategies.probabilities import of_two
+
 CHUNK = 8  # classes at a time: their maps stay small, and larger chunks were no faster
 Size = tuple[int, int]
 
@@ -29,7 +31,7 @@ def upsample(maps: Tensor, size: Size) -> Tensor:
 
 
 def upsampled_labels(logits: Tensor, padded: Size, size: Size) -> Tensor:
-    """The classes of the largest logits after upsampling; the first one of equals.
+    """The classes of the largest logits after upsampling; the first one of equals. Of one logit: 1 where it is above 0.
 
     Each class is upsampled by itself, so the ids are those of upsampling all at once, whose logits need never be held.
 
@@ -41,6 +43,7 @@ def upsampled_labels(logits: Tensor, padded: Size, size: Size) -> Tensor:
     Returns:
         Class ids (batch, height, width).
     """
+    logits = of_two(logits, dim=1)
     largest, labels = logits.new_empty(0), torch.empty(0)
     for first in range(0, logits.shape[1], CHUNK):
         upsampled = upsample(logits[:, first : first + CHUNK], padded)
