@@ -109,6 +109,8 @@ def _opened(path: Path, remedy: str) -> Iterator[Image.Image]:
         raise PaumerError(
             f"{path}: has more than {limit} pixels; cut it into parts, or set {LIMIT} to more if it can be trusted"
         ) from None
+    except MemoryError:
+        raise PaumerError(f"{path}: does not fit into memory; cut it into parts") from None
     except Exception as error:  # damaged files raise whatever their bytes lead to
         with suppress(OSError):
             require_fetched(path) if path.is_file() else None

@@ -23,10 +23,11 @@ from paumer.models.views import seen_size, window_size
 from paumer.progress import progress
 from paumer.provenance import sha256
 from paumer.registry import Point
-from paumer.runtime import autocast, find_device, synchronize
+from paumer.runtime import autocast, find_device, lacks_memory, synchronize
 from paumer.strategies.contract import Strategy
 from paumer.strategies.pause import Pause
 
+TOO_LARGE = "does not fit into the memory of the device; lower batch or window in --evaluation"
 NAMED = 3  # images that could not be predicted, by name in the error
 
 
@@ -122,6 +123,11 @@ class Predictor:
             except PaumerError as error:
                 self.failed[path] = str(error)
                 continue
+            except (MemoryError, RuntimeError) as error:
+                if not lacks_memory(error):
+                    raise
+                self.failed[path] = f"{path}: {TOO_LARGE}"
+                continue
             seen = seen_size(evaluation, picture.shape[-2:])
             single = evaluation.views == 1 and window_size(evaluation, seen) == seen
             full = len(several) == (evaluation.batch if single else 1)
@@ -132,22 +138,37 @@ class Predictor:
         if several:
             yield several
 
-    @torch.inference_mode()
     def run(self, several: list[tuple[Path, Tensor]], outputs: Outputs) -> None:
-        """Predict a group of images of one size and write all that is asked for."""
+        """Predict a group of images of one size and write all that is asked for; one by one where memory is short."""
+        if self._fits(several, outputs):
+            return
+        if len(several) > 1:
+            for one in several:
+                self.run([one], outputs)
+        else:
+            [(path, _)] = several
+            self.failed[path] = f"{path}: {TOO_LARGE}"
+
+    def _fits(self, several: list[tuple[Path, Tensor]], outputs: Outputs) -> bool:
+        """Predict a group, and say whether memory sufficed."""
+        try:
+            self._run(several, outputs)
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
+            return False
+        return True
+
+    @torch.inference_mode()
+    def _run(self, several: list[tuple[Path, Tensor]], outputs: Outputs) -> None:
         pictures = torch.stack([picture for _, picture in several])
         evaluation = self.network.description.evaluation
         synchronize(self.device)
         start = time.perf_counter()
-        try:
-            inputs = self.network.inputs(pictures)
-            with autocast(self.device, evaluation.precision):
-                runs = predict(self.network, inputs, self.strategies, evaluation)
-                predicted = {self.points[index]: Predictions(made.classes.cpu(), made.macs) for index, made in runs}
-        except torch.OutOfMemoryError:
-            reason = "does not fit into the memory of the device; lower batch or window in --evaluation"
-            self.failed |= {path: f"{path}: {reason}" for path, _ in several}
-            return
+        inputs = self.network.inputs(pictures)
+        with autocast(self.device, evaluation.precision):
+            runs = predict(self.network, inputs, self.strategies, evaluation)
+            predicted = {self.points[index]: Predictions(made.classes.cpu(), made.macs) for index, made in runs}
         self.seconds += time.perf_counter() - start
         for number, (path, picture) in enumerate(several):
             pixels = picture.permute(1, 2, 0).numpy()

@@ -13,7 +13,7 @@ from paumer.data.patches import class_counts
 from paumer.models.blocks import attend, block_macs, feed_forward
 from paumer.models.encoder import Encoder, Grid
 from paumer.models.heads import AuxiliaryHead, DecoderHead, Prediction, cells_to_map
-from paumer.models.upsampling import upsample, upsampled_labels
+from paumer.models.upsampling import Rows, upsample, upsample_rows, upsampled_labels
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import BALANCE, patch_loss
 from paumer.strategies.heads import Head
@@ -255,10 +255,12 @@ class Segmenter(nn.Module):
             return max(1, round(int(height) * scale / size)), max(1, round(int(width) * scale / size))
         return -(-height // size), -(-width // size)
 
-    def upsample(self, logits: Tensor, images: Tensor, scale: float = 1.0) -> Tensor:
-        """Resize patch logits to the images they belong to, bilinearly; padding is cut off."""
+    def upsample(self, logits: Tensor, images: Tensor, scale: float = 1.0, rows: Rows | None = None) -> Tensor:
+        """Resize patch logits bilinearly to the images they belong to, or some of their rows; padding is cut off."""
         padded, (height, width) = self._extents(images, scale)
-        return upsample(logits, padded)[..., :height, :width]
+        if rows in (None, (0, height)):
+            return upsample(logits, padded)[..., :height, :width]
+        return upsample_rows(logits, padded, rows)[..., :width]
 
     def label(self, logits: Tensor, images: Tensor, scale: float = 1.0) -> Tensor:
         """Class ids (batch, height, width) of the images that patch logits belong to, those of `upsample`."""
