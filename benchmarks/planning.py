@@ -1,21 +1,25 @@
-"""How long Snakemake takes to find out that nothing is to be done, for every experiment file.
+"""How long Snakemake takes to find out that nothing is to be done.
 
-python benchmarks/planning.py
+    python benchmarks/planning.py [EXPERIMENT.yaml ...]
+
+Without names, for every experiment file.
 """
 
 import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
 
-def main() -> None:
-    """Plan every experiment without running it."""
-    for path in [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "experiments").glob("*.yaml"))]:
+def main(experiments: Sequence[Path]) -> None:
+    """Plan experiments without running them."""
+    for path in experiments or [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "experiments").glob("*.yaml"))]:
         start = time.perf_counter()
         subprocess.run(
-            ["snakemake", "-n", "--quiet", "all", "--configfile", str(path), "--", "all"],
+            ["snakemake", "-n", "--quiet", "all", "--configfile", str(path.resolve()), "--", "all"],
             cwd=ROOT,
             check=True,
             capture_output=True,
@@ -24,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main([Path(name) for name in sys.argv[1:]])

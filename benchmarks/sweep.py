@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 import typer
-import yaml
 
 from paumer.config import Experiment, parse, sweep_points
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.evaluation.sweep import tally
+from paumer.files import read_yaml
 from paumer.models.build import load_run, network_of
 from paumer.stages import EvaluateSettings
 from paumer.strategies.points import runnable
@@ -24,7 +24,7 @@ from paumer.strategies.points import runnable
 
 def main(results: Path, backbone: str, recipe: str, config: Path = Path("config.yaml"), images: int = 64) -> None:
     """Evaluate `images` of the evaluation split both ways."""
-    experiment = parse(Experiment, yaml.safe_load(config.read_text()), str(config))
+    experiment = parse(Experiment, *read_yaml(str(config)))
     settings = EvaluateSettings.of(experiment, backbone, recipe)
     folder = results / "runs" / backbone / recipe / f"seed{experiment.seeds[0]}"
     model, run = load_run(folder)

@@ -13,20 +13,22 @@ import time
 from pathlib import Path
 
 import typer
-import yaml
 
 from paumer.config import Experiment, parse
-from paumer.files import read_json
+from paumer.files import read_json, read_yaml
+from paumer.runtime import find_device
 from paumer.stages import TrainSettings
 from paumer.training.loop import Run, train
+from paumer.training.processes import Processes
 
 
 def main(manifest: Path, config: Path = Path("config.yaml"), steps: int = 30) -> None:
     """Time `steps` steps of each recipe."""
-    experiment = parse(Experiment, yaml.safe_load(config.read_text()), str(config))
+    experiment = parse(Experiment, *read_yaml(str(config)))
     backbone = experiment.main_backbones[0].name
     recipes = [name for name in ("dense", "multi-exit", "paumer") if name in experiment.training.recipes]
-    runs = {name: Run(TrainSettings.of(experiment, backbone, name, 0), manifest, None) for name in recipes}
+    alone = Processes(find_device(experiment.device))
+    runs = {name: Run(TrainSettings.of(experiment, backbone, name, 0), manifest, None, alone) for name in recipes}
     batches = [batch for batch, _ in zip(runs["dense"].batches(), range(steps), strict=False)]
     seconds: dict[str, list[float]] = {name: [] for name in recipes}
     for images, labels in [batches[0], *batches]:  # the first one warms up

@@ -19,8 +19,8 @@ from paumer.version import __version__
 
 if TYPE_CHECKING:
     from paumer.deployment.network import HubSegmenter as Segmenter
-    from paumer.evaluation.inference import sliding_window_logits
     from paumer.interface import load, measure, scenes, sweep
+    from paumer.models.inference import sliding_window_logits
     from paumer.models.published import load_segmenter
     from paumer.pausing import wrap
     from paumer.schedule import Schedule
@@ -45,7 +45,7 @@ _HOMES = {
     "load_segmenter": ("paumer.models.published", "load_segmenter"),
     "measure": ("paumer.interface", "measure"),
     "scenes": ("paumer.interface", "scenes"),
-    "sliding_window_logits": ("paumer.evaluation.inference", "sliding_window_logits"),
+    "sliding_window_logits": ("paumer.models.inference", "sliding_window_logits"),
     "sweep": ("paumer.interface", "sweep"),
     "wrap": ("paumer.pausing", "wrap"),
 }

@@ -142,6 +142,7 @@ def evaluate(
     threads: Threads = None,
 ) -> None:
     """Measure the accuracy of a trained network at all its operating points."""
+    from paumer.models.shipped import WEIGHTS, find_network
     from paumer.stages import EvaluateSettings
 
     chosen = on_gpu(read_settings(EvaluateSettings, settings))
@@ -149,7 +150,7 @@ def evaluate(
 
     use_threads(threads)
     evaluate(chosen, data, run, output)
-    record(output, chosen, data, run / "model.safetensors")
+    record(output, chosen, data, find_network(run) / WEIGHTS)
 
 
 @app.command()
@@ -196,14 +197,14 @@ def throughput(
     threads: Threads = None,
 ) -> None:
     """Measure images/s of every operating point against dense, interleaved, with intervals."""
-    from paumer.files import read_json
+    from paumer.models.shipped import find_network, read_run
     from paumer.stages import CostSettings
 
     chosen = on_gpu(read_settings(CostSettings, settings))
     from paumer.measurement.throughput import throughput
 
     use_threads(threads)
-    described = {folder: read_json(folder / "run.json", backbone=str, recipe=str) for folder in run}
+    described = {folder: read_run(folder, backbone=str, recipe=str) for folder in map(find_network, run)}
     folders = {(content["backbone"], content["recipe"]): folder for folder, content in described.items()}
     if quick:
         chosen = chosen.model_copy(update={"throughput": chosen.throughput.quick()})

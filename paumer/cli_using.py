@@ -9,7 +9,7 @@ from paumer.cli_options import Folder, Manifest, Threads, on_gpu, read_settings,
 
 export = typer.Typer(no_args_is_help=True, help="Write a trained network for others to use.")
 
-Run = Annotated[Path, typer.Argument(help="Folder of a trained run.")]
+Run = Annotated[Path, typer.Argument(help="Folder of a trained run, or one that `paumer export hub` wrote; or demo.")]
 DataOfRun = Annotated[
     Path | None, typer.Option("--data", help="data.json of its data; that of its experiment by default.")
 ]
@@ -34,7 +34,7 @@ GraphFile = Annotated[Path, typer.Option("--output", "-o", help="File to write."
 
 
 def tune(
-    run: Annotated[Path, typer.Argument(help="Folder of a trained run with auxiliary heads.")],
+    run: Annotated[Path, typer.Argument(help="A network with auxiliary heads: a folder as for predict, or demo.")],
     data: Manifest,
     speedup: Annotated[float | None, typer.Option(help="Budget: so many times as fast as unpaused.")] = None,
     max_drop: Annotated[
@@ -79,9 +79,7 @@ def tune(
 
 
 def predict(
-    run: Annotated[
-        Path, typer.Argument(help="Folder of a trained run, or one that `paumer export hub` wrote; or demo.")
-    ],
+    run: Run,
     images: Annotated[Path, typer.Option("--images", "-i", help="An image, or a folder of images.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")],
     form: Annotated[

@@ -10,12 +10,12 @@ from tabulate import tabulate
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from paumer.deployment.images import read_picture
+from paumer.deployment.images import ENDINGS, read_picture
 from paumer.deployment.network import HubSegmenter
 from paumer.deployment.pause_maps import draw_pauses
 from paumer.deployment.pictures import GAP, overlay, side_by_side
 from paumer.errors import PaumerError
-from paumer.files import writing
+from paumer.files import require_writable, writing
 from paumer.interface import load, measure, scenes, sweep
 from paumer.models.shipped import DEMO
 from paumer.strategies.pause import Pause
@@ -48,10 +48,11 @@ def demo(output: Path, image: Path | None, schedules: Sequence[str], seed: int =
         seed: of the scenes.
 
     Raises:
-        PaumerError: a schedule is not possible, or the image cannot be read.
+        PaumerError: a schedule is not possible, the image cannot be read, or the picture could not be written.
     """
     if not schedules:
         raise PaumerError("--schedules: is empty; name one or more, as 3:0.4,3:0.6")
+    require_writable(output, *ENDINGS)
     network = load(DEMO)
     shown = network.with_schedule(schedules[0])
     if not isinstance(shown.strategy, Pause):

@@ -17,6 +17,7 @@ from paumer.strict_yaml import load_yaml
 NAME_KEPT = 48  # characters of a name in that of its temporary file, which must not be longer than 255 bytes
 LEFTOVERS = ".*.part*"  # the names of what is being written, which a kill leaves behind
 IN_WRITING = re.compile(r"/\.([^/]+)\.\w+\.part\b")
+LFS, PAGES = b"version https://git-lfs.github.com/spec/", (b"<!doctype html", b"<html", b"<?xml")
 REMEDIES = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room within your quota",
@@ -79,6 +80,37 @@ def writing_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def require_writable(path: Path, *endings: str) -> None:
+    """Refuse before the work a file that could not be written after it.
+
+    Args:
+        path: the file to be.
+        endings: how its name may end, the usual one first; without any, as it likes.
+
+    Raises:
+        PaumerError: it is a folder, its name ends otherwise, or nothing can be written where it is to lie.
+    """
+    if path.is_dir():
+        raise PaumerError(f"{path}: is a folder; name a file, as {path / 'name'}{''.join(endings[:1])}")
+    if endings and path.suffix.lower() not in endings:
+        known = f"the ending {endings[0]}" if len(endings) == 1 else f"one of the endings {', '.join(endings)}"
+        raise PaumerError(f"{path}: name it {path.with_suffix(endings[0]).name}, with {known}")
+    require_folder(path.parent)
+
+
+def require_folder(path: Path) -> None:
+    """Refuse before the work a folder that files could not be written to after it; it need not be there yet.
+
+    Raises:
+        PaumerError: it or what it is to lie in is a file, or may not be written to.
+    """
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not there.is_dir():
+        raise PaumerError(f"{there}: is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PaumerError(f"{there}: cannot be written to; {REMEDIES[errno.EACCES]}")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
     with writing(path) as temporary:
@@ -118,6 +150,21 @@ def name_below(path: Path, folder: Path) -> str:
 def hidden(path: Path, folder: Path) -> bool:
     """Whether a path below a folder is hidden, or lies in a hidden folder: `._a.png`, `.ipynb_checkpoints/a.png`."""
     return f"{os.sep}." in os.sep + name_below(path, folder)
+
+
+def require_fetched(path: Path) -> None:
+    """Refuse what stands in the place of a file that was never fetched.
+
+    Raises:
+        PaumerError: it is a pointer of Git LFS, or a page of the web.
+        OSError: there is nothing to read.
+    """
+    with path.open("rb") as file:
+        start = file.read(len(LFS) + 64).lstrip().lower()
+    if start.startswith(LFS):
+        raise PaumerError(f"{path}: is a pointer of Git LFS in the place of the file; fetch that by `git lfs pull`")
+    if start.startswith(PAGES):
+        raise PaumerError(f"{path}: is a web page in the place of the file; download the file itself")
 
 
 def files_below(folder: Path, endings: tuple[str, ...]) -> list[Path]:

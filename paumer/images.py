@@ -3,14 +3,14 @@
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 from paumer.errors import PaumerError, summary
-from paumer.files import require_plain
+from paumer.files import require_fetched, require_plain
 
 # Pillow's own limit, a quarter of a GiB as RGB: a file of a few kB may declare any size. PAUMER_MAX_PIXELS changes it.
 MAX_PIXELS = 89_478_485
@@ -109,7 +109,11 @@ def _opened(path: Path, remedy: str) -> Iterator[Image.Image]:
         raise PaumerError(
             f"{path}: has more than {limit} pixels; cut it into parts, or set {LIMIT} to more if it can be trusted"
         ) from None
+    except MemoryError:
+        raise PaumerError(f"{path}: does not fit into memory; cut it into parts") from None
     except Exception as error:  # damaged files raise whatever their bytes lead to
+        with suppress(OSError):
+            require_fetched(path) if path.is_file() else None
         raise PaumerError(f"{path}: cannot be read as an image ({summary(error)}); {remedy}") from None
 
 

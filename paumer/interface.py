@@ -20,13 +20,13 @@ from paumer.deployment.images import find_images, read_picture
 from paumer.deployment.network import HubSegmenter, load_network
 from paumer.deployment.settings import PredictSettings
 from paumer.errors import PaumerError
-from paumer.evaluation.inference import predict
 from paumer.evaluation.metrics import confusion_matrix, mean_iou
-from paumer.evaluation.views import seen_size, window_size
 from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.timing import Condition, Variant
 from paumer.measurement.timing import measure as time_variants
+from paumer.models.inference import predict
 from paumer.models.shipped import find_network
+from paumer.models.views import seen_size, window_size
 from paumer.progress import progress
 from paumer.registry import DENSE_AGAIN, Point
 from paumer.runtime import autocast, keep_freed_memory
@@ -64,7 +64,7 @@ def load(name: str | Path, evaluation: Evaluation | None = None) -> HubSegmenter
     Raises:
         PaumerError: the folder is neither, or is damaged.
     """
-    return load_network(find_network(name), evaluation=evaluation)
+    return load_network(name, evaluation=evaluation)
 
 
 def scenes(count: int, seed: int = 0, height: int = 96, width: int = 192) -> Scenes:

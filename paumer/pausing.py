@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, cast, get_args
 
 import torch
-from timm.layers import Format, PatchEmbed
-from timm.models.deit import VisionTransformerDistilled
+from timm.layers import Format
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from paumer.errors import PaumerError, summary
 from paumer.models.encoder import Encoder
+from paumer.models.plain import REMEDY, obstacle_of
 from paumer.models.segmenter import Segmenter
 from paumer.registry import Point, operating_point
 from paumer.strategies.contract import Strategy
@@ -50,9 +50,9 @@ def wrap(
 
     Args:
         vit: a plain vision transformer of timm, built for one image size or for any.
-        head: from the final patches to class logits. With layout `tokens` it maps (batch, patches, width) to (batch,
-            patches, classes); with layout `map` (batch, width, grid height, grid width) to (batch, classes, any
-            height, any width).
+        head: from the final patches to class logits; a single one is that of a sigmoid. With layout `tokens` it maps
+            (batch, patches, width) to (batch, patches, classes); with layout `map` (batch, width, grid height, grid
+            width) to (batch, classes, any height, any width).
         schedule: where and how much, `3:0.4`; `dense` for every patch through every block.
         strategy: a registered name, or a composition such as `merge>pause`.
         criterion: by which patches are chosen; empty: the strategy's usual one.
@@ -103,7 +103,8 @@ class PausingSegmenter(Segmenter):
             lens, readout, classes = Lens(encoder, own), None, own.classes
         else:
             shape = (1, encoder.width, *encoder.vit.patch_embed.grid_size)
-            decoder, lens, readout, classes = PassOn(), None, head, _count_classes(head, "map", shape, "head")
+            lens, readout, classes = None, head, _count_classes(head, "map", shape, "head")
+            decoder = PassOn(classes)
         for block, auxiliary_head in heads.items():
             if auxiliary_head.classes != classes:
                 raise PaumerError(
@@ -194,7 +195,15 @@ class TokenHead(nn.Module):
 
 
 class PassOn(nn.Module):
-    """In the place of a head of tokens where the head reads maps: hands the patches on."""
+    """In the place of a head of tokens where the head reads maps: hands the patches on.
+
+    Attributes:
+        classes: how many the head of maps predicts.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
 
     def forward(self, patches: Tensor) -> Tensor:
         """From patches (batch, patches, width) to (batch, patches, 1, width)."""
@@ -241,11 +250,8 @@ class AuxiliaryHeads(nn.ModuleDict):
 
 def _check_plain(vit: Any) -> VisionTransformer:
     """Refuse networks that the encoder would run otherwise than timm."""
-    if type(vit) not in (VisionTransformer, VisionTransformerDistilled) or type(vit.patch_embed) is not PatchEmbed:
-        raise PaumerError(
-            f"vit: {type(vit).__module__}.{type(vit).__name__} is no plain vision transformer of timm; use one like "
-            "vit_*, deit_* or vit_*_dinov2"
-        )
+    if obstacle := obstacle_of(vit):
+        raise PaumerError(f"vit: {obstacle}; {REMEDY}")
     if vit.patch_embed.patch_size[0] != vit.patch_embed.patch_size[1]:
         raise PaumerError(f"vit: patches of {vit.patch_embed.patch_size} pixels are not square; use square ones")
     return vit

@@ -4,6 +4,7 @@ To add a strategy, write its class under `paumer/strategies` and register it her
 with it.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import permutations
@@ -22,10 +23,11 @@ from paumer.parameters import (
 from paumer.schedule import Thresholds
 
 CHAIN = ">"
+NAMED = re.compile(r"(?P<strategy>[a-z-]+(\s*>\s*[a-z-]+)*)\s+(?P<schedule>.+)")  # an operating point of any strategy
 SCORES = ("entropy", "confidence", "margin")
 BALANCED = ("balanced", "smoothed")
 INFORMED = (*SCORES, *BALANCED, "spaced")
-CONTROLS = ("random", "oracle")
+CONTROLS = CHANCE, ORACLE = ("random", "oracle")
 
 RecipeName = Literal["dense", "multi-exit", "paumer", "merge", "resize"]
 RECIPES: dict[RecipeName, str] = {
@@ -173,8 +175,13 @@ class Point:
 
     @property
     def head_blocks(self) -> list[int]:
-        """The blocks whose auxiliary heads it may read."""
-        return [block for entry, parameters in self.links if entry.reads_heads for block in parameters.blocks]
+        """The blocks whose auxiliary heads it reads."""
+        reading = [(entry, parameters) for entry, parameters in self.links if entry.reads_heads]
+        return [
+            block
+            for entry, parameters in reading
+            for block in head_blocks(self.criterion if entry.criteria else "", parameters.blocks)
+        ]
 
     def check_depth(self, depth: int) -> None:
         """Refuse parameters that do not fit a network of `depth` blocks.
@@ -184,6 +191,31 @@ class Point:
         """
         for _, parameters in self.links:
             parameters.check_depth(depth)
+
+
+def head_blocks(criterion: str, blocks: tuple[int, ...]) -> tuple[int, ...]:
+    """Of the blocks of a strategy that reads heads those whose heads it reads; criterion `random` needs none."""
+    return () if criterion == CHANCE else blocks
+
+
+def read_point(text: str, strategy: str = "pause", criterion: str = "") -> Point:
+    """The operating point of `dense`, a schedule, or `STRATEGY SCHEDULE` where the strategy is another one.
+
+    Args:
+        text: as people write it, `3:0.4` or `token-exit 3:0.4 keep 10`.
+        strategy: what a schedule alone is of.
+        criterion: of that strategy; empty: its usual one, as that of every other strategy is.
+
+    Raises:
+        PaumerError: it is not possible.
+    """
+    if text.strip() == Point.strategy:
+        return Point()
+    found = NAMED.fullmatch(text.strip())
+    if found is None:
+        return operating_point(strategy, criterion, text)
+    named = "".join(found["strategy"].split())
+    return operating_point(named, criterion if named == strategy else "", found["schedule"])
 
 
 def operating_point(strategy: str, criterion: str, schedule: str) -> Point:

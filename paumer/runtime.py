@@ -2,10 +2,21 @@
 
 import ctypes
 import os
+import re
 
 import torch
 
 from paumer.errors import PaumerError
+
+# What torch and its libraries say where a processor's memory does not suffice; on a GPU there is an exception for it.
+NO_MEMORY = re.compile("can't allocate memory|cannot allocate memory|not enough memory|could not create a memory", re.I)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory does not suffice, on any device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and NO_MEMORY.search(str(error)) is not None
 
 
 def set_threads(threads: int | None) -> int:

@@ -28,13 +28,15 @@ SCHEDULES = """\
   from 1, the values of several blocks add up, and `1-8:0.05` stands for 0.05 at each of blocks 1 to 8. Every image
   keeps as many patches as the others, so the cost is known beforehand and batches stay rectangular.
 - **Thresholds**, `BLOCK@VALUE`: after that block, what is more certain than the value goes (merging: what is more
-  similar). How much that is depends on the image, and so does the cost. Images run one by one, unless whole ones leave.
+  similar). How much that is depends on the image, and so does the cost. The images of a batch then run in one sequence,
+  or as fewer images where whole ones leave; only merging runs them one by one.
 - `keep 10`: so many of the best patches of every predicted class keep running; 5 where nothing is said.
 - `exit:6`: the block after which the whole image leaves. `scale:0.75`: the part of height and width that is seen.
 """
 
 CRITERIA = """\
-A criterion says how much a patch needs more computation, from what the auxiliary head after that block predicts.
+A criterion says how much a patch needs more computation, from what the auxiliary head after that block predicts. One
+logit is that of a sigmoid, for two classes. Where a prediction is no number, its patch counts as the least certain.
 
 - `entropy`: the entropy of the prediction, divided by the logarithm of the number of classes.
 - `confidence`: one minus the largest probability.

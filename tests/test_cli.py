@@ -77,7 +77,7 @@ def test_missing_manifest(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 def test_unfinished_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     arguments = ["evaluate", "--settings", "{}", "--data", "data.json", "--run", str(tmp_path)]
     line = fail(capsys, monkeypatch, *arguments, "--output", str(tmp_path / "accuracy.csv"))
-    assert "run.json: no such file" in line
+    assert f"{tmp_path}: holds no trained network, for it has neither run.json nor config.json" in line
 
 
 def test_doctor_finds_this_machine_fit() -> None:

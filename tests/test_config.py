@@ -142,6 +142,12 @@ def test_parts_that_do_not_fit_each_other_are_named(changes: dict[str, Any], par
     assert all(part in line for part in parts), line
 
 
+def test_random_pausing_needs_no_head() -> None:
+    item = {"strategy": "pause", "schedules": ["5:0.4"]}
+    make_experiment(sweep=[item | {"criteria": ["random"]}])
+    assert "after block 5" in refused(sweep=[item | {"criteria": ["random", "entropy"]}])
+
+
 @pytest.mark.parametrize(
     ("backbones", "parts"),
     [

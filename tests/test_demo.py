@@ -131,6 +131,23 @@ def test_demo_names_what_cannot_be(schedules: str, words: str, tmp_path: Path, m
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("folder", "folder: is a folder; name a file"),
+        ("picture", "name it picture.png, with one of the endings .png"),
+        ("picture.svg", "name it picture.png, with one of the endings .png"),
+        ("file/demo.png", "file: is a file; name a folder"),
+    ],
+)
+def test_demo_looks_where_to_write_before_it_works(output: str, words: str, tmp_path, monkeypatch, capsys) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(demo, "load", None)  # nothing is loaded
+    assert call(monkeypatch, "demo", "--output", tmp_path / output) == 1
+    assert words in capsys.readouterr().err
+
+
 def test_predict_knows_it(tmp_path: Path, monkeypatch) -> None:
     pixels = paumer.scenes(1).images[0].permute(1, 2, 0).numpy()
     Image.fromarray(pixels).save(tmp_path / "image.png")

@@ -128,7 +128,7 @@ def test_measure_runs_windows_of_larger_images(network) -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda network, images: paumer.load("nowhere"), "nowhere/run.json: no such file"),
+        (lambda network, images: paumer.load("nowhere"), "nowhere: no such folder"),
         (lambda network, images: paumer.sweep(network, images, "2:0.5"), "give a list"),
         (lambda network, images: paumer.sweep(network, images, ["4:0.5"]), "acting after block 4"),
         (lambda network, images: paumer.sweep(network, images, ["2:0.5"], criterion="oracle"), "ground truth"),

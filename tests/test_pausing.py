@@ -12,8 +12,13 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 import paumer
+from paumer.config import Backbone, Decoder, Evaluation
 from paumer.errors import PaumerError
+from paumer.models.backbones import create_vit
+from paumer.models.inference import predict
 from paumer.pausing import PausingSegmenter
+from paumer.registry import read_point
+from paumer.stages import NetworkSettings
 from paumer.strategies.contract import Dense
 
 WIDTH, DEPTH, CLASSES = 32, 6, 5
@@ -232,6 +237,48 @@ def test_head_of_maps_with_auxiliary_heads_and_with_merging(plain, map_head, ima
     assert merging(images).shape == (2, CLASSES, 32, 48)
 
 
+BINARY = [
+    "pause 2:0.5",
+    "pause 2@0.5",
+    "token-exit 2:0.25",
+    "token-exit 2@0.6",
+    "adaptive-exit 2@0.6",
+    "early-exit exit:3",
+]
+
+
+@pytest.mark.parametrize("text", BINARY)
+@pytest.mark.parametrize("layout", ["tokens", "map"])
+def test_a_head_of_one_logit_is_one_of_two_classes(plain, images, text, layout) -> None:
+    """The same patches pause, and the same classes come out, as with a second logit that is always 0."""
+    point = read_point(text)
+    if layout == "map" and point.strategy != "pause":
+        return
+    single = (nn.Linear(WIDTH, 1) if layout == "tokens" else nn.Conv2d(WIDTH, 1, 1)).double()
+    both = (nn.Linear(WIDTH, 2) if layout == "tokens" else nn.Conv2d(WIDTH, 2, 1)).double()
+    auxiliary = [nn.Linear(WIDTH, 1).double(), nn.Linear(WIDTH, 2).double()]
+    with torch.no_grad():
+        for one, two in ((single, both), auxiliary):
+            two.weight[:1], two.bias[:1] = 0, 0
+            two.weight[1:], two.bias[1:] = one.weight, one.bias
+    options = {"strategy": point.strategy, "layout": layout}
+    one = paumer.wrap(plain, single, point.schedule, auxiliary={2: auxiliary[0]}, **options)
+    two = paumer.wrap(plain, both, point.schedule, auxiliary={2: auxiliary[1]}, **options)
+    assert (one.classes, two.classes) == (2, 2)
+    logits, pairs = one(images), two(images)
+    assert_close(logits[:, 0], pairs[:, 1] - pairs[:, 0])
+    assert torch.equal(one.predict_labels(images), pairs.argmax(dim=1))
+    assert torch.equal(one.predict_labels(images), (logits[:, 0] > 0).long())
+    for settings in (
+        Evaluation(),
+        Evaluation(flip=True),
+        Evaluation(inference="sliding", window=(16, 24), stride=(8, 8)),
+    ):
+        [(_, found)] = predict(one, images, [one.strategy], settings)
+        [(_, expected)] = predict(two, images, [two.strategy], settings)
+        assert (found.classes == expected.classes).double().mean() > 0.999
+
+
 def test_vit_and_heads_stay_as_they_are(head, map_head, images) -> None:
     vit = make_vit(dynamic_img_size=False)
     map_head.train()
@@ -333,16 +380,43 @@ def test_mistake_is_named_in_one_line(options, schedule, message) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
+    ("name", "options", "obstacle"),
     [
-        ("swin_tiny_patch4_window7_224", {"embed_dim": 12, "depths": (1, 1), "num_heads": (1, 1)}),
-        ("eva02_tiny_patch14_224", {"depth": 1}),
-        ("vit_tiny_r_s16_p8_224", {"depth": 1}),
+        (
+            "swin_tiny_patch4_window7_224",
+            {"embed_dim": 12, "depths": (1, 1), "num_heads": (1, 1)},
+            "is none of timm's plain vision transformers",
+        ),
+        ("vit_relpos_small_patch16_224", {"depth": 1}, "is none of timm's plain vision transformers"),
+        ("eva02_tiny_patch14_224", {"depth": 1}, "rotate queries and keys"),
+        ("vit_small_patch16_dinov3", {"depth": 1}, "DINOv3, EVA-02"),
+        ("naflexvit_base_patch16_gap", {"depth": 1}, "NaFlex networks take sequences"),
+        ("vit_tiny_r_s16_p8_224", {"depth": 1}, "hybrid networks make patches by a convolutional network"),
     ],
 )
-def test_other_networks_are_refused(name, options) -> None:
-    with pytest.raises(PaumerError, match="is no plain vision transformer of timm; use one like vit_"):
-        paumer.wrap(timm.create_model(name, **options), nn.Linear(WIDTH, CLASSES), "3:0.4")
+def test_other_networks_are_refused_in_words_that_fit(name, options, obstacle) -> None:
+    """In Python and in an experiment; the remedy names networks that run, not a pattern that these match, too."""
+    for refuse in (
+        lambda: paumer.wrap(timm.create_model(name, **options), nn.Linear(WIDTH, CLASSES), "3:0.4"),
+        lambda: create_vit(NetworkSettings(**described(name), decoder=Decoder(), heads=None, classes=5)),
+    ):
+        with pytest.raises(PaumerError, match=obstacle) as caught:
+            refuse()
+        assert "*" not in str(caught.value)
+        assert str(caught.value).endswith("use a plain one, such as " + ", ".join(RUNNING[:2]) + f" or {RUNNING[2]}")
+
+
+RUNNING = ("vit_small_patch16_224", "deit3_small_patch16_224", "vit_small_patch14_dinov2")
+
+
+def described(name: str) -> dict:
+    return {"backbone": Backbone(name="net", architecture=name), "image_size": (224, 224)}
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_the_networks_that_are_named_instead_run(name) -> None:
+    vit = timm.create_model(name, **TINY)
+    assert paumer.wrap(vit, nn.Linear(WIDTH, CLASSES), "3:0.4")(torch.randn(1, 3, 32, 48)).shape == (1, 5, 32, 48)
 
 
 def test_patches_that_are_not_square_are_refused(head) -> None:

@@ -29,6 +29,7 @@ from paumer.registry import (
     check_criterion,
     criteria_of,
     operating_point,
+    read_point,
     recipes_of,
 )
 from paumer.schedule import DECIMALS, Location, Schedule, Thresholds
@@ -171,6 +172,23 @@ def test_a_point_is_written_one_way(strategy: str, criterion: str, schedule: str
     assert operating_point(point.strategy, point.criterion, point.schedule) == point
 
 
+@pytest.mark.parametrize("name", REGISTRY)
+def test_every_example_is_read_behind_its_strategy_and_alone(name: str) -> None:
+    for text in REGISTRY[name].example:
+        point = operating_point(name, "", text)
+        assert read_point(f" {name}  {text} ") == read_point(text, name) == point
+
+
+def test_a_criterion_is_of_the_strategy_that_needs_no_name() -> None:
+    assert read_point("pause 3:0.4", "pause", "margin") == read_point("3:0.4", "pause", "margin")
+    assert read_point("token-exit 3:0.4 keep 10", "pause", "random").criterion == "confidence"
+    assert read_point("merge > pause 1-2:0.1 > 3:0.4") == operating_point("merge>pause", "", "1-2:0.1>3:0.4")
+    assert read_point("merge > pause 1:0.1>3:0.4", "merge>pause", "random").criterion == "random"
+    assert read_point(" dense ", "merge") == Point()
+    with pytest.raises(PaumerError, match="'sleep' is unknown"):
+        read_point("sleep 3:0.4")
+
+
 @pytest.mark.parametrize(
     ("strategy", "criterion", "schedule", "culprit"),
     [
@@ -252,6 +270,7 @@ def test_heads_are_read_at_the_blocks_of_the_parts_that_read_some() -> None:
     assert operating_point("merge>pause", "", "1-2:0.1>3:0.2+6:0.2").head_blocks == [3, 6]
     assert operating_point("token-exit>early-exit", "", "3:0.4>exit:6").head_blocks == [3, 6]
     assert operating_point("local-merge", "", "1:0.2+4:0.1").head_blocks == []
+    assert operating_point("merge>pause", "random", "1-2:0.1>3:0.2").head_blocks == []
 
 
 def test_every_part_of_a_composition_has_to_fit_the_network() -> None:

@@ -9,6 +9,7 @@ from paumer.errors import PaumerError
 from paumer.parameters import TokenExitParameters
 from paumer.registry import CONTROLS, INFORMED, RECIPES, REGISTRY, Point, operating_point
 from paumer.schema import strategies_text, write_schema
+from paumer.strategies.points import build_strategy
 
 PAGE = Path(__file__).parents[1] / "docs/strategies.md"
 
@@ -32,6 +33,12 @@ def test_everything_registered_is_described() -> None:
 def test_example_is_written_as_it_is_read(name: str, text: str) -> None:
     point = operating_point(name, "", text)
     assert (point.schedule, f"`{text}`" in strategies_text()) == (text, True)
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name in REGISTRY for text in REGISTRY[name].example])
+def test_only_merging_by_thresholds_runs_images_one_by_one(name: str, text: str) -> None:
+    assert "only merging runs them one by one" in strategies_text()
+    assert build_strategy(operating_point(name, "", text)).per_image == ("merge" in name and "@" in text)
 
 
 def test_composition_is_possible() -> None:

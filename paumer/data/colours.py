@@ -1,4 +1,4 @@
-"""Colours for classes that come without."""
+"""Colours of classes: those of classes that come without, and how they are written."""
 
 import colorsys
 
@@ -16,3 +16,18 @@ def distinct_colours(count: int) -> tuple[Colour, ...]:
         red, green, blue = colorsys.hsv_to_rgb(number * GOLDEN % 1, saturation, value)
         colours.append((round(255 * red), round(255 * green), round(255 * blue)))
     return tuple(colours)
+
+
+def to_hex(colour: Colour) -> str:
+    """A colour as it is written, `#804080`."""
+    return f"#{bytes(colour).hex()}"
+
+
+def from_hex(text: str) -> Colour:
+    """The colour that is written so.
+
+    Raises:
+        ValueError: none is.
+    """
+    red, green, blue = bytes.fromhex(text.removeprefix("#"))
+    return red, green, blue

@@ -48,6 +48,10 @@ class ClassList(Section):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         names = list(self.classes.values())
+        if len(names) == 1:
+            raise ValueError(
+                f"classes: {names[0]!r} alone leaves nothing to tell apart; name what is not it as a class"
+            )
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise ValueError(f"classes: {twice[0]!r} stands there twice; names must differ")

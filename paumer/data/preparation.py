@@ -11,6 +11,7 @@ from paumer.data import folder as own_folder
 from paumer.data.catalogue import DATASETS, described_folder, find_dataset, folder_of, named_folder, stored_folder
 from paumer.data.changes import Record, require_unchanged, state
 from paumer.data.checking import check_split
+from paumer.data.colours import to_hex
 from paumer.data.datasets import Dataset, Sample
 from paumer.data.fetching import fetch, read_source
 from paumer.data.scenes import generate
@@ -46,6 +47,7 @@ def prepare(data: Data, output: Path, threads: int) -> None:
             **dataset.terms,
             **({"archives": _in_a_line(fetched)} if fetched else {}),
             "classes": list(dataset.classes),
+            "colours": [to_hex(colour) for colour in dataset.colours],
             "splits": {split.name: split.described(dataset) for split in checked},
             **({"notes": notes} if notes else {}),
         },

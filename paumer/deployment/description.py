@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from paumer.config import Evaluation, Section, parse
-from paumer.data.catalogue import DATASETS
-from paumer.data.colours import distinct_colours
+from paumer.data.catalogue import described_folder, find_dataset
+from paumer.data.colours import distinct_colours, from_hex
 from paumer.deployment.presets import Preset, known_presets
 from paumer.errors import PaumerError
 from paumer.files import read_json
@@ -62,7 +62,8 @@ def describe_run(folder: Path, manifest: Path | None = None, evaluation: Evaluat
     """
     run = read_json(folder / "run.json", backbone=str, recipe=str, seed=int, network=dict)
     network = parse(NetworkSettings, run["network"], str(folder / "run.json"))
-    data = read_json(manifest or manifest_of(folder), dataset=str, classes=list)
+    manifest = manifest or manifest_of(folder)
+    data = read_json(manifest, dataset=str, classes=list)
     trained = network.backbone.model_copy(update={"weights": "none"})  # where they came from is no one's business
     content: dict[str, Any] = {
         "network": network.model_copy(update={"backbone": trained}).model_dump(mode="json"),
@@ -70,7 +71,7 @@ def describe_run(folder: Path, manifest: Path | None = None, evaluation: Evaluat
         "seed": run["seed"],
         "dataset": data["dataset"],
         "classes": data["classes"],
-        "colours": colours_of(data["dataset"], len(data["classes"])),
+        "colours": colours_of(data, manifest),
         "licence": data.get("licence", ""),
         "citation": data.get("citation", ""),
         "evaluation": (evaluation or windows_of(network)).model_dump(mode="json"),
@@ -100,9 +101,26 @@ def windows_of(network: NetworkSettings) -> Evaluation:
     return Evaluation(inference="sliding", window=(height, width), stride=stride)
 
 
-def colours_of(dataset: str, count: int) -> Sequence[Colour]:
-    """The dataset's colours of its classes; where it has none, `count` that differ."""
-    known = DATASETS.get(dataset)
-    if known is not None and len(known.colours) == count:
-        return known.colours
-    return distinct_colours(count)
+def colours_of(data: dict[str, Any], manifest: Path) -> Sequence[Colour]:
+    """The colours of a dataset's classes: as the dataset has them now, as the report shows them.
+
+    Where it is not there, as its manifest tells them; those of earlier versions do not, then any that differ.
+    """
+    count = len(data["classes"])
+    return next(known for known in (_own(data, manifest), _told(data), distinct_colours(count)) if len(known) == count)
+
+
+def _own(data: dict[str, Any], manifest: Path) -> Sequence[Colour]:
+    """The colours that the dataset has in its folder; none where it is not there."""
+    try:
+        return find_dataset(data["dataset"], described_folder(manifest, str(data.get("folder", "")))).colours
+    except PaumerError:
+        return ()
+
+
+def _told(data: dict[str, Any]) -> Sequence[Colour]:
+    """The colours that a manifest tells; none where it does not."""
+    try:
+        return [from_hex(text) for text in data.get("colours", ())]
+    except (TypeError, ValueError, AttributeError):
+        return ()

@@ -19,17 +19,16 @@ from paumer.deployment.network import HubSegmenter, load_network
 from paumer.deployment.settings import GraphSettings
 from paumer.environment import describe_code
 from paumer.errors import PaumerError
-from paumer.files import writing
+from paumer.files import require_writable, writing
 from paumer.graphs.onnx_model import require_onnx, to_onnx
 from paumer.graphs.session import Session
 from paumer.graphs.tracing import trace
-from paumer.registry import CONTROLS, Point
+from paumer.registry import CHANCE, Point
 from paumer.strategies.contract import Strategy
 
 NOTES = "paumer.json"  # the extra file of a .pt2
 INPUT = "images: (batch, 3, height, width) float32; RGB / 255, minus mean, over std"
 OUTPUT = "logits: (batch, classes, height, width) float32"
-CHANCE, _ = CONTROLS
 BATCH = 2
 TOLERANCE = 1e-3  # of the largest logit
 TRIES = 3  # two patches of (almost) the same score may change places where runtimes round differently
@@ -66,7 +65,7 @@ def export_torch(
     Raises:
         PaumerError: it cannot be exported, or the file gives something else than the network.
     """
-    _check_ending(output, ".pt2")
+    require_writable(output, ".pt2")
     prepared = prepare(settings, folder, manifest, evaluation)
     program = trace(prepared.network, prepared.strategy, prepared.size)
     with writing(output) as temporary:
@@ -87,7 +86,7 @@ def export_onnx(
     Raises:
         PaumerError: also where ONNX is not installed or does not hold the network.
     """
-    _check_ending(output, ".onnx")
+    require_writable(output, ".onnx")
     require_onnx()
     prepared = prepare(settings, folder, manifest, evaluation)
     model = to_onnx(trace(prepared.network, prepared.strategy, prepared.size), "logits", prepared.notes)
@@ -189,16 +188,6 @@ def _check_fixed(point: Point) -> None:
         )
     if point.criterion == CHANCE:
         raise PaumerError("--criterion random: draws anew in every pass, so no file could be checked; use another")
-
-
-def _check_ending(output: Path, ending: str) -> None:
-    """Refuse names by which other programs would take the file for something else.
-
-    Raises:
-        PaumerError: it ends otherwise.
-    """
-    if output.suffix != ending:
-        raise PaumerError(f"{output}: name it {output.with_suffix(ending).name}, with the ending {ending}")
 
 
 def _report(output: Path, prepared: Prepared, difference: float) -> None:

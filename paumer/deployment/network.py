@@ -4,7 +4,6 @@ Reading one runs no code from it: weights are safetensors, the description is JS
 vision transformer reach timm.
 """
 
-import inspect
 from collections.abc import Mapping
 from copy import copy
 from pathlib import Path
@@ -12,24 +11,24 @@ from typing import Any, Self
 
 import torch
 from huggingface_hub import ModelHubMixin, hf_hub_download
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from paumer.config import Evaluation, parse
 from paumer.data.transforms import normalize
 from paumer.deployment.card import model_card
 from paumer.deployment.description import Description, describe_run
+from paumer.deployment.presets import tuned
 from paumer.errors import PaumerError, summary
-from paumer.evaluation.inference import predict
 from paumer.files import read_json, write_json, write_text
-from paumer.models.build import build, copy_weights, load_weights, save_weights
+from paumer.models.build import build, copy_weights, load_weights, require_shape, save_weights
+from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
+from paumer.models.shipped import CONFIG, WEIGHTS, find_network
 from paumer.registry import Point, operating_point
 from paumer.strategies.points import build_strategy
 
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+CARD = "README.md"
 DOWNLOAD = ("revision", "cache_dir", "token", "force_download", "local_files_only")
-SHAPE = frozenset(inspect.signature(VisionTransformer).parameters) - {"self"}
 
 
 class HubSegmenter(
@@ -136,19 +135,22 @@ class HubSegmenter(
         return model.eval()
 
 
-def load_network(folder: Path, manifest: Path | None = None, evaluation: Evaluation | None = None) -> HubSegmenter:
+def load_network(name: str | Path, manifest: Path | None = None, evaluation: Evaluation | None = None) -> HubSegmenter:
     """Load a run that `paumer train` wrote, or a folder that `paumer export hub` did, in float32.
 
     Args:
-        folder: of either.
+        name: the folder of either; or `demo`.
         manifest: `data.json` of the data of a run; by default that of its experiment.
         evaluation: how images are seen; by default as the folder says.
 
     Raises:
-        PaumerError: the folder is neither, or is damaged.
+        PaumerError: there is no such network, it is damaged, or a manifest is named for one that needs none.
     """
+    folder = find_network(name)
     if (folder / CONFIG).is_file():
-        description = _checked(read_json(folder / CONFIG), str(folder))
+        if manifest is not None:
+            raise PaumerError(f"--data {manifest}: the exported network {name} knows its classes; leave --data out")
+        description = _exported(folder)
         if evaluation is not None:
             description = description.model_copy(update={"evaluation": evaluation})
     else:
@@ -156,6 +158,13 @@ def load_network(folder: Path, manifest: Path | None = None, evaluation: Evaluat
     model = HubSegmenter(description)
     copy_weights(model, load_weights(folder / WEIGHTS), folder / WEIGHTS)
     return model.eval()
+
+
+def _exported(folder: Path) -> Description:
+    """The description in an exported folder, and what `paumer tune` has found there since."""
+    description = _checked(read_json(folder / CONFIG), str(folder))
+    presets = (*tuned(folder), *description.presets)
+    return description.model_copy(update={"presets": presets})
 
 
 def _checked(config: Any, name: str) -> Description:
@@ -166,9 +175,5 @@ def _checked(config: Any, name: str) -> Description:
     """
     origin = f"{name}/{CONFIG}"
     description: Description = parse(Description, config, origin)
-    backbone = description.network.backbone
-    strange = [option for option in backbone.options if option not in SHAPE]
-    if strange or backbone.weights != "none":
-        what = f"option {strange[0]!r}" if strange else f"weights {backbone.weights!r}"
-        raise PaumerError(f"{origin}: {what} is no part of the shape of a network; use a folder of `paumer export hub`")
+    require_shape(description.network.backbone, origin)
     return description

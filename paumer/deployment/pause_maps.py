@@ -6,7 +6,7 @@ import torch
 from paumer.deployment.network import HubSegmenter
 from paumer.deployment.pictures import paint_pauses, with_legend
 from paumer.evaluation.pauses import watch_pauses
-from paumer.evaluation.views import View, seen_size, window_corners, window_size
+from paumer.models.views import View, seen_size, window_corners, window_size
 from paumer.runtime import autocast
 from paumer.strategies.pause import Pause
 

@@ -1,6 +1,5 @@
 """`paumer predict`: a trained network on images of one's own."""
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,21 +11,23 @@ from torch import Tensor
 
 from paumer.config import Evaluation
 from paumer.deployment.images import find_images, read_picture
-from paumer.deployment.network import WEIGHTS, HubSegmenter, load_network
+from paumer.deployment.network import HubSegmenter, load_network
 from paumer.deployment.outputs import COMPARISONS, PAUSES, Outputs
 from paumer.deployment.pause_maps import draw_pauses
 from paumer.deployment.pictures import check_cityscapes, label_ids, overlay, side_by_side
 from paumer.deployment.settings import PredictSettings
 from paumer.errors import PaumerError
-from paumer.evaluation.inference import Predictions, predict
-from paumer.evaluation.views import seen_size, window_size
-from paumer.models.shipped import find_network
+from paumer.models.inference import Predictions, predict
+from paumer.models.shipped import WEIGHTS, find_network
+from paumer.models.views import seen_size, window_size
 from paumer.progress import progress
+from paumer.provenance import sha256
 from paumer.registry import Point
-from paumer.runtime import autocast, find_device, synchronize
+from paumer.runtime import autocast, find_device, lacks_memory, synchronize
 from paumer.strategies.contract import Strategy
 from paumer.strategies.pause import Pause
 
+TOO_LARGE = "does not fit into the memory of the device; lower batch or window in --evaluation"
 NAMED = 3  # images that could not be predicted, by name in the error
 
 
@@ -52,14 +53,13 @@ def predict_images(
         PaumerError: something asked for is not possible; or, after all others were written, some images could not be
             predicted.
     """
-    folder = find_network(folder)
     network = load_network(folder, manifest, evaluation)
     predictor = Predictor(settings, network, folder)
     root, images = find_images(source)
     if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
         raise PaumerError(f"{output}: lies in the folder of the images; name another for the predictions")
     outputs = Outputs(output, root, images, predictor.kinds)
-    weights = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    weights = sha256(find_network(folder) / WEIGHTS)
     asked = settings.model_dump(mode="json", exclude={"device"}) | {"weights": weights, "point": str(predictor.main)}
     left = outputs.left(images, asked | {"evaluation": network.description.evaluation.model_dump(mode="json")})
     if len(left) < len(images):
@@ -79,7 +79,7 @@ class Predictor:
     Attributes:
         settings: what to write.
         network: what predicts.
-        folder: where the network comes from.
+        folder: the network, as the user named it.
         main: the operating point of all that is no comparison.
         points: every operating point that runs, each once.
         kinds: what is written for an image.
@@ -123,6 +123,11 @@ class Predictor:
             except PaumerError as error:
                 self.failed[path] = str(error)
                 continue
+            except (MemoryError, RuntimeError) as error:
+                if not lacks_memory(error):
+                    raise
+                self.failed[path] = f"{path}: {TOO_LARGE}"
+                continue
             seen = seen_size(evaluation, picture.shape[-2:])
             single = evaluation.views == 1 and window_size(evaluation, seen) == seen
             full = len(several) == (evaluation.batch if single else 1)
@@ -133,22 +138,37 @@ class Predictor:
         if several:
             yield several
 
-    @torch.inference_mode()
     def run(self, several: list[tuple[Path, Tensor]], outputs: Outputs) -> None:
-        """Predict a group of images of one size and write all that is asked for."""
+        """Predict a group of images of one size and write all that is asked for; one by one where memory is short."""
+        if self._fits(several, outputs):
+            return
+        if len(several) > 1:
+            for one in several:
+                self.run([one], outputs)
+        else:
+            [(path, _)] = several
+            self.failed[path] = f"{path}: {TOO_LARGE}"
+
+    def _fits(self, several: list[tuple[Path, Tensor]], outputs: Outputs) -> bool:
+        """Predict a group, and say whether memory sufficed."""
+        try:
+            self._run(several, outputs)
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
+            return False
+        return True
+
+    @torch.inference_mode()
+    def _run(self, several: list[tuple[Path, Tensor]], outputs: Outputs) -> None:
         pictures = torch.stack([picture for _, picture in several])
         evaluation = self.network.description.evaluation
         synchronize(self.device)
         start = time.perf_counter()
-        try:
-            inputs = self.network.inputs(pictures)
-            with autocast(self.device, evaluation.precision):
-                runs = predict(self.network, inputs, self.strategies, evaluation)
-                predicted = {self.points[index]: Predictions(made.classes.cpu(), made.macs) for index, made in runs}
-        except torch.OutOfMemoryError:
-            reason = "does not fit into the memory of the device; lower batch or window in --evaluation"
-            self.failed |= {path: f"{path}: {reason}" for path, _ in several}
-            return
+        inputs = self.network.inputs(pictures)
+        with autocast(self.device, evaluation.precision):
+            runs = predict(self.network, inputs, self.strategies, evaluation)
+            predicted = {self.points[index]: Predictions(made.classes.cpu(), made.macs) for index, made in runs}
         self.seconds += time.perf_counter() - start
         for number, (path, picture) in enumerate(several):
             pixels = picture.permute(1, 2, 0).numpy()

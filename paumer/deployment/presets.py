@@ -54,13 +54,18 @@ class Preset(Section):
 
 def known_presets(folder: Path, run: dict[str, Any]) -> list[Preset]:
     """What the result of `paumer tune` in the folder of a run, and the tables of its experiment, say of it."""
-    tuned = folder / TUNED
-    found = tuned_presets(tuned) if tuned.is_file() else []
+    found = tuned(folder)
     experiments = [parent.parent for parent in folder.resolve().parents if parent.name == "runs"]
     for main in (experiment / "tables" / "main.csv" for experiment in experiments[:1]):
         if main.is_file() and not run.get("variant"):  # the tables know no ablations
             found += table_presets(main, run)
     return found
+
+
+def tuned(folder: Path) -> list[Preset]:
+    """What the result of `paumer tune` in the folder of a network says of it; nothing where there is none."""
+    path = folder / TUNED
+    return tuned_presets(path) if path.is_file() else []
 
 
 def table_presets(main: Path, run: dict[str, Any]) -> list[Preset]:
@@ -111,8 +116,13 @@ def tuned_presets(path: Path) -> list[Preset]:
         raise PaumerError(f"{path}: no result of `paumer tune --output`; write it again") from None
 
 
-def choose_preset(presets: Sequence[Preset], speedup: float, folder: Path) -> Preset:
+def choose_preset(presets: Sequence[Preset], speedup: float, name: str | Path) -> Preset:
     """The most accurate operating point that is so many times as fast as dense.
+
+    Args:
+        presets: those that are known.
+        speedup: how many times as fast.
+        name: of the network, as the user gave it.
 
     Raises:
         PaumerError: none is known.
@@ -123,9 +133,10 @@ def choose_preset(presets: Sequence[Preset], speedup: float, folder: Path) -> Pr
         return max(fast, key=lambda preset: -math.inf if preset.miou is None else preset.miou)
     most = max(timed, key=lambda preset: preset.speedup or 0, default=None)
     known = "" if most is None else f" (the most is {most.speedup:.2f}, of {most.schedule})"
+    kept = f" --output {Path(name) / TUNED}" if Path(name).expanduser().is_dir() else ""  # `demo` has none of its own
     raise PaumerError(
-        f"--speedup {speedup:g}: no operating point of {folder} is known to be that fast{known}; find one with `paumer "
-        f"tune {folder} --data DATA.json --speedup {speedup:g} --output {folder / TUNED}`, or name a --schedule"
+        f"--speedup {speedup:g}: no operating point of {name} is known to be that fast{known}; find one with `paumer "
+        f"tune {name} --data DATA.json --speedup {speedup:g}{kept}`, or name a --schedule"
     )
 
 

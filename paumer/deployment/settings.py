@@ -11,10 +11,9 @@ from paumer.config import Section, Size
 from paumer.config.base import positive_size
 from paumer.deployment.presets import Preset, choose_preset
 from paumer.errors import PaumerError
-from paumer.registry import Point, operating_point
+from paumer.registry import Point, read_point
 
 Format = Literal["overlay", "ids", "cityscapes"]
-BASELINE = "dense"
 NO_ORACLE = "criterion oracle needs the ground truth, which images of one's own have not; use another"
 
 
@@ -44,14 +43,9 @@ class PointSettings(Section):
         Raises:
             PaumerError: it is not possible.
         """
-        if text == BASELINE:
-            return Point()
-        strategy, _, schedule = text.rpartition(" ") if text[:1].isalpha() else ("", "", text)
-        if strategy and strategy != self.strategy:
-            return operating_point(strategy, "", schedule)
-        return operating_point(self.strategy, self.criterion, schedule)
+        return read_point(text, self.strategy, self.criterion)
 
-    def chosen(self, presets: Sequence[Preset], folder: Path) -> Point:
+    def chosen(self, presets: Sequence[Preset], name: str | Path) -> Point:
         """The operating point: the schedule's, the most accurate of those that are known to be fast enough, or dense.
 
         Raises:
@@ -59,7 +53,7 @@ class PointSettings(Section):
         """
         if self.speedup is None:
             return Point() if self.schedule is None else self.named(self.schedule)
-        preset = choose_preset(presets, self.speedup, folder)
+        preset = choose_preset(presets, self.speedup, name)
         print(f"--speedup {self.speedup:g}: {preset.strategy} {preset.schedule} ({preset.source})")
         return preset.point
 

@@ -16,7 +16,7 @@ from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
 from paumer.evaluation.metrics import confusion_matrix, mean_iou
-from paumer.files import write_text
+from paumer.files import require_writable, write_text
 from paumer.progress import progress
 from paumer.stages import BoundsSettings
 
@@ -29,6 +29,7 @@ def bounds(settings: BoundsSettings, manifest: Path, output: Path) -> None:
     """Write both bounds of every backbone to `output`."""
     train = SegmentationData(*samples(manifest, settings.train_split))
     evaluated = SegmentationData(*samples(manifest, settings.eval_split))
+    require_writable(output, ".csv")
     measured: dict[tuple[int, int], dict[str, float]] = {}
     rows = []
     for backbone in settings.backbones:

@@ -18,8 +18,8 @@ from paumer.data.transforms import normalize
 from paumer.errors import PaumerError
 from paumer.evaluation.alignment import tabulate
 from paumer.evaluation.metrics import patch_errors
-from paumer.files import writing_folder
-from paumer.models.build import load_run, network_of
+from paumer.files import require_folder, writing_folder
+from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.segmenter import DENSE, Segmenter
 from paumer.progress import progress
 from paumer.runtime import find_device
@@ -43,8 +43,10 @@ def semantics(settings: SemanticsSettings, manifest: Path, run_folder: Path, out
     model, run = load_run(run_folder)
     if not model.heads:
         raise PaumerError(f"{run_folder}: the network has no auxiliary head; name a run of recipe paumer")
+    require_folder(output)
     model.to(find_device(settings.device))
     data = SegmentationData(*samples(manifest, settings.split))
+    require_classes(model, data.dataset.classes, run_folder)
     torch.manual_seed(0)  # for criterion random
     normalization = network_of(run, run_folder).backbone.normalization
     parts = [

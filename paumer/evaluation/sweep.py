@@ -13,10 +13,10 @@ from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
-from paumer.evaluation.inference import predict
 from paumer.evaluation.metrics import class_iou, confusion_matrix, mean_iou, pixel_accuracy
-from paumer.files import write_text
-from paumer.models.build import load_run, network_of
+from paumer.files import require_writable, write_text
+from paumer.models.build import load_run, network_of, require_classes
+from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
 from paumer.progress import progress
 from paumer.registry import SMALLER_BACKBONE
@@ -30,6 +30,8 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
     """Write one row per operating point of a trained network to `output`; those that it cannot run are named."""
     model, run = load_run(run_folder)
     dataset, found = samples(manifest, settings.split)
+    require_classes(model, dataset.classes, run_folder)
+    require_writable(output, ".csv")
     points = runnable(model, sweep_points(settings.sweep), run["recipe"])
     data = SegmentationData(dataset, found)
     backbone = network_of(run, run_folder).backbone

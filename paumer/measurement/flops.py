@@ -15,7 +15,7 @@ from fvcore.nn import FlopCountAnalysis
 from paumer.config import Size
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
-from paumer.files import write_text
+from paumer.files import require_writable, write_text
 from paumer.graphs.tracing import Forward
 from paumer.measurement.inputs import inputs_of, untrained
 from paumer.models.segmenter import Segmenter
@@ -34,6 +34,7 @@ def flops(settings: CostSettings, manifest: Path, output: Path) -> None:
     Where evaluation runs on windows, one pass is a window; `windows` says how many an image has on average.
     """
     data = SegmentationData(*samples(manifest, settings.split))
+    require_writable(output, ".csv")
     inputs = [(backbone, of) for backbone in settings.studied for of in inputs_of(settings, backbone, data)]
     rows = []
     for backbone, of in inputs:

@@ -9,10 +9,10 @@ from torchvision.transforms.v2.functional import resize
 
 from paumer.config import Backbone, Evaluation, Size
 from paumer.data.loading import SegmentationData
-from paumer.evaluation.views import seen_size, window_corners, window_size
 from paumer.images import upright_size
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
+from paumer.models.views import seen_size, window_corners, window_size
 from paumer.registry import Point
 from paumer.stages import CostSettings, NetworkSettings
 from paumer.strategies.contract import Strategy

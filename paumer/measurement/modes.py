@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from paumer.config import Evaluation, Size
-from paumer.evaluation.views import View, seen_size, window_corners, window_size
 from paumer.graphs.onnx_model import to_onnx
 from paumer.graphs.session import Session
 from paumer.graphs.tracing import trace
 from paumer.models.segmenter import Segmenter
+from paumer.models.views import View, seen_size, window_corners, window_size
 from paumer.strategies.contract import Strategy
+from paumer.strategies.probabilities import of_two
 
 METHODS = {"logits": "forward", "labels": "predict_labels", "patch-logits": "patch_logits"}
 GRAPHS = 10_000  # every operating point is one of its own; the compiler would give up after a few
@@ -87,7 +88,7 @@ def on_full_images(run: Callable[[Tensor], Tensor], evaluation: Evaluation) -> C
             for area, window in zip(group, logits, strict=True):
                 total[area] += window
                 times[area] += 1
-        return view.undone(total / times, (height, width)).max(dim=1).indices
+        return of_two(view.undone(total / times, (height, width)), dim=1).max(dim=1).indices
 
     return label
 

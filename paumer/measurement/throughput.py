@@ -27,7 +27,7 @@ from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
 from paumer.environment import describe_code, describe_environment
-from paumer.files import write_json, write_text
+from paumer.files import require_writable, write_json, write_text
 from paumer.graphs.onnx_model import require_onnx
 from paumer.measurement.finished import Finished
 from paumer.measurement.inputs import Input, input_images, inputs_of, untrained
@@ -75,6 +75,8 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
     device = find_device(settings.device)
     networks = {key: load_run(folder)[0].to(device) for key, folder in runs.items()}
     data = SegmentationData(*samples(manifest, settings.split))
+    for path, ending in ((output, ".csv"), (rounds, ".csv"), (machine, ".json")):
+        require_writable(path, ending)
     before = clocks(device)
     described = {"code": describe_code(), "environment": describe_environment(device)}
     described |= {"settings": settings.model_dump(mode="json")}

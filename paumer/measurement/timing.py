@@ -14,7 +14,7 @@ from paumer.measurement.harness import ratio, time_block, time_rounds
 from paumer.measurement.machine import OtherLoad, PeakMemory
 from paumer.progress import progress
 from paumer.registry import Point
-from paumer.runtime import autocast
+from paumer.runtime import autocast, lacks_memory
 
 SETTING = ("device", "dtype", "mode", "scope", "height", "width", "batch")
 COLUMNS = [
@@ -148,10 +148,10 @@ def first_call(variant: Variant, condition: Condition) -> FirstCall:
         seconds = compiling - running if compiling else float("nan")
         keeps = condition.mode == "onnxruntime"  # it keeps what the first call took
         return FirstCall("ok", float("nan") if keeps else memory.megabytes(), seconds)
-    except torch.OutOfMemoryError:
-        torch.cuda.empty_cache()
-        return FirstCall("oom")
     except Exception as error:  # compilers fail in many ways; the other rows are worth having
+        if lacks_memory(error):
+            torch.cuda.empty_cache()
+            return FirstCall("oom")
         if condition.mode == "eager":
             raise
         print(f"{condition.title()}: {_name(variant.point)} left out: {summary(error)}")

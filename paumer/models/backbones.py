@@ -5,6 +5,7 @@ images, and resampled by timm to the patch and image size of the network.
 """
 
 import difflib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,23 @@ import numpy as np
 import timm
 import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-from timm.models import get_arch_name, get_pretrained_cfg, is_model_in_modules, load_state_dict
-from timm.models.deit import VisionTransformerDistilled
+from timm.models import (
+    get_arch_name,
+    get_pretrained_cfg,
+    is_model_in_modules,
+    load_state_dict,
+    model_entrypoint,
+)
 from timm.models.vision_transformer import VisionTransformer
 
 from paumer.config import Backbone, Size
 from paumer.errors import PaumerError, summary
+from paumer.models.checkpoints import FIRST, backbone_weights, holds
+from paumer.models.plain import MODULES, REMEDY, obstacle_in, obstacle_of
 from paumer.models.weights import refuse_bomb, require_weights
 from paumer.stages import NetworkSettings
 
-MODULES = ["vision_transformer", "deit"]  # where timm defines plain vision transformers
-CLASSIFIERS = ("head.", "head_dist.")  # `head_dist` belongs to the distillation token
+LOGGER = logging.getLogger("paumer")
 
 
 def create_vit(settings: NetworkSettings, pretrained: bool = True) -> VisionTransformer:
@@ -62,11 +69,11 @@ def check_architecture(backbone: Backbone) -> None:
     """Refuse names and tags that timm does not know, and networks that are no plain vision transformers."""
     key, name = f"backbones.{backbone.name}.architecture", backbone.architecture
     if not timm.is_model(name):
-        known = timm.list_models(module=MODULES)
+        known = timm.list_models(module=list(MODULES))
         near = difflib.get_close_matches(get_arch_name(name), known, n=3, cutoff=0)
         raise PaumerError(f"{key}: timm has no {name!r}; use one like {', '.join(near)}")
     if not is_model_in_modules(name, MODULES):
-        raise _not_plain(backbone)
+        raise _not_plain(backbone, obstacle_in(model_entrypoint(name).__module__, get_arch_name(name)))
     try:
         get_pretrained_cfg(name)
     except RuntimeError:  # the architecture is known, its tag is not
@@ -75,11 +82,8 @@ def check_architecture(backbone: Backbone) -> None:
         raise PaumerError(f"{key}: timm has no weights {name!r}; {remedy}") from None
 
 
-def _not_plain(backbone: Backbone) -> PaumerError:
-    return PaumerError(
-        f"backbones.{backbone.name}.architecture: {backbone.architecture} is no plain vision transformer; use one of "
-        "timm's vit_*, deit_* or vit_*_dinov2"
-    )
+def _not_plain(backbone: Backbone, obstacle: str) -> PaumerError:
+    return PaumerError(f"backbones.{backbone.name}.architecture: {backbone.architecture}: {obstacle}; {REMEDY}")
 
 
 def _create(backbone: Backbone, options: dict[str, Any], weights: dict[str, Any] | None = None) -> VisionTransformer:
@@ -91,15 +95,17 @@ def _create(backbone: Backbone, options: dict[str, Any], weights: dict[str, Any]
         vit = timm.create_model(backbone.architecture, **options)
     except Exception as error:  # timm leaves most checks to Python and torch
         if weights is not None and not isinstance(error, TypeError | ValueError | AssertionError):
-            raise _misfit(backbone, error) from None
+            raise _misfit(backbone, error if FIRST in weights else ValueError(holds(weights))) from None
         raise PaumerError(f"backbones.{backbone.name}.options: {summary(error)}; mend the options") from None
-    if type(vit) not in (VisionTransformer, VisionTransformerDistilled):
-        raise _not_plain(backbone)
+    if obstacle := obstacle_of(vit):
+        raise _not_plain(backbone, obstacle)
     vit.pretrained_cfg.pop("state_dict", None)  # a second copy of all weights
     return vit
 
 
 def _misfit(backbone: Backbone, error: Exception) -> PaumerError:
+    if isinstance(error, PaumerError):
+        return PaumerError(f"backbones.{backbone.name}.weights: {error}")
     return PaumerError(
         f"backbones.{backbone.name}.weights: {backbone.weights!r} does not load into {backbone.architecture} "
         f"({summary(error)}); name weights of this architecture and these options"
@@ -148,16 +154,15 @@ def _fetch(backbone: Backbone) -> Path:
 
 
 def _read(path: Path, backbone: Backbone) -> dict[str, Any]:
-    """Read a file of named tensors without running code from it; a classifier of images is left out."""
+    """Read the backbone's weights from a file of named tensors without running code from it."""
     try:
         refuse_bomb(path)
-        weights = load_state_dict(str(path), weights_only=True)
-        weights = {name: value for name, value in weights.items() if not name.startswith(CLASSIFIERS)}
+        weights, prefix = backbone_weights(load_state_dict(str(path), weights_only=True))
         require_weights(weights)
     except Exception as error:  # unpickling garbage raises whatever the garbage says
         raise _misfit(backbone, error) from None
-    if not weights:  # timm would turn to the hub
-        raise _misfit(backbone, ValueError("it holds no weights of a backbone"))
+    if prefix:
+        LOGGER.warning("%s: took the weights under %s, and left out the others", path, prefix)
     return weights
 
 

@@ -1,22 +1,28 @@
 """Build networks from their settings; write and read trained ones."""
 
+import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from paumer.config import Heads, check_heads, parse
+from paumer.config import Backbone, Heads, check_heads, parse
 from paumer.errors import PaumerError, summary
-from paumer.files import read_json, writing
+from paumer.files import writing
 from paumer.models.backbones import create_vit
 from paumer.models.decoders import build_decoder
 from paumer.models.encoder import Encoder
 from paumer.models.heads import Adapter, AuxiliaryHead, DecoderHead, LinearHead
 from paumer.models.segmenter import Segmenter
+from paumer.models.shipped import CONFIG, WEIGHTS, find_network, read_run
 from paumer.models.weights import read_safetensors, require_weights
 from paumer.stages import NetworkSettings
+
+SHAPE = frozenset(inspect.signature(VisionTransformer).parameters) - {"self"}
 
 
 def build(settings: NetworkSettings, pretrained: bool = True) -> Segmenter:
@@ -91,26 +97,58 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise PaumerError(f"{path}: weights cannot be read ({summary(error)}); train this run again") from None
 
 
-def network_of(run: dict[str, Any], folder: Path) -> NetworkSettings:
-    """The network that a `run.json` describes.
+def network_of(run: dict[str, Any], name: str | Path) -> NetworkSettings:
+    """The network that the folder of that name says it holds.
 
     Raises:
         PaumerError: it describes none.
     """
-    network: NetworkSettings = parse(NetworkSettings, run["network"], str(folder / "run.json"))
+    network: NetworkSettings = parse(NetworkSettings, run["network"], str(name))
     return network
 
 
-def load_run(folder: Path) -> tuple[Segmenter, dict[str, Any]]:
-    """Load a trained network in eval mode, and its `run.json`.
+def load_run(name: str | Path) -> tuple[Segmenter, dict[str, Any]]:
+    """Load a trained network in eval mode, and what its folder says of its training (`run.json`).
+
+    Args:
+        name: the folder of a run, or of an exported network; or `demo`.
 
     Raises:
-        PaumerError: the folder holds no finished run, or a damaged one.
+        PaumerError: the folder holds no trained network, or a damaged one.
     """
-    run = read_json(folder / "run.json", network=dict)
-    model = build(network_of(run, folder), pretrained=False)
-    copy_weights(model, load_weights(folder / "model.safetensors"), folder / "model.safetensors")
+    folder = find_network(name)
+    run = read_run(folder)
+    settings = network_of(run, folder)
+    if (folder / CONFIG).is_file():
+        require_shape(settings.backbone, folder / CONFIG)
+    model = build(settings, pretrained=False)
+    copy_weights(model, load_weights(folder / WEIGHTS), folder / WEIGHTS)
     return model.eval(), run
+
+
+def require_classes(model: Segmenter, classes: Sequence[str], name: str | Path) -> None:
+    """Refuse data with another number of classes than a network predicts.
+
+    Raises:
+        PaumerError: it has; says what the network is called.
+    """
+    if model.classes != len(classes):
+        raise PaumerError(
+            f"{name}: predicts {model.classes} classes, and the data has {len(classes)}; name data of the network's "
+            "classes, or another network"
+        )
+
+
+def require_shape(backbone: Backbone, origin: str | Path) -> None:
+    """Refuse a description by others that asks timm for more than the shape of a network.
+
+    Raises:
+        PaumerError: it does.
+    """
+    strange = [option for option in backbone.options if option not in SHAPE]
+    if strange or backbone.weights != "none":
+        what = f"option {strange[0]!r}" if strange else f"weights {backbone.weights!r}"
+        raise PaumerError(f"{origin}: {what} is no part of the shape of a network; use a folder of `paumer export hub`")
 
 
 def copy_weights(model: Segmenter, weights: dict[str, Tensor], path: Path) -> None:

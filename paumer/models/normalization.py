@@ -3,9 +3,8 @@
 from timm.models import get_pretrained_cfg
 
 from paumer.config import STATISTICS, Backbone, Normalization, Statistics, parse
-from paumer.files import read_json
 from paumer.models.backbones import check_architecture
-from paumer.models.shipped import FILES, trained_network
+from paumer.models.shipped import read_run, trained_network
 from paumer.stages import NetworkSettings
 
 
@@ -26,8 +25,7 @@ def asked_for(backbone: Backbone) -> Normalization | None:
     """
     folder = trained_network(backbone.weights)
     if folder is not None:
-        path = next(folder / file for file in FILES if (folder / file).is_file())
-        network: NetworkSettings = parse(NetworkSettings, read_json(path, network=dict)["network"], str(path))
+        network: NetworkSettings = parse(NetworkSettings, read_run(folder)["network"], str(folder))
         return normalization_of(network.backbone.model_copy(update={"weights": "none"}))
     check_architecture(backbone)
     source = get_pretrained_cfg(backbone.architecture)

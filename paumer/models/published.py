@@ -178,6 +178,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         checkpoint = read_tensors(path)
     except OSError as error:
         raise _unreadable(path, error) from None
+    except PaumerError:
+        raise
     except Exception as error:  # damaged files raise whatever their bytes lead to
         found = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if found:

@@ -13,7 +13,7 @@ from paumer.data.patches import class_counts
 from paumer.models.blocks import attend, block_macs, feed_forward
 from paumer.models.encoder import Encoder, Grid
 from paumer.models.heads import AuxiliaryHead, DecoderHead, Prediction, cells_to_map
-from paumer.models.upsampling import upsample, upsampled_labels
+from paumer.models.upsampling import Rows, upsample, upsample_rows, upsampled_labels
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import BALANCE, patch_loss
 from paumer.strategies.heads import Head
@@ -63,6 +63,11 @@ class Segmenter(nn.Module):
     def blocks(self) -> nn.Sequential:
         """The encoder layers."""
         return self.encoder.blocks
+
+    @property
+    def classes(self) -> int:
+        """How many classes it tells apart: two where it gives one logit, that of a sigmoid."""
+        return max(2, cast(int, self.decoder.classes))
 
     def forward(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
         """From normalised images (batch, 3, height, width) to logits (batch, classes, height, width)."""
@@ -135,7 +140,7 @@ class Segmenter(nn.Module):
                 shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")
                 labels = shrunk[:, 0].to(labels.dtype)
             head = cast(AuxiliaryHead | DecoderHead, next(iter(self.heads.values())))
-            state.truth = class_counts(labels, grid, self.encoder.patch_size, head.sub_patch, head.classes)
+            state.truth = class_counts(labels, grid, self.encoder.patch_size, head.sub_patch, self.classes)
         return tokens, state
 
     def classify(self, patches: Tensor, state: State) -> Tensor:
@@ -250,10 +255,12 @@ class Segmenter(nn.Module):
             return max(1, round(int(height) * scale / size)), max(1, round(int(width) * scale / size))
         return -(-height // size), -(-width // size)
 
-    def upsample(self, logits: Tensor, images: Tensor, scale: float = 1.0) -> Tensor:
-        """Resize patch logits to the images they belong to, bilinearly; padding is cut off."""
+    def upsample(self, logits: Tensor, images: Tensor, scale: float = 1.0, rows: Rows | None = None) -> Tensor:
+        """Resize patch logits bilinearly to the images they belong to, or some of their rows; padding is cut off."""
         padded, (height, width) = self._extents(images, scale)
-        return upsample(logits, padded)[..., :height, :width]
+        if rows in (None, (0, height)):
+            return upsample(logits, padded)[..., :height, :width]
+        return upsample_rows(logits, padded, rows)[..., :width]
 
     def label(self, logits: Tensor, images: Tensor, scale: float = 1.0) -> Tensor:
         """Class ids (batch, height, width) of the images that patch logits belong to, those of `upsample`."""

@@ -1,4 +1,7 @@
-"""From logits of patches to logits, or class ids, of pixels."""
+"""From logits of patches to logits, or class ids, of pixels.
+
+Logits of all classes at full size are never held but for as many rows as `bands` allows.
+"""
 
 from functools import lru_cache
 
@@ -6,30 +9,72 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from paumer.strategies.probabilities import of_two
+
 CHUNK = 8  # classes at a time: their maps stay small, and larger chunks were no faster
+BAND = 2**28  # bytes of logits at full size at a time; an image of Cityscapes is one band
+FLOAT = 4  # bytes
+COARSE = 256  # rows or columns beyond which a product with a matrix is slower than the library
 Size = tuple[int, int]
+Rows = tuple[int, int]  # the first, and the first that is none of them
+
+
+def bands(height: int, row_values: int) -> list[Rows]:
+    """The rows of an image to upsample at a time, where a row takes so many values of float32."""
+    step = max(1, BAND // (FLOAT * row_values))
+    return [(top, min(top + step, height)) for top in range(0, height, step)]
 
 
 def upsample(maps: Tensor, size: Size) -> Tensor:
     """Resize maps bilinearly, (batch, channels, any height, any width) to (batch, channels, *size).
 
-    On a processor by two products with the matrices of interpolation: the library's own way is several times slower
-    there for small batches, slower than some whole networks.
+    Coarse maps on a processor by two products with the matrices of interpolation: the library's own way is several
+    times slower there for small batches, slower than some whole networks.
     """
-    exact = maps.dtype in (torch.float32, torch.float64)
-    if maps.device.type != "cpu" or not exact or torch.compiler.is_compiling():  # compilers fuse the library's way
+    library = maps.device.type != "cpu" or torch.compiler.is_compiling()  # compilers fuse what it does
+    if library or maps.dtype not in (torch.float32, torch.float64) or _is_fine(maps, size):
         return functional.interpolate(maps, size=size, mode="bilinear")
     rows, columns = (
-        _interpolation(before, after, maps.dtype) for before, after in zip(maps.shape[-2:], size, strict=True)
+        None if before == after else _interpolation(before, after, maps.dtype)
+        for before, after in zip(maps.shape[-2:], size, strict=True)
     )
     flat = maps.flatten(0, 1)
     with torch.autocast("cpu", enabled=False):
-        wider = torch.bmm(flat, columns.t().expand(len(flat), -1, -1))
-        return torch.bmm(rows.expand(len(flat), -1, -1), wider).unflatten(0, maps.shape[:2])
+        wider = flat if columns is None else torch.bmm(flat, columns.t().expand(len(flat), -1, -1))
+        resized = wider if rows is None else torch.bmm(rows.expand(len(flat), -1, -1), wider)
+        return resized.unflatten(0, maps.shape[:2])
+
+
+def _is_fine(maps: Tensor, size: Size) -> bool:
+    """Whether a side that changes is too long for a product with a matrix."""
+    return any(before > COARSE and before != after for before, after in zip(maps.shape[-2:], size, strict=True))
+
+
+def upsample_rows(maps: Tensor, size: Size, rows: Rows, before: int | None = None, first: int = 0) -> Tensor:
+    """Some rows of what `upsample` gives, (batch, channels, rows, size[1]).
+
+    Args:
+        maps: (batch, channels, any height, any width), or those of their rows that `source_rows` names.
+        size: height and width of the whole.
+        rows: which of its rows.
+        before: how many rows the maps have in all; by default those that are given.
+        first: which of them is the first that is given.
+    """
+    lower, upper, weight = _sources(before or maps.shape[-2], size[0], rows)
+    lower, upper = ((index - first).to(maps.device) for index in (lower, upper))
+    weight = weight[:, None].to(maps.device, maps.dtype)
+    chosen = torch.lerp(maps.index_select(-2, lower), maps.index_select(-2, upper), weight)
+    return upsample(chosen, (rows[1] - rows[0], size[1]))
+
+
+def source_rows(before: int, after: int, rows: Rows) -> Rows:
+    """The rows, of `before`, from which some of `after` rows are interpolated."""
+    lower, upper, _ = _sources(before, after, rows)
+    return int(lower[0]), int(upper[-1]) + 1
 
 
 def upsampled_labels(logits: Tensor, padded: Size, size: Size) -> Tensor:
-    """The classes of the largest logits after upsampling; the first one of equals.
+    """The classes of the largest logits after upsampling; the first one of equals. Of one logit: 1 where it is above 0.
 
     Each class is upsampled by itself, so the ids are those of upsampling all at once, whose logits need never be held.
 
@@ -41,9 +86,20 @@ def upsampled_labels(logits: Tensor, padded: Size, size: Size) -> Tensor:
     Returns:
         Class ids (batch, height, width).
     """
+    logits, several = of_two(logits, dim=1), bands(size[0], CHUNK * padded[1])
+    if len(several) == 1:
+        return _largest(logits, padded, size)
+    return torch.cat(
+        [_largest(logits, padded, (bottom - top, size[1]), (top, bottom)) for top, bottom in several], dim=1
+    )
+
+
+def _largest(logits: Tensor, padded: Size, size: Size, rows: Rows | None = None) -> Tensor:
+    """The classes of the largest logits in the upper left corner of all upsampled rows, or of some."""
     largest, labels = logits.new_empty(0), torch.empty(0)
     for first in range(0, logits.shape[1], CHUNK):
-        upsampled = upsample(logits[:, first : first + CHUNK], padded)
+        chunk = logits[:, first : first + CHUNK]
+        upsampled = upsample(chunk, padded) if rows is None else upsample_rows(chunk, padded, rows)
         # max is much faster than argmax on a processor.
         values, classes = upsampled[..., : size[0], : size[1]].max(dim=1)
         if first == 0:
@@ -52,6 +108,14 @@ def upsampled_labels(logits: Tensor, padded: Size, size: Size) -> Tensor:
             better = values > largest
             largest, labels = torch.where(better, values, largest), torch.where(better, classes + first, labels)
     return labels
+
+
+def _sources(before: int, after: int, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+    """Between which two of `before` rows some of `after` rows lie, and how near to the second of them, bilinearly."""
+    places = (torch.arange(*rows, dtype=torch.float64) + 0.5) * (before / after) - 0.5
+    places = places.clamp(0, before - 1)
+    lower = places.floor()
+    return lower.long(), (lower + 1).clamp(max=before - 1).long(), places - lower
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from paumer.files import require_plain
+from paumer.files import require_fetched, require_plain
 
 LARGEST_FACTOR = 20  # trained weights hardly shrink; what unpacks to more is a bomb
 SMALL = 64 * 2**20  # bytes that are no matter, such as those of a small network that starts at zeros
@@ -20,8 +20,10 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
     Raises:
         OSError, SafetensorError: the file is missing or damaged.
+        PaumerError: it was never fetched.
     """
     require_plain(path)
+    require_fetched(path)
     return load_file(path)
 
 
@@ -41,8 +43,10 @@ def refuse_bomb(path: Path) -> None:
     Raises:
         OSError, BadZipFile: the file is missing, or no sound archive.
         ValueError: it is a bomb.
+        PaumerError: it was never fetched.
     """
     require_plain(path)
+    require_fetched(path)
     if not is_zipfile(path):
         return
     with ZipFile(path) as archive:

@@ -14,8 +14,8 @@ from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
 from paumer.errors import PaumerError
 from paumer.evaluation.pauses import watch_pauses
-from paumer.files import write_json
-from paumer.models.build import load_run, network_of
+from paumer.files import require_writable, write_json
+from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.segmenter import Segmenter
 from paumer.progress import progress
 from paumer.reporting.interactive.viewer import viewer_data
@@ -42,11 +42,13 @@ def draw_pause_maps(settings: MapsSettings, manifest: Path, run_folder: Path, ou
         PaumerError: the schedule has no location, more than colours, or one that the network cannot pause at.
     """
     model, run = load_run(run_folder)
+    require_writable(output, ".png", ".svg", ".pdf")
     model.to(find_device(settings.device))
     shown = _shown(settings.figures.pause_schedule, model)
     paper = output.suffix == ".pdf"
     schedules = [shown] if paper else _of_viewer(settings.schedules, shown, model)
     data = SegmentationData(*samples(manifest, settings.split))
+    require_classes(model, data.dataset.classes, run_folder)
     count = min(settings.figures.pause_maps, len(data))
     chosen = [round((number + 0.5) * len(data) / count - 0.5) for number in range(count)]
     items = [Sample(f"image {index + 1} of {len(data)} ({settings.split})", *data[index]) for index in chosen]

@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 
 from paumer.data.preparation import samples
 from paumer.data.reading import read_sample
-from paumer.files import writing
+from paumer.files import require_writable, writing
 from paumer.reporting.colours import colourise
 
 COLUMNS, ROWS = 3, 3
@@ -21,6 +21,7 @@ def draw_samples(manifest: Path, split: str, output: Path) -> None:
         PaumerError: the manifest or a sample is unusable.
     """
     dataset, found = samples(manifest, split)
+    require_writable(output, ".png")
     chosen = np.linspace(0, len(found) - 1, COLUMNS * ROWS).round().astype(int)
     read = [read_sample(found[int(index)], dataset) for index in chosen]
     height, width = read[0][1].shape

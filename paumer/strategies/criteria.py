@@ -2,7 +2,8 @@
 
 Every function maps logits (batch, patches, cells, classes) to scores (batch, patches), the mean over the cells. Those
 of predictions lie in 0..1 (where `spaced` does not add 1); one minus them is the certainty that thresholds are compared
-with.
+with. A single logit is that of a sigmoid, and counts as two classes. A prediction that is no number scores above all
+others, so that its patch runs on.
 """
 
 import math
@@ -13,13 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from paumer.registry import BALANCED
+from paumer.registry import BALANCED, CHANCE, ORACLE
 from paumer.strategies.places import Places
-from paumer.strategies.probabilities import log_probabilities
+from paumer.strategies.probabilities import log_probabilities, of_two
 from paumer.strategies.state import State
 
 BALANCE = 0.5  # classes count by their frequency to the power of minus this
 SMALLEST = 1e-8  # where nothing runs around, which nobody asks for
+MOST = 2.0  # no prediction scores more
 SPACING = 4  # patches, in height and width, from one that keeps running to the next
 
 Criterion = Callable[[Tensor], Tensor]
@@ -27,7 +29,8 @@ Criterion = Callable[[Tensor], Tensor]
 
 def entropy(logits: Tensor) -> Tensor:
     """Shannon entropy of the prediction, divided by the log of the class count."""
-    return _entropy_terms(logits).sum(dim=0).mean(dim=-1) / math.log(logits.shape[-1])
+    terms = _entropy_terms(logits)
+    return terms.sum(dim=0).mean(dim=-1) / math.log(len(terms))
 
 
 def confidence(logits: Tensor) -> Tensor:
@@ -37,7 +40,7 @@ def confidence(logits: Tensor) -> Tensor:
 
 def margin(logits: Tensor) -> Tensor:
     """One minus the distance between the two largest probabilities."""
-    first, second = logits.float().softmax(dim=-1).topk(2, dim=-1).values.unbind(dim=-1)
+    first, second = of_two(logits.float()).softmax(dim=-1).topk(2, dim=-1).values.unbind(dim=-1)
     return 1 - (first - second).mean(dim=-1)
 
 
@@ -45,7 +48,7 @@ def balanced(logits: Tensor, weights: Tensor) -> Tensor:
     """Entropy to which every class adds by its weight (classes,); 1 for an even prediction, and never more."""
     shares = (weights / weights.mean()).view(-1, 1, 1, 1)
     summed = (_entropy_terms(logits) * shares).sum(dim=0).mean(dim=-1)
-    return (summed / math.log(logits.shape[-1])).clamp(max=1)
+    return (summed / math.log(len(weights))).clamp(max=1)
 
 
 def _entropy_terms(logits: Tensor) -> Tensor:
@@ -89,7 +92,7 @@ def oracle(logits: Tensor, truth: Tensor, final_loss: Tensor) -> Tensor:
 
 def patch_loss(logits: Tensor, truth: Tensor) -> Tensor:
     """Cross-entropy summed over the pixels of each patch, (batch, patches)."""
-    return -(truth * logits.float().log_softmax(dim=-1)).sum(dim=(-2, -1))
+    return -(truth * of_two(logits.float()).log_softmax(dim=-1)).sum(dim=(-2, -1))
 
 
 CRITERIA: dict[str, Criterion] = {"entropy": entropy, "confidence": confidence, "margin": margin}
@@ -101,23 +104,25 @@ def scores(criterion: str, block: int, tokens: Tensor, state: State) -> Tensor:
 
     `random`, the control that every other has to beat, needs no head; `oracle` needs the ground truth.
     """
-    if criterion == "random":
+    if criterion == CHANCE:
         return torch.rand(state.patches_of(tokens).shape[:2], device=tokens.device)
     logits = state.predict(block, tokens)
     if criterion in CRITERIA:
-        return CRITERIA[criterion](logits)
-    if criterion == "spaced":
-        return space(entropy(logits), state.places(logits))
-    if criterion in BALANCED:
+        needs = CRITERIA[criterion](logits)
+    elif criterion == "spaced":
+        needs = space(entropy(logits), state.places(logits))
+    elif criterion in BALANCED:
         assert state.class_weights is not None  # Pause is skipped where it is
         needs = balanced(logits, state.class_weights)
-        return needs if criterion == "balanced" else smooth(needs, state.places(needs))
+        if criterion == "smoothed":
+            needs = torch.where(needs.isnan(), needs, smooth(needs.nan_to_num(nan=1.0), state.places(needs)))
+    else:
+        needs = _oracle(logits, state)
+    return needs.nan_to_num(nan=MOST if criterion != ORACLE else torch.finfo(needs.dtype).max)
+
+
+def _oracle(logits: Tensor, state: State) -> Tensor:
     # Measuring images/s needs no ground truth: what the score is does not change what it costs.
-    truth = torch.zeros_like(logits) if state.truth is None else state.truth
+    truth = torch.zeros_like(of_two(logits)) if state.truth is None else state.truth
     final_loss = truth.new_zeros(truth.shape[:2]) if state.final_loss is None else state.final_loss
     return oracle(logits, truth, final_loss)
-
-
-def head_blocks(criterion: str, blocks: tuple[int, ...]) -> tuple[int, ...]:
-    """Of `blocks` those whose heads a criterion reads."""
-    return () if criterion == "random" else blocks

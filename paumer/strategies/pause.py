@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from paumer.parameters import BatchBudget
-from paumer.registry import BALANCED
+from paumer.registry import BALANCED, head_blocks
 from paumer.schedule import Schedule, Thresholds
 from paumer.strategies.contract import Network, Strategy
-from paumer.strategies.criteria import head_blocks, scores
+from paumer.strategies.criteria import scores
 from paumer.strategies.state import State
 
 

@@ -91,7 +91,9 @@ class Finished:
     of_logits: ClassVar[bool] = True
 
     def undo(self, values: Tensor) -> Tensor:
-        """Log-probabilities, the scale that a head and the decoder have in common."""
+        """Log-probabilities, the scale that a head and the decoder have in common; a single logit is on it already."""
+        if self.logits.shape[-1] == 1:
+            return put(self.logits, self.rows, values)
         heads, decoded = (log_probabilities(logits).movedim(0, -1) for logits in (self.logits, values))
         return put(heads, self.rows, decoded)
 

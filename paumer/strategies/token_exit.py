@@ -16,6 +16,7 @@ from paumer.parameters import TokenExitParameters
 from paumer.schedule import Schedule
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import scores
+from paumer.strategies.probabilities import of_two
 from paumer.strategies.reductions import complement
 from paumer.strategies.state import State
 
@@ -85,7 +86,8 @@ def best_of_each_class(certainty: Tensor, logits: Tensor, keep: int) -> Tensor:
         (batch, patches), True for those.
     """
     order = certainty.argsort(dim=1, descending=True, stable=True)
-    classes = logits.float().softmax(dim=-1).mean(dim=2).argmax(dim=-1)
-    members = functional.one_hot(classes.gather(1, order), logits.shape[-1])
+    probabilities = of_two(logits.float()).softmax(dim=-1).mean(dim=2)
+    classes = probabilities.argmax(dim=-1)
+    members = functional.one_hot(classes.gather(1, order), probabilities.shape[-1])
     rank = (members.cumsum(dim=1) * members).sum(dim=-1)
     return torch.zeros_like(rank, dtype=torch.bool).scatter(1, order, rank <= keep)

@@ -16,7 +16,7 @@ from paumer.measurement.inputs import input_images, input_size, mean_windows
 from paumer.measurement.modes import callable_of
 from paumer.measurement.timing import Condition, Variant, measure
 from paumer.models.blocks import block_macs
-from paumer.models.build import load_run, network_of
+from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.segmenter import Segmenter
 from paumer.registry import DENSE_AGAIN, Point
 from paumer.runtime import find_device
@@ -53,6 +53,7 @@ class Bench:
         self.model = model.to(self.device)
         self.normalization = network_of(self.run, run_folder).backbone.normalization
         self.data = _data(manifest, settings.split)
+        require_classes(model, self.data.dataset.classes, run_folder)
         self.images = min(settings.images or len(self.data), len(self.data))
         self.size = input_size(settings.evaluation, self.data[0][0])
         self.windows = mean_windows(settings.evaluation, self.data)

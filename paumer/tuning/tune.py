@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from paumer.errors import PaumerError
-from paumer.files import write_json
+from paumer.files import require_writable, write_json
 from paumer.stages import TuneSettings
 from paumer.tuning.accuracy import most_accurate, within_drop
 from paumer.tuning.bench import Bench
@@ -27,8 +27,10 @@ def tune(settings: TuneSettings, manifest: Path, run_folder: Path, output: Path 
     """Print the schedule that suits the budget best; with `output` write all that was measured as JSON.
 
     Raises:
-        PaumerError: the network cannot pause, or the budget is out of reach.
+        PaumerError: the network cannot pause, the budget is out of reach, or the file could not be written.
     """
+    if output is not None:
+        require_writable(output)
     bench = Bench(settings, manifest, run_folder)
     timed = pilots(bench.blocks, settings.locations, settings.scales)
     speeds = bench.time(timed)

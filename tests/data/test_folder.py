@@ -96,6 +96,7 @@ def test_values_of_ones_own(own: Path) -> None:
     [
         ("classes: []", "classes: "),
         ("classes: [a, a]", "'a' stands there twice"),
+        ("classes: {1: a}\nignored: [0]", "'a' alone leaves nothing to tell apart"),
         ("classes: [a, yes]", "classes.1: input should be a valid string"),
         ("classes: [a, '']", "classes.1: "),
         ('classes: [a, "b\\nc"]', "classes.1: 'b\\nc' holds characters that cannot be printed"),

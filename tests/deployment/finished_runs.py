@@ -1,5 +1,6 @@
 """Runs as `paumer train` leaves them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ def write_run(
     heads: tuple[int, ...] = (2, 3),
     dataset: str = "scenes",
     depth: int = 4,
+    classes: Sequence[str] = (),
     **kind: Any,
 ) -> Path:
     """A finished run with random weights and heads of a kind, and the `data.json` of its experiment."""
-    classes = list(DATASETS[dataset].classes)
+    classes = list(classes or DATASETS[dataset].classes)
     network = NetworkSettings(
         backbone=Backbone(
             name="net", architecture="vit_tiny_patch16_224", options=OPTIONS | {"depth": depth}, weights="hub"

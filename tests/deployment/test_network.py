@@ -1,9 +1,12 @@
 """Networks as folders: exported, loaded again, fetched from a hub, and not trusted."""
 
+import json
 import pickle
 import re
 from pathlib import Path
 
+import miniature
+import numpy as np
 import pytest
 import torch
 from finished_runs import write_run
@@ -13,11 +16,15 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import paumer
+from paumer.config import Data
+from paumer.data.preparation import prepare, samples
 from paumer.deployment.description import colours_of, describe_run
+from paumer.deployment.images import read_picture
 from paumer.deployment.network import HubSegmenter
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json
 from paumer.models.build import load_run
+from paumer.reporting.colours import colourise
 from paumer.strategies.contract import Dense
 from paumer.strategies.pause import Pause
 
@@ -221,14 +228,79 @@ def test_exporting_replaces_an_export_and_nothing_else(command, run, exported, t
     assert "holds something else than an exported network" in error
     assert (tmp_path / "precious" / "file").read_text() == "mine"
     _, error = command("export", "hub", tmp_path / "precious", "--output", tmp_path / "new")
-    assert "run.json: no such file" in error
+    assert f"{tmp_path / 'precious'}: holds no trained network" in error
     assert not (tmp_path / "new").exists()
 
 
-def test_classes_without_colours_get_different_ones() -> None:
-    colours = colours_of("pictures of one's own", 150)
-    assert len(set(colours)) == 150
-    assert colours == colours_of("other pictures", 150)
+def test_the_demo_network_is_exported_as_runs_are(command, tmp_path) -> None:
+    _, error = command("export", "hub", "demo", "--output", tmp_path / "own")
+    assert error == ""
+    assert torch.equal(logits(paumer.load(tmp_path / "own")), logits(paumer.load("demo")))
+    printed, error = command("export", "torch", "demo", "--schedule", "3:0.4", "--output", tmp_path / "demo.pt2")
+    assert error == ""
+    assert "pause 3:0.4, 96 x 192 pixels" in printed
+
+
+@pytest.mark.parametrize("verb", [("export", "hub"), ("export", "torch"), ("export", "onnx"), ("predict",)])
+def test_folders_that_are_not_there_are_called_missing(command, verb, tmp_path) -> None:
+    images = ["--images", tmp_path] if verb == ("predict",) else []
+    output = tmp_path / f"out.{'onnx' if 'onnx' in verb else 'pt2'}"
+    _, error = command(*verb, tmp_path / "nowhere", *images, "--output", output)
+    assert f"{tmp_path / 'nowhere'}: no such folder; name that of a finished run" in error
+    assert "or demo" in error
+    (tmp_path / "weights.pth").touch()
+    _, error = command(*verb, tmp_path / "weights.pth", *images, "--output", output)
+    assert "weights.pth: is no folder" in error
+    assert not output.exists()
+
+
+def test_exported_networks_need_no_data_and_know_what_was_tuned(command, exported, tmp_path) -> None:
+    chosen = {"schedule": "2:0.5", "miou": 58.9, "drop": 0.4, "images_per_s": 30.0, "speedup": 1.6, "gmac_ratio": 0.5}
+    tuned = {"strategy": "pause", "criterion": "entropy", "split": "val", "unpaused": {"gmac": 3.0}, "finalists": []}
+    write_json(exported / "tune.json", tuned | chosen | {"timed": {"batch": 1, "device": "a device"}})
+    _, error = command("export", "hub", exported, "--output", tmp_path / "again")
+    assert error == ""
+    assert [preset.schedule for preset in paumer.load(tmp_path / "again").description.presets] == ["2:0.5"]
+    _, error = command("export", "hub", exported, "--data", "data.json", "--output", tmp_path / "more")
+    assert "knows its classes; leave --data out" in error
+
+
+def test_classes_without_colours_get_different_ones(tmp_path) -> None:
+    data = {"dataset": "folder", "classes": [f"class {number}" for number in range(150)]}
+    differing = colours_of(data, tmp_path / "data.json")
+    assert len(set(differing)) == 150
+    for unfit in (["#ff0000"], [3] * 150, ["#ff00"] * 150, "red"):
+        assert colours_of(data | {"colours": unfit}, tmp_path / "data.json") == differing
+
+
+def test_colours_are_those_of_the_class_list(command, tmp_path) -> None:
+    """In exports and predictions, as in the report, which reads the class list itself."""
+    own = miniature.own(tmp_path / "own")
+    names, colours = ["track", "platform", "train"], [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
+    (own / "classes.yaml").write_text(json.dumps({"classes": names, "colours": colours}))
+    run = write_run(tmp_path / "experiment", dataset="folder", classes=names)
+    prepare(Data(dataset="folder", folder=str(own)), tmp_path / "experiment" / "data.json", 1)
+    _, error = command("export", "hub", run, "--output", tmp_path / "street")
+    assert error == ""
+    assert read_json(tmp_path / "street" / "config.json")["colours"] == colours
+    image = own / "images" / "val" / "photo0.jpg"
+    _, error = command("predict", run, "-i", image, "-o", tmp_path / "out", "--format", "overlay", "--format", "ids")
+    assert error == ""
+    ids, overlay = (np.asarray(Image.open(tmp_path / "out" / kind / "photo0.png")) for kind in ("ids", "overlay"))
+    mixed = 0.45 * read_picture(image).permute(1, 2, 0).numpy() + 0.55 * np.array(colours)[ids]
+    assert np.abs(overlay - mixed).max() <= 0.51
+    dataset, _ = samples(tmp_path / "experiment" / "data.json", "val")
+    assert (colourise(ids, dataset) == np.array(colours)[ids]).all()
+
+
+def test_colours_are_those_of_now_and_without_the_dataset_those_of_its_manifest(tmp_path) -> None:
+    own = miniature.own(tmp_path / "own")
+    data = {"dataset": "folder", "folder": "own", "classes": ["track", "platform", "train"]}
+    (own / "classes.yaml").write_text("classes: [a, b, c]\ncolours: [[1, 2, 3], [4, 5, 6], [7, 8, 9]]\n")
+    data["colours"] = ["#000001", "#000002", "#000003"]
+    assert colours_of(data, tmp_path / "data.json") == ((1, 2, 3), (4, 5, 6), (7, 8, 9))
+    (own / "classes.yaml").unlink()
+    assert colours_of(data, tmp_path / "data.json") == [(0, 0, 1), (0, 0, 2), (0, 0, 3)]
 
 
 def test_the_example_of_the_page_works(exported, tmp_path, monkeypatch, capsys) -> None:

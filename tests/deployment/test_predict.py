@@ -22,6 +22,7 @@ from paumer.deployment.network import load_network
 from paumer.evaluation.metrics import mean_iou
 from paumer.evaluation.sweep import tally
 from paumer.files import read_json, write_json
+from paumer.models.segmenter import Segmenter
 from paumer.stages import EvaluateSettings
 from paumer.strategies.contract import Dense
 
@@ -175,6 +176,43 @@ def test_a_damaged_image_costs_only_itself(predict, images) -> None:
     assert f"{images / 'b.png'}: cannot be read as an image" in error
     assert "the other 3 are in" in error
     assert names(out / "overlay") == {"a.png", "deep/c.png", "tiny.png"}
+
+
+@pytest.mark.parametrize(
+    "shortage",
+    [
+        MemoryError("Unable to allocate 7 GiB"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+        ),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_image_that_does_not_fit_costs_only_itself(predict, images, monkeypatch, shortage) -> None:
+    """Nor does a batch that does not fit, whose images do."""
+    shapes, original = [], Segmenter.sweep
+
+    def sweep(self, crops, *arguments, **options):
+        shapes.append(tuple(crops.shape))
+        if crops.shape[0] > 1 or crops.shape[-1] == 72:
+            raise shortage
+        return original(self, crops, *arguments, **options)
+
+    monkeypatch.setattr(Segmenter, "sweep", sweep)
+    _, error, out = predict("--evaluation", WHOLE)
+    assert f"1 of 4 images were not predicted: {images / 'deep' / 'c.jpg'}: does not fit into the memory" in error
+    assert names(out / "overlay") == {"a.png", "b.png", "tiny.png"}
+    assert shapes[:3] == [(2, 3, 32, 48), (1, 3, 32, 48), (1, 3, 32, 48)]
+
+
+def test_other_errors_are_no_lack_of_memory(predict, monkeypatch) -> None:
+    def broken(self, *arguments, **options):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Segmenter, "sweep", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        predict()
 
 
 def test_a_second_run_does_only_what_is_left(predict, images) -> None:

@@ -1,15 +1,18 @@
 """Whole-image and sliding-window inference."""
 
+import copy
+
 import pytest
 import torch
+from largest import Largest
 from torch.nn import functional
 from torch.testing import assert_close
 
 from paumer.config import Evaluation
 from paumer.errors import PaumerError
-from paumer.evaluation.inference import look, predict, sliding_logits, sliding_window_logits
-from paumer.evaluation.views import View, window_starts
+from paumer.models.inference import look, predict, sliding_logits, sliding_window_logits
 from paumer.models.segmenter import Output
+from paumer.models.views import View, window_starts
 from paumer.registry import operating_point
 from paumer.strategies.contract import Dense
 from paumer.strategies.points import build_strategy
@@ -29,8 +32,8 @@ class Fake:
         self.batches.append(len(crops))
         return [Output(self.function(crops), torch.ones(len(crops), dtype=torch.float64)) for _ in strategies]
 
-    def upsample(self, logits, crops, scale):
-        return logits
+    def upsample(self, logits, crops, scale, rows=None):
+        return logits if rows is None else logits[..., slice(*rows), :]
 
 
 def corner(crops: torch.Tensor) -> torch.Tensor:
@@ -167,6 +170,37 @@ def test_several_views_average_class_probabilities(model, settings) -> None:
                 macs += output.macs
         assert (predictions[index].classes == total.argmax(dim=1)).double().mean() > 0.999
         assert predictions[index].macs.tolist() == macs.tolist()
+
+
+BANDED = {
+    "whole, mirrored": {"flip": True},
+    "windows": {"inference": "sliding", "window": (24, 32), "stride": (16, 24)},
+    **VIEWS,
+    "smaller, in windows": {"inference": "sliding", "window": (16, 16), "stride": (8, 12), "short_side": 24},
+}
+
+
+@pytest.mark.parametrize("settings", BANDED.values(), ids=BANDED.keys())
+@pytest.mark.parametrize("rows", [3, 17])
+def test_bands_of_rows_give_what_whole_images_give(model, settings, rows, monkeypatch) -> None:
+    evaluation, images = Evaluation(**settings), torch.randn(2, 3, 40, 56, dtype=torch.float64)
+    points = [POINTS[0], POINTS[1], POINTS[-2]]  # one with an input of its own
+    whole = dict(predict(model, images, points, evaluation))
+    with monkeypatch.context() as patch:
+        patch.setattr("paumer.models.upsampling.BAND", rows * 4 * 19 * 56)
+        banded = dict(predict(model, images, points, evaluation))
+    for index, predicted in whole.items():
+        assert (banded[index].classes == predicted.classes).double().mean() > 0.999
+
+
+@pytest.mark.parametrize("settings", BANDED.values(), ids=BANDED.keys())
+def test_logits_of_all_classes_are_never_held_at_the_size_of_the_image(model, settings, monkeypatch) -> None:
+    evaluation, images = Evaluation(**settings), torch.randn(1, 3, 200, 280)
+    monkeypatch.setattr("paumer.models.upsampling.BAND", 4 * 19 * 280 * 4)
+    with Largest(lambda tensor: tensor.ndim == 4 and tensor.shape[1] == 19) as made:
+        [(_, predicted)] = predict(copy.deepcopy(model).float(), images, [Dense()], evaluation)
+    assert predicted.classes.shape == (1, 200, 280)
+    assert 0 < made.most < 19 * 200 * 280 / 4
 
 
 def test_a_mirrored_image_gets_the_mirrored_prediction(model) -> None:

@@ -12,7 +12,6 @@ from paumer.config import Backbone, Evaluation, Heads, SweepItem, Throughput
 from paumer.data.datasets import Sample
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
-from paumer.evaluation.inference import predict
 from paumer.files import write_json
 from paumer.measurement import throughput as stage
 from paumer.measurement.harness import ratio
@@ -21,6 +20,7 @@ from paumer.measurement.modes import callable_of
 from paumer.measurement.throughput import throughput
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Variant
 from paumer.models.build import build, save_weights
+from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
 from paumer.registry import Point
 from paumer.stages import CostSettings, NetworkSettings

@@ -14,7 +14,11 @@ from small_vits import FAMILIES, TINY, check_equal, error_of, make_vit, save_tim
 from timm.models.vision_transformer import VisionTransformer
 from torch.testing import assert_close
 
+from paumer.errors import PaumerError
+from paumer.images import read_rgb
 from paumer.models.backbones import create_vit
+from paumer.models.build import load_weights
+from paumer.models.weights import read_tensors
 
 # Weights of the hub that no hub is needed to refuse; test_hub.py fetches some.
 
@@ -106,6 +110,97 @@ def test_nested_checkpoints_load(describe, tmp_path: Path) -> None:
     path = str(tmp_path / "vit.pth.tar")
     settings = describe(architecture=architecture, options={"patch_size": 16}, size=(64, 64), weights=path)
     check_equal(create_vit(settings), vit)
+
+
+def under(prefix: str, weights: dict[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}{name}": value for name, value in weights.items()}
+
+
+OTHER = {"decode_head.conv_seg.weight": torch.zeros(5, 32), "backbone_norm.weight": torch.ones(3)}
+# How others save a backbone; the network that is not meant has zeros.
+PREFIXED = {
+    "mmsegmentation": lambda own, other: {"state_dict": under("backbone.", own) | OTHER, "meta": {"epoch": 3}},
+    "Lightning": lambda own, other: {"state_dict": under("model.", own), "epoch": 3, "global_step": 7},
+    "Lightning with a backbone": lambda own, other: {"state_dict": under("model.backbone.", own) | OTHER},
+    "parallel": lambda own, other: {"model": under("module.encoder.", own)},
+    "plain encoder": lambda own, other: under("encoder.", own) | OTHER,
+    "DINO, teacher": lambda own, other: {
+        "student": under("module.backbone.", other) | {"module.head.mlp.0.weight": torch.zeros(3, 3)},
+        "teacher": under("backbone.", own) | {"head.mlp.0.weight": torch.zeros(3, 3)},
+        "args": argparse.Namespace(lr=1),
+        "optimizer": {"state": {0: {"step": 3, "exp_avg": torch.zeros(3)}}},
+    },
+    "DINO in one mapping": lambda own, other: under("student.backbone.", other) | under("teacher.backbone.", own),
+    "MoCo": lambda own, other: {
+        "state_dict": under("module.base_encoder.", own) | under("module.momentum_encoder.", other)
+    },
+    "I-JEPA": lambda own, other: {"encoder": under("module.", own), "target_encoder": under("module.", other)},
+    "averaged": lambda own, other: {"net": under("", other), "ema": own},
+    "Segmenter": lambda own, other: {"model": under("encoder.", own) | {"decoder.head.weight": torch.zeros(5, 32)}},
+}
+
+
+@pytest.mark.parametrize("layout", PREFIXED)
+def test_backbones_are_found_in_checkpoints_of_others(describe, tmp_path: Path, layout: str, caplog) -> None:
+    vit = make_vit(img_size=64, patch_size=16, num_classes=10)
+    own = vit.state_dict()
+    zeros = {name: torch.zeros_like(value) for name, value in own.items()}
+    torch.save(PREFIXED[layout](own, zeros), tmp_path / "vit.pth")
+    path = str(tmp_path / "vit.pth")
+    check_equal(create_vit(describe(options={"patch_size": 16}, size=(64, 64), weights=path)), vit)
+    [note] = caplog.messages
+    assert note.startswith(f"{path}: took the weights under ")
+
+
+def test_a_part_that_is_missing_is_missing_behind_a_prefix_too(describe, tmp_path: Path) -> None:
+    weights = make_vit(img_size=64, patch_size=16).state_dict()
+    weights.pop("blocks.2.mlp.fc1.weight")
+    torch.save({"state_dict": under("backbone.", weights)}, tmp_path / "vit.pth")
+    assert "blocks.2.mlp.fc1.weight" in error_of(describe(weights=str(tmp_path / "vit.pth")))
+
+
+def test_several_networks_in_a_file_are_named(describe, tmp_path: Path) -> None:
+    weights = make_vit(img_size=64, patch_size=16).state_dict()
+    torch.save(under("left.", weights) | under("right.", weights), tmp_path / "vit.pth")
+    text = error_of(describe(weights=str(tmp_path / "vit.pth")))
+    assert "it holds several networks, left., right.: save the one that is meant alone" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("vit.embeddings.patch_embeddings.projection.weight", "the names of Hugging Face's transformers, not those of"),
+        ("backbone.patch_embed.projection.weight", "the names of mmsegmentation, not those of timm"),
+        ("conv_proj.weight", "the names of torchvision, not those of timm"),
+        ("layer1.0.conv1.weight", "it holds layer1.0.conv1.weight, a, b and 1 more"),
+    ],
+)
+def test_weights_that_others_name_otherwise_are_called_so(describe, tmp_path: Path, name: str, words: str) -> None:
+    torch.save({name: torch.zeros(3)} | {letter: torch.zeros(2) for letter in "abc"}, tmp_path / "vit.pth")
+    assert words in error_of(describe(weights=str(tmp_path / "vit.pth")))
+
+
+INSTEAD = {
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n": "is a pointer of Git LFS",
+    b"<!DOCTYPE html><html>quota exceeded</html>": "is a web page",
+    b"\n <html><body>Sign in</body></html>": "is a web page",
+    b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>": "is a web page",
+}
+
+
+@pytest.mark.parametrize("content", INSTEAD)
+def test_what_was_never_fetched_is_called_what_it_is(describe, tmp_path: Path, content: bytes) -> None:
+    """In the place of weights of every kind, of a trained network, and of an image."""
+    for name in ("vit.pth", "vit.safetensors", "vit.npz", "model.safetensors", "checkpoint.pth", "photo.png"):
+        (tmp_path / name).write_bytes(content)
+        path, words = tmp_path / name, f"{tmp_path / name}: {INSTEAD[content]} in the place of the file"
+        if name.startswith("vit"):
+            assert error_of(describe(weights=str(path))).startswith(f"backbones.net.weights: {words}")
+        else:
+            read = {"model": load_weights, "checkpoint": read_tensors, "photo": read_rgb}[path.stem]
+            with pytest.raises(PaumerError) as caught:
+                read(path)
+            assert str(caught.value).startswith(words)
 
 
 def test_files_run_no_code(describe, tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from largest import Largest
 from torch.nn import functional
 from torch.testing import assert_close
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from paumer.models import upsampling as module
-from paumer.models.upsampling import upsample, upsampled_labels
+from paumer.models.upsampling import source_rows, upsample, upsample_rows, upsampled_labels
+from paumer.strategies.probabilities import of_two
 
 
 @given(
@@ -27,7 +28,7 @@ def test_labels_are_those_of_upsampling_everything(seed, classes, scale, cut, ti
     padded = (3 * scale[0], 5 * scale[1])
     size = (padded[0] - cut[0] % scale[0], padded[1] - cut[1] % scale[1])
     full = upsample(logits, padded)[..., : size[0], : size[1]]
-    assert torch.equal(upsampled_labels(logits, padded, size), full.argmax(dim=1))
+    assert torch.equal(upsampled_labels(logits, padded, size), of_two(full, dim=1).argmax(dim=1))
 
 
 SMALL, LARGE = (st.tuples(st.integers(1, most), st.integers(1, most)) for most in (9, 40))
@@ -44,24 +45,44 @@ def test_upsampling_is_the_librarys(small, large, dtype) -> None:
     assert_close(*gradients, rtol=1e-4, atol=1e-5)
 
 
+@given(SMALL, LARGE, st.tuples(st.floats(0, 1), st.floats(0, 1)))
+def test_rows_are_those_of_upsampling_everything(small, large, ends) -> None:
+    """From all rows, and from those that are needed alone."""
+    maps = torch.randn(2, 3, *small, dtype=torch.float64)
+    first, last = sorted(round(end * (large[0] - 1)) for end in ends)
+    rows = (first, last + 1)
+    expected = upsample(maps, large)[:, :, first : last + 1]
+    assert_close(upsample_rows(maps, large, rows), expected)
+    top, bottom = source_rows(small[0], large[0], rows)
+    assert_close(upsample_rows(maps[:, :, top:bottom], large, rows, small[0], top), expected)
+
+
+@given(st.integers(1, 300), st.integers(1, 10**9))
+def test_bands_cover_every_row_once(height, row_values) -> None:
+    several = module.bands(height, row_values)
+    assert [row for rows in several for row in range(*rows)] == list(range(height))
+    assert all(bottom - top == 1 or (bottom - top) * row_values * 4 <= module.BAND for top, bottom in several)
+
+
+def test_labels_in_bands_are_those_of_the_whole(monkeypatch) -> None:
+    logits = torch.randn(2, 19, 5, 6, dtype=torch.float64)
+    whole = upsampled_labels(logits, (40, 48), (37, 41))
+    monkeypatch.setattr(module, "BAND", 4 * module.CHUNK * 48 * 3)
+    assert torch.equal(upsampled_labels(logits, (40, 48), (37, 41)), whole)
+
+
+@pytest.mark.parametrize("small", [(300, 4), (4, 300)])
+def test_fine_maps_are_upsampled_too(small) -> None:
+    maps = torch.randn(1, 2, *small)
+    assert_close(upsample(maps, (310, 320)), functional.interpolate(maps, (310, 320), mode="bilinear"))
+
+
 def test_logits_of_other_types_keep_them() -> None:
     maps = torch.randn(1, 2, 3, 3)
     assert upsample(maps.bfloat16(), (9, 9)).dtype == torch.bfloat16
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(upsample(maps, (9, 9)), upsample(maps.clone(), (9, 9)).float())
         assert upsample(maps, (9, 9)).dtype == torch.float32
-
-
-class Largest(TorchDispatchMode):
-    """The most elements of any tensor that was made."""
-
-    most = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **(kwargs or {}))
-        for tensor in made if isinstance(made, tuple) else (made,):
-            self.most = max(self.most, tensor.numel() if isinstance(tensor, torch.Tensor) else 0)
-        return made
 
 
 def test_never_holds_all_classes_at_full_size() -> None:

@@ -1,6 +1,7 @@
 """Criteria: their range, their ends, and their order."""
 
 import copy
+import math
 from math import log
 
 import pytest
@@ -12,6 +13,7 @@ from torch.testing import assert_close
 
 from paumer.data.datasets import IGNORE
 from paumer.models.heads import cells_to_map
+from paumer.registry import INFORMED, criteria_of, head_blocks, operating_point, read_point
 from paumer.schedule import Schedule
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import (
@@ -19,7 +21,6 @@ from paumer.strategies.criteria import (
     balanced,
     confidence,
     entropy,
-    head_blocks,
     margin,
     scores,
     smooth,
@@ -27,6 +28,7 @@ from paumer.strategies.criteria import (
 )
 from paumer.strategies.pause import Pause
 from paumer.strategies.places import Places
+from paumer.strategies.points import build_strategy
 
 BOUNDED = pytest.mark.parametrize("criterion", CRITERIA.values(), ids=CRITERIA)
 
@@ -157,6 +159,41 @@ def test_random_scores_follow_the_seed_and_need_no_head(plain, images) -> None:
     assert not torch.equal(drawn[0], drawn[2])
     assert not Pause(Schedule.parse("2:0.4"), "random").skip(headless)
     assert Pause(Schedule.parse("2:0.4"), "entropy").skip(headless)
+
+
+@BOUNDED
+@given(st.floats(-30, 30))
+def test_one_logit_is_that_of_a_sigmoid(criterion, logit) -> None:
+    one = torch.tensor(logit, dtype=torch.float64).view(1, 1, 1, 1)
+    assert_close(criterion(one), criterion(torch.cat([torch.zeros_like(one), one], dim=-1)))
+    assert_close(criterion(one), criterion(-one), rtol=1e-5, atol=1e-6)
+    assert (
+        criterion(one).item()
+        <= criterion(torch.zeros(1, 1, 1, 1)).item() + 1e-6
+        == pytest.approx(1 if criterion is not confidence else 0.5, abs=1e-5)
+    )
+
+
+@pytest.mark.parametrize("criterion", INFORMED)
+@pytest.mark.parametrize(
+    "strategy", ["pause 2:0.75", "pause 2@0.01", "pause 2:0.75 over batch", "token-exit 2:0.75 keep 1"]
+)
+def test_patches_whose_prediction_is_no_number_run_on(plain, images, criterion, strategy) -> None:
+    """A broken prediction says nothing of its patch: it is as uncertain as can be."""
+    point = read_point(strategy)
+    if criterion not in criteria_of(point.strategy):
+        pytest.skip("not a criterion of it")
+    broken, lost = copy.deepcopy(plain), [3, 17]
+    broken.heads["2"].register_forward_hook(
+        lambda _, inputs, logits: logits.index_fill(1, torch.tensor(lost), math.nan)
+    )
+    built = build_strategy(operating_point(point.strategy, criterion, point.schedule))
+    tokens, state = broken.encode(images, built)
+    cells, of_image = state.cells, torch.arange(len(images)).repeat_interleave(state.running(tokens))
+    if state.packing is not None:
+        of_image = state.packing.images[state.packing.patches]
+    for image in range(len(images)):
+        assert set(lost) <= set(cells.flatten()[of_image == image].tolist())
 
 
 def test_criteria_but_random_read_the_heads() -> None:

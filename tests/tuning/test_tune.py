@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import miniature
 import pytest
 import torch
 import yaml
@@ -103,6 +104,17 @@ def test_scores_are_remembered_and_of_images_over_the_whole_split(runs, manifest
     with pytest.raises(ZeroDivisionError):
         bench.score(reductions, 5)
     assert read == [bench.data.samples[0]]
+
+
+def test_the_demo_network_is_tuned_as_runs_are(manifest, tmp_path) -> None:
+    settings = TuneSettings(speedup=1.1, device="cpu", images=2)
+    bench = Bench(settings, manifest, Path("demo"))
+    [unpaused] = bench.score([UNPAUSED], bench.images)
+    assert 0 < unpaused <= 100
+    assert 3 in bench.blocks
+    prepare(Data(dataset="folder", folder=str(miniature.own(tmp_path / "own"))), tmp_path / "data.json", 1)
+    with pytest.raises(PaumerError, match="demo: predicts 19 classes, and the data has 3"):
+        Bench(settings, tmp_path / "data.json", Path("demo"))
 
 
 def test_limit_of_images_is_spread_over_the_split(runs, manifest, monkeypatch) -> None:

@@ -53,4 +53,4 @@ def test_tuning_is_a_command_that_exists(tmp_path: Path) -> None:
     [command] = re.findall(r"^paumer tune .*$", text, flags=re.MULTILINE)
     finished = subprocess.run(command.split(), capture_output=True, text=True, cwd=tmp_path)
     assert finished.returncode == 1  # the options are right, and the run is not there
-    assert "run.json: no such file" in finished.stderr
+    assert "no such folder; name that of a finished run" in finished.stderr

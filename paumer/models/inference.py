@@ -1,9 +1,10 @@
 """Whole-image, sliding-window and multi-scale inference under several strategies at once.
 
 All strategies share the forward passes. What is held of each pass are logits of patches; those of pixels are made for
-one strategy and one image at a time.
+one strategy, one image and a band of its rows at a time, so that memory hardly depends on the size of images.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -12,9 +13,11 @@ from torch import Tensor
 
 from paumer.config import Evaluation, Size
 from paumer.errors import PaumerError
-from paumer.evaluation.views import Corner, View, views, window_corners, window_size
 from paumer.models.segmenter import Output, Segmenter
+from paumer.models.upsampling import BAND, CHUNK, FLOAT, Rows, bands
+from paumer.models.views import Corner, View, views, window_corners, window_size
 from paumer.strategies.contract import Strategy
+from paumer.strategies.probabilities import of_two
 
 
 @dataclass(frozen=True)
@@ -56,25 +59,29 @@ class Look:
         height, width = self.crops.shape[-2:]
         return height, width
 
-    def of_image(self, index: int, image: int, scale: float) -> Tensor:
+    def of_image(self, index: int, image: int, scale: float, rows: Rows | None = None) -> Tensor:
         """Logits of one image under one strategy, averaged where windows overlap, (1, classes, *view.size) float32.
 
         Args:
             index: of the strategy.
             image: its place in the batch.
             scale: of the strategy's input.
+            rows: of the view, of which logits are given alone; None: all.
         """
         count, (height, width) = len(self.corners), self.window
         patches = self.logits[index][image * count : (image + 1) * count].float()
         if count == 1:
-            return self.model.upsample(patches, self.crops, scale)
-        total = patches.new_zeros(1, patches.shape[1], *self.view.size)
-        times = patches.new_zeros(self.view.size)
+            return self.model.upsample(patches, self.crops, scale, rows)
+        first, last = rows or (0, self.view.size[0])
+        total = patches.new_zeros(1, patches.shape[1], last - first, self.view.size[1])
+        times = patches.new_zeros(total.shape[-2:])
         for (top, left), window in zip(self.corners, patches.split(1), strict=True):
-            area = (..., slice(top, top + height), slice(left, left + width))
-            total[area] += self.model.upsample(window, self.crops, scale)
-            times[area] += 1
-        return total / times
+            above, below = max(first, top), min(last, top + height)
+            if above < below:
+                area = (..., slice(above - first, below - first), slice(left, left + width))
+                total[area] += self.model.upsample(window, self.crops, scale, (above - top, below - top))
+                times[area] += 1
+        return total.div_(times)
 
 
 def predict(
@@ -101,22 +108,34 @@ def predict(
     direct = len(seen) == len(seen[0].corners) == 1 and seen[0].window == (height, width) and not seen[0].view.mirrored
     for index, strategy in enumerate(strategies):
         if direct:
-            classes = model.label(seen[0].logits[index].float(), images, strategy.input_scale)
+            at_once = max(1, BAND // (FLOAT * CHUNK * height * width))
+            parts = seen[0].logits[index].float().split(at_once)
+            each = [model.label(part, images, strategy.input_scale) for part in parts]
         else:
-            each = [_scores(seen, index, image, strategy.input_scale, (height, width)) for image in range(len(images))]
-            classes = torch.cat(each)
-        yield index, Predictions(classes, torch.stack([one.macs[index] for one in seen]).sum(dim=0))
+            each = [_labels(seen, index, image, strategy.input_scale, (height, width)) for image in range(len(images))]
+        yield index, Predictions(torch.cat(each), torch.stack([one.macs[index] for one in seen]).sum(dim=0))
 
 
-def _scores(seen: Sequence[Look], index: int, image: int, scale: float, size: Size) -> Tensor:
+def _labels(seen: Sequence[Look], index: int, image: int, scale: float, size: Size) -> Tensor:
     """Class ids (1, height, width) of one image: of the largest logits, or mean probabilities of several views."""
-    logits = (one.view.undone(one.of_image(index, image, scale), size) for one in seen)
+    classes = max(2, seen[0].logits[index].shape[1])
+    widest = max(one.view.size[1] * max(1, math.ceil(one.view.size[0] / size[0])) for one in seen)
+    several = bands(size[0], classes * max(widest, size[1]))
+    return torch.cat([_scores(seen, index, image, scale, size, rows).max(dim=1).indices for rows in several], dim=1)
+
+
+def _scores(seen: Sequence[Look], index: int, image: int, scale: float, size: Size, rows: Rows) -> Tensor:
+    """Logits of some rows of one image, or mean probabilities of several views, (1, classes, rows, width)."""
+    looks = [(one, one.view.rows_for(size, rows)) for one in seen]
+    logits = (
+        of_two(one.view.undone(one.of_image(index, image, scale, part), size, rows), dim=1) for one, part in looks
+    )
     if len(seen) == 1:
-        return next(logits).max(dim=1).indices
+        return next(logits)
     total = next(logits).softmax(dim=1)
     for others in logits:
         total += others.softmax(dim=1)
-    return total.max(dim=1).indices
+    return total
 
 
 def look(

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from paumer.config import Evaluation, Size
 from paumer.data.transforms import scaled_size, short_side_factor
-from paumer.models.upsampling import upsample
+from paumer.models.upsampling import Rows, source_rows, upsample, upsample_rows
 
 Corner = tuple[int, int]
 
@@ -37,10 +37,24 @@ class View:
             labels = functional.interpolate(labels[:, None].float(), self.size, mode="nearest")[:, 0].to(labels.dtype)
         return labels.flip(-1) if self.mirrored else labels
 
-    def undone(self, logits: Tensor, size: Size) -> Tensor:
-        """Logits (batch, classes, *self.size) where they belong in images of `size`, bilinearly resized."""
+    def rows_for(self, size: Size, rows: Rows) -> Rows:
+        """The rows of the view that some rows of images of `size` come from."""
+        return rows if self.size == size else source_rows(self.size[0], size[0], rows)
+
+    def undone(self, logits: Tensor, size: Size, rows: Rows | None = None) -> Tensor:
+        """Logits where they belong in images of `size`, bilinearly resized.
+
+        Args:
+            logits: (batch, classes, *self.size), or those of the rows that `rows_for` names.
+            size: height and width of the images.
+            rows: which rows of the images to give; None: all.
+        """
         logits = logits.flip(-1) if self.mirrored else logits
-        return logits if self.size == size else upsample(logits, size)
+        if self.size == size:
+            return logits
+        if rows in (None, (0, size[0])):
+            return upsample(logits, size)
+        return upsample_rows(logits, size, rows, self.size[0], self.rows_for(size, rows)[0])
 
 
 def views(settings: Evaluation, size: Size) -> list[View]:
