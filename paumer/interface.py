@@ -25,7 +25,6 @@ from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.timing import Condition, Variant
 from paumer.measurement.timing import measure as time_variants
 from paumer.models.inference import predict
-from paumer.models.shipped import find_network
 from paumer.models.views import seen_size, window_size
 from paumer.progress import progress
 from paumer.registry import DENSE_AGAIN, Point
