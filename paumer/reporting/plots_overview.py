@@ -93,11 +93,16 @@ def _lines(panel: Axes, methods: pd.DataFrame, families: list[str], colours: dic
     names = {"x": SPEED[0], "y": "miou", "hue": "family", "style": "family", "size": "family"}
     sns.lineplot(methods, **names, **look, estimator=None, legend=False, ax=panel, zorder=3)
     for name in families:
-        line = {"color": colours[name], "marker": shapes[name], "linewidth": widths[name]}
+        line: dict[str, Any] = {"color": colours[name], "marker": shapes[name], "linewidth": widths[name]}
         panel.plot([], [], **line, markersize=sized(7), markeredgecolor="white", label=short(name))
     for name, group in methods.groupby("family"):
-        bars = {"xerr": interval(group, *SPEED), "yerr": group["miou_spread"].fillna(0)}
-        look = {"linestyle": "none", "color": colours[str(name)], "elinewidth": sized(0.9), "alpha": 0.5}
+        bars: dict[str, Any] = {"xerr": interval(group, *SPEED), "yerr": group["miou_spread"].fillna(0)}
+        look: dict[str, Any] = {
+            "linestyle": "none",
+            "color": colours[str(name)],
+            "elinewidth": sized(0.9),
+            "alpha": 0.5,
+        }
         panel.errorbar(group[SPEED[0]], group["miou"], **bars, **look, zorder=2)
 
 
@@ -129,7 +134,7 @@ def _name(panel: Axes, points: pd.DataFrame, colours: dict[str, str], roomy: boo
 def _corners(panel: Axes, methods: pd.DataFrame, unseen: set[str], roomy: bool) -> list[Text]:
     """Above, what the region is; below, the families that are out of sight."""
     target = f"target: {CLAIM.speedup:g}x at a drop of {CLAIM.drop:g}\n(claimed for {CLAIM.dataset})"
-    look = {"transform": panel.transAxes, "fontsize": sized(9)}
+    look: dict[str, Any] = {"transform": panel.transAxes, "fontsize": sized(9)}
     texts = [panel.text(0.99, 0.97, target, ha="right", va="top", color=TARGET_TEXT, **look)]
     hidden = methods[methods["family"].isin(unseen)].groupby("family")
     below = [_hidden(group) if roomy else short(str(name)) for name, group in hidden]

@@ -168,8 +168,8 @@ def _measured(row: dict) -> list[str]:
 
 def _explanations(speed: pd.DataFrame) -> list[str]:
     """Notes on the speed table, those that it needs."""
-    needed = {name: speed[name].notna().any() for name in NOTES}
-    needed |= {"images_per_s": runs_on_windows(speed), "recipe": (speed["recipe"] != "").any()}
+    needed = {name: bool(speed[name].notna().any()) for name in NOTES}
+    needed |= {"images_per_s": runs_on_windows(speed), "recipe": bool((speed["recipe"] != "").any())}
     notes = [note for name, note in NOTES.items() if needed[name]]
     slower = 1 / speed.loc[speed["strategy"] == EXPLICIT_ATTENTION, "speedup"].dropna()
     if len(slower):
