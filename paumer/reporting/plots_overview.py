@@ -89,7 +89,13 @@ def _lines(panel: Axes, methods: pd.DataFrame, families: list[str], colours: dic
 
     widths = {name: sized(2.8 if name == PAUMER else 1.3) for name in families}
     shapes: Any = markers(families)
-    look = {"palette": colours, "markers": shapes, "dashes": False, "sizes": widths, "markersize": sized(7)}
+    look: dict[str, Any] = {
+        "palette": colours,
+        "markers": shapes,
+        "dashes": False,
+        "sizes": widths,
+        "markersize": sized(7),
+    }
     names = {"x": SPEED[0], "y": "miou", "hue": "family", "style": "family", "size": "family"}
     sns.lineplot(methods, **names, **look, estimator=None, legend=False, ax=panel, zorder=3)
     for name in families:
@@ -97,13 +103,8 @@ def _lines(panel: Axes, methods: pd.DataFrame, families: list[str], colours: dic
         panel.plot([], [], **line, markersize=sized(7), markeredgecolor="white", label=short(name))
     for name, group in methods.groupby("family"):
         bars: dict[str, Any] = {"xerr": interval(group, *SPEED), "yerr": group["miou_spread"].fillna(0)}
-        look: dict[str, Any] = {
-            "linestyle": "none",
-            "color": colours[str(name)],
-            "elinewidth": sized(0.9),
-            "alpha": 0.5,
-        }
-        panel.errorbar(group[SPEED[0]], group["miou"], **bars, **look, zorder=2)
+        bars |= {"linestyle": "none", "color": colours[str(name)], "elinewidth": sized(0.9), "alpha": 0.5}
+        panel.errorbar(group[SPEED[0]], group["miou"], **bars, zorder=2)
 
 
 def _references(panel: Axes, points: pd.DataFrame) -> None:
@@ -111,7 +112,7 @@ def _references(panel: Axes, points: pd.DataFrame) -> None:
     dense, claim = (points.loc[points["family"] == name, PLACE].iloc[0] for name in (DENSE, CLAIMED))
     panel.axhline(dense["miou"], color=INK, linewidth=sized(0.9), linestyle=":", zorder=1)
     panel.plot(*dense, marker="*", markersize=sized(16), color=INK, linestyle="none", zorder=5)
-    look = {"color": TARGET_TEXT, "markerfacecolor": "white", "markeredgewidth": sized(1.5)}
+    look: dict[str, Any] = {"color": TARGET_TEXT, "markerfacecolor": "white", "markeredgewidth": sized(1.5)}
     panel.plot(*claim, marker="D", markersize=sized(7), linestyle="none", **look, zorder=4)
 
 
