@@ -101,9 +101,9 @@ def _lines(panel: Axes, methods: pd.DataFrame, families: list[str], colours: dic
     for name in families:
         line: dict[str, Any] = {"color": colours[name], "marker": shapes[name], "linewidth": widths[name]}
         panel.plot([], [], **line, markersize=sized(7), markeredgecolor="white", label=short(name))
-    for name, group in methods.groupby("family"):
+    for family, group in methods.groupby("family"):
         bars: dict[str, Any] = {"xerr": interval(group, *SPEED), "yerr": group["miou_spread"].fillna(0)}
-        bars |= {"linestyle": "none", "color": colours[str(name)], "elinewidth": sized(0.9), "alpha": 0.5}
+        bars |= {"linestyle": "none", "color": colours[str(family)], "elinewidth": sized(0.9), "alpha": 0.5}
         panel.errorbar(group[SPEED[0]], group["miou"], **bars, zorder=2)
 
 
