@@ -62,7 +62,6 @@ SAME: dict[str, Callable[[Path], object]] = {
     "times": lambda folder: [os.utime(path) for path in folder.rglob("*.png")],
     "files written anew": lambda folder: [path.write_bytes(path.read_bytes()) for path in folder.rglob("*.png")],
     "a remark": lambda folder: append(folder / "classes.yaml", "# corrected\n"),
-    "colours": lambda folder: append(folder / "classes.yaml", "colours: [[1, 2, 3], [4, 5, 6], [7, 8, 9]]\n"),
     "another split": lambda folder: shutil.copytree(folder / "images/val", folder / "images/test"),
     "a label without an image": lambda folder: shutil.copy(folder / "labels/val/0.png", folder / "labels/val/9.png"),
     "a hidden file": lambda folder: (folder / "images/val/._0.png").write_bytes(b""),
@@ -188,7 +187,7 @@ def test_without_a_record_nothing_is_compared(own: Own, content: str | None) -> 
 
 def test_any_folder_may_be_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    masks(tmp_path / "own", [[0]], [[0]], "classes: [a]\n")
+    masks(tmp_path / "own", [[0]], [[0]], "classes: [a, b]\n")
     prepare(Data(dataset="folder", folder="own"), Path("results/data.json"), threads=1)
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
