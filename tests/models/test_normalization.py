@@ -60,7 +60,7 @@ def test_it_is_that_of_a_trained_network(tmp_path: Path, file: str, stored: Any,
     content = network.model_dump(mode="json")
     del content["backbone"]["normalization"]
     content["backbone"] |= {} if stored is None else {"normalization": stored}
-    write_json(tmp_path / file, {"network": content})
+    write_json(tmp_path / file, {"network": content, "recipe": "dense", "seed": 0})
     assert normalization_of(backbone(weights=str(tmp_path))) == expected
     assert asked_for(backbone(weights=str(tmp_path), normalization="imagenet")) == expected
 

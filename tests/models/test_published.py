@@ -237,10 +237,18 @@ def test_missing_folder_and_files_are_named(folder) -> None:
     load_segmenter(str(folder))
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage" * 50, b"<html>404</html>"], ids=["empty", "garbage", "page"])
-def test_garbled_checkpoint_is_named(folder, content) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "not a readable checkpoint"),
+        (b"garbage" * 50, "not a readable checkpoint"),
+        (b"<html>404</html>", "is a web page in the place of the file"),
+    ],
+    ids=["empty", "garbage", "page"],
+)
+def test_garbled_checkpoint_is_named(folder, content, words) -> None:
     (folder / "checkpoint.pth").write_bytes(content)
-    assert "checkpoint.pth: not a readable checkpoint" in refusal(folder)
+    assert f"checkpoint.pth: {words}" in refusal(folder)
 
 
 def test_cut_off_checkpoint_is_named(folder) -> None:

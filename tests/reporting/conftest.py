@@ -4,14 +4,13 @@ import base64
 import pickle
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from browsing import Opened, browser
-from synthetic import Measured, write_measurements
+from synthetic import Measured, Reported, write_measurements
 from synthetic_maps import maps
 from tiers import once
 
@@ -23,16 +22,6 @@ from paumer.reporting.speed_table import write_speed
 from paumer.reporting.tables import write_tables
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-
-
-@dataclass(frozen=True)
-class Reported:
-    """A synthetic experiment with its tables, figures and page; only to be read."""
-
-    measured: Measured
-    tables: Path
-    figures: Path
-    page: Path
 
 
 @pytest.fixture(scope="session")

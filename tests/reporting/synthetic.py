@@ -82,6 +82,16 @@ class Measured:
     semantics: list[Path]
 
 
+@dataclass(frozen=True)
+class Reported:
+    """A synthetic experiment with its tables, figures and page; only to be read."""
+
+    measured: Measured
+    tables: Path
+    figures: Path
+    page: Path
+
+
 def write_measurements(folder: Path) -> Measured:
     """Write all inputs of the reporting stage below `folder`."""
     random = np.random.default_rng(0)
