@@ -42,6 +42,15 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     return report(write_measurements(tmp_path_factory.mktemp("reported")))
 
 
+@pytest.fixture(scope="session")
+def printed(reported: Reported) -> Path:
+    """The folder of the figures for a paper."""
+    inputs, output = reported.measured, reported.figures / "paper"
+    table = reported.tables / "main.csv"
+    write_figures(table, inputs.accuracy, inputs.training, inputs.semantics, output, paper=True)
+    return output
+
+
 @pytest.fixture
 def main(reported: Reported) -> pd.DataFrame:
     """The main table."""
