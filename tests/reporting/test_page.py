@@ -26,7 +26,7 @@ SECTIONS = [
     *("published", "table", "training", "provenance", "files"),
 ]
 PUBLISHED = Path(__file__).parents[2] / "results/reference/published.csv"
-VOID = {"meta", "img", "link", "br", "hr", "input"}
+VOID = {"meta", "img", "link", "br", "hr", "input", "wbr"}
 
 
 class Page(HTMLParser):
