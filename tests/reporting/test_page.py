@@ -15,7 +15,7 @@ from paumer.files import read_json, write_json
 from paumer.registry import REGISTRY
 from paumer.reporting.claims import CLAIM, read_claims
 from paumer.reporting.findings import findings
-from paumer.reporting.formatting import Sheet, narrowed
+from paumer.reporting.formatting import Sheet, joined, narrowed
 from paumer.reporting.noise import noise_warnings
 from paumer.reporting.order import SMALLER
 from paumer.reporting.page import breakable, write_report
@@ -103,7 +103,10 @@ def test_page_opens_with_the_overview_and_what_it_says(text, page, main):
 def test_headline_is_shown_as_it_is_written(text, reported):
     table = pd.read_csv(reported.tables / "headline.csv", keep_default_na=False)
     body = text.split("<caption>Methods, from the smallest drop on</caption>")[1].split("</table>")[0]
-    cells = [unescape(cell).replace("<wbr>", "") for cell in re.findall(r"<td[^>]*>(.*?)</td>", body)]
+    cells = [
+        unescape(cell).replace("<wbr>", "").replace("\N{NO-BREAK SPACE}", " ")
+        for cell in re.findall(r"<td[^>]*>(.*?)</td>", body)
+    ]
     assert cells == table.to_numpy().ravel().tolist()
 
 
@@ -162,7 +165,16 @@ def test_a_quiet_machine_leaves_no_warning(measured, edit, run_reporting):
 
 def test_cells_break_where_names_are_joined():
     assert breakable("merge>pause/x 1:0.2+3:0.4") == "merge&gt;<wbr>pause/<wbr>x 1:0.2+<wbr>3:0.4"
+    assert breakable("1.2 ± 0.1, 1.5 [1.4, 1.6]") == "1.2 ±\N{NO-BREAK SPACE}0.1, 1.5 [1.4,\N{NO-BREAK SPACE}1.6]"
     assert breakable("<b>") == "&lt;b&gt;"
+
+
+def test_neighbouring_columns_are_joined():
+    sheet = Sheet(["a", "recipe", "criterion", "b"], [["1", "paumer", "entropy", "2"], ["3", "", "random", "4"]])
+    made = joined(sheet, "method", ["recipe", "criterion"], "/")
+    assert made.headings == ["a", "method", "b"]
+    assert made.rows == [["1", "paumer/entropy", "2"], ["3", "random", "4"]]
+    assert joined(sheet, "method", ["recipe", "strategy"], "/") is sheet
 
 
 def test_columns_that_say_the_same_in_every_row_are_a_note():
