@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""What all tests share: the examples of properties in either tier, a hub, and the number of threads."""
 
 import os
 from collections.abc import Iterator
@@ -10,14 +10,34 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import pytest
 import torch
-from hypothesis import settings
+from command_line import CommandLine
+from hypothesis import is_hypothesis_test, settings
 from loopback_hub import Hub
+from tiers import EXAMPLES, exhaustive
 
 # The same examples in every run, so that a change is judged by what it changed. `--hypothesis-profile search` looks for
 # new ones. How fast a machine is says nothing about the code: no deadlines.
-settings.register_profile("repeatable", deadline=None, derandomize=True)
-settings.register_profile("search", deadline=None, max_examples=1000)
-settings.load_profile("repeatable")
+settings.register_profile("few", deadline=None, derandomize=True, max_examples=EXAMPLES // 5)
+settings.register_profile("all", deadline=None, derandomize=True, max_examples=EXAMPLES)
+settings.register_profile("search", deadline=None, max_examples=10 * EXAMPLES)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before the tests are read, which take the number of examples from the profile."""
+    settings.load_profile("all" if config.option.markexpr == "exhaustive" else "few")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Properties belong to both tiers: few examples in the first, all in the exhaustive one.
+
+    The workflow comes first: it takes longest, and other workers do all else meanwhile.
+    """
+    items.sort(key=lambda item: item.path.parent.name != "workflow")
+    if config.option.markexpr == "exhaustive":
+        for item in items:
+            if is_hypothesis_test(getattr(item, "obj", None)):
+                item.add_marker(exhaustive)
 
 
 @pytest.fixture
@@ -27,6 +47,12 @@ def hub() -> Iterator[Hub]:
         Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server
         server.shutdown()
+
+
+@pytest.fixture
+def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    """`paumer VERB` in this process."""
+    return CommandLine(monkeypatch, capsys)
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,8 @@
-"""Files that mean harm or are exotic, and how the command line answers them."""
+"""Files that mean harm or are exotic, and how they are refused."""
 
 import io
 import os
 import struct
-import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paumer.cli import main
 from paumer.errors import PaumerError
 
 
@@ -23,25 +21,6 @@ def refusal(call: Callable[..., Any], *arguments: Any, **options: Any) -> str:
     line = str(caught.value)
     assert line.isprintable()
     return line
-
-
-class CommandLine:
-    """`paumer VERB` in this process."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-
-    def refuse(self, *arguments: Any) -> str:
-        """Run a verb that must fail with code 1 and one line, which is given back."""
-        self.monkeypatch.setattr(sys, "argv", ["paumer", *map(str, arguments)])
-        self.capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main()
-        assert caught.value.code == 1
-        *others, line = self.capsys.readouterr().err.splitlines()
-        assert line.startswith("paumer: error: ")
-        assert not any("Traceback" in other or "Warning" in other for other in others)
-        return line.removeprefix("paumer: error: ")
 
 
 def files(folder: Path) -> set[str]:

@@ -10,13 +10,14 @@ from typing import Any
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 from paumer.config import Experiment, parse
 from paumer.errors import PaumerError, printable
 
 REPOSITORY = Path(__file__).parents[1]
 FILES = [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "workflow/experiments").glob("*.yaml"))]
-CASES = max(250, settings().max_examples)
+CASES = examples(250)
 
 Key = tuple[str | int, ...]
 

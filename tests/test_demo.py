@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import paumer
-from paumer import cli, demo
+from paumer import demo
 from paumer.deployment.shipped import find_network
 
 REPOSITORY = Path(__file__).parents[1]
@@ -84,24 +84,16 @@ def test_a_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.M
     assert find_network("demo") == Path("demo")
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr("sys.argv", ["paumer", *map(str, arguments), "--threads", "1"])
-    try:
-        cli.main()
-    except SystemExit as caught:
-        return int(caught.code or 0)
-    return 0
-
-
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"SCORED": 3, "TIMED": 1, "ROUNDS": 3, "BLOCK_SECONDS": 0.001}.items():
         monkeypatch.setattr(demo, name, value)
 
 
-def test_demo_draws_and_tells(small, tmp_path: Path, monkeypatch, capsys) -> None:
-    assert call(monkeypatch, "demo", "--output", tmp_path / "demo.png", "--schedules", "3:0.4,2:0.2+4:0.2") == 0
-    said = capsys.readouterr().out
+def test_demo_draws_and_tells(small, tmp_path: Path, command_line) -> None:
+    arguments = ["--output", tmp_path / "demo.png", "--schedules", "3:0.4,2:0.2+4:0.2", "--threads", 1]
+    code, said, _ = command_line.run("demo", *arguments)
+    assert code == 0
     for schedule in ("dense", "3:0.4", "2:0.2+4:0.2"):
         assert re.search(rf"^{re.escape(schedule)} +[\d.]+ +[-\d.]+ +[\d.]+% ", said, flags=re.MULTILINE)
     assert "dense against itself" in said
@@ -111,12 +103,12 @@ def test_demo_draws_and_tells(small, tmp_path: Path, monkeypatch, capsys) -> Non
     assert (pixels == demo.DIFFERENT).all(axis=2).any()
 
 
-def test_demo_takes_an_image(small, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_demo_takes_an_image(small, tmp_path: Path, command_line) -> None:
     pixels = paumer.scenes(1, seed=2, height=200, width=260).images[0].permute(1, 2, 0).numpy()
     Image.fromarray(pixels).save(tmp_path / "image.png")
-    arguments = ["-i", tmp_path / "image.png", "--schedules", "3:0.4"]
-    assert call(monkeypatch, "demo", "--output", tmp_path / "demo.png", *arguments) == 0
-    said = capsys.readouterr().out
+    arguments = ["-i", tmp_path / "image.png", "--schedules", "3:0.4", "--threads", 1]
+    code, said, _ = command_line.run("demo", "--output", tmp_path / "demo.png", *arguments)
+    assert code == 0
     assert "mIoU" not in said
     assert "as dense" in said
     assert (tmp_path / "demo.png").is_file()
@@ -125,14 +117,14 @@ def test_demo_takes_an_image(small, tmp_path: Path, monkeypatch, capsys) -> None
 @pytest.mark.parametrize(
     ("schedules", "words"), [("dense", "must pause"), ("", "is empty"), ("9:0.4", "acting after block 9")]
 )
-def test_demo_names_what_cannot_be(schedules: str, words: str, tmp_path: Path, monkeypatch, capsys) -> None:
-    assert call(monkeypatch, "demo", "--output", tmp_path / "demo.png", "--schedules", schedules) == 1
-    assert words in capsys.readouterr().err
+def test_demo_names_what_cannot_be(schedules: str, words: str, tmp_path: Path, command_line) -> None:
+    assert words in command_line.refuse("demo", "--output", tmp_path / "demo.png", "--schedules", schedules)
     assert not list(tmp_path.iterdir())
 
 
-def test_predict_knows_it(tmp_path: Path, monkeypatch) -> None:
+def test_predict_knows_it(tmp_path: Path, command_line) -> None:
     pixels = paumer.scenes(1).images[0].permute(1, 2, 0).numpy()
     Image.fromarray(pixels).save(tmp_path / "image.png")
-    assert call(monkeypatch, "predict", "demo", "-i", tmp_path / "image.png", "-o", tmp_path / "out") == 0
+    arguments = ["-i", tmp_path / "image.png", "-o", tmp_path / "out", "--threads", 1]
+    assert command_line.run("predict", "demo", *arguments)[0] == 0
     assert (tmp_path / "out" / "overlay" / "image.png").is_file()

@@ -65,7 +65,7 @@ def test_each_process_gets_its_own(tmp_path: Path, three_gpus: list[str]) -> Non
 
 def test_more_processes_than_gpus_take_turns(tmp_path: Path) -> None:
     processes = [hold(tmp_path, 0.4, CUDA_VISIBLE_DEVICES="0,1,2") for _ in range(8)]
-    outputs = [process.communicate(timeout=120)[0].splitlines() for process in processes]
+    outputs = [process.communicate(timeout=300)[0].splitlines() for process in processes]
     spans: dict[str, list[tuple[float, ...]]] = {}
     for name, span in outputs:
         spans.setdefault(name, []).append(tuple(map(float, span.split())))

@@ -3,14 +3,15 @@
 import json
 import os
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hostile import NO_PLAIN_FILES, CommandLine, files, no_plain_files, refusal
+from command_line import CommandLine
+from hostile import NO_PLAIN_FILES, files, no_plain_files, refusal
+from tiers import first, named
 
 from paumer.data.preparation import described_split, samples
 from paumer.deployment.network import load_network
@@ -67,25 +68,22 @@ def test_bad_yaml_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, na
     monkeypatch.chdir(tmp_path)
     text, problem = BAD_YAML[name]
     (tmp_path / "a.yaml").write_text(text)
-    start = time.perf_counter()
     line = refusal(read_yaml, "a.yaml")
     assert line.startswith("a.yaml: ")
     assert problem in line
     assert len(line) < 500
-    assert time.perf_counter() - start < 5
     assert files(tmp_path) == {"a.yaml"}
 
 
-@pytest.mark.parametrize("name", BAD_YAML)
+@pytest.mark.parametrize("name", named(BAD_YAML, "a call", "a bomb of lists", "nothing"))
 def test_bad_yaml_is_refused_wherever_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command_line: CommandLine, name: str
 ) -> None:
     """As settings of a stage, as the class list of a dataset, as the description of a published network."""
     monkeypatch.chdir(tmp_path)
     for file in ("a.yaml", "classes.yaml", "variant.yml"):
         (tmp_path / file).write_text(BAD_YAML[name][0])
     before = files(tmp_path)
-    command_line = CommandLine(monkeypatch, capsys)
     arguments = ("--output", "data.json", "--threads", 1)
     assert command_line.refuse("data", "--settings", "a.yaml", *arguments).startswith("a.yaml: ")
     own = json.dumps({"dataset": "folder", "folder": str(tmp_path)})
@@ -122,7 +120,7 @@ PLANS = {
 }
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", first(PLANS))
 def test_planning_refuses_an_experiment(tmp_path: Path, name: str) -> None:
     text, problem = PLANS[name]
     experiment = tmp_path / "a ü.yaml"
@@ -150,9 +148,7 @@ BAD_JSON: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_JSON)
-def test_damaged_descriptions_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
+def test_damaged_descriptions_are_refused(tmp_path: Path, command_line: CommandLine, name: str) -> None:
     """data.json and run.json, by all that read them first."""
     content, problem = BAD_JSON[name]
     run = tmp_path / "runs/net/paumer/seed0"
@@ -162,7 +158,6 @@ def test_damaged_descriptions_are_refused(
     before = files(tmp_path)
     for read in (lambda: load_run(run), lambda: load_network(run), lambda: samples(tmp_path / "data.json", "val")):
         assert problem in refusal(read)
-    command_line = CommandLine(monkeypatch, capsys)
     data, output = ("--data", tmp_path / "data.json"), ("--output", tmp_path / "out")
     for arguments in (
         ("samples", *data, *output),
@@ -194,7 +189,7 @@ def test_splits_that_are_not_described_are_refused(tmp_path: Path, splits: Any) 
     assert "describes no 1 classes of split 'val'" in refusal(described_split, tmp_path / "data.json", "val", 1)
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", first(range(100), 10))
 def test_provenance_of_damaged_records_is_given_or_refused(tmp_path: Path, seed: int) -> None:
     draw = np.random.default_rng(seed)
     content = bytearray(json.dumps({"dataset": "scenes", "splits": {"val": {"images": 3}}, "classes": ["a"]}).encode())
@@ -218,10 +213,8 @@ def test_errors_are_one_printable_line() -> None:
 
 
 @pytest.mark.parametrize("name", ["a\nb", "\x1b[31mred", "é" * 100, os.fsdecode(b"\xff")])
-def test_strange_names_stay_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
-    line = CommandLine(monkeypatch, capsys).refuse("samples", "--data", tmp_path / name, "--output", tmp_path / "x.png")
+def test_strange_names_stay_in_one_line(tmp_path: Path, command_line: CommandLine, name: str) -> None:
+    line = command_line.refuse("samples", "--data", tmp_path / name, "--output", tmp_path / "x.png")
     assert line.endswith(": no such file; run the stage that writes it first")
 
 

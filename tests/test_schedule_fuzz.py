@@ -4,12 +4,13 @@ import re
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tiers import examples
 
 from paumer.errors import PaumerError
 from paumer.registry import CHAIN, REGISTRY, operating_point
 from paumer.schedule import Schedule, Thresholds
 
-CASES = max(300, settings().max_examples)
+CASES = examples(300)
 EXAMPLES = sorted({text for entry in REGISTRY.values() for text in entry.example})
 PIECES = [
     *"0123456789:@.+->,e ",

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import CommandLine
 from finished_runs import write_run
-
-from paumer import cli
 
 
 @pytest.fixture(scope="session")
@@ -16,22 +15,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
+def command(command_line: CommandLine) -> Callable[..., tuple[str, str]]:
     """Run `paumer` in this process; give what it prints, and its one line of error or nothing."""
 
     def call(*arguments: object) -> tuple[str, str]:
-        monkeypatch.setattr("sys.argv", ["paumer", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as caught:
-            code = caught.code
-        out, err = capsys.readouterr()
+        code, printed, error = command_line.run(*arguments)
         if code == 0:
-            return out, ""
-        last = err.strip().splitlines()[-1]
+            return printed, ""
+        last = error.strip().splitlines()[-1]
         assert code == 1
         assert last.startswith("paumer: error: ")
-        return out, last
+        return printed, last
 
     return call

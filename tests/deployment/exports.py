@@ -1,5 +1,6 @@
 """What tests of exported files share: a run, its operating points, drawn images, and which patches run to the end."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,33 @@ from torch import Tensor
 
 from paumer.data.scenes.scene import draw_scene
 from paumer.data.transforms import normalize
+from paumer.deployment.graphs import GraphSettings
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Strategy
 
 BATCHES = (1, 2, 5)
 # name: (strategy, schedule)
 POINTS = {
-    "dense": ("pause", "dense"),
     "pause": ("pause", "2:0.4"),
-    "pause twice": ("pause", "1:0.2+2:0.3"),
     "early-exit": ("early-exit", "exit:1"),
+    "dense": ("pause", "dense"),
+    "pause twice": ("pause", "1:0.2+2:0.3"),
     "merge": ("merge", "1:0.2"),
 }
+
+
+class Exported(dict[str, Path]):
+    """Exported files by the name of their operating point, each written when it is first asked for."""
+
+    def __init__(self, export: Callable[[GraphSettings, Path, Path], object], run: Path, folder: Path, ending: str):
+        super().__init__()
+        self.export, self.run, self.folder, self.ending = export, run, folder, ending
+
+    def __missing__(self, name: str) -> Path:
+        strategy, schedule = POINTS[name]
+        self[name] = self.folder / f"{name}{self.ending}"
+        self.export(GraphSettings(strategy=strategy, schedule=schedule), self.run, self[name])
+        return self[name]
 
 
 def write_small_run(experiment: Path) -> Path:

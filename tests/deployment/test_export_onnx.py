@@ -9,9 +9,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from exports import BATCHES, POINTS, Watched, drawn_images, write_small_run
+from exports import BATCHES, POINTS, Exported, Watched, drawn_images, write_small_run
 from finished_runs import CROP
 from PIL import Image
+from tiers import first
 from torch.testing import assert_close
 
 from paumer.data.transforms import normalize
@@ -39,16 +40,11 @@ def network(run):
 
 
 @pytest.fixture(scope="module")
-def files(run, tmp_path_factory) -> dict[str, Path]:
-    folder, written = tmp_path_factory.mktemp("onnx"), {}
-    for name, (strategy, schedule) in POINTS.items():
-        written[name] = folder / f"{name}.onnx"
-        settings = graphs.GraphSettings(strategy=strategy, schedule=schedule)
-        graphs.export_onnx(settings, run, written[name])
-    return written
+def files(run, tmp_path_factory) -> Exported:
+    return Exported(graphs.export_onnx, run, tmp_path_factory.mktemp("onnx"), ".onnx")
 
 
-@pytest.mark.parametrize("name", POINTS)
+@pytest.mark.parametrize("name", first(POINTS))
 def test_onnxruntime_gives_the_networks_logits(files, network, name) -> None:
     strategy, schedule = POINTS[name]
     session = Session(files[name], CPU)

@@ -8,8 +8,9 @@ from zipfile import ZipFile
 
 import pytest
 import torch
-from exports import BATCHES, POINTS, drawn_images, write_small_run
+from exports import BATCHES, POINTS, Exported, drawn_images, write_small_run
 from finished_runs import CROP
+from tiers import first
 from torch.testing import assert_close
 
 from paumer.deployment import graphs
@@ -39,15 +40,11 @@ def network(run):
 
 
 @pytest.fixture(scope="module")
-def files(run, tmp_path_factory) -> dict[str, Path]:
-    folder, written = tmp_path_factory.mktemp("torch"), {}
-    for name, (strategy, schedule) in POINTS.items():
-        written[name] = folder / f"{name}.pt2"
-        graphs.export_torch(graphs.GraphSettings(strategy=strategy, schedule=schedule), run, written[name])
-    return written
+def files(run, tmp_path_factory) -> Exported:
+    return Exported(graphs.export_torch, run, tmp_path_factory.mktemp("torch"), ".pt2")
 
 
-@pytest.mark.parametrize("name", POINTS)
+@pytest.mark.parametrize("name", first(POINTS, 2))
 def test_a_file_gives_the_networks_logits(files, network, name) -> None:
     strategy, schedule = POINTS[name]
     program = torch.export.load(files[name]).module()

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 import numpy as np
-import pytest
+from command_line import CommandLine
 from finished_runs import write_run
-from hostile import CommandLine, files, png_that_declares, refusal
+from hostile import files, png_that_declares, refusal
 from PIL import Image
 
 from paumer.deployment.images import find_images
@@ -15,9 +15,7 @@ GOOD = ["a.png", "ü 图像.png", "-b.png", "x" * 240 + ".png", "a b\nc.png"]
 BAD = ["bomb.png", "cut.png", "nowhere.png", "pipe.png"]
 
 
-def test_bad_images_cost_no_good_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_images_cost_no_good_ones(tmp_path: Path, command_line: CommandLine) -> None:
     run, photos, output = write_run(tmp_path / "scenes"), tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
@@ -27,7 +25,6 @@ def test_bad_images_cost_no_good_ones(
     (photos / "cut.png").write_bytes((photos / "a.png").read_bytes()[:2000])
     (photos / "nowhere.png").symlink_to("nothing")
     os.mkfifo(photos / "pipe.png")
-    command_line = CommandLine(monkeypatch, capsys)
     arguments = ("predict", run, "-i", photos, "-o", output, "--format", "ids", "--device", "cpu", "--threads", 1)
     line = command_line.refuse(*arguments)
     assert f"{len(BAD)} of {len(BAD) + len(GOOD)} images were not predicted: " in line

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 import torch
+from tiers import first
 
 from paumer.config import Evaluation, SweepItem, sweep_points
 from paumer.data.catalogue import DATASETS
@@ -51,7 +52,7 @@ def table_of(run_of, manifest, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("inference", ["whole", "sliding"])
+@pytest.mark.parametrize("inference", first(["sliding", "whole"]))
 def test_rows_are_the_scores_of_separate_passes(table_of, run_of, data, inference) -> None:
     evaluation = Evaluation(inference=inference, window=(48, 96), stride=(48, 96), batch=2)
     table = table_of(describe(evaluation=evaluation))
@@ -116,7 +117,7 @@ def test_batches_do_not_change_scores_or_costs(run_of, data) -> None:
         assert torch.equal(one.macs, other.macs)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", first(["bfloat16", "float32"]))
 def test_every_point_runs_in_every_precision(table_of, precision) -> None:
     assert len(table_of(describe(evaluation=Evaluation(precision=precision)))) == len(sweep_points(SWEEP))
 

@@ -1,9 +1,11 @@
 """Compiled networks give what eager ones give, and explicit attention what fused attention gives."""
 
 import shutil
+from functools import partial
 
 import pytest
 import torch
+from tiers import exhaustive
 from torch.testing import assert_close
 
 from paumer.measurement.modes import callable_of, with_explicit_attention
@@ -22,7 +24,14 @@ def model(make):
     return make(options={"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}, heads=(1, 2, 3))
 
 
-@compiles
+@pytest.fixture(params=[pytest.param("inductor", marks=[exhaustive, compiles]), "aot_eager"])
+def backend(request, monkeypatch) -> str:
+    """What compiles: the default, or without a C++ compiler, and quickly, graphs of the same operations."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=request.param))
+    return request.param
+
+
+@pytest.mark.usefixtures("backend")
 def test_compiled_logits_are_those_of_eager_at_several_sizes(model) -> None:
     """All in turn, as the stage does it: every schedule and every size is a graph of its own."""
     schedules = [Pause(Schedule.parse(text)) for text in SCHEDULES]
@@ -34,7 +43,7 @@ def test_compiled_logits_are_those_of_eager_at_several_sizes(model) -> None:
                 assert_close(call(images), model(images, pause), rtol=1e-4, atol=1e-5)
 
 
-@compiles
+@pytest.mark.usefixtures("backend")
 def test_a_compiled_floor_runs_all_its_blocks(model) -> None:
     """What it gives depends on the image, and on the blocks before every cut: nothing was optimised away."""
     floor = callable_of(model, Floor(Schedule.parse("1:0.2+3:0.3")), "patch-logits", "compile")

@@ -15,6 +15,7 @@ import torch
 from hostile import NO_PLAIN_FILES, files, no_plain_files, refusal
 from safetensors.torch import save_file
 from small_vits import TINY, save_timm
+from tiers import first
 
 from paumer.files import write_json
 from paumer.models.backbones import create_vit
@@ -160,7 +161,7 @@ def run(describe, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", first(range(150), 10))
 def test_damaged_weights_are_read_or_refused(run: Path, seed: int) -> None:
     """Bytes of the header are changed, the end is cut off or grows."""
     draw = np.random.default_rng(seed)

@@ -64,6 +64,7 @@ def run_client(
     return run_beside(CLIENT, [item.model_dump_json() for item in settings], folder, endpoint, **variables)
 
 
+@pytest.mark.exhaustive
 def test_weights_arrive_once_and_stay(hub: Hub, tmp_path: Path) -> None:
     published = publish(hub, AUGREG)
     settings = describe(AUGREG, (384, 384))
@@ -113,6 +114,7 @@ def test_absent_file_is_one_line(hub: Hub, tmp_path: Path) -> None:
     assert count(hub, "HEAD", AUGREG) == 1
 
 
+@pytest.mark.exhaustive
 def test_cut_download_is_one_line_and_leaves_nothing_behind(hub: Hub, tmp_path: Path) -> None:
     published = publish(hub, AUGREG)
     settings = describe(AUGREG, (384, 384))
@@ -123,6 +125,7 @@ def test_cut_download_is_one_line_and_leaves_nothing_behind(hub: Hub, tmp_path: 
     assert torch.equal(load_file(tmp_path / "0.safetensors")["pos_embed"], published["pos_embed"])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("variables", [{}, {"HF_HUB_OFFLINE": "1"}], ids=["unreachable", "offline"])
 def test_missing_network_is_one_line(tmp_path: Path, variables: dict[str, str]) -> None:
     with socket.socket() as taken:  # bound but not listening: connections are refused

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+CHARTS = ["pareto-chart", "methods-chart", "classes-chart", "training-chart"]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 120_000  # milliseconds; other programs may keep the machine busy
 
@@ -13,6 +14,11 @@ PATIENCE = 120_000  # milliseconds; other programs may keep the machine busy
 def executable() -> str | None:
     """The installed Chromium, if there is one."""
     return next((path for path in map(shutil.which, NAMES) if path), None)
+
+
+def names(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The operating points of rows of a chart, in an order of their own."""
+    return sorted((row["method"], row["schedule"]) for row in rows)
 
 
 class Opened:

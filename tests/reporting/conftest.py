@@ -1,19 +1,24 @@
 """The synthetic experiment as fixtures, before and after the reporting stage."""
 
 import base64
-from collections.abc import Callable
+import pickle
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from browsing import Opened, browser
 from synthetic import Measured, write_measurements
 from synthetic_maps import maps
+from tiers import once
 
 from paumer.files import write_json
 from paumer.reporting.figures import write_figures
 from paumer.reporting.page import write_report
-from paumer.reporting.points import read_main
+from paumer.reporting.points import per_batch, read_main
 from paumer.reporting.speed_table import write_speed
 from paumer.reporting.tables import write_tables
 
@@ -30,16 +35,33 @@ class Reported:
     page: Path
 
 
-@pytest.fixture
-def measured(tmp_path: Path) -> Measured:
-    """The measurements, free to be changed."""
-    return write_measurements(tmp_path)
-
-
 @pytest.fixture(scope="session")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     """The whole reporting stage, run once."""
-    return report(write_measurements(tmp_path_factory.mktemp("reported")))
+
+    def make(folder: Path) -> None:
+        (folder / "reported.pickle").write_bytes(pickle.dumps(report(write_measurements(folder))))
+
+    return pickle.loads((once(tmp_path_factory, "reported", make) / "reported.pickle").read_bytes())
+
+
+@pytest.fixture(scope="session")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """The measurements alone, only to be copied."""
+    return write_measurements(tmp_path_factory.mktemp("originals"))
+
+
+@pytest.fixture
+def measured(originals: Measured, tmp_path: Path) -> Measured:
+    """The measurements, free to be changed."""
+    shutil.copytree(originals.folder, tmp_path, dirs_exist_ok=True)
+
+    def copied(paths: Path | list[Path]) -> Path | list[Path]:
+        if isinstance(paths, list):
+            return [copied(path) for path in paths]
+        return tmp_path / paths.relative_to(originals.folder)
+
+    return Measured(**{name: copied(paths) for name, paths in vars(originals).items()})
 
 
 @pytest.fixture
@@ -111,3 +133,37 @@ def edit() -> Callable[[Path, Callable[[pd.DataFrame], pd.DataFrame]], None]:
         function(pd.read_csv(path, keep_default_na=False, dtype=str)).to_csv(path, index=False)
 
     return change
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A headless Chromium."""
+    with browser() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def shared(chromium: Any, reported: Reported) -> Iterator[Opened]:
+    """The report in it."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    yield Opened(page, reported.page)
+    page.close()
+
+
+@pytest.fixture
+def opened(shared: Opened) -> Opened:
+    """The report, with its controls as they were when it opened."""
+    shared.page.eval_on_selector_all("form", "(forms) => forms.forEach((form) => form.reset())")
+    shared.set("[name=backbone]", "tiny")
+    shared.set("[name=batch]", "8")
+    shared.set("[name=budget]", "drop")
+    for form in ("#classes-form", "#training-form"):
+        shared.set(f"{form} [name=backbone]", "tiny")
+    return shared
+
+
+@pytest.fixture(scope="module")
+def at_eight(reported: Reported) -> pd.DataFrame:
+    """Operating points of `tiny` at batch 8, with the names of their methods."""
+    table = per_batch(read_main(reported.tables / "main.csv"))
+    return table[(table["backbone"] == "tiny") & (table["batch"] == 8)]

@@ -1,62 +1,16 @@
-"""The report as a reader meets it, in a headless Chromium."""
-
-from dataclasses import replace
+"""The report opens in a headless Chromium, and its main parts work. Every control: test_browser_controls.py."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from browsing import Opened, browser, executable
-from synthetic_maps import GRID, SCHEDULES, pause_map
+from browsing import CHARTS, executable, names
+from synthetic_maps import SCHEDULES, pause_map
+from tiers import first
 
-from paumer.reporting.pareto import PUBLISHED, dominated, gmac_points
-from paumer.reporting.points import per_batch, read_main
+from paumer.reporting.pareto import PUBLISHED
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium is installed (Debian package: chromium)")
-
-SECTIONS = [
-    *("about", "headline", "explorer", "methods", "maps", "classes", "semantics", "criteria", "speed"),
-    *("bounds", "published", "table", "training", "provenance", "files"),
-]
-CHARTS = ["pareto-chart", "methods-chart", "classes-chart", "training-chart"]
-OPENING = 2.0  # seconds of computing until a reader can use the page
-MANY = 1000
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as launched:
-        yield launched
-
-
-@pytest.fixture(scope="module")
-def shared(chromium, reported):
-    page = chromium.new_page(viewport={"width": 1280, "height": 900})
-    yield Opened(page, reported.page)
-    page.close()
-
-
-@pytest.fixture
-def opened(shared):
-    """The report, with its controls as they were when it opened."""
-    shared.page.eval_on_selector_all("form", "(forms) => forms.forEach((form) => form.reset())")
-    shared.set("[name=backbone]", "tiny")
-    shared.set("[name=batch]", "8")
-    shared.set("[name=budget]", "drop")
-    for form in ("#classes-form", "#training-form"):
-        shared.set(f"{form} [name=backbone]", "tiny")
-    return shared
-
-
-@pytest.fixture(scope="module")
-def at_eight(reported):
-    """Operating points of `tiny` at batch 8, with the names of their methods."""
-    table = per_batch(read_main(reported.tables / "main.csv"))
-    return table[(table["backbone"] == "tiny") & (table["batch"] == 8)]
-
-
-def names(rows):
-    return sorted((row["method"], row["schedule"]) for row in rows)
 
 
 def test_page_opens_in_silence_and_asks_for_nothing(shared):
@@ -75,15 +29,7 @@ def test_front_of_speed_is_that_of_the_figure(opened, reported):
     assert [row["x"] for row in front] == sorted(row["x"] for row in front)
 
 
-def test_front_of_gmac_is_that_of_the_figure(opened, reported):
-    opened.set("[name=axis]", "gmac")
-    points = gmac_points(read_main(reported.tables / "main.csv"))
-    points = points[points["backbone"] == "tiny"]
-    assert names(opened.rows("pareto-chart", "front")) == names(points[~points["dominated"]].to_dict("records"))
-    assert "GMAC per image" in opened.page.inner_text("#pareto-chart")
-
-
-@pytest.mark.parametrize("limit", [0.2, 0.65, 3])
+@pytest.mark.parametrize("limit", first([0.65, 0.2, 3]))
 def test_budget_of_drop_names_the_fastest(opened, at_eight, limit):
     opened.set("[name=limit]", limit)
     fits = at_eight[(at_eight["drop"] <= limit) & (at_eight["criterion"] != "oracle")]
@@ -91,55 +37,6 @@ def test_budget_of_drop_names_the_fastest(opened, at_eight, limit):
     assert f"{best['method']} with {best['schedule']}: speed-up {best['speedup']:.2f}" in opened.text("#budget-verdict")
     chosen = [row for row in opened.rows("pareto-chart", "marks") if row["kind"] == "chosen"]
     assert [row["y"] for row in chosen] == [best["miou"]]
-
-
-def test_budget_of_speed_names_the_most_accurate_of_every_method(opened, at_eight):
-    opened.set("[name=budget]", "speedup")
-    assert opened.page.input_value("[name=limit]") == "1.5"
-    opened.set("[name=limit]", 1.3)
-    fits = at_eight[at_eight["speedup"] >= 1.3].sort_values("drop")
-    shown = opened.rows("methods-chart", "best")
-    found = {row["method"]: row["schedule"] for row in shown if not row.get("none")}
-    assert found == dict(fits.drop_duplicates("method")[["method", "schedule"]].to_numpy())
-    assert {row["method"] for row in shown} == set(at_eight["method"]) - {"dense/dense"}
-
-
-def test_budget_moves_with_the_keyboard(opened):
-    before = opened.text("#limit-value")
-    opened.page.focus("[name=limit]")
-    opened.page.keyboard.press("ArrowRight")
-    opened.settle()
-    assert opened.text("#limit-value") != before
-
-
-def test_batch_and_type_choose_the_timings(opened, at_eight, reported):
-    row = at_eight[(at_eight["schedule"] == "3:0.2") & (at_eight["method"] == "paumer/pause/entropy")].iloc[0]
-    main = read_main(reported.tables / "main.csv")
-    one = main[(main["backbone"] == "tiny") & (main["schedule"] == "3:0.2")].iloc[0]
-    assert shown(opened)["x"] == pytest.approx(row["images_per_s"], abs=1e-3)
-    opened.set("[name=batch]", "1")
-    assert shown(opened)["x"] == pytest.approx(one["images_per_s_b1"], abs=1e-3)
-    assert "batch 1" in opened.text("#pareto-chart")
-    before = shown(opened)["x"]
-    opened.set("[name=dtype]", "bfloat16")
-    assert shown(opened)["x"] != before
-    assert "bfloat16, eager, logits" in opened.text("#explorer-count")
-    opened.set("[name=mode]", "compile")  # measured in float32 alone
-    assert "float32, compile, logits" in opened.text("#explorer-count")
-
-
-def shown(opened):
-    points = opened.rows("pareto-chart", "points")
-    return next(row for row in points if (row["method"], row["schedule"]) == ("paumer/pause/entropy", "3:0.2"))
-
-
-def test_backbone_changes_everything(opened):
-    opened.set("[name=backbone]", "small")
-    assert {row["backbone"] for row in opened.rows("pareto-chart", "points")} == {"small"}
-    opened.set("#classes-form [name=backbone]", "small")
-    opened.set("#training-form [name=backbone]", "small")
-    assert {row["backbone"] for row in opened.rows("classes-chart", "classes")} == {"small"}
-    assert {row["backbone"] for row in opened.rows("training-chart", "training")} == {"small"}
 
 
 def test_methods_can_be_hidden(opened):
@@ -154,41 +51,6 @@ def test_methods_can_be_hidden(opened):
     assert opened.rows("pareto-chart", "points")
 
 
-def test_claim_is_counted_from_dense_and_named_as_a_claim(opened):
-    marks = {row["kind"]: row for row in opened.rows("pareto-chart", "marks")}
-    assert marks["claim"]["x"] == pytest.approx(1.5 * marks["dense"]["x"])
-    assert marks["claim"]["y"] == pytest.approx(marks["dense"]["y"] - 0.65)
-    assert "claim of the abstract (Cityscapes: other data and network)" in opened.text("#pareto-chart")
-    opened.set("[name=claim]", False)
-    assert "claim of the abstract" not in opened.text("#pareto-chart")
-    opened.set("[name=claim]", True)
-    opened.set("[name=axis]", "gmac")  # the abstract names no cost
-    assert "claim of the abstract" not in opened.text("#pareto-chart")
-
-
-def test_arrow_keys_step_through_the_points(opened):
-    ordered = opened.rows("pareto-chart", "points") + opened.rows("pareto-chart", "marks")
-    least = min(row["x"] for row in ordered if "schedule" in row)
-    leftmost = [row["method"] for row in ordered if row["x"] == least and "method" in row]
-    opened.page.focus("#pareto-chart")
-    opened.page.keyboard.press("Home")
-    opened.settle()
-    assert opened.text("#point-details").split(" ")[0] in leftmost
-    first = opened.text("#point-details")
-    opened.page.keyboard.press("ArrowRight")
-    opened.settle()
-    assert opened.text("#point-details") != first
-    assert any(row["kind"] == "focus" for row in opened.rows("pareto-chart", "marks"))
-
-
-def test_hovering_shows_schedule_drop_and_interval(opened):
-    opened.page.locator("#pareto-chart").scroll_into_view_if_needed()
-    opened.page.locator("#pareto-chart .mark-symbol path").nth(3).hover(force=True)
-    tooltip = opened.page.wait_for_selector("#vg-tooltip-element.visible").inner_text()
-    for wanted in ("schedule", "drop (points)", "speed-up [95%]", "images/s"):
-        assert wanted in tooltip
-
-
 def colours(opened, panel):
     """Red, green and blue of every pixel of a panel of the viewer, row by row."""
     script = """(canvas) => [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]"""
@@ -196,7 +58,7 @@ def colours(opened, panel):
     return np.array(values).reshape(-1, 4)[:, :3]
 
 
-@pytest.mark.parametrize("number", range(len(SCHEDULES)))
+@pytest.mark.parametrize("number", first(range(len(SCHEDULES))))
 def test_viewer_shows_what_each_schedule_did(opened, number):
     opened.set("[name=schedule]", number)
     opened.page.wait_for_function("document.querySelectorAll('#maps-panels figure').length >= 6")
@@ -214,19 +76,6 @@ def test_viewer_shows_what_each_schedule_did(opened, number):
     white = (colours(opened, 6 + len(made.entropy) - 1) == 255).all(axis=1).reshape(made.prediction.shape)
     last = made.entropy[max(made.entropy)]
     assert np.array_equal(white[4::8, 4::8], np.isnan(last)[: white[4::8].shape[0]])
-
-
-def test_viewer_follows_a_patch_with_the_keyboard(opened):
-    opened.set("[name=schedule]", 1)
-    opened.page.focus("#maps-panels")
-    opened.page.keyboard.press("ArrowRight")
-    assert "Patch in row 1, column 1: paused after block 3" in opened.text("#patch-details")
-    for _ in range(GRID[1]):
-        opened.page.keyboard.press("ArrowRight")
-    opened.page.keyboard.press("ArrowDown")
-    opened.page.keyboard.press("ArrowDown")
-    opened.page.wait_for_timeout(100)
-    assert f"Patch in row 3, column {GRID[1]}: never paused" in opened.text("#patch-details")
 
 
 def test_classes_compare_two_criteria(opened, reported):
@@ -256,131 +105,3 @@ def test_tables_can_be_filtered_and_sorted(opened):
         cells = opened.page.locator(f"#main-table td:nth-child({column})").all_inner_texts()
         values = [float(cell.split(" ")[0]) for cell in cells]
         assert values == sorted(values, reverse=order == "descending")
-
-
-@pytest.mark.parametrize("width", [480, 1000, 1600])
-def test_no_text_is_cut_off_and_no_axis_labels_overlap(chromium, reported, width):
-    page = chromium.new_page(viewport={"width": width, "height": 900})
-    Opened(page, reported.page)
-    for chart in CHARTS:
-        frame, texts = page.eval_on_selector(
-            f"#{chart} svg.marks",
-            """(svg) => {
-              const box = (each) => {
-                const { left, right, top, bottom } = each.getBoundingClientRect();
-                return [left, top, right, bottom, each.textContent];
-              };
-              const seen = (text) => text.textContent && text.getAttribute("opacity") !== "0";
-              const boxes = (place) => [...place.querySelectorAll("text")].filter(seen).map(box);
-              const axes = [...svg.querySelectorAll(".mark-text.role-axis-label")].map(boxes);
-              return [box(svg), { all: boxes(svg), axes }];
-            }""",
-        )
-        for left, top, right, bottom, _ in texts["all"]:
-            assert frame[0] - 1 <= left <= right <= frame[2] + 1
-            assert frame[1] - 1 <= top <= bottom <= frame[3] + 1
-        for labels in texts["axes"]:
-            for at, one in enumerate(labels):
-                assert not any(overlap(one, two) for two in labels[at + 1 :])
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.close()
-
-
-def overlap(one, two):
-    slack = 1
-    return min(one[2], two[2]) - max(one[0], two[0]) > slack and min(one[3], two[3]) - max(one[1], two[1]) > 2 + slack
-
-
-def test_page_reads_without_scripts_and_on_paper(chromium, reported):
-    context = chromium.new_context(java_script_enabled=False)
-    page = context.new_page()
-    Opened(page, reported.page, ready=False)
-    assert page.locator("#explorer img").is_visible()
-    assert page.locator("#maps img").is_visible()
-    context.close()
-    page = chromium.new_page()
-    opened = Opened(page, reported.page)
-    page.emulate_media(media="print")
-    assert not page.locator("nav").is_visible()
-    assert page.locator("#pareto-chart svg.marks").is_visible()
-    assert page.pdf().startswith(b"%PDF")
-    assert opened.said == []
-    page.close()
-
-
-@pytest.mark.parametrize("name", SECTIONS)
-def test_every_section_shows_something(opened, tmp_path, name):
-    from PIL import Image
-
-    opened.page.locator(f"#{name}").screenshot(path=tmp_path / f"{name}.png")
-    colours = Image.open(tmp_path / f"{name}.png").convert("RGB").getcolors(1 << 24)
-    assert len(colours) > 20
-
-
-@pytest.fixture(scope="module")
-def many(reported, run_reporting, tmp_path_factory):
-    """The report of a thousand operating points."""
-    return run_reporting(write_many(reported, tmp_path_factory.mktemp("many")))
-
-
-def write_many(reported, folder):
-    """The synthetic experiment, in which recipe paumer pauses at many more schedules."""
-    from synthetic import write_measurements
-
-    measured = write_measurements(folder)
-    schedules = [f"3:{0.001 * number:.3f}".rstrip("0") for number in range(1, 900)]
-    random = np.random.default_rng(0)
-    keep = [path for path in measured.accuracy if path.parts[-4] == "tiny"]
-    path = next(path for path in keep if path.parts[-3] == "paumer" and path.parts[-2] == "seed0")
-    table = pd.read_csv(path, keep_default_na=False)
-    paused = table[(table["strategy"] == "pause") & (table["criterion"] == "entropy")].iloc[:1]
-    rows = pd.concat([paused] * len(schedules), ignore_index=True)
-    rows["schedule"] = schedules
-    rows["miou"] = 60 - 8 * np.linspace(0, 1, len(rows)) ** 2 - random.exponential(0.5, len(rows))
-    both = [path, path.parents[1] / "seed1/accuracy.csv"]
-    for seed, target in enumerate(both):
-        old = pd.read_csv(target, keep_default_na=False)
-        known = set(old["schedule"])
-        new = rows[~rows["schedule"].isin(known)].assign(seed=seed)
-        pd.concat([old, new]).to_csv(target, index=False)
-    for source in (measured.flops, measured.throughput):
-        old = pd.read_csv(source, keep_default_na=False, dtype=str)
-        old = old[old["backbone"] == "tiny"]
-        like = old[(old["strategy"] == "pause") & (old["schedule"] == "3:0.2")]
-        parts = [
-            like.assign(schedule=name, **faster(like, at)) for at, name in enumerate(schedules) if name not in known
-        ]
-        pd.concat([old, *parts]).to_csv(source, index=False)
-    bounds = pd.read_csv(measured.bounds)
-    bounds[bounds["backbone"] == "tiny"].to_csv(measured.bounds, index=False)
-    runs = [path for path in measured.runs if path.parts[-4] == "tiny"]
-    training = [path for path in measured.training if path.parts[-4] == "tiny"]
-    return replace(measured, accuracy=keep, runs=runs, training=training, semantics=[])
-
-
-def faster(like, at):
-    """Columns of a stronger schedule."""
-    factor = 1 + at / 900
-    if "gmac_total" in like:
-        return {"gmac_total": like["gmac_total"].astype(float) / factor}
-    changed = ("images_per_s", "speedup", "speedup_low", "speedup_high")
-    return {name: pd.to_numeric(like[name]) * factor for name in changed}
-
-
-def test_thousand_operating_points_are_fast(chromium, many):
-    main = read_main(many.tables / "main.csv")
-    assert len(main) >= 900
-    page = chromium.new_page(viewport={"width": 1280, "height": 900})
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable")
-    opened = Opened(page, many.page)
-    assert opened.said == []
-    assert many.page.stat().st_size < 15e6
-    used = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
-    assert used["ProcessTime"] < 2 * OPENING  # twice as many points as the default experiment has hundreds
-    drawn = opened.rows("pareto-chart", "points")
-    assert len(drawn) > 850
-    competes = pd.DataFrame([row for row in drawn if not row["oracle"]] + opened.rows("pareto-chart", "marks")[:1])
-    front = competes[~dominated(competes["x"], competes["miou"])]
-    assert names(opened.rows("pareto-chart", "front")) == names(front.to_dict("records"))
-    page.close()

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile import NO_PLAIN_FILES, CommandLine, no_plain_files, refusal
+from command_line import CommandLine
+from hostile import NO_PLAIN_FILES, no_plain_files, refusal
 from synthetic import Measured
+from tiers import first
 
 from paumer.reporting.reading import read_table
 from paumer.reporting.tables import collect
 from paumer.strict_csv import read_text
 
 JUNK = ["", "x", "nan", "inf", "-1", "1e400", "0", "\x00", "ü", "3:0.4", "dense", 'a"b', "9" * 400]
-CASES = 20  # each writes all tables, which takes the time
 BAD: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "it is empty"),
     "empty lines": (b"\n\n\n", "it is empty"),
@@ -32,14 +33,12 @@ BAD: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_files_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
+def test_bad_files_are_refused(tmp_path: Path, command_line: CommandLine, name: str) -> None:
     content, problem = BAD[name]
     path = tmp_path / "a.csv"
     path.write_bytes(content)
     assert problem in refusal(read_text, path)
-    line = CommandLine(monkeypatch, capsys).refuse("collect", path, "--output", tmp_path / "b.csv")
+    line = command_line.refuse("collect", path, "--output", tmp_path / "b.csv")
     assert line.startswith(f"{path}: not readable as CSV (")
     assert not (tmp_path / "b.csv").exists()
 
@@ -57,7 +56,7 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
     assert "column 'images' is missing" in refusal(read_table, tmp_path / "a.csv", ["images"])
 
 
-@pytest.mark.parametrize("text", ["", "nan", "inf", "-inf", "1e400"])
+@pytest.mark.parametrize("text", first(["", "nan", "inf", "-inf", "1e400"], 2))
 def test_a_run_without_its_miou_is_refused(measured: Measured, run_tables, edit, tmp_path: Path, text: str) -> None:
     """A mean over the seeds would silently be one over some of them."""
     edit(measured.accuracy[0], lambda table: table.assign(miou=[text, *table["miou"][1:]]))
@@ -90,13 +89,14 @@ def damaged(content: bytes, draw: np.random.Generator) -> bytes:
     return stream.getvalue().encode()
 
 
+@pytest.mark.parametrize("cases", first([5, 20]))  # each writes all tables, which takes the time
 def test_tables_of_damaged_measurements_come_out_or_not_at_all(
-    measured: Measured, run_tables: Callable[[Measured, Path], None], tmp_path: Path
+    measured: Measured, run_tables: Callable[[Measured, Path], None], tmp_path: Path, cases: int
 ) -> None:
     paths = [measured.accuracy[0], measured.flops, measured.throughput, measured.bounds, measured.published]
     whole = {path: path.read_bytes() for path in paths}
     refused = 0
-    for seed in range(CASES):
+    for seed in range(cases):
         path = paths[seed % len(paths)]
         path.write_bytes(damaged(whole[path], np.random.default_rng(seed)))
         tables = tmp_path / f"tables{seed}"
@@ -107,4 +107,4 @@ def test_tables_of_damaged_measurements_come_out_or_not_at_all(
             assert not tables.exists()
             refused += 1
         path.write_bytes(whole[path])
-    assert refused > CASES / 3
+    assert refused > cases / 3

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 from markupsafe import escape
+from tiers import first
 
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json
@@ -172,7 +173,7 @@ def test_old_runs_without_details_still_report(reported, tmp_path):
     assert "tiny" in runs_sheet([{"backbone": "tiny"}]).rows[0]
 
 
-@pytest.mark.parametrize("strategies", [("dense",), ("dense", "pause"), ("dense", "early-exit")])
+@pytest.mark.parametrize("strategies", first([["dense", "pause"], ["dense"], ["dense", "early-exit"]]))
 def test_small_experiments_report_too(measured, edit, run_reporting, strategies):
     """One backbone, one seed, one batch, and only some strategies."""
     few = [path for path in measured.accuracy if path.parts[-4] == "tiny" and path.parent.name == "seed0"]

@@ -20,9 +20,10 @@ SILENCE = 150  # seconds without a job in the queue and without a word of Snakem
 # A cluster without accounting; and less waiting than is polite on one that others use.
 OPTIONS = ["--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1"]
 
-pytestmark = pytest.mark.skipif(
-    bool(missing_programs()), reason=f"Slurm is not installed: no {', '.join(missing_programs())}"
-)
+pytestmark = [
+    pytest.mark.exhaustive,
+    pytest.mark.skipif(bool(missing_programs()), reason=f"Slurm is not installed: no {', '.join(missing_programs())}"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,6 @@ def test_to_the_report_through_a_cancelled_job_and_a_restart(cluster: Cluster, t
     assert "report" not in submitted  # seconds of work stay where Snakemake runs
 
 
-@pytest.mark.slow
 def test_a_job_past_its_time_limit_ends_in_an_error_and_keeps_its_checkpoint(cluster: Cluster, tmp_path: Path) -> None:
     experiment = read_tiny(recipe_phase={"epochs": 1e6})
     experiment["training"]["options"]["checkpoint_minutes"] = 0.1

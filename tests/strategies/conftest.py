@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiers import first, named
 
 from paumer.config import Backbone, Decoder, Heads
 from paumer.data.datasets import IGNORE
@@ -59,10 +60,10 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", params=PREFIXES.values(), ids=PREFIXES)
+@pytest.fixture(scope="module", params=named(PREFIXES, "registers"))
 def model(request: pytest.FixtureRequest) -> Segmenter:
     """Networks with 1, 5 and 0 tokens before the patches; not to be changed."""
-    return build_network(request.param)
+    return build_network(PREFIXES[request.param])
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def deep() -> Segmenter:
     return build_network(deepened(PREFIXES["class token"]))
 
 
-@pytest.fixture(scope="module", params=["class token", "no prefix"])
+@pytest.fixture(scope="module", params=first(["class token", "no prefix"]))
 def adapting(request: pytest.FixtureRequest) -> Segmenter:
     """Networks with adapters that see their neighbours; not to be changed."""
     return build_network(deepened(PREFIXES[request.param]), adapter=8, context=3)
@@ -101,16 +102,16 @@ def deep_kinds() -> list[Segmenter]:
     return [build_network(*kind) for kind in KINDS.values()]
 
 
-@pytest.fixture(params=range(len(KINDS)), ids=KINDS)
+@pytest.fixture(params=first(range(len(KINDS))), ids=KINDS)
 def deep_kind(request: pytest.FixtureRequest, deep_kinds: list[Segmenter]) -> Segmenter:
     """Each of them."""
     return deep_kinds[request.param]
 
 
-@pytest.fixture(scope="module", params=PREFIXES.values(), ids=PREFIXES)
+@pytest.fixture(scope="module", params=named(PREFIXES, "registers"))
 def blockless(request: pytest.FixtureRequest) -> Segmenter:
     """Networks whose blocks change nothing, with 1, 5 and 0 tokens before the patches."""
-    network = build_network(request.param)
+    network = build_network(PREFIXES[request.param])
     for number in range(DEPTH):
         network.encoder.blocks[number] = torch.nn.Identity()
     return network

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from operating_points import strategy
+from tiers import examples
 from torch.testing import assert_close
 
 from paumer.models.heads import cells_to_map
@@ -72,7 +73,7 @@ def test_images_that_go_on_are_batched_anew(model, images, watch) -> None:
     assert [len(tokens) for _, tokens in seen] == [3, 3, 1, 1, 1, 1]
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.lists(st.tuples(st.integers(1, 5), st.floats(0.15, 0.3)), min_size=1, max_size=3, unique_by=lambda x: x[0]))
 def test_an_image_does_not_depend_on_its_batch(plain, images, locations) -> None:
     point = adaptive(*sorted(locations))

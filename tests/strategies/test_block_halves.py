@@ -7,6 +7,7 @@ import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import examples
 from timm.models.vision_transformer import Block
 from torch import nn
 from torch.testing import assert_close
@@ -87,7 +88,7 @@ def test_a_bias_of_zeros_changes_nothing(block) -> None:
     assert_close(with_bias, attend(block, tokens, None)[0])
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=8), st.integers(0, 1000))
 def test_a_token_of_several_patches_attends_as_its_patches_would(sizes, seed) -> None:
     block, tokens, counts = make_block(init_values=0.5), draw_tokens(len(sizes), seed), torch.tensor(sizes)

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from operating_points import strategy
+from tiers import examples
 from torch.nn import ModuleDict, functional
 from torch.testing import assert_close
 
@@ -159,7 +160,7 @@ def test_a_merged_token_is_the_mean_of_its_patches_at_the_place_of_the_one_that_
         assert state.sizes is None
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.floats(0, 1)), min_size=1, max_size=4))
 def test_merging_again_and_again_leaves_the_mean_of_the_original_patches(steps) -> None:
     patches = 16

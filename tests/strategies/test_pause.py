@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import examples
 from torch.testing import assert_close
 
 from paumer.schedule import Location, Schedule
@@ -93,14 +94,14 @@ def test_pausing_is_what_it_is_spelled_out_for_one_image(model, images, text) ->
         assert_close(patches, pause_one_image(model, image, strategy.parameters))
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(schedules(), st.sampled_from(CRITERIA))
 def test_every_patch_comes_back_to_its_place(blockless, images, schedule, criterion) -> None:
     restored = restore(blockless, *blockless.encode(images, Pause(schedule, criterion)))
     assert torch.equal(restored, blockless.encoder.embed(images)[:, blockless.encoder.prefix :])
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(schedules())
 def test_running_places_differ_from_each_other(blockless, images, schedule) -> None:
     places = running_places(blockless.encode(images, Pause(schedule, "random"))[1])
@@ -108,7 +109,7 @@ def test_running_places_differ_from_each_other(blockless, images, schedule) -> N
     assert all(len(set(image)) == len(image) for image in places.tolist())
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(schedules())
 def test_history_names_the_patches_before_each_pause_and_those_that_went_on(plain, images, schedule) -> None:
     steps = plain.encode(images, Pause(schedule, "margin"))[1].paused_at()

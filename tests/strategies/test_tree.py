@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from operating_points import strategy
+from tiers import examples
 
 from paumer.schedule import Location, Schedule
 from paumer.strategies.contract import Dense
@@ -94,7 +95,7 @@ PAUSES = st.builds(
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(12))
 @given(st.lists(PAUSES | st.sampled_from(POINTS), min_size=1, max_size=6))
 def test_any_sweep_equals_separate_passes(plain, images, strategies) -> None:
     for one, output in zip(strategies, plain.sweep(images[:1], strategies), strict=True):

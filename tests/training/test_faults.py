@@ -15,6 +15,7 @@ import pytest
 import torch
 from disks import resize, set_writable, small_disk
 from test_training_run import assert_same_run
+from tiers import first
 
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json
@@ -22,14 +23,15 @@ from paumer.locks import held
 from paumer.training import checkpoints
 from paumer.training.loop import train
 
-FLIPS = 60
 
-
-def command(settings, manifest, folder) -> list[str]:
+def verb(settings, manifest, folder) -> list[str]:
     described = json.dumps(settings.model_dump(mode="json"))
     options = ["--settings", described, "--data", manifest, "--output", folder / "run"]
-    options += ["--checkpoint", folder / "checkpoint", "--threads", "1"]
-    return [sys.executable, "-m", "paumer", "train", *map(str, options)]
+    return ["train", *map(str, options), "--checkpoint", str(folder / "checkpoint"), "--threads", "1"]
+
+
+def command(*described) -> list[str]:
+    return [sys.executable, "-m", "paumer", *verb(*described)]
 
 
 def error_line(error: str) -> str:
@@ -66,7 +68,7 @@ def flip(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "damage", [cut, flip, lambda _: b"", lambda _: b"garbage" * 50], ids=["cut", "flipped", "empty", "garbage"]
+    "damage", first([flip, cut, lambda _: b"", lambda _: b"garbage" * 50]), ids=["flipped", "cut", "empty", "garbage"]
 )
 def test_a_damaged_checkpoint_costs_one_interval(settings, manifest, tmp_path, interrupt, capsys, damage) -> None:
     whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
@@ -99,12 +101,13 @@ def test_killed_between_two_names_the_one_before_is_taken(settings, manifest, tm
     assert_same_run(resumed, whole)
 
 
-def test_no_flipped_bit_goes_unnoticed(tmp_path) -> None:
+@pytest.mark.parametrize("flips", first([10, 60]))
+def test_no_flipped_bit_goes_unnoticed(tmp_path, flips) -> None:
     content = {"settings": {}, "step": 3, "model": {"weight": torch.randn(50, 50)}, "log": [{"loss": 0.25}]}
     checkpoints.save(tmp_path, content)
     path, draw, found = tmp_path / checkpoints.NAME, random.Random(0), 0
     sound = path.read_bytes()
-    for _ in range(FLIPS):
+    for _ in range(flips):
         changed = bytearray(sound)
         changed[draw.randrange(len(sound))] ^= 1 << draw.randrange(8)
         path.write_bytes(changed)
@@ -115,7 +118,7 @@ def test_no_flipped_bit_goes_unnoticed(tmp_path) -> None:
         else:  # it was in what nobody reads, such as the padding
             assert torch.equal(loaded["model"].pop("weight"), content["model"]["weight"])
             assert loaded | {"model": 0} == content | {"model": 0}
-    assert found > FLIPS / 2
+    assert found > flips / 2
 
 
 def test_a_killed_loader_process_is_one_line_and_the_run_goes_on(
@@ -151,20 +154,20 @@ def test_the_same_run_twice_at_once_is_refused(settings, manifest, tmp_path, mon
     train(settings(epochs=1), manifest, tmp_path / "run", tmp_path / "checkpoint", None)
 
 
-def test_a_full_disk_ends_the_run_in_one_line_and_with_room_it_goes_on(settings, manifest, tmp_path) -> None:
+def test_a_full_disk_ends_the_run_in_one_line_and_with_room_it_goes_on(
+    settings, manifest, command_line, tmp_path
+) -> None:
     described = settings(epochs=10)
     with small_disk(tmp_path / "disk", "2m") as disk:
-        arguments = command(described, manifest, disk)
-        full = subprocess.run(arguments, capture_output=True, text=True)
-        assert full.returncode == 1
-        line = error_line(full.stderr)
+        arguments = verb(described, manifest, disk)
+        line = command_line.refuse(*arguments)
         assert "checkpoint/last.pt: cannot be written ([Errno 28] No space left on device); make room" in line
         assert not [path for path in disk.rglob("*") if ".part" in path.name]
         kept = torch.load(disk / "checkpoint/last.pt")["step"]  # the last that was whole
         resize(disk, "16m")
-        again = subprocess.run(arguments, capture_output=True, text=True)
-        assert again.returncode == 0, again.stderr
-        assert f"{kept} of 30" in again.stderr
+        code, _, error = command_line.run(*arguments)
+        assert code == 0, error
+        assert f"{kept} of 30" in error
         train(described, manifest, tmp_path / "whole", tmp_path / "none", None)
         assert_same_run(disk / "run", tmp_path / "whole")
 
@@ -176,27 +179,24 @@ def test_weights_that_find_no_room_are_one_line(settings, manifest, tmp_path) ->
     assert line in str(caught.value) and "No space left" in str(caught.value)
 
 
-def test_a_folder_that_may_only_be_read_is_one_line_before_any_work(settings, manifest, tmp_path) -> None:
+def test_a_folder_that_may_only_be_read_is_one_line_before_any_work(settings, manifest, command_line, tmp_path) -> None:
     with small_disk(tmp_path / "disk", "16m") as disk:
         set_writable(disk, False)
-        refused = subprocess.run(command(settings(), manifest, disk), capture_output=True, text=True)
-        assert refused.returncode == 1
-        assert "cannot be written ([Errno 30] Read-only file system); make it writable" in error_line(refused.stderr)
+        line = command_line.refuse(*verb(settings(), manifest, disk))
+        assert "cannot be written ([Errno 30] Read-only file system); make it writable" in line
         assert not list(disk.iterdir())
         set_writable(disk, True)
         train(settings(epochs=1), manifest, disk / "run", disk / "checkpoint", None)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_image_that_can_no_longer_be_read_is_named(settings, manifest, tmp_path, workers) -> None:
+@pytest.mark.parametrize("workers", first([1, 0]))
+def test_an_image_that_can_no_longer_be_read_is_named(settings, manifest, command_line, tmp_path, workers) -> None:
     described = read_json(manifest)
     data = shutil.copytree(described["folder"], tmp_path / "data")
     own = tmp_path / "data.json"
     write_json(own, described | {"folder": str(data)})
     image = next(data.glob("leftImg8bit/train/*/*.png"))
     image.write_bytes(cut(image.read_bytes()))  # a disk that fails after stage data has checked everything
-    arguments = command(settings(options={"workers": workers}), own, tmp_path)
-    refused = subprocess.run(arguments, capture_output=True, text=True)
-    assert refused.returncode == 1
-    assert error_line(refused.stderr).startswith(f"paumer: error: {image}: cannot be read as an image")
+    line = command_line.refuse(*verb(settings(options={"workers": workers}), own, tmp_path))
+    assert line.startswith(f"{image}: cannot be read as an image")
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run").iterdir())

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from tiers import first
 
 from paumer.cli import main
 from paumer.files import read_json
@@ -37,7 +38,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
     assert path.exists()
 
 
-@pytest.mark.parametrize("whom", ["a process", "the launcher"])
+@pytest.mark.parametrize("whom", first(["a process", "the launcher"]))
 def test_a_killed_process_ends_the_job_in_a_line_and_the_next_start_goes_on(
     settings, manifest, tmp_path, monkeypatch, capsys, whom
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_killed_process_ends_the_job_in_a_line_and_the_next_start_goes_on(
     assert not checkpoint.exists()
 
 
+@pytest.mark.exhaustive
 def test_torchrun_starts_it_as_a_module(settings, manifest, tmp_path) -> None:
     described = settings(epochs=2, options={"batch": 4}, phase={"optimizer": "sgd"})
     train(described, manifest, tmp_path / "whole", tmp_path / "none", None)

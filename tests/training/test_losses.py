@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import examples
 from torch.nn import functional
 from torch.testing import assert_close
 
@@ -220,7 +221,7 @@ def test_the_auxiliary_losses_teach_the_encoder_by_their_share(make, share) -> N
         assert_close(gradients[share], share * gradients[1.0])
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     st.lists(st.integers(1, 4), min_size=1, max_size=4), st.sampled_from(["dense", "1:0.4", "1:0.3+2:0.4"]), st.data()
 )

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiers import first
 from torch import nn
 
 from paumer.config import EXECUTION, TrainingOptions
@@ -96,7 +97,7 @@ def assert_alike(folder: Path, whole: Path, exactly: bool = False) -> None:
     torch.testing.assert_close(weights, expected, **tolerance)
 
 
-@pytest.mark.parametrize(("count", "device_batch", "passes"), [(1, 3, 2), (2, None, 1), (2, 1, 2), (4, None, 1)])
+@pytest.mark.parametrize(("count", "device_batch", "passes"), first([(2, 1, 2), (1, 3, 2), (2, None, 1), (4, None, 1)]))
 def test_however_a_batch_is_split_the_losses_are_the_same(
     settings, manifest, tmp_path, capfd, count, device_batch, passes
 ) -> None:
@@ -112,7 +113,7 @@ def test_however_a_batch_is_split_the_losses_are_the_same(
     assert capfd.readouterr().err.count(said) == 1
 
 
-@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 4), (2, 2)])
+@pytest.mark.parametrize(("before", "after"), first([(2, 1), (1, 2), (2, 4), (2, 2)]))
 def test_a_run_goes_on_with_any_number_of_processes(settings, manifest, tmp_path, stopped, before, after) -> None:
     described = settings(epochs=9, options=OPTIONS, phase=PHASE)
     arguments = (described, manifest, tmp_path / "resumed", tmp_path / "checkpoint", None)

@@ -1,12 +1,13 @@
 """A network and a device that obey simple laws."""
 
 from hypothesis import settings
+from tiers import examples
 
 from paumer.tuning.shapes import Reduction
 from paumer.tuning.speedups import Speed, SpeedModel
 
 DEPTH = 12
-some = settings(max_examples=30)
+some = settings(max_examples=examples(30))
 
 
 def macs(reduction: Reduction) -> float:

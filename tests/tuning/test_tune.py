@@ -10,7 +10,6 @@ import torch
 import yaml
 from torch import Tensor
 
-from paumer import cli
 from paumer.config import Backbone, Data, Decoder, Heads, SweepItem
 from paumer.data.preparation import prepare
 from paumer.deployment.presets import tuned_presets
@@ -60,19 +59,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, manifest, runs):
+def command(command_line, manifest, runs):
     """Run `paumer tune` in this process; give what it prints, or its one line of error."""
 
     def run(*arguments: str, recipe: str = "paumer") -> str:
-        common = ["--data", str(manifest), "--quick", "--threads", "1", "--device", "cpu"]
-        monkeypatch.setattr("sys.argv", ["paumer", "tune", str(runs[recipe]), *common, *arguments])
-        try:
-            cli.main()
-        except SystemExit as ended:
-            if ended.code == 1:
-                return capsys.readouterr().err.strip().splitlines()[-1]
-            assert ended.code == 0
-        return capsys.readouterr().out
+        common = ["--data", manifest, "--quick", "--threads", "1", "--device", "cpu"]
+        code, printed, error = command_line.run("tune", runs[recipe], *common, *arguments)
+        assert code in (0, 1)
+        return error.strip().splitlines()[-1] if code else printed
 
     return run
 

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tiers import first
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -22,7 +23,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("override", CASES)
+@pytest.mark.parametrize("override", first(CASES))
 def test_planning_refuses(override: str, tmp_path: Path) -> None:
     command = ["snakemake", "-n", "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(tmp_path)]
     command += ["--configfile", str(REPOSITORY / "config.yaml"), "--config", override]

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiers import first
 
 REPOSITORY = Path(__file__).parents[2]
 SMOKE = yaml.safe_load((REPOSITORY / "workflow/experiments/smoke.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
-    ("devices", "there", "expected"), [(1, "gpu=4", "1"), (4, "gpu=4", "4"), (4, "gpu=2", "2"), (4, "", "1")]
+    ("devices", "there", "expected"), first([(4, "gpu=2", "2"), (1, "gpu=4", "1"), (4, "gpu=4", "4"), (4, "", "1")])
 )
 def test_training_runs_on_the_devices_that_there_are(tmp_path: Path, devices, there, expected) -> None:
     """The default profile has one, where nothing else is said."""

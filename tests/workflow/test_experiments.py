@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 import yaml
+from tiers import first
 from timm.models import get_pretrained_cfg
 
 from paumer.config import Experiment, parse
@@ -45,7 +46,7 @@ def test_cityscapes_offers_other_families() -> None:
         assert any(family in name for name in offered)
 
 
-@pytest.mark.parametrize(("name", "backbone_name"), BACKBONES)
+@pytest.mark.parametrize(("name", "backbone_name"), first(BACKBONES, kind=lambda case: case[0]))
 def test_backbone_exists_and_builds(name: str, backbone_name: str) -> None:
     experiment: Experiment = parse(Experiment, yaml.safe_load(read(name)), name)
     backbone = next(item for item in experiment.backbones if item.name == backbone_name)

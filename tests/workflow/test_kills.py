@@ -1,6 +1,6 @@
 """The pipeline is killed at random moments of the smoke run; the same command again ends as if nothing had been.
 
-`PAUMER_KILL_SEED=7 pytest -m slow -s tests/workflow/test_kills.py` repeats what another run printed.
+`PAUMER_KILL_SEED=7 pytest -m exhaustive -s tests/workflow/test_kills.py` repeats what another run printed.
 """
 
 import os
@@ -75,7 +75,7 @@ def assert_same_results(found: Path, expected: Path) -> None:
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     seed = int(os.environ.get("PAUMER_KILL_SEED", random.randrange(10**6)))
     draw = random.Random(seed)

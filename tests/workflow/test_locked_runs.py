@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 import yaml
-
-sys.path.append(str(Path(__file__).parents[1]))
 from disks import resize, set_writable, small_disk
+
+from paumer import locks
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text(encoding="utf-8"))
@@ -59,6 +59,17 @@ def errors(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("paumer: error: ")]
 
 
+def test_a_folder_in_use_is_refused_before_any_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_runs", [])
+    locks.hold_run(tmp_path / "results/tiny")
+    code, said = run(command(tmp_path, RUN))
+    assert code != 0
+    assert f"results/tiny: another run works here ({os.uname().nodename} process {os.getpid()})" in errors(said)[0]
+    assert "Traceback" not in said
+    assert not list((tmp_path / "results/tiny").glob("[!.]*"))
+
+
+@pytest.mark.exhaustive
 def test_a_second_run_is_refused_and_a_kill_of_snakemake_alone_is_no_loss(tmp_path: Path) -> None:
     training = TINY["training"] | {"recipe_phase": {"epochs": 1e6, "warmup": 0}}
     training["options"] = training["options"] | {"checkpoint_minutes": 0}
@@ -89,6 +100,7 @@ def test_a_second_run_is_refused_and_a_kill_of_snakemake_alone_is_no_loss(tmp_pa
     assert not first_line.startswith("train dense: 0 of")  # it goes on
 
 
+@pytest.mark.exhaustive
 def test_a_full_and_a_read_only_disk_are_one_line_and_the_same_command_goes_on(tmp_path: Path) -> None:
     arguments = command(tmp_path, "results/tiny/data.json")
     with small_disk(tmp_path / "results", "100k") as disk:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiers import first
 
 REPOSITORY = Path(__file__).parents[2]
 SMOKE = yaml.safe_load((REPOSITORY / "workflow/experiments/smoke.yaml").read_text(encoding="utf-8"))
@@ -65,7 +66,6 @@ def workflow_using(folder: Path, snakefile: str, wanted: str) -> Path:
     return folder
 
 
-@pytest.fixture
 def fetched(tmp_path: Path) -> str:
     """The workflow in a Git repository of its own: Snakemake reads it file by file, as it does from GitHub."""
     clone = tmp_path / "clone"
@@ -79,22 +79,23 @@ def fetched(tmp_path: Path) -> str:
     return f"git+file://{clone}/workflow/Snakefile@main"
 
 
-@pytest.mark.parametrize("snakefile", [[], ["--snakefile", "workflow/Snakefile"]], ids=["root", "workflow"])
+@pytest.mark.parametrize("snakefile", first([[], ["--snakefile", "workflow/Snakefile"]]), ids=["root", "workflow"])
 def test_no_target_plans_everything(snakefile: list[str], tmp_path: Path) -> None:
     shutil.copy(REPOSITORY / "config.yaml", tmp_path)
     rules = planned(snakemake(REPOSITORY, "-n", "--directory", str(tmp_path), *snakefile))
     assert rules >= {"all", "data", "train", "evaluate", "throughput", "tables", "figures", "report"}
 
 
-@pytest.mark.parametrize("place", ["folder", "fetched"])
-def test_another_workflow_plans_all_of_it(place: str, fetched: str, tmp_path: Path) -> None:
-    snakefile = fetched if place == "fetched" else str(REPOSITORY / "workflow/Snakefile")
+@pytest.mark.parametrize("place", first(["folder", "fetched"]))
+def test_another_workflow_plans_all_of_it(place: str, tmp_path: Path) -> None:
+    snakefile = fetched(tmp_path) if place == "fetched" else str(REPOSITORY / "workflow/Snakefile")
     (tmp_path / "user").mkdir()
     rules = planned(snakemake(workflow_using(tmp_path / "user", snakefile, "rules.paumer_all.input"), "-n"))
     assert rules >= {"mine", "paumer_data", "paumer_train", "paumer_throughput", "paumer_tables", "paumer_report"}
     assert all(rule.startswith("paumer_") for rule in rules - {"mine"})
 
 
+@pytest.mark.exhaustive
 def test_another_workflow_runs_it(tmp_path: Path) -> None:
     wanted = "rules.paumer_data.output.manifest"
     folder = workflow_using(tmp_path, str(REPOSITORY / "workflow/Snakefile"), wanted)

@@ -22,6 +22,7 @@ def plan(arguments: list[str], folder: Path) -> dict[str, int]:
     return {name: int(count) for name, count in map(str.split, table[1].splitlines())}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["cityscapes", "ade20k"])
 def test_the_whole_experiment_is_planned(name: str, tmp_path: Path) -> None:
     jobs = plan(["--configfile", f"workflow/experiments/{name}.yaml"], tmp_path)
@@ -37,6 +38,7 @@ def test_both_are_planned_for_the_paper(tmp_path: Path) -> None:
     assert jobs["paper"] == jobs["cityscapes_report"] == jobs["ade20k_tables"] == 1
 
 
+@pytest.mark.exhaustive
 def test_another_file_takes_the_place_of_an_experiment(tmp_path: Path) -> None:
     small = tmp_path / "small.yaml"
     text = (REPOSITORY / "workflow/experiments/ade20k.yaml").read_text(encoding="utf-8")
@@ -45,7 +47,7 @@ def test_another_file_takes_the_place_of_an_experiment(tmp_path: Path) -> None:
     assert (jobs["cityscapes_train"], jobs["ade20k_train"]) == (108, 36)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_both_datasets_reach_the_tables_in_miniature(tmp_path: Path) -> None:
     miniature.cityscapes(tmp_path / "data/cityscapes", train=8, val=4)
     miniature.ade20k(tmp_path / "data/ade20k", train=8, val=4)

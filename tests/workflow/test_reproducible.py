@@ -9,12 +9,10 @@ REPOSITORY = Path(__file__).parents[2]
 TABLES = ("accuracy.csv", "flops.csv")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("experiment", "rows"),
-    [
-        (Path(__file__).parent / "tiny.yaml", 3),
-        pytest.param(REPOSITORY / "workflow/experiments/smoke.yaml", 100, marks=pytest.mark.slow),
-    ],
+    [(Path(__file__).parent / "tiny.yaml", 3), (REPOSITORY / "workflow/experiments/smoke.yaml", 100)],
     ids=["tiny", "smoke"],
 )
 def test_two_clean_runs_agree(experiment: Path, rows: int, tmp_path: Path) -> None:

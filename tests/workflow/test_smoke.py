@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from command_line import CommandLine
 
 from paumer.provenance import trace
 from paumer.registry import RECIPES, REGISTRY
@@ -22,16 +23,8 @@ RUNS = ("paumer", "ablation-plain")
 
 
 def run_snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        "snakemake",
-        "all",
-        "--cores",
-        "2",
-        "--snakefile",
-        str(REPOSITORY / "Snakefile"),
-        "--directory",
-        str(folder),
-    ]
+    command = ["snakemake", "all", "--cores", "2", "--snakefile", str(REPOSITORY / "Snakefile")]
+    command += ["--directory", str(folder)]
     command += ["--workflow-profile", str(REPOSITORY / "workflow/profiles/default")]
     command += ["--configfile", str(folder / "experiment.yaml"), *options]
     environment = {key: value for key, value in os.environ.items() if key != "PAUMER_DATA"}
@@ -59,7 +52,7 @@ def main(results: Path) -> pd.DataFrame:
 
 
 def test_a_second_run_has_nothing_to_do(folder: Path) -> None:
-    again = run_snakemake(folder)
+    again = run_snakemake(folder, "--dry-run")
     assert again.returncode == 0
     assert "Nothing to be done" in again.stdout + again.stderr
 
@@ -212,12 +205,8 @@ def test_the_ablation_is_trained_like_the_recipe_and_stands_beside_it(results: P
     assert runs["ablation-plain"]["network"]["heads"]["adapter"] == 0 < runs["paumer"]["network"]["heads"]["adapter"]
 
 
-def run_paumer(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["paumer", *arguments], capture_output=True, text=True, cwd=REPOSITORY)
-
-
-def test_every_row_can_be_traced(results: Path, main: pd.DataFrame) -> None:
-    traced = json.loads(run_paumer("provenance", results / "tables/main.csv").stdout)
+def test_every_row_can_be_traced(command_line: CommandLine, results: Path, main: pd.DataFrame) -> None:
+    traced = json.loads(command_line.run("provenance", results / "tables/main.csv")[1])
     assert len(traced["rows"]) == len(main)
     for number, row in enumerate(main.itertuples(), start=1):
         backbone = row.schedule if row.strategy == "smaller-backbone" else row.backbone
@@ -229,7 +218,7 @@ def test_every_row_can_be_traced(results: Path, main: pd.DataFrame) -> None:
     assert run["evaluation"]["inputs"]["model.safetensors"] == run["weights_sha256"]
     assert run["evaluation"]["settings"]["sweep"]
     assert set(traced["measured"]) == {"flops", "bounds", "throughput"}
-    ablation = json.loads(run_paumer("provenance", results / "tables/ablation.csv").stdout)
+    ablation = json.loads(command_line.run("provenance", results / "tables/ablation.csv")[1])
     assert ["runs/vit_nano_patch8/ablation-plain/seed0"] in ablation["rows"].values()
 
 
@@ -241,9 +230,9 @@ def test_every_file_can_be_traced(results: Path) -> None:
         assert traced["runs"] and traced["data"]["splits"] and traced["sha256"], path
 
 
-def test_tables_follow_from_the_raw_files(results: Path) -> None:
-    finished = run_paumer("verify", results)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
+def test_tables_follow_from_the_raw_files(command_line: CommandLine, results: Path) -> None:
+    code, printed, error = command_line.run("verify", results)
+    assert code == 0, printed + error
 
 
 @pytest.mark.parametrize(
@@ -259,14 +248,14 @@ def test_tables_follow_from_the_raw_files(results: Path) -> None:
     ],
 )
 def test_what_was_changed_is_named(
-    file: str, old: str | None, new: str, named: str, results: Path, tmp_path: Path
+    file: str, old: str | None, new: str, named: str, command_line: CommandLine, results: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(results, tmp_path / "smoke", ignore=shutil.ignore_patterns("figures", "data"))
     changed = tmp_path / "smoke" / file
     text = new if old is None else re.sub(old, new, changed.read_text(encoding="utf-8"), count=1)
     assert old is None or text != changed.read_text(encoding="utf-8")
     changed.write_text(text, encoding="utf-8")
-    finished = run_paumer("verify", tmp_path / "smoke")
-    assert finished.returncode == 1
-    assert named in finished.stdout
-    assert "Traceback" not in finished.stderr
+    code, printed, error = command_line.run("verify", tmp_path / "smoke")
+    assert code == 1
+    assert named in printed
+    assert "Traceback" not in error
