@@ -17,7 +17,7 @@ from paumer.config import Experiment, parse, sweep_points
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.evaluation.sweep import tally
-from paumer.models.build import load_run
+from paumer.models.build import load_run, network_of
 from paumer.stages import EvaluateSettings
 from paumer.strategies.points import runnable
 
@@ -26,13 +26,14 @@ def main(results: Path, backbone: str, recipe: str, config: Path = Path("config.
     """Evaluate `images` of the evaluation split both ways."""
     experiment = parse(Experiment, yaml.safe_load(config.read_text()), str(config))
     settings = EvaluateSettings.of(experiment, backbone, recipe)
-    model, _ = load_run(results / "runs" / backbone / recipe / f"seed{experiment.seeds[0]}")
+    folder = results / "runs" / backbone / recipe / f"seed{experiment.seeds[0]}"
+    model, run = load_run(folder)
     dataset, found = samples(results / "data.json", settings.split)
     data = SegmentationData(dataset, found[:images])
     # Chance would differ between the two ways.
     points = [point for point in sweep_points(settings.sweep) if point.criterion != "random"]
     strategies = [strategy for _, strategy in runnable(model, points, recipe)]
-    normalization = next(item for item in experiment.backbones if item.name == backbone).normalization
+    normalization = network_of(run, folder).backbone.normalization
 
     def seconds(groups: list) -> tuple[float, list]:
         start = time.perf_counter()

@@ -97,7 +97,7 @@ def bounds(settings: Settings, data: Manifest, output: Output, threads: Threads 
     chosen = read_settings(BoundsSettings, settings)
     use_threads(threads)
     bounds(chosen, data, output)
-    record(output, chosen, [data])
+    record(output, chosen, data)
 
 
 @app.command()
@@ -149,7 +149,7 @@ def evaluate(
 
     use_threads(threads)
     evaluate(chosen, data, run, output)
-    record(output, chosen, [data, run / "model.safetensors"])
+    record(output, chosen, data, run / "model.safetensors")
 
 
 @app.command()
@@ -168,6 +168,7 @@ def semantics(
 
     use_threads(threads)
     semantics(chosen, data, run, output)
+    record(output / "composition.csv", chosen, data, run / "model.safetensors")
 
 
 @app.command()
@@ -178,7 +179,7 @@ def flops(settings: Settings, data: Manifest, output: Output) -> None:
 
     chosen = read_settings(CostSettings, settings)
     flops(chosen, data, output)
-    record(output, chosen, [data])
+    record(output, chosen, data)
 
 
 @app.command()

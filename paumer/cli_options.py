@@ -1,6 +1,5 @@
 """Options that several verbs share, and how they are read. Imports no torch at module level."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,11 +28,11 @@ def on_gpu(settings: Any, count: int = 1) -> Any:
     return settings
 
 
-def record(output: Path, settings: Any, inputs: Sequence[Path]) -> None:
+def record(output: Path, settings: Any, manifest: Path, *inputs: Path) -> None:
     """Write what a table was measured with beside it."""
     from paumer import provenance
 
-    provenance.record(output, settings, inputs)
+    provenance.record(output, settings, manifest, *inputs)
 
 
 def use_threads(threads: int | None) -> int:

@@ -62,7 +62,7 @@ def maps(
     output: Output,
     threads: Threads = None,
 ) -> None:
-    """Draw what pauses where: image, entropy, paused patches, prediction, ground truth."""
+    """Draw what pauses where: image, entropy, paused patches, prediction, ground truth; to a .pdf for a paper."""
     from paumer.stages import MapsSettings
 
     chosen = on_gpu(read_settings(MapsSettings, settings))
@@ -78,14 +78,15 @@ def figures(
     accuracy: Annotated[Path | None, typer.Option(help="accuracy.csv of all runs, if there are any.")] = None,
     log: Annotated[list[Path], typer.Option(help="train.csv, once per run.")] = [],  # noqa: B006
     semantics: Annotated[list[Path], typer.Option(help="Folder of `paumer semantics`, once per run.")] = [],  # noqa: B006
+    paper: Annotated[bool, typer.Option("--paper", help="As pdf, for one and for two columns of a paper.")] = False,
 ) -> None:
-    """Draw the plots."""
+    """Draw the plots of the report, or with --paper those of a paper."""
     from paumer.reporting.figures import write_figures, write_speed_figures
 
     if accuracy is None:
-        write_speed_figures(table, output)
+        write_speed_figures(table, output, paper=paper)
     else:
-        write_figures(table, [accuracy], log, semantics, output)
+        write_figures(table, [accuracy], log, semantics, output, paper=paper)
 
 
 def report(

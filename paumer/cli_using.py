@@ -123,7 +123,7 @@ def demo(
     ] = None,
     schedules: Annotated[
         str, typer.Option(help="Operating points to compare with dense; the picture shows the first.")
-    ] = "3:0.5,3:0.3,2:0.2+4:0.2",
+    ] = "1:0.4,1:0.2,3:0.4",
     seed: Annotated[int, typer.Option(min=0, help="Of the drawn scenes.")] = 0,
     threads: Threads = None,
 ) -> None:

@@ -14,10 +14,10 @@ from paumer.deployment.images import read_picture
 from paumer.deployment.network import HubSegmenter
 from paumer.deployment.pause_maps import draw_pauses
 from paumer.deployment.pictures import GAP, overlay, side_by_side
-from paumer.deployment.shipped import DEMO
 from paumer.errors import PaumerError
 from paumer.files import writing
 from paumer.interface import load, measure, scenes, sweep
+from paumer.models.shipped import DEMO
 from paumer.strategies.pause import Pause
 
 SCORED, TIMED, SHOWN = 32, 4, 3  # drawn scenes

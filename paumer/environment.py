@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from paumer.runtime import bfloat16_instructions
 from paumer.version import __version__
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "snakemake", "pandas", "fvcore")
@@ -43,6 +44,7 @@ def describe_environment(device: torch.device) -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "host": platform.node(),
         "device": device_name(device),
+        "instructions": instruction_sets(),
         "processors": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
     }
@@ -53,6 +55,11 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{processor_name()}, {torch.get_num_threads()} threads"
+
+
+def instruction_sets() -> str:
+    """The processor's instructions that decide how fast torch is here, as `AVX512, avx512_bf16, amx_bf16`."""
+    return ", ".join([torch.backends.cpu.get_cpu_capability(), *bfloat16_instructions()])
 
 
 def processor_name() -> str:

@@ -1,7 +1,7 @@
 """Turn pydantic's findings into one line that names the key and the remedy."""
 
 import difflib
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,9 +12,11 @@ def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
     """Describe the first finding of `error` in one line, with the number of further ones."""
     findings = error.errors(include_url=False)
     first = findings[0]
-    key = ".".join(str(part) for part in first["loc"]) or "configuration"
+    # Parts such as `<name>` say which type of a union was tried.
+    place = tuple(part for part in first["loc"] if not str(part).startswith("<"))
+    key = ".".join(map(str, place)) or "configuration"
     if first["type"] == "extra_forbidden":
-        text = f"unknown key {key!r}{_nearest(model, first['loc'])}"
+        text = f"unknown key {key!r}{_nearest(model, place)}"
     elif first["type"] == "missing":
         text = f"key {key!r} is missing; add it"
     elif first["type"] == "value_error":
@@ -36,13 +38,14 @@ def _nearest(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     section: Any = model
     for part in location[:-1]:
         if part in section.model_fields:  # else it is a place in a list, or a name that the user gave
-            section = _section_of(section.model_fields[part].annotation)
+            section = section_in(section.model_fields[part].annotation)
     known = list(section.model_fields)
     close = difflib.get_close_matches(str(location[-1]), known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known keys: {', '.join(known)}"
 
 
-def _section_of(annotation: Any) -> Any:
-    """The configuration section inside `Section`, `Section | None` or `tuple[Section, ...]`."""
-    candidates = [annotation, *getattr(annotation, "__args__", ())]
-    return next(item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel))
+def section_in(annotation: Any) -> Any:
+    """The configuration section inside `Section`, `Section | None`, `tuple[Section, ...]` and the like, or None."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := section_in(part)) is not None), None)

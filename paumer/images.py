@@ -17,6 +17,11 @@ MAX_PIXELS = 89_478_485
 LIMIT = "PAUMER_MAX_PIXELS"
 # What people have as images. Pillow decides by the content, and would call other programs for some formats (EPS).
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
+# How the names of images end, in small or capital letters.
+ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".gif"),
+)
 WHITE = (255, 255, 255, 255)
 READ = ("1", "L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")  # modes that Pillow turns into RGB as people see them
 SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "I;16N")

@@ -19,7 +19,6 @@ from paumer.data.scenes.writer import TRAIN_IDS
 from paumer.deployment.images import find_images, read_picture
 from paumer.deployment.network import HubSegmenter, load_network
 from paumer.deployment.settings import PredictSettings
-from paumer.deployment.shipped import find_network
 from paumer.errors import PaumerError
 from paumer.evaluation.inference import predict
 from paumer.evaluation.metrics import confusion_matrix, mean_iou
@@ -27,6 +26,8 @@ from paumer.evaluation.views import seen_size, window_size
 from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.timing import Condition, Variant
 from paumer.measurement.timing import measure as time_variants
+from paumer.models.shipped import find_network
+from paumer.progress import progress
 from paumer.registry import DENSE_AGAIN, Point
 from paumer.runtime import autocast, keep_freed_memory
 from paumer.schedule import Schedule
@@ -117,7 +118,8 @@ def sweep(
     costs: list[list[Tensor]] = [[] for _ in points]
     with torch.random.fork_rng(devices=[]), autocast(device, evaluation.precision):
         torch.manual_seed(0)  # for criterion random
-        for several, truth in _batches(images, labels, evaluation.batch if evaluation.views == 1 else 1):
+        batches = _batches(images, labels, evaluation.batch if evaluation.views == 1 else 1)
+        for several, truth in progress(batches, title="sweep"):
             inputs, truth = network.inputs(several), truth if truth is None else truth.to(device)
             dense = torch.empty(0)
             for index, predicted in predict(network, inputs, strategies, evaluation, truth):

@@ -32,13 +32,14 @@ def sha256(path: Path) -> str:
         raise PaumerError(f"{path}: {error.strerror or error}; run the stage that writes it first") from None
 
 
-def record(output: Path, settings: Any, inputs: Sequence[Path]) -> None:
+def record(output: Path, settings: Any, manifest: Path, *inputs: Path) -> None:
     """Write, beside a table that a stage measured, what it was measured with: `accuracy.json` beside `accuracy.csv`.
 
     Args:
         output: the table.
         settings: those of the stage, with its device.
-        inputs: files that it read.
+        manifest: `data.json` of the data that it saw.
+        inputs: further files that it read.
     """
     from paumer.environment import describe_code, describe_environment
     from paumer.runtime import find_device
@@ -47,10 +48,56 @@ def record(output: Path, settings: Any, inputs: Sequence[Path]) -> None:
         "code": describe_code(),
         "environment": describe_environment(find_device(getattr(settings, "device", "cpu"))),
         "settings": settings.model_dump(mode="json"),
-        "inputs": {path.name: sha256(path) for path in inputs},
+        "data": data_checksums(manifest),
+        "inputs": {path.name: sha256(path) for path in (manifest, *inputs)},
         "sha256": sha256(output),
     }
     write_json(output.with_suffix(".json"), content)
+
+
+def data_checksums(manifest: Path) -> dict[str, str]:
+    """The checksum of every split that a manifest describes."""
+    splits = read_json(manifest).get("splits")
+    described = splits.items() if isinstance(splits, dict) else ()
+    return {name: str(split["sha256"]) for name, split in described if isinstance(split, dict) and "sha256" in split}
+
+
+def refuse_mixed_data(paths: Sequence[Path]) -> dict[str, str]:
+    """Refuse files that rest on different data; those without a record are taken for what they are.
+
+    Args:
+        paths: tables, and the `data.json` of an experiment.
+
+    Returns:
+        The checksum of every split that they rest on, as far as it is known.
+
+    Raises:
+        PaumerError: two of them saw another split of one name.
+    """
+    seen: dict[str, tuple[str, Path]] = {}
+    for path in paths:
+        for split, checksum in _data_behind(path).items():
+            first, other = seen.setdefault(split, (checksum, path))
+            if checksum != first:
+                raise PaumerError(
+                    f"{path} and {other}: measured on different data (split {split!r} was changed in between); run the "
+                    "workflow again, or remove the older one and run its stage again"
+                )
+    return {split: checksum for split, (checksum, _) in seen.items()}
+
+
+def _data_behind(path: Path) -> dict[str, str]:
+    """The checksums of the splits that a table rests on, and of what the network beside it was trained on."""
+    if path.suffix == ".json":
+        return data_checksums(path)
+    beside = path.with_name(MEASURED.get(path.stem, f"{path.stem}.json"))
+    known = read_json(beside).get("data") if beside.exists() else None
+    found = known if isinstance(known, dict) else {}
+    if (path.parent / RUN).exists():
+        run = read_json(path.parent / RUN)
+        if run.get("data_sha256") and "split" in (run.get("settings") or {}):
+            found = found | {run["settings"]["split"]: run["data_sha256"]}
+    return found
 
 
 def trace(path: Path) -> dict[str, Any]:

@@ -61,8 +61,15 @@ def fast_at_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for bfloat16; without them a processor is slower at it than at float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    return bool(bfloat16_instructions())
+
+
+def bfloat16_instructions() -> list[str]:
+    """The processor's instructions for bfloat16, as torch calls them; none where torch may not use AVX-512."""
+    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2"):  # ATEN_CPU_CAPABILITY limits it, too
+        return []
+    there = torch.cpu.get_capabilities()
+    return [name for name in ("avx512_bf16", "amx_bf16") if there.get(name)]
 
 
 def synchronize(device: torch.device) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -12,6 +12,7 @@ from tabulate import tabulate
 
 from paumer.config import Experiment
 from paumer.files import write_text
+from paumer.hints import section_in
 from paumer.registry import RECIPES, REGISTRY, Entry
 
 STRATEGIES = "strategies.md"  # its name, which the configuration's descriptions mention
@@ -129,21 +130,14 @@ def _keys(section: type[BaseModel], prefix: str) -> list[tuple[str, str, str]]:
     """Key, default and description of every value of a section and those below it."""
     rows = []
     for name, field in section.model_fields.items():
-        inner = _inner_section(field.annotation)
+        inner = section_in(field.annotation)
         many = "[]" if inner and "tuple" in str(field.annotation) else ""
         key = f"{prefix}{name}{many}"
         default = "" if field.is_required() else _show(field.get_default(call_default_factory=True))
-        rows.append((key, "" if inner and not many and default != "null" else default, field.description or ""))
+        rows.append((key, default, field.description or ""))
         if inner:
             rows += _keys(inner, f"{key}.")
     return rows
-
-
-def _inner_section(annotation: Any) -> type[BaseModel] | None:
-    for item in (annotation, *get_args(annotation)):
-        if isinstance(item, type) and issubclass(item, BaseModel):
-            return item
-    return None
 
 
 def _show(value: Any) -> str:

@@ -118,6 +118,25 @@ def own(folder: Path, train: int = 3, val: int = 2, height: int = 32, width: int
     return folder
 
 
+def masks(folder: Path, train: list[list[int]], val: list[list[int]], classes: str) -> Path:
+    """Data of one's own for `dataset: folder`, whose label maps hold the given values in stripes of one width.
+
+    Args:
+        folder: where to.
+        train: the values of every image of `train`.
+        val: those of `val`.
+        classes: what classes.yaml says.
+    """
+    height, width = 8, 12
+    for split, several in (("train", train), ("val", val)):
+        for number, values in enumerate(several):
+            label = np.repeat(np.array(values, dtype=np.uint8), width // len(values))[None].repeat(height, axis=0)
+            Image.fromarray(label).save(_made(folder / "labels" / split) / f"{number}.png")
+            Image.new("RGB", (width, height)).save(_made(folder / "images" / split) / f"{number}.png")
+    (folder / "classes.yaml").write_text(classes, encoding="utf-8")
+    return folder
+
+
 def zipped(folder: Path, top: str = "", only: str = "*") -> bytes:
     """A zip archive of the files below `folder` whose path matches `only`, under the folder `top`."""
     stream = BytesIO()

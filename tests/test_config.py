@@ -79,6 +79,28 @@ def test_a_mistake_in_the_sweep_names_its_key(item: dict[str, Any], parts: tuple
     assert all(part in line for part in parts), line
 
 
+@pytest.mark.parametrize("channels", [0, 1, 4, 3.0, True, "4"])
+def test_networks_of_other_channels_than_images_are_refused(channels: Any) -> None:
+    line = refused(backbones=[{"name": "large", "options": SIX | {"in_chans": channels}}])
+    assert "backbones.0.options: in_chans: images are read as RGB, grey ones too, so networks have 3 channels" in line
+    assert make_experiment(backbones=[{"name": "large", "options": SIX | {"in_chans": 3}}])
+
+
+@pytest.mark.parametrize("device", ["gpu", "CUDA", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "0", ""])
+def test_devices_that_are_none_are_refused(device: str) -> None:
+    assert f"device: {device!r} is no device; use auto, cpu, cuda or cuda:1" in refused(device=device)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "mps", "xpu:0"])
+def test_devices_of_torch_are_accepted(device: str) -> None:
+    assert make_experiment(device=device).device == device
+
+
+@pytest.mark.parametrize("results", ["a {1}", "{", "}"])
+def test_results_in_a_folder_with_braces_are_refused(results: str) -> None:
+    assert f"results: {results!r} has braces" in refused(results=results)
+
+
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [

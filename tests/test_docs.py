@@ -37,9 +37,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_readme_lists_every_page() -> None:
-    table = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("## Documentation")[1].split("\n## ")[0]
-    listed = {Path(target).name for target in LINK.findall(table)}
-    assert listed == {page.name for page in (REPOSITORY / "docs").glob("*.md")}
+    listed = {Path(target).name for target in LINK.findall((REPOSITORY / "README.md").read_text(encoding="utf-8"))}
+    assert {page.name for page in (REPOSITORY / "docs").glob("*.md")} <= listed
 
 
 @pytest.mark.parametrize("page", first(["README.md", "docs/python.md"]))

@@ -68,6 +68,10 @@ rule paper:
             rules.ade20k_tables.output.main[0],
         ],
         reports=[rules.cityscapes_all.input, rules.ade20k_all.input],
+        figures=[
+            rules.cityscapes_figures_paper.output,
+            rules.ade20k_figures_paper.output,
+        ],
         published=f"{ROOT}/results/reference/published.csv",
         segmenter=f"{ROOT}/results/reference/segmenter.yaml",
     output:

@@ -6,7 +6,17 @@ Imports no torch: the workflow plans with it.
 from paumer.config.base import NAME, Section, Size, parse
 from paumer.config.experiment import Experiment
 from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput, sweep_points
-from paumer.config.network import Backbone, Data, Decoder, Heads, Scenes, check_heads
+from paumer.config.network import (
+    STATISTICS,
+    Backbone,
+    Data,
+    Decoder,
+    Heads,
+    Normalization,
+    Scenes,
+    Statistics,
+    check_heads,
+)
 from paumer.config.training import (
     EXECUTION,
     Augmentation,
@@ -21,6 +31,7 @@ from paumer.config.training import (
 __all__ = [
     "EXECUTION",
     "NAME",
+    "STATISTICS",
     "Augmentation",
     "Backbone",
     "Data",
@@ -30,12 +41,14 @@ __all__ = [
     "Figures",
     "Heads",
     "Merging",
+    "Normalization",
     "Pausing",
     "Phase",
     "Resizing",
     "Scenes",
     "Section",
     "Size",
+    "Statistics",
     "Sweep",
     "SweepItem",
     "Throughput",

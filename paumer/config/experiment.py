@@ -1,8 +1,9 @@
 """The configuration of a whole experiment."""
 
+import re
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from paumer.config.base import NAME, Section
 from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput
@@ -12,6 +13,8 @@ from paumer.errors import PaumerError
 from paumer.hints import explain
 from paumer.registry import Point, operating_point
 from paumer.schedule import Schedule
+
+DEVICE = re.compile(r"auto|cpu|(cuda|xpu)(:\d+)?|mps")
 
 
 class Experiment(Section):
@@ -73,6 +76,20 @@ class Experiment(Section):
         )
         changed = {"heads": _changed(self.heads, change), "backbones": backbones, "training": training}
         return self.model_copy(update={**changed, "ablations": {}})
+
+    @field_validator("results")
+    @classmethod
+    def _no_pattern(cls, folder: str) -> str:
+        if set("{}") & set(folder):
+            raise ValueError(f"{folder!r} has braces, which stand for wildcards in a workflow; name another folder")
+        return folder
+
+    @field_validator("device")
+    @classmethod
+    def _known(cls, device: str) -> str:
+        if not DEVICE.fullmatch(device):
+            raise ValueError(f"{device!r} is no device; use auto, cpu, cuda or cuda:1")
+        return device
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

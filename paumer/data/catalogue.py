@@ -24,6 +24,26 @@ def find_dataset(name: str, root: Path) -> Dataset:
     return DATASETS[name]
 
 
+def folder_of(data: Data, manifest: Path) -> Path:
+    """Where a dataset lies, or will lie: the folder that the user named, else one beside the manifest."""
+    return named_folder(data) or manifest.parent / "data" / data.dataset
+
+
+def stored_folder(folder: Path, manifest: Path) -> str:
+    """How a manifest names the dataset's folder: from its own folder on where it lies in there, else whole.
+
+    So the results may be moved, and any folder may be the one that a command is typed in.
+    """
+    folder, home = folder.absolute(), manifest.parent.absolute()
+    return str(folder.relative_to(home) if folder.is_relative_to(home) else folder)
+
+
+def described_folder(manifest: Path, stored: str) -> Path:
+    """The folder that a manifest names; those of earlier versions count from the working folder."""
+    folder = manifest.parent / stored
+    return folder if folder.is_dir() or not Path(stored).is_dir() else Path(stored)
+
+
 def named_folder(data: Data) -> Path | None:
     """The folder that the user named: `data.folder`, else PAUMER_DATA, or its subfolder of the dataset's name.
 

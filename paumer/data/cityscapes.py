@@ -127,6 +127,7 @@ DATASET = Dataset(
         LABEL_IDS_ENDING: {label.id: label.train_id for label in LABELS},
     },
     image_folder=image_folder,
+    image_endings=(IMAGE_ENDING,),
     image_paths=image_paths,
     label_path=label_path,
     origin="Cityscapes from www.cityscapes-dataset.com (free registration)",

@@ -1,6 +1,7 @@
 """What the pipeline needs to know of a dataset: its classes, where images and labels lie, what a label pixel means."""
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 
 from paumer.data.fetching import Source
 from paumer.errors import PaumerError
+from paumer.files import hidden
+from paumer.images import ENDINGS
 
 IGNORE = 255
 Colour = tuple[int, int, int]
@@ -34,7 +37,7 @@ class Dataset:
         encodings: how names of label maps end -> class id of every pixel value they may hold, 255 for ignored ones. The
             first is the usual one.
         image_folder: root and split -> the folder that must exist.
-        image_paths: root and split -> the images.
+        image_paths: root and split -> the images; hidden ones do not count.
         label_path: root, split and image -> where its label map lies.
         origin: where to get the dataset, for error messages.
         licence: on which terms it is given.
@@ -43,6 +46,9 @@ class Dataset:
         finishing: gives what makes a fetched folder ready, called with that folder and a number of processes. It is
             asked before anything is fetched, and raises PaumerError where a tool is missing.
         label_remedy: what to do about a missing label map, for error messages.
+        image_endings: how the names of images end, for error messages.
+        value_remedy: what to do about a value of a label map that is no class, for error messages.
+        unasked: values that are ignored by custom, though nobody said so for this dataset.
     """
 
     name: str
@@ -58,6 +64,9 @@ class Dataset:
     download: Source | None = None
     finishing: Callable[[], Finish] | None = None
     label_remedy: str = "add it, or remove the image"
+    image_endings: tuple[str, ...] = ENDINGS
+    value_remedy: str = "convert the labels"
+    unasked: tuple[int, ...] = ()
 
     @property
     def terms(self) -> dict[str, str]:
@@ -73,7 +82,7 @@ class Dataset:
         """List a split.
 
         Raises:
-            PaumerError: the folder is missing or holds no images.
+            PaumerError: the folder is missing or holds no images, or two images have one label map.
         """
         folder = self.image_folder(root, split)
         if not folder.is_dir():
@@ -81,10 +90,25 @@ class Dataset:
             raise PaumerError(
                 f"{folder}: no such folder for split {split!r}; check its name, or {self.by_hand}{fetched}"
             )
-        images = self.image_paths(root, split)
+        images = [path for path in self.image_paths(root, split) if not hidden(path, folder)]
         if not images:
-            raise PaumerError(f"{folder}: holds no images of dataset {self.name}; check data.folder and the split")
-        return [Sample(image, self.label_path(root, split, image)) for image in images]
+            endings = ", ".join(self.image_endings)
+            raise PaumerError(
+                f"{folder}: holds no images of dataset {self.name} (names that end in {endings}); check data.folder "
+                "and the split"
+            )
+        samples = [Sample(image, self.label_path(root, split, image)) for image in images]
+        images_of: dict[Path, Path] = {}
+        for image, label in ((sample.image, sample.label) for sample in samples):
+            if images_of.setdefault(label, image) != image:
+                raise PaumerError(f"{image} and {images_of[label]}: both have the label {label}; rename or remove one")
+        return samples
+
+    def left_out(self, root: Path, split: str, images: Collection[Path]) -> list[Path]:
+        """The files among the images of a split that are none of them, by their names; hidden ones aside."""
+        folder = self.image_folder(root, split)
+        found = set(folder.rglob("*")) - set(images)
+        return sorted(path for path in found if path.is_file() and not hidden(path, folder))
 
     def class_of_value(self, label: Path) -> np.ndarray:
         """Class id of each pixel value 0 to 255 of a label map; -1 marks values that it may not hold."""
@@ -99,11 +123,17 @@ class Dataset:
             tables[ending][list(encoding)] = list(encoding.values())
         return tables
 
+    @cached_property
+    def meaning(self) -> str:
+        """A checksum of the classes, and of what every value of a label map stands for."""
+        tables = {ending: table.tolist() for ending, table in self.tables.items()}
+        return hashlib.sha256(repr((self.classes, tables)).encode()).hexdigest()
+
     def describe_values(self, label: Path) -> str:
         """Which pixel values a label map may hold, for error messages."""
         encoding = self.encodings[self._ending(label)]
         classes = [value for value, class_id in encoding.items() if class_id != IGNORE]
-        rising = classes == list(range(classes[0], classes[0] + len(classes)))
+        rising = len(classes) > 1 and classes == list(range(classes[0], classes[0] + len(classes)))
         text = f"{classes[0]} to {classes[-1]}" if rising else ", ".join(map(str, classes))
         ignored = ", ".join(str(value) for value, class_id in encoding.items() if class_id == IGNORE)
         return f"{text}, ignored: {ignored or 'none'}"

@@ -3,28 +3,40 @@
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from paumer.config import Section, parse
 from paumer.data.colours import distinct_colours
 from paumer.data.datasets import IGNORE, Colour, Dataset
 from paumer.errors import PaumerError
 from paumer.files import files_below, read_yaml
+from paumer.images import ENDINGS
 
 NAME = "folder"
 CLASS_LIST = "classes.yaml"
-ENDINGS = (".jpg", ".jpeg", ".png")
+LABEL_ENDINGS = (".png", ".tif", ".tiff", ".bmp")  # formats that keep numbers as they are
 LAYOUT = f"images/SPLIT, labels/SPLIT and {CLASS_LIST}, as docs/data.md describes them"
 Byte = Annotated[int, Field(ge=0, le=255)]
-Name = Annotated[str, Field(min_length=1, pattern=r"\S")]
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError(f"{name!r} holds characters that cannot be printed; write it in one line")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, pattern=r"\S"), AfterValidator(_printable)]
 
 
 class ClassList(Section):
-    """The classes of a dataset; `classes` is a list of names for label values 0, 1, ..., or maps values to names."""
+    """The classes of a dataset; `classes` is a list of names for label values 0, 1, ..., or maps values to names.
+
+    Where it says nothing of `ignored`, 255 is, unless it is a class.
+    """
 
     classes: dict[Byte, Name] = Field(min_length=1, max_length=IGNORE)
     colours: tuple[tuple[Byte, Byte, Byte], ...] = ()
-    ignored: tuple[Byte, ...] = (IGNORE,)
+    ignored: tuple[Byte, ...] | None = None
     licence: str = "not stated"
     citation: str = "not stated"
 
@@ -41,7 +53,7 @@ class ClassList(Section):
             raise ValueError(f"classes: {twice[0]!r} stands there twice; names must differ")
         if self.colours and len(self.colours) != len(names):
             raise ValueError(f"colours: {len(self.colours)} for {len(names)} classes; give one for each, or none")
-        both = [value for value in self.ignored if value in self.classes]
+        both = [value for value in self.ignored or () if value in self.classes]
         if both:
             raise ValueError(f"ignored: {both[0]} is the value of class {self.classes[both[0]]!r}; remove one")
         return self
@@ -60,17 +72,20 @@ def described(root: Path) -> Dataset:
     names = tuple(content.classes.values())
     colours: tuple[Colour, ...] = content.colours or distinct_colours(len(names))
     values = {value: number for number, value in enumerate(content.classes)}
+    usual = {IGNORE} - set(values) if content.ignored is None else set()
     return Dataset(
         name=NAME,
         classes=names,
         colours=colours,
-        encodings={".png": values | dict.fromkeys(content.ignored, IGNORE)},
+        encodings={".png": values | dict.fromkeys(usual.union(content.ignored or ()), IGNORE)},
         image_folder=image_folder,
         image_paths=image_paths,
         label_path=label_path,
         origin=f"a folder with {LAYOUT}",
         licence=content.licence,
         citation=content.citation,
+        value_remedy=f"list it in {path}, under `classes` or `ignored`, or convert the labels",
+        unasked=tuple(usual),
     )
 
 
@@ -85,5 +100,7 @@ def image_paths(root: Path, split: str) -> list[Path]:
 
 
 def label_path(root: Path, split: str, image: Path) -> Path:
-    """Where the label of an image lies."""
-    return root / "labels" / split / image.relative_to(image_folder(root, split)).with_suffix(".png")
+    """Where the label of an image lies: a PNG file, or another that keeps numbers."""
+    place = root / "labels" / split / image.relative_to(image_folder(root, split))
+    named = (place.with_suffix(form) for ending in LABEL_ENDINGS for form in (ending, ending.upper()))
+    return next((path for path in named if path.exists()), place.with_suffix(LABEL_ENDINGS[0]))

@@ -4,7 +4,7 @@ Every random draw of training is a pure function of the seed and the step, so a 
 uninterrupted one sees, with any number of worker processes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
-from torchvision.transforms import v2
-from torchvision.tv_tensors import Image, Mask
 
 from paumer.data.cache import read_cached
 from paumer.data.datasets import Dataset, Sample
@@ -31,7 +29,7 @@ class SegmentationData(TorchDataset[tuple[Tensor, Tensor]]):
         self,
         dataset: Dataset,
         samples: Sequence[Sample],
-        transform: v2.Transform | None = None,
+        transform: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
         cache: Path | None = None,
     ) -> None:
         self.dataset, self.samples, self.transform, self.cache = dataset, samples, transform, cache
@@ -42,13 +40,13 @@ class SegmentationData(TorchDataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
         index, draw = key if isinstance(key, tuple) else (key, 0)
         image, label = read_cached(self.samples[index], self.dataset, self.cache)
-        pixels = Image(torch.from_numpy(image.copy()).permute(2, 0, 1).contiguous())
-        classes = Mask(torch.from_numpy(label))
+        pixels = torch.from_numpy(image.copy()).permute(2, 0, 1).contiguous()
+        classes = torch.from_numpy(label)
         if self.transform is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(draw)
                 pixels, classes = self.transform(pixels, classes)
-        return pixels.as_subclass(torch.Tensor), classes.as_subclass(torch.Tensor)
+        return pixels, classes
 
 
 class TrainingBatches:

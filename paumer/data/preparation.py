@@ -3,24 +3,20 @@
 Beside it, the way to fetch a dataset once, for all experiments.
 """
 
-import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from paumer.config import Data
 from paumer.data import folder as own_folder
-from paumer.data.catalogue import DATASETS, find_dataset, named_folder
+from paumer.data.catalogue import DATASETS, described_folder, find_dataset, folder_of, named_folder, stored_folder
+from paumer.data.changes import Record, require_unchanged, state
+from paumer.data.checking import check_split
 from paumer.data.datasets import Dataset, Sample
 from paumer.data.fetching import fetch, read_source
-from paumer.data.reading import read_sample
 from paumer.data.scenes import generate
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json, writing_folder
 from paumer.locks import beside, held
-from paumer.progress import progress
 
 
 def prepare(data: Data, output: Path, threads: int) -> None:
@@ -29,32 +25,45 @@ def prepare(data: Data, output: Path, threads: int) -> None:
     Every image and label is decoded and checked here, so that no later stage stumbles over one.
 
     Raises:
-        PaumerError: the dataset is missing, or a file of it is not what it should be.
+        PaumerError: the dataset is missing, a file of it is not what it should be, or a split has no labels.
     """
-    folder = _ready(data, output.parent / "data" / data.dataset, threads)
+    before, folder = state(data, output), folder_of(data, output)
+    _ready(data, folder, threads)
     dataset = find_dataset(data.dataset, folder)
     splits = dict.fromkeys((data.train_split, data.eval_split))
-    checked = {split: _check(dataset, dataset.samples(folder, split), split, threads) for split in splits}
+    checked = [check_split(dataset, folder, split, threads) for split in splits]
+    notes = [note for split in checked for note in split.notes(dataset)]
+    for note in notes:
+        print(f"note: {note}", flush=True)
     fetched = (read_source(folder) or {}).get("archives", []) if dataset.download else []
+    stored = stored_folder(folder, output)
+    Record(before, stored, dataset.meaning, {split.name: split.seen for split in checked}).write(output)
     write_json(
         output,
         {
             "dataset": dataset.name,
-            "folder": str(folder),
+            "folder": stored,
             **dataset.terms,
             **({"archives": _in_a_line(fetched)} if fetched else {}),
             "classes": list(dataset.classes),
-            "splits": checked,
+            "splits": {split.name: split.described(dataset) for split in checked},
+            **({"notes": notes} if notes else {}),
         },
     )
 
 
 def samples(manifest: Path, split: str) -> tuple[Dataset, list[Sample]]:
-    """The dataset and the samples of a split that a manifest describes."""
+    """The dataset and the samples of a split that a manifest describes.
+
+    Raises:
+        PaumerError: the dataset is not there, or not what it was when it was described.
+    """
     content = read_json(manifest, dataset=str, folder=str)
-    folder = Path(content["folder"])
+    folder = described_folder(manifest, content["folder"])
     dataset = find_dataset(content["dataset"], folder)
-    return dataset, dataset.samples(folder, split)
+    found = dataset.samples(folder, split)
+    require_unchanged(manifest, dataset, folder, split, found)
+    return dataset, found
 
 
 def described_split(manifest: Path, split: str, classes: int) -> dict[str, Any]:
@@ -94,22 +103,21 @@ def obtain(name: str, folder: Path, processes: int) -> None:
     print(f"{folder}: ready; name it in data.folder or PAUMER_DATA")
 
 
-def _ready(data: Data, own: Path, threads: int) -> Path:
-    """Find the dataset where the user named its folder; else draw or fetch it into `own`.
+def _ready(data: Data, folder: Path, threads: int) -> None:
+    """Draw or fetch the dataset into its folder, unless it is there or the user named the folder.
 
     Raises:
         PaumerError: there is no folder, and nothing that could be drawn or fetched.
     """
     named = named_folder(data)
     if data.dataset == "scenes":
-        _draw_scenes(data, named or own, threads)
+        _draw_scenes(data, folder, threads)
     elif named is None and data.dataset == own_folder.NAME:
         raise PaumerError(f"data.folder: not set; name a folder there or in PAUMER_DATA that has {own_folder.LAYOUT}")
     elif named is None:
         dataset = DATASETS[data.dataset]
         assert dataset.download is not None
-        fetch(dataset.download, own, dataset.terms, dataset.by_hand)
-    return named or own
+        fetch(dataset.download, folder, dataset.terms, dataset.by_hand)
 
 
 def _draw_scenes(data: Data, folder: Path, processes: int) -> None:
@@ -130,32 +138,6 @@ def _draw_scenes(data: Data, folder: Path, processes: int) -> None:
         write_json(temporary / recipe.name, wanted)
 
 
-def _check(dataset: Dataset, found: list[Sample], split: str, threads: int) -> dict[str, Any]:
-    """Read every sample of a split; count images and pixels per class, and take a checksum of all files."""
-    pixels = np.zeros(256, dtype=np.int64)
-    digest = hashlib.sha256()
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        read = pool.map(lambda sample: _read(dataset, sample), found)
-        for counts, checksum in progress(read, title=f"checking {split}", total=len(found)):
-            pixels += counts
-            digest.update(checksum)
-    classes = pixels[: len(dataset.classes)]
-    return {
-        "images": len(found),
-        "class_frequencies": {
-            name: round(float(count) / max(1, int(classes.sum())), 6)
-            for name, count in zip(dataset.classes, classes, strict=True)
-        },
-        "sha256": digest.hexdigest(),
-    }
-
-
 def _in_a_line(archives: list[dict[str, str]]) -> str:
     """Archives as the report shows them."""
     return ", ".join(f"{archive['name']} (sha256 {archive['sha256']})" for archive in archives)
-
-
-def _read(dataset: Dataset, sample: Sample) -> tuple[np.ndarray, bytes]:
-    _, label = read_sample(sample, dataset)
-    files = hashlib.sha256(sample.image.read_bytes() + sample.label.read_bytes())
-    return np.bincount(label.reshape(-1), minlength=256), files.digest()

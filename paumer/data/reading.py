@@ -11,6 +11,7 @@ from paumer.images import QUARTER_TURNED, read_rgb, read_stored
 
 REMEDY = "fetch it again"
 WHOLE_NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")  # modes whose pixels are one number
+MOST_VALUES = 5  # that are no class, in an error
 LOSSY = ("JPEG", "MPO", "WEBP")  # formats that change values
 # Pillow spreads the grey values of PNG files of 2 and 4 bits over 0 to 255.
 SPREAD = ("L;2", "L;4")
@@ -85,16 +86,19 @@ def _read_numbers(path: Path) -> Image.Image:
             kind = f"mode {image.mode}" if image.mode not in WHOLE_NUMBERS else f"{stored[-1]} bits"
             raise PaumerError(f"{path}: label maps have one channel of 8 bits, not {kind}; convert it")
         if image.format in LOSSY:
-            raise PaumerError(f"{path}: is a {image.format}, which may change values; label maps must be PNG")
+            raise PaumerError(f"{path}: is a {image.format}, which may change values; label maps are PNG, TIFF or BMP")
 
     return read_stored(path, REMEDY, check)
 
 
 def _misfit(path: Path, values: np.ndarray, dataset: Dataset) -> str:
     """What is wrong with the values of a label map, and what to do."""
-    wrong = int(values[dataset.class_of_value(path)[values] < 0].min())
-    text = f"label value {wrong} is no class of {dataset.name} ({dataset.describe_values(path)})"
+    wrong, pixels = np.unique(values[dataset.class_of_value(path)[values] < 0], return_counts=True)
+    counted = [f"{pixel} of value {value}" for value, pixel in zip(wrong[:MOST_VALUES], pixels, strict=False)]
+    more = f", and {len(wrong) - MOST_VALUES} more values" if len(wrong) > MOST_VALUES else ""
+    text = f"label value {wrong[0]} is no class of {dataset.name} ({dataset.describe_values(path)})"
+    text += f"; pixels: {', '.join(counted)}{more}"
     for ending, table in dataset.tables.items():
         if (table[values] >= 0).all():
             return f"{text}; its values are those of a file *{ending}: rename it"
-    return f"{text}; convert the labels"
+    return f"{text}; {dataset.value_remedy}"

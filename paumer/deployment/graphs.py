@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from paumer.config import Evaluation, Size
-from paumer.data.transforms import STATISTICS
+from paumer.data.transforms import statistics_of
 from paumer.deployment.description import Description
 from paumer.deployment.network import HubSegmenter, load_network
 from paumer.deployment.settings import GraphSettings
@@ -115,7 +115,7 @@ def prepare(
 
 def describe(description: Description, point: Point, size: Size) -> dict[str, str]:
     """What a file says of itself; lists and mappings are JSON."""
-    mean, std = STATISTICS[description.network.backbone.normalization]
+    statistics = statistics_of(description.network.backbone.normalization)
     return {
         "name": description.name,
         "strategy": point.strategy,
@@ -125,8 +125,8 @@ def describe(description: Description, point: Point, size: Size) -> dict[str, st
         "width": str(size[1]),
         "input": INPUT,
         "output": OUTPUT,
-        "mean": json.dumps(mean),
-        "std": json.dumps(std),
+        "mean": json.dumps(statistics.mean),
+        "std": json.dumps(statistics.std),
         "classes": json.dumps(description.classes),
         "colours": json.dumps(description.colours),
         "dataset": description.dataset,

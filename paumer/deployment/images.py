@@ -8,9 +8,7 @@ from torch import Tensor
 
 from paumer.errors import PaumerError
 from paumer.files import files_below
-from paumer.images import read_rgb
-
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+from paumer.images import ENDINGS, read_rgb
 
 
 def find_images(source: Path) -> tuple[Path, list[Path]]:

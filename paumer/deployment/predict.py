@@ -17,10 +17,10 @@ from paumer.deployment.outputs import COMPARISONS, PAUSES, Outputs
 from paumer.deployment.pause_maps import draw_pauses
 from paumer.deployment.pictures import check_cityscapes, label_ids, overlay, side_by_side
 from paumer.deployment.settings import PredictSettings
-from paumer.deployment.shipped import find_network
 from paumer.errors import PaumerError
 from paumer.evaluation.inference import Predictions, predict
 from paumer.evaluation.views import seen_size, window_size
+from paumer.models.shipped import find_network
 from paumer.progress import progress
 from paumer.registry import Point
 from paumer.runtime import autocast, find_device, synchronize

@@ -11,14 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paumer.config import Backbone
 from paumer.data.datasets import IGNORE
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
 from paumer.evaluation.metrics import confusion_matrix, mean_iou
 from paumer.files import write_text
-from paumer.models.backbones import whole_patches
 from paumer.progress import progress
 from paumer.stages import BoundsSettings
 
@@ -35,7 +33,7 @@ def bounds(settings: BoundsSettings, manifest: Path, output: Path) -> None:
     rows = []
     for backbone in settings.backbones:
         decoder = backbone.decoder or settings.decoder
-        key = (patch_size(backbone), decoder.sub_patch if decoder.name == "linear" else 1)
+        key = (backbone.patch_size, decoder.sub_patch if decoder.name == "linear" else 1)
         if key not in measured:
             measured[key] = {
                 "patch ceiling": patch_ceiling(evaluated, *key),
@@ -52,7 +50,7 @@ def patch_ceiling(data: SegmentationData, patch: int, cells: int) -> float:
     """The mIoU of pooled ground truth, in points."""
     classes = len(data.dataset.classes)
     matrix = torch.zeros(classes, classes, dtype=torch.int64)
-    for _, labels in evaluation_batches(data, 1):
+    for _, labels in progress(evaluation_batches(data, 1), title="patch ceiling", total=len(data)):
         full = _pool_and_upsample(labels, classes, patch, cells)
         predicted = full[..., : labels.shape[-2], : labels.shape[-1]].argmax(dim=1)
         matrix += confusion_matrix(labels, predicted, classes)
@@ -65,24 +63,21 @@ def raw_patch_score(train: SegmentationData, evaluated: SegmentationData, patch:
     torch.manual_seed(0)
     layer = nn.Conv2d(3, classes * cells**2, kernel_size=patch, stride=patch)
     optimizer = torch.optim.AdamW(layer.parameters(), lr=LEARNING_RATE)
-    for _ in progress(range(EPOCHS), title="linear on raw patches"):
-        for images, labels in evaluation_batches(train, _images_per_step(train, patch)):
-            logits = _raw_logits(layer, images, patch, cells)
-            loss = functional.cross_entropy(logits, labels.long(), ignore_index=IGNORE)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    with progress(title="linear on raw patches", total=EPOCHS * len(train)) as bar:
+        for _ in range(EPOCHS):
+            for images, labels in evaluation_batches(train, _images_per_step(train, patch)):
+                logits = _raw_logits(layer, images, patch, cells)
+                loss = functional.cross_entropy(logits, labels.long(), ignore_index=IGNORE)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                bar.update(len(images))
     matrix = torch.zeros(classes, classes, dtype=torch.int64)
     with torch.inference_mode():
         for images, labels in evaluation_batches(evaluated, 8):
             predicted = _raw_logits(layer, images, patch, cells).argmax(dim=1)
             matrix += confusion_matrix(labels, predicted, classes)
     return mean_iou(matrix)
-
-
-def patch_size(backbone: Backbone) -> int:
-    """Side of a backbone's patches in pixels."""
-    return whole_patches(backbone, (1, 1))[0]
 
 
 def _images_per_step(data: SegmentationData, patch: int) -> int:

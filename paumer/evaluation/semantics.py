@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from paumer.config import Normalization
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData
 from paumer.data.patches import boundary_distances
@@ -18,7 +19,7 @@ from paumer.errors import PaumerError
 from paumer.evaluation.alignment import tabulate
 from paumer.evaluation.metrics import patch_errors
 from paumer.files import writing_folder
-from paumer.models.build import load_run
+from paumer.models.build import load_run, network_of
 from paumer.models.segmenter import DENSE, Segmenter
 from paumer.progress import progress
 from paumer.runtime import find_device
@@ -45,7 +46,7 @@ def semantics(settings: SemanticsSettings, manifest: Path, run_folder: Path, out
     model.to(find_device(settings.device))
     data = SegmentationData(*samples(manifest, settings.split))
     torch.manual_seed(0)  # for criterion random
-    normalization = run["network"]["backbone"]["normalization"]
+    normalization = network_of(run, run_folder).backbone.normalization
     parts = [
         observe(model, *data[index], data.dataset, normalization, settings.fractions)
         for index in progress(range(len(data)), title="semantics")
@@ -65,7 +66,12 @@ def semantics(settings: SemanticsSettings, manifest: Path, run_folder: Path, out
 
 @torch.inference_mode()
 def observe(
-    model: Segmenter, image: Tensor, label: Tensor, dataset: Dataset, normalization: str, fractions: Sequence[float]
+    model: Segmenter,
+    image: Tensor,
+    label: Tensor,
+    dataset: Dataset,
+    normalization: Normalization,
+    fractions: Sequence[float],
 ) -> pd.DataFrame:
     """What is known of every patch of one image when all run.
 

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from paumer.config import Backbone, parse, sweep_points
+from paumer.config import Normalization, sweep_points
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.preparation import samples
@@ -16,7 +16,7 @@ from paumer.data.transforms import normalize
 from paumer.evaluation.inference import predict
 from paumer.evaluation.metrics import class_iou, confusion_matrix, mean_iou, pixel_accuracy
 from paumer.files import write_text
-from paumer.models.build import load_run
+from paumer.models.build import load_run, network_of
 from paumer.models.segmenter import Segmenter
 from paumer.progress import progress
 from paumer.registry import SMALLER_BACKBONE
@@ -32,7 +32,7 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
     dataset, found = samples(manifest, settings.split)
     points = runnable(model, sweep_points(settings.sweep), run["recipe"])
     data = SegmentationData(dataset, found)
-    backbone = parse(Backbone, run["network"]["backbone"], str(run_folder))
+    backbone = network_of(run, run_folder).backbone
     tallies = tally(model, data, [strategy for _, strategy in points], settings, backbone.normalization)
     rows = [
         {
@@ -73,7 +73,7 @@ def tally(
     data: SegmentationData,
     strategies: Sequence[Strategy],
     settings: EvaluateSettings,
-    normalization: str,
+    normalization: Normalization,
 ) -> list[Tally]:
     """Confusion matrix and costs over the whole split for each strategy."""
     device = find_device(settings.device)

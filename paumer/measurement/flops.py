@@ -19,6 +19,7 @@ from paumer.files import write_text
 from paumer.graphs.tracing import Forward
 from paumer.measurement.inputs import inputs_of, untrained
 from paumer.models.segmenter import Segmenter
+from paumer.progress import progress
 from paumer.registry import SMALLER_BACKBONE
 from paumer.stages import CostSettings
 from paumer.strategies.contract import Dense, Strategy
@@ -38,7 +39,8 @@ def flops(settings: CostSettings, manifest: Path, output: Path) -> None:
     for backbone, of in inputs:
         size = of.size
         model, points = untrained(settings, backbone, len(data.dataset.classes), size)
-        counted = {(point.strategy, point.schedule): count(model, size, strategy) for point, strategy in points}
+        work = progress(points, title=f"counting {backbone.name}")
+        counted = {(point.strategy, point.schedule): count(model, size, strategy) for point, strategy in work}
         for control in settings.controls(backbone):
             smaller, _ = untrained(settings, control, len(data.dataset.classes), size)
             counted[SMALLER_BACKBONE, control.name] = count(smaller, size, Dense())

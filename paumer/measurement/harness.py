@@ -42,7 +42,8 @@ def time_rounds(
     variants: Mapping[str, Callable[[], object]], device: torch.device, rounds: int, seconds: float, title: str
 ) -> dict[str, list[float]]:
     """Seconds per call of every variant in every round."""
-    calls = {name: calibrate(run, device, seconds) for name, run in variants.items()}
+    work = progress(variants.items(), title=f"{title}, warming up")
+    calls = {name: calibrate(run, device, seconds) for name, run in work}
     order = list(variants)
     timed: dict[str, list[float]] = {name: [] for name in variants}
     shuffle = random.Random(0)

@@ -35,8 +35,9 @@ from paumer.measurement.machine import clocks
 from paumer.measurement.modes import callable_of, on_batches, with_explicit_attention
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Condition, Timing, Variant, measure
 from paumer.models.build import load_run
+from paumer.models.normalization import normalization_of
 from paumer.models.segmenter import Segmenter
-from paumer.provenance import WEIGHTS, sha256
+from paumer.provenance import WEIGHTS, data_checksums, sha256
 from paumer.registry import DENSE_AGAIN, EXPLICIT_ATTENTION, SMALLER_BACKBONE, Point
 from paumer.runtime import find_device
 from paumer.schedule import Schedule
@@ -78,7 +79,8 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
     described = {"code": describe_code(), "environment": describe_environment(device)}
     described |= {"settings": settings.model_dump(mode="json")}
     described |= {"weights": {str(folder): sha256(folder / WEIGHTS) for folder in runs.values()}}
-    finished = Finished(output.with_suffix(".partial.json"), described | {"data": sha256(manifest)})
+    described |= {"data": data_checksums(manifest)}
+    finished = Finished(output.with_suffix(".partial.json"), described)
     timings = [
         measured
         for backbone in settings.studied
@@ -110,7 +112,7 @@ def _measure_network(
     count = max(timing.images, *timing.batches)
     sizes = {scope: of.image if scope == "image" else of.size for scope in timing.scopes}
     pictures = {
-        size: normalize(input_images(data, count, size), backbone.normalization).to(device)
+        size: normalize(input_images(data, count, size), normalization_of(backbone)).to(device)
         for size in set(sizes.values())
     }
     for dtype, mode, scope in itertools.product(timing.dtypes, timing.modes, timing.scopes):

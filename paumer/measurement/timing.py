@@ -12,6 +12,7 @@ from paumer.environment import device_name
 from paumer.errors import PaumerError, summary
 from paumer.measurement.harness import ratio, time_block, time_rounds
 from paumer.measurement.machine import OtherLoad, PeakMemory
+from paumer.progress import progress
 from paumer.registry import Point
 from paumer.runtime import autocast
 
@@ -116,7 +117,8 @@ def measure(variants: list[Variant], condition: Condition, settings: Throughput)
     """Time all variants of a group in interleaved rounds; those out of memory get a row without numbers."""
     device = condition.device
     with autocast(device, condition.dtype):
-        first = {_name(variant.point): first_call(variant, condition) for variant in variants}
+        work = progress(variants, title=f"{condition.title()}, first calls")
+        first = {_name(variant.point): first_call(variant, condition) for variant in work}
         fitting = {name: item.run for item in variants if first[name := _name(item.point)].status == "ok"}
         load = OtherLoad()
         timed = time_rounds(fitting, device, settings.rounds, settings.block_seconds, condition.title())

@@ -5,7 +5,6 @@ images, and resampled by timm to the patch and image size of the network.
 """
 
 import difflib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def create_vit(settings: NetworkSettings, pretrained: bool = True) -> VisionTran
             another network.
     """
     backbone = settings.backbone
-    _check_architecture(backbone)
+    check_architecture(backbone)
     options = {"img_size": whole_patches(backbone, settings.image_size), **backbone.options}
     options |= {"num_classes": 0, "dynamic_img_size": True, "drop_path_rate": settings.drop_path}
     path = _weights_file(backbone) if pretrained and backbone.weights != "none" else None
@@ -50,21 +49,16 @@ def create_vit(settings: NetworkSettings, pretrained: bool = True) -> VisionTran
 
 
 def whole_patches(backbone: Backbone, size: Size) -> Size:
-    """`size` padded to whole patches; the patch size stands in the options or in timm's name.
+    """`size` padded to whole patches.
 
     Raises:
         PaumerError: the options hold no usable patch size.
     """
-    named = re.search(r"_patch(\d+)", get_arch_name(backbone.architecture))
-    patch = backbone.options.get("patch_size", int(named[1]) if named else 16)
-    if not isinstance(patch, int) or patch < 1:
-        raise PaumerError(
-            f"backbones.{backbone.name}.options: patch_size must be a whole number above 0, not {patch!r}"
-        )
+    patch = backbone.patch_size
     return size[0] + -size[0] % patch, size[1] + -size[1] % patch
 
 
-def _check_architecture(backbone: Backbone) -> None:
+def check_architecture(backbone: Backbone) -> None:
     """Refuse names and tags that timm does not know, and networks that are no plain vision transformers."""
     key, name = f"backbones.{backbone.name}.architecture", backbone.architecture
     if not timm.is_model(name):
@@ -119,7 +113,8 @@ def _weights_file(backbone: Backbone) -> Path:
     path = Path(backbone.weights).expanduser()
     if not path.is_file():
         raise PaumerError(
-            f"backbones.{backbone.name}.weights: no file {backbone.weights!r}; name a weights file, hub or none"
+            f"backbones.{backbone.name}.weights: no file {backbone.weights!r}, and no folder of a network; name a "
+            "weights file, the folder of a trained network, demo, hub or none"
         )
     return path
 

@@ -1,7 +1,7 @@
 """Build networks from their settings; write and read trained ones."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -91,6 +91,16 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise PaumerError(f"{path}: weights cannot be read ({summary(error)}); train this run again") from None
 
 
+def network_of(run: dict[str, Any], folder: Path) -> NetworkSettings:
+    """The network that a `run.json` describes.
+
+    Raises:
+        PaumerError: it describes none.
+    """
+    network: NetworkSettings = parse(NetworkSettings, run["network"], str(folder / "run.json"))
+    return network
+
+
 def load_run(folder: Path) -> tuple[Segmenter, dict[str, Any]]:
     """Load a trained network in eval mode, and its `run.json`.
 
@@ -98,27 +108,63 @@ def load_run(folder: Path) -> tuple[Segmenter, dict[str, Any]]:
         PaumerError: the folder holds no finished run, or a damaged one.
     """
     run = read_json(folder / "run.json", network=dict)
-    settings = parse(NetworkSettings, run["network"], str(folder / "run.json"))
-    model = build(settings, pretrained=False)
+    model = build(network_of(run, folder), pretrained=False)
     copy_weights(model, load_weights(folder / "model.safetensors"), folder / "model.safetensors")
     return model.eval(), run
 
 
-def copy_weights(model: Segmenter, weights: dict[str, Tensor], path: Path, new_heads: bool = False) -> None:
-    """Copy weights into a network; with `new_heads` its auxiliary heads start anew unless they fit one and all.
+def copy_weights(model: Segmenter, weights: dict[str, Tensor], path: Path) -> None:
+    """Copy weights into a network.
 
     Raises:
         PaumerError: names or shapes do not fit.
     """
-    if new_heads:
-        own = {name: value.shape for name, value in model.heads.state_dict(prefix="heads.").items()}
-        given = {name: value.shape for name, value in weights.items() if name.startswith("heads.")}
-        if own != given:
-            weights = {name: value for name, value in weights.items() if name not in given}
     try:
         missing, unexpected = model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
         raise PaumerError(f"{path}: weights do not fit the network ({summary(error)}); train this run again") from None
-    missing = [name for name in missing if not (new_heads and name.startswith("heads."))]
     if missing or unexpected:
         raise PaumerError(f"{path}: weights do not fit the network ({(missing + unexpected)[0]}); train it again")
+
+
+def start_from(model: Segmenter, path: Path) -> list[str]:
+    """Copy the weights of a trained network into one that is to be trained further.
+
+    A shallower network takes the first blocks. A decoder of another shape starts anew, and so do auxiliary heads unless
+    they fit one and all.
+
+    Args:
+        model: the network.
+        path: the trained network's `model.safetensors`.
+
+    Returns:
+        The parts that start anew: `decoder`, `heads`.
+
+    Raises:
+        PaumerError: the file is unusable, or the encoder does not fit.
+    """
+    given = load_weights(path)
+    own = model.state_dict()
+    fresh = [part for part in ("decoder", "heads") if not _same_shapes(part, own, given)]
+    chosen = {name: own[name] if name.startswith(tuple(fresh)) else given.get(name) for name in own}
+    lacking = [name for name, value in chosen.items() if value is None]
+    deeper = tuple(f"encoder.vit.blocks.{block}." for block in range(model.encoder.depth, _depth(given)))
+    lacking += [name for name in given if name not in own and not name.startswith(("decoder.", "heads.", *deeper))]
+    if lacking:
+        raise PaumerError(
+            f"{path}: weights do not fit the network ({lacking[0]}); start from one of the same options and at least "
+            "as many blocks"
+        )
+    copy_weights(model, cast(dict[str, Tensor], chosen), path)
+    return [part for part in fresh if any(name.startswith(part) for name in own)]
+
+
+def _depth(weights: dict[str, Tensor]) -> int:
+    """Blocks of the network that weights belong to."""
+    return len({name.split(".")[3] for name in weights if name.startswith("encoder.vit.blocks.")})
+
+
+def _same_shapes(part: str, own: dict[str, Tensor], given: dict[str, Tensor]) -> bool:
+    """Whether two networks have the same weights in a part, `decoder` or `heads`."""
+    shapes = [{name: value.shape for name, value in of.items() if name.startswith(f"{part}.")} for of in (own, given)]
+    return shapes[0] == shapes[1]

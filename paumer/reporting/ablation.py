@@ -7,6 +7,7 @@ import pandas as pd
 
 from paumer.errors import PaumerError
 from paumer.files import write_text
+from paumer.provenance import refuse_mixed_data
 from paumer.registry import CONTROLS, pauses_last
 from paumer.reporting.aggregate import ACCURACY, add_drop, over_seeds, read_accuracy
 from paumer.reporting.formatting import DECIMALS, Sheet, csv, markdown, number, with_spread
@@ -30,8 +31,9 @@ def write_ablation(accuracy: Path, variants: Sequence[Path], output: Path) -> No
         output: folder for the tables.
 
     Raises:
-        PaumerError: a file is unusable, or recipe dense is missing.
+        PaumerError: a file is unusable, recipe dense is missing, or two files rest on different data.
     """
+    refuse_mixed_data([accuracy, *variants])
     table = ablation_table(accuracy, variants)
     write_text(output / "ablation.csv", csv(table))
     write_text(output / "ablation.md", markdown(*readable_ablation(table)))

@@ -1,4 +1,4 @@
-"""What PAUMER's abstract claims, and with it the two questions of the headline table."""
+"""What PAUMER's abstract claims, and with it the two questions that every method is asked."""
 
 from dataclasses import dataclass
 from pathlib import Path

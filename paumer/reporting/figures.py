@@ -1,15 +1,18 @@
-"""Write the figures of an experiment."""
+"""Write the figures of an experiment: those of the report for screens, or all of them in the sizes of a paper."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from paumer.progress import progress
 from paumer.reporting import plots_semantics
 from paumer.reporting.plots_classes import drop_per_class
 from paumer.reporting.plots_cost import cost_spread
 from paumer.reporting.plots_floor import floor_overhead
+from paumer.reporting.plots_overview import overview
 from paumer.reporting.plots_pareto import pareto_gmac, pareto_speed
 from paumer.reporting.plots_speed import speedup_gmac, throughput_batch
 from paumer.reporting.plots_training import loss_curves
@@ -17,16 +20,22 @@ from paumer.reporting.points import read_main
 from paumer.reporting.style import PAPER, save, save_as, style
 from paumer.reporting.variants import timed, timed_alone
 
-Drawn = dict[str, tuple[Figure, pd.DataFrame]]
+Plot = Callable[[], tuple[Figure, pd.DataFrame]]
+SEMANTICS = ("composition", "uniform", "boundary", "correlation")
+# Shown beyond the report, where lines stay sharp at any size.
+ALSO_LINES = ("overview",)
 
 
 def write_figures(
-    main_table: Path, accuracy: Sequence[Path], training: Sequence[Path], semantics: Sequence[Path], output: Path
+    main_table: Path,
+    accuracy: Sequence[Path],
+    training: Sequence[Path],
+    semantics: Sequence[Path],
+    output: Path,
+    *,
+    paper: bool = False,
 ) -> None:
-    """Write pareto_speed, pareto_gmac, cost_spread, drop_per_class, training, and the figures of semantics and speed.
-
-    Each is an `.svg`, a `.png` and a `.csv` of exactly what is drawn; and in folder `paper` a `.pdf` and an `.svg` for
-    one and for two columns, with embedded fonts.
+    """Write the overview and the figures of accuracy, cost, training, semantics and speed.
 
     Args:
         main_table: main.csv, as `write_tables` writes it.
@@ -35,58 +44,57 @@ def write_figures(
         semantics: folders that `paumer semantics` wrote, one for every run with auxiliary heads to look at; without
             any, no figure shows them.
         output: folder for the figures; other files in it stay.
+        paper: instead of a `.png` and a `.csv` of exactly what is drawn, write a `.pdf` with embedded fonts for one and
+            one for two columns; pareto_gmac, which the report has no need of, is among them.
 
     Raises:
         PaumerError: a file is unusable.
     """
     main = read_main(main_table)
+    plots: dict[str, Plot] = {
+        "overview": partial(overview, main),
+        "pareto_speed": partial(pareto_speed, main),
+        **({"pareto_gmac": partial(pareto_gmac, main)} if paper else {}),
+        "cost_spread": partial(cost_spread, main),
+        "drop_per_class": partial(drop_per_class, accuracy, main),
+        "training": partial(loss_curves, training),
+    }
+    if semantics:
+        plots |= {f"semantics_{name}": partial(getattr(plots_semantics, name), semantics) for name in SEMANTICS}
+    _save(plots | _of_speed(timed(main)), output, paper)
 
-    def drawn() -> Drawn:
-        of_accuracy = {
-            "pareto_speed": pareto_speed(main),
-            "pareto_gmac": pareto_gmac(main),
-            "cost_spread": cost_spread(main),
-            "drop_per_class": drop_per_class(accuracy, main),
-            "training": loss_curves(training),
-        }
-        return of_accuracy | _of_semantics(semantics) | _of_speed(timed(main))
 
-    _save(drawn, output)
-
-
-def write_speed_figures(speed: Path, output: Path) -> None:
+def write_speed_figures(speed: Path, output: Path, *, paper: bool = False) -> None:
     """Write the figures of speed alone, throughput_batch, speedup_gmac and floor_overhead, where no accuracy is known.
 
     Args:
         speed: speed.csv, as `write_speed` writes it; its first setting is shown.
         output: folder for the figures; other files in it stay.
+        paper: see `write_figures`.
 
     Raises:
         PaumerError: the table is unusable.
     """
-    points = timed_alone(speed)
-    _save(lambda: _of_speed(points), output)
+    _save(_of_speed(timed_alone(speed)), output, paper)
 
 
-def _of_semantics(folders: Sequence[Path]) -> Drawn:
-    plots = {name: getattr(plots_semantics, name) for name in ("composition", "uniform", "boundary", "correlation")}
-    return {f"semantics_{name}": plot(folders) for name, plot in plots.items()} if folders else {}
-
-
-def _of_speed(points: pd.DataFrame) -> Drawn:
+def _of_speed(points: pd.DataFrame) -> dict[str, Plot]:
     return {
-        "throughput_batch": throughput_batch(points),
-        "speedup_gmac": speedup_gmac(points),
-        "floor_overhead": floor_overhead(points),
+        "throughput_batch": partial(throughput_batch, points),
+        "speedup_gmac": partial(speedup_gmac, points),
+        "floor_overhead": partial(floor_overhead, points),
     }
 
 
-def _save(draw: Callable[[], Drawn], output: Path) -> None:
-    """Draw and save for screens, and once more for every format of a paper."""
-    with style():
-        for name, (figure, data) in draw().items():
-            save(figure, data, output, name)
+def _save(plots: Mapping[str, Plot], output: Path, paper: bool) -> None:
+    """Draw each figure and save it, for the screen or in every format of a paper."""
+    if not paper:
+        with style():
+            for name, plot in progress(plots.items(), title="drawing"):
+                figure, data = plot()
+                save(figure, data, output, name, ["png", "svg"] if name in ALSO_LINES else ["png"])
+        return
     for chosen in PAPER:
         with style(chosen):
-            for name, (figure, _) in draw().items():
-                save_as(figure, [output / "paper" / f"{name}_{chosen.name}.{ending}" for ending in ("pdf", "svg")])
+            for name, plot in progress(plots.items(), title=f"drawing for {chosen.name}"):
+                save_as(plot()[0], [output / f"{name}_{chosen.name}.pdf"])

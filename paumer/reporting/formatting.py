@@ -1,12 +1,14 @@
 """Numbers and tables as people read them."""
 
 import math
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 from tabulate import tabulate
 
 DECIMALS = 4
+SPECIAL = re.compile(r"[\\|*$`<]")  # what Markdown would not show as it is; `_` within words it does
 TEXT_HEADINGS = frozenset(
     [
         *("backbone", "decoder", "recipe", "strategy", "criterion", "schedule", "method", "class", "remark"),
@@ -31,6 +33,25 @@ class Sheet:
         """`left` for columns of words, `right` for columns of numbers."""
         first_words = [heading.split(" ")[0] for heading in self.headings]
         return ["left" if word in TEXT_HEADINGS else "right" for word in first_words]
+
+
+def narrowed(sheet: Sheet) -> Sheet:
+    """Without the columns that say the same in every row; a note names what they say."""
+    if len(sheet.rows) < 2:
+        return sheet
+    columns = list(zip(*sheet.rows, strict=True))
+    same = [len(set(column)) == 1 for column in columns]
+    said = [
+        f"{heading} {column[0]}"
+        for heading, column, left_out in zip(sheet.headings, columns, same, strict=True)
+        if left_out and column[0]
+    ]
+    return replace(
+        sheet,
+        headings=[heading for heading, left_out in zip(sheet.headings, same, strict=True) if not left_out],
+        rows=[[cell for cell, left_out in zip(row, same, strict=True) if not left_out] for row in sheet.rows],
+        notes=[*([f"In all rows: {'; '.join(said)}."] if said else []), *sheet.notes],
+    )
 
 
 def number(value: float, decimals: int) -> str:
@@ -66,12 +87,18 @@ def csv(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
 
 
+def as_text(cell: str) -> str:
+    """A cell of a Markdown table that shows just these characters."""
+    return SPECIAL.sub(r"\\\g<0>", cell)
+
+
 def markdown(*sheets: Sheet) -> str:
     """Markdown tables, each under its title and opening sentence and over its notes."""
     parts = []
     for sheet in sheets:
+        rows = [[as_text(cell) for cell in row] for row in sheet.rows]
         # Without numparse off, tabulate reads cells as numbers and changes them.
-        table = tabulate(sheet.rows, sheet.headings, "pipe", disable_numparse=True, colalign=sheet.aligned or None)
+        table = tabulate(rows, sheet.headings, "pipe", disable_numparse=True, colalign=sheet.aligned or None)
         title = f"## {sheet.title}" if sheet.title else ""
         notes = "\n".join(f"- {note}" for note in sheet.notes)
         parts.append("\n\n".join(filter(None, [title, sheet.opening, table, notes])))

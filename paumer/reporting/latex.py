@@ -8,7 +8,7 @@ import pandas as pd
 from paumer.reporting.claims import CLAIM
 from paumer.reporting.formatting import Sheet, number, significant, with_interval, with_spread
 from paumer.reporting.points import at_largest_batch, is_dense, method_names
-from paumer.reporting.readable import NOT_TIMED, headline_notes, paper_notes
+from paumer.reporting.readable import NOT_TIMED, methods_notes, paper_notes, rate_cell
 
 SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
 SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -65,7 +65,7 @@ def latex_main(main: pd.DataFrame, warnings: Sequence[str]) -> str:
                 *(row["method"], row["schedule"]),
                 with_spread(row["miou"], row["miou_spread"]),
                 with_spread(row["drop"], row["drop_spread"]),
-                *(significant(row["gmac"]), significant(row["images_per_s"]) or NOT_TIMED, _speedup(row)),
+                *(significant(row["gmac"]), _rate(row), _speedup(row)),
                 number(row["floor_ratio"], 2),
             ]
             for row in rows.assign(method=method_names(rows)).to_dict("records")
@@ -74,7 +74,7 @@ def latex_main(main: pd.DataFrame, warnings: Sequence[str]) -> str:
     return "\n".join(tables) + _notes(Sheet([], [], [*paper_notes(main), *warnings]))
 
 
-def latex_headline(headline: pd.DataFrame, warnings: Sequence[str]) -> str:
+def latex_methods(methods: pd.DataFrame, warnings: Sequence[str]) -> str:
     """The two questions of the claim, a table for each backbone, and the published claims below each."""
     tables = []
     spans = [
@@ -82,9 +82,9 @@ def latex_headline(headline: pd.DataFrame, warnings: Sequence[str]) -> str:
         (f"fastest at drop <= {CLAIM.drop:g}", 3),
         (f"smallest drop at speed-up >= {CLAIM.speedup:g}", 3),
     ]
-    measured = headline["remark"] == ""
-    claims = headline[~measured].to_dict("records")
-    for backbone, rows in headline[measured].groupby("backbone", sort=False):
+    measured = methods["remark"] == ""
+    claims = methods[~measured].to_dict("records")
+    for backbone, rows in methods[measured].groupby("backbone", sort=False):
         headings = ["method", *(2 * ["schedule", "speed-up [95%]", "drop"])]
         cells = [
             [row["method"], *_answer(row, "fastest"), *_answer(row, "most_accurate")] for row in rows.to_dict("records")
@@ -96,7 +96,7 @@ def latex_headline(headline: pd.DataFrame, warnings: Sequence[str]) -> str:
         title = f"{backbone}, batch {number(rows['batch'].iloc[0], 0)}"
         tables.append(tabular(Sheet(headings, cells, title=title), spans))
     claimed = "Claims are those of PAUMER's abstract, on other data and devices."
-    return "\n".join(tables) + _notes(Sheet([], [], [*headline_notes(headline), claimed, *warnings]))
+    return "\n".join(tables) + _notes(Sheet([], [], [*methods_notes(methods), claimed, *warnings]))
 
 
 def latex_classes(classes: pd.DataFrame) -> str:
@@ -117,6 +117,10 @@ def latex_classes(classes: pd.DataFrame) -> str:
 def _answer(row: dict, group: str) -> list[str]:
     speedup = with_interval(*(row[f"{group}_{name}"] for name in ("speedup", "speedup_low", "speedup_high")))
     return [row[f"{group}_schedule"], speedup, with_spread(row[f"{group}_drop"], row[f"{group}_drop_spread"])]
+
+
+def _rate(row: dict) -> str:
+    return NOT_TIMED if pd.isna(row["images_per_s"]) else rate_cell(row, row["images_per_s"])
 
 
 def _speedup(row: dict) -> str:

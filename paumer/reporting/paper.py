@@ -19,7 +19,7 @@ from paumer.reporting.order import CHANCE
 from paumer.reporting.points import is_dense, read_main
 from paumer.reporting.published import read_published
 from paumer.reporting.readable_paper import readable_choices, readable_claims, readable_dense, readable_methods
-from paumer.reporting.selection import headline
+from paumer.reporting.selection import methods_table
 
 NETWORK = ["dataset", "backbone", "architecture", "decoder"]
 
@@ -91,11 +91,11 @@ def answers(measured: Measured) -> pd.DataFrame:
     """The two questions of the dataset's own claim, put to each method.
 
     Returns:
-        Columns of `NETWORK`, those of `headline`, and `reached`: whether at the claimed speed-up or above a point drops
-        no more than claimed.
+        Columns of `NETWORK`, those of `methods_table`, and `reached`: whether at the claimed speed-up or above a point
+        drops no more than claimed.
     """
     claim = measured.claim
-    table = measured.named(headline(measured.main, claim))
+    table = measured.named(methods_table(measured.main, claim))
     reached = (table["most_accurate_drop"] <= claim.drop).map({True: "yes", False: "no"})
     return table.assign(reached=reached.where(table["most_accurate_schedule"] != "not timed", "not timed"))
 

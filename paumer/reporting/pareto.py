@@ -7,7 +7,7 @@ import pandas as pd
 
 from paumer.reporting.claims import CLAIM
 from paumer.reporting.order import BEST
-from paumer.reporting.points import at_largest_batch, depends_on_image, is_dense
+from paumer.reporting.points import at_largest_batch, depends_on_image, is_dense, on_one_scale, with_speed_intervals
 
 PUBLISHED = f"published claim ({CLAIM.dataset}, other network)"
 COMMON = ["backbone", "method", "schedule", "seeds", "miou", "miou_spread"]
@@ -66,11 +66,7 @@ def beside_dense(points: pd.DataFrame) -> pd.DataFrame:
 
     What was timed on many images was timed beside a dense of its own: its speed-up places it beside the other one.
     """
-    dense = points[is_dense(points)].set_index("backbone")["images_per_s"]
-    own = depends_on_image(points) & points["speedup"].notna()
-    rate = points["images_per_s"].mask(own, points["backbone"].map(dense) * points["speedup"])
-    ends = {f"images_per_s_{side}": rate * points[f"speedup_{side}"] / points["speedup"] for side in ("low", "high")}
-    return points.assign(images_per_s=rate, **ends)
+    return with_speed_intervals(points.assign(images_per_s=on_one_scale(points, depends_on_image(points))))
 
 
 def gmac_points(main: pd.DataFrame) -> pd.DataFrame:

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paumer.config import Normalization
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
 from paumer.errors import PaumerError
 from paumer.evaluation.pauses import watch_pauses
 from paumer.files import write_json
-from paumer.models.build import load_run
+from paumer.models.build import load_run, network_of
 from paumer.models.segmenter import Segmenter
 from paumer.progress import progress
 from paumer.reporting.interactive.viewer import viewer_data
@@ -34,8 +35,8 @@ def draw_pause_maps(settings: MapsSettings, manifest: Path, run_folder: Path, ou
         settings: what to look at.
         manifest: data.json.
         run_folder: of the trained network.
-        output: the picture, `.png`, one row for each image under one schedule. Beside it, with ending `.json`, all
-            schedules for the viewer, and in folder `paper` the picture for a paper.
+        output: the picture, one row for each image under one schedule: a `.png`, and beside it, with ending `.json`,
+            all schedules for the viewer; or a `.pdf` as wide as two columns of a paper, and nothing else.
 
     Raises:
         PaumerError: the schedule has no location, more than colours, or one that the network cannot pause at.
@@ -43,16 +44,19 @@ def draw_pause_maps(settings: MapsSettings, manifest: Path, run_folder: Path, ou
     model, run = load_run(run_folder)
     model.to(find_device(settings.device))
     shown = _shown(settings.figures.pause_schedule, model)
-    schedules = _of_viewer(settings.schedules, shown, model)
+    paper = output.suffix == ".pdf"
+    schedules = [shown] if paper else _of_viewer(settings.schedules, shown, model)
     data = SegmentationData(*samples(manifest, settings.split))
     count = min(settings.figures.pause_maps, len(data))
     chosen = [round((number + 0.5) * len(data) / count - 0.5) for number in range(count)]
     items = [Sample(f"image {index + 1} of {len(data)} ({settings.split})", *data[index]) for index in chosen]
-    normalization = run["network"]["backbone"]["normalization"]
+    normalization = network_of(run, run_folder).backbone.normalization
     work = progress(product(items, schedules), title="pause maps", total=len(items) * len(schedules))
     seen = [pause_map(model, sample.image, schedule, normalization, _watched(schedules)) for sample, schedule in work]
     maps = [seen[number * len(schedules) :][: len(schedules)] for number in range(len(items))]
     save_maps(items, [row[schedules.index(shown)] for row in maps], shown, data.dataset, output)
+    if paper:
+        return
     network = "/".join(str(run.get(name, "?")) for name in ("backbone", "recipe")) + f", seed {run.get('seed', '?')}"
     write_json(output.with_suffix(".json"), viewer_data(network, items, schedules, maps, data.dataset))
 
@@ -84,7 +88,7 @@ def _watched(schedules: Sequence[Schedule]) -> tuple[int, ...]:
 
 @torch.inference_mode()
 def pause_map(
-    model: Segmenter, image: Tensor, schedule: Schedule, normalization: str, watched: Sequence[int] = ()
+    model: Segmenter, image: Tensor, schedule: Schedule, normalization: Normalization, watched: Sequence[int] = ()
 ) -> PauseMap:
     """Run one image, (3, height, width) uint8, under entropy pausing and keep what happened.
 

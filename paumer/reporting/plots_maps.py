@@ -12,12 +12,11 @@ from torch import Tensor
 
 from paumer.data.datasets import Dataset
 from paumer.reporting.colours import LOCATION_COLOURS, colourise
-from paumer.reporting.style import PAPER, figure_width, save_as, sized, style
+from paumer.reporting.style import PAPER, SCREEN, figure_width, new_figure, save_as, sized, style
 from paumer.schedule import Schedule
 
 COLUMNS = 5
 SIDE = 15 / COLUMNS  # inches of one picture's width
-WIDE = PAPER[-1]
 
 
 @dataclass(frozen=True)
@@ -47,12 +46,9 @@ class Sample:
 def save_maps(
     samples: Sequence[Sample], maps: Sequence[PauseMap], schedule: Schedule, dataset: Dataset, output: Path
 ) -> None:
-    """Write the picture, and for a paper a `.pdf` and an `.svg` of two columns in folder `paper` beside it."""
-    with style():
+    """Write the picture: a `.pdf` is as wide as two columns of a paper."""
+    with style(PAPER[-1] if output.suffix == ".pdf" else SCREEN):
         save_as(_draw(samples, maps, schedule, dataset), [output])
-    with style(WIDE):
-        names = [f"{output.stem}_{WIDE.name}.{ending}" for ending in ("pdf", "svg")]
-        save_as(_draw(samples, maps, schedule, dataset), [output.parent / "paper" / name for name in names])
 
 
 def _draw(samples: Sequence[Sample], maps: Sequence[PauseMap], schedule: Schedule, dataset: Dataset) -> Figure:
@@ -60,7 +56,7 @@ def _draw(samples: Sequence[Sample], maps: Sequence[PauseMap], schedule: Schedul
     rows = max(1, len(samples))
     height, width = samples[0].image.shape[-2:] if samples else (1, 1)
     across = figure_width(COLUMNS * SIDE)
-    figure = Figure(figsize=(across, across / COLUMNS * rows * height / width + sized(65) / 72), layout="constrained")
+    figure = new_figure(across, across / COLUMNS * rows * height / width + sized(65) / 72)
     axes = figure.subplots(rows, COLUMNS, squeeze=False)
     block = schedule.blocks[0]
     titles = ("image", f"entropy after block {block}", f"paused under {schedule}", "prediction", "ground truth")

@@ -1,6 +1,5 @@
 """Accuracy against speed and against cost, with the Pareto front."""
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paumer.reporting.labels import label_points
+from paumer.reporting.labels import along, label_points
 from paumer.reporting.looks import Look, in_legend, looks
 from paumer.reporting.pareto import GMAC, PUBLISHED, SPEED, Axis, front, gmac_points, speed_points
 from paumer.reporting.points import DENSE
@@ -114,9 +113,7 @@ def _label_front(row: list[Axes], points: pd.DataFrame, axis: Axis) -> None:
     """Name the schedules on the Pareto front: near dense in the second panel, the others in the first."""
     best = front(points, axis)
     columns = [axis.column, "miou"]
-    obstacles = _bars(points, axis)
-    for start, end in pairwise(best[columns].to_numpy(float)):
-        obstacles += [tuple(start + share * (end - start)) for share in np.linspace(0, 1, 30)]
+    obstacles = [*_bars(points, axis), *along(best[columns].to_numpy(float))]
     named = best[best["schedule"] != "dense"]
     near = named["miou"] >= points.loc[points["method"] == DENSE, "miou"].iloc[0] - NEAR
     for panel, shown in zip(row, (named[~near], named[near]), strict=True):

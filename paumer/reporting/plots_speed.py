@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocat
 from paumer.reporting.claims import CLAIM
 from paumer.reporting.looks import SIZE, strategy_colours
 from paumer.reporting.order import in_order, ranks, strategy_key
-from paumer.reporting.points import POINT
+from paumer.reporting.points import POINT, on_one_scale, with_speed_intervals
 from paumer.reporting.style import LINES, interval, legend_below, markers, nothing_here, panels, sized
 from paumer.reporting.timings import latency_ms
 
@@ -63,10 +63,11 @@ def throughput_batch(points: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
 
 def _with_intervals(points: pd.DataFrame) -> pd.DataFrame:
-    """Add latency, and to it and images/s the interval of the speed-up."""
-    points = points.assign(latency_ms=latency_ms(points))
+    """Put images/s on one scale; add latency, and to both the interval of the speed-up."""
+    # Rows that name a recipe were timed beside a dense of their own.
+    points = points.assign(images_per_s=on_one_scale(points, points["recipe"] != ""))
+    points = with_speed_intervals(points.assign(latency_ms=latency_ms(points)))
     for side, other in (("low", "high"), ("high", "low")):
-        points[f"images_per_s_{side}"] = points["images_per_s"] * points[f"speedup_{side}"] / points["speedup"]
         points[f"latency_ms_{other}"] = latency_ms(points, f"images_per_s_{side}")
     return points
 

@@ -66,6 +66,28 @@ def per_batch(main: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts).sort_index(kind="stable", ignore_index=True)
 
 
+def on_one_scale(points: pd.DataFrame, own: pd.Series) -> pd.Series:
+    """images/s of operating points of one setting, as if all had been timed beside one dense network.
+
+    Args:
+        points: rows with backbone, strategy, batch, images_per_s and speedup, those of dense among them.
+        own: the rows that are placed by their speed-up, such as those that were timed beside a dense of their own.
+    """
+    keys = ["backbone", "batch"]
+    dense = points[points["strategy"] == "dense"].drop_duplicates(keys).rename(columns={"images_per_s": "rate"})
+    rate = points[keys].merge(dense[[*keys, "rate"]], how="left")["rate"].set_axis(points.index)
+    return points["images_per_s"].mask(own & points["speedup"].notna(), rate * points["speedup"])
+
+
+def with_speed_intervals(points: pd.DataFrame) -> pd.DataFrame:
+    """Add images_per_s_low and images_per_s_high, the interval of the speed-up."""
+    ends = {
+        f"images_per_s_{side}": points["images_per_s"] * points[f"speedup_{side}"] / points["speedup"]
+        for side in ("low", "high")
+    }
+    return points.assign(**ends)
+
+
 def at_largest_batch(main: pd.DataFrame) -> pd.DataFrame:
     """The rows of `per_batch` at each backbone's largest batch at which its dense network fits into memory.
 

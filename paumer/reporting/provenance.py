@@ -72,7 +72,7 @@ def settings_groups(runs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def data_sheet(data: Path) -> Sheet:
-    """Dataset, splits and classes.
+    """Dataset, splits and classes, and what stage `data` noted of them.
 
     Raises:
         PaumerError: the manifest is missing or is not JSON.
@@ -80,13 +80,14 @@ def data_sheet(data: Path) -> Sheet:
     manifest = read_json(data)
     rows = [["dataset", str(manifest.get("dataset", ""))]]
     for name, split in (manifest.get("splits") or {}).items():
-        rows.append([f"split {name}", f"{split.get('images', 'unknown number of')} images"])
+        ignored = f", {split['ignored']:.1%} of the pixels ignored" if split.get("ignored") else ""
+        rows.append([f"split {name}", f"{split.get('images', 'unknown number of')} images{ignored}"])
     classes = [str(name) for name in manifest.get("classes") or []]
     rows.append(["classes", f"{len(classes)}: {', '.join(classes)}"])
     # What else describes the data in a line, such as a checksum; the folder concerns only this machine.
     known = {"dataset", "splits", "classes", "folder"}
     rows += [[name, str(value)] for name, value in manifest.items() if name not in known and not _nested(value)]
-    return Sheet(["data", "value"], rows)
+    return Sheet(["data", "value"], rows, [str(note) for note in manifest.get("notes") or []])
 
 
 def _code(run: dict[str, Any]) -> str:

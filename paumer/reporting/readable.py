@@ -17,6 +17,10 @@ WINDOWS = (
     "GMAC and images/s are of whole images. Timed were windows, of which an image has {} on average; cutting them and "
     "putting them together is not in images/s."
 )
+OWN_DENSE = (
+    "* Timed on many images, beside a dense network that ran on the same ones: compare its speed-up, not images/s."
+)
+POINTS_BESIDE = 8  # in a table of classes
 LARGEST_BATCH = "Speed-ups are those at the backbone's largest batch."
 
 
@@ -44,7 +48,7 @@ def readable_main(main: pd.DataFrame, warnings: list[str]) -> Sheet:
 
 def paper_notes(main: pd.DataFrame) -> list[str]:
     """What explains the main table where GMAC are means."""
-    varying = ["GMAC is the mean over the images."] if depends_on_image(main).any() else []
+    varying = ["GMAC is the mean over the images.", OWN_DENSE] if depends_on_image(main).any() else []
     return [SPREAD, *varying, *_few_seeds(main)]
 
 
@@ -61,6 +65,7 @@ def _explanations(main: pd.DataFrame) -> dict[str, bool]:
         "GMAC in brackets: 5th and 95th percentile over the images, where what they show decides the cost.": bool(
             depends_on_image(main).any()
         ),
+        OWN_DENSE: bool(depends_on_image(main).any()),
         f"{NOT_TIMED.capitalize()}: out of memory or skipped.": bool(timed.isna().any(axis=None)),
         WINDOWS.format(", ".join(map(significant, main["windows"].unique()))): runs_on_windows(main),
     }
@@ -72,11 +77,16 @@ def _speed(row: dict, batch: int, windows: bool) -> list[str]:
         return [NOT_TIMED, "", "", *([""] if windows else [])]
     of_windows = [significant(rate * row["windows"])] if windows else []
     speedup = with_interval(*(row[f"{name}_b{batch}"] for name in ("speedup", "speedup_low", "speedup_high")))
-    return [significant(rate), *of_windows, speedup, number(row[f"floor_ratio_b{batch}"], 2)]
+    return [rate_cell(row, rate), *of_windows, speedup, number(row[f"floor_ratio_b{batch}"], 2)]
 
 
-def readable_headline(headline: pd.DataFrame, warnings: list[str]) -> Sheet:
-    """The headline table: measured methods, then the published claims with their remarks."""
+def rate_cell(row: dict, rate: float) -> str:
+    """images/s, marked where they were measured beside a dense network of the row's own."""
+    return significant(rate) + ("" if pd.isna(row["gmac_low"]) else " *")
+
+
+def readable_methods(methods: pd.DataFrame, warnings: list[str]) -> Sheet:
+    """The two questions of the claim: measured methods, then the published claims with their remarks."""
     groups = {
         "fastest": f"fastest at drop <= {CLAIM.drop:g}",
         "most_accurate": f"smallest drop at speed-up >= {CLAIM.speedup:g}",
@@ -93,14 +103,14 @@ def readable_headline(headline: pd.DataFrame, warnings: list[str]) -> Sheet:
             *(cell for group in groups for cell in _chosen(row, group)),
             row["remark"],
         ]
-        for row in headline.to_dict("records")
+        for row in methods.to_dict("records")
     ]
-    return Sheet([*headings, "remark"], rows, [*headline_notes(headline), *warnings])
+    return Sheet([*headings, "remark"], rows, [*methods_notes(methods), *warnings])
 
 
-def headline_notes(headline: pd.DataFrame) -> list[str]:
-    """What explains the headline table."""
-    return [SPREAD, LARGEST_BATCH, *_few_seeds(headline)]
+def methods_notes(methods: pd.DataFrame) -> list[str]:
+    """What explains the table of methods."""
+    return [SPREAD, LARGEST_BATCH, *_few_seeds(methods)]
 
 
 def _chosen(row: dict, group: str) -> list[str]:
@@ -116,19 +126,22 @@ def _chosen(row: dict, group: str) -> list[str]:
 
 
 def readable_classes(classes: pd.DataFrame) -> list[Sheet]:
-    """One sheet per backbone: a row per class, a column per operating point."""
+    """A row per class and a column per operating point, dense first; a sheet for every few points of a backbone."""
     sheets = []
     for backbone, table in classes.groupby("backbone", sort=False):
         labelled = table.assign(point=method_names(table) + " " + table["schedule"])
-        points, names = labelled["point"].unique(), labelled["class"].unique()
+        dense, *others = labelled["point"].unique()
+        names = labelled["class"].unique()
         cells = {
             (row["class"], row["point"]): _iou(row, dense=row["recipe"] == row["strategy"] == "dense")
             for row in labelled.to_dict("records")
         }
-        named = ["dense: IoU" if point == "dense/dense dense" else f"{point}: IoU (drop)" for point in points]
-        rows = [[name, *(cells.get((name, point), "") for point in points)] for name in names]
         note = "IoU in points; in brackets the drop from the network trained and run without pausing."
-        sheets.append(Sheet(["class", *named], rows, [note], title=str(backbone)))
+        for start in range(0, max(1, len(others)), POINTS_BESIDE):
+            points = others[start : start + POINTS_BESIDE]
+            headings = ["class", "dense: IoU", *(f"{point}: IoU (drop)" for point in points)]
+            rows = [[name, *(cells.get((name, point), "") for point in (dense, *points))] for name in names]
+            sheets.append(Sheet(headings, rows, [note], title=str(backbone)))
     return sheets
 
 

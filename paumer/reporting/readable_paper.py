@@ -87,7 +87,7 @@ def readable_choices(choices: pd.DataFrame) -> Sheet:
     for key, group in choices.groupby("key", sort=False):
         by_dataset = {row["dataset"]: row for row in group.to_dict("records")}
         cells = [_choice(by_dataset.get(dataset)) for dataset in datasets]
-        rows.append([f"`{key}`", *(cell for pair in cells for cell in pair)])
+        rows.append([str(key), *(cell for pair in cells for cell in pair)])
     opening = (
         f"Only the abstract of PAUMER was available to us: none of these is known to be the paper's. `{AS_SEGMENTER}` "
         f"is what the authors of Segmenter published; `{OURS}` and `{NOT_AS_SEGMENTER}` are assumptions."

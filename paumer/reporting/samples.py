@@ -2,39 +2,38 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
+from PIL import Image, ImageOps
 
-from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
+from paumer.data.reading import read_sample
 from paumer.files import writing
 from paumer.reporting.colours import colourise
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt
-
 COLUMNS, ROWS = 3, 3
+WIDTH, GAP = 318, 3  # pixels of an image in the picture, and between two
 
 
 def draw_samples(manifest: Path, split: str, output: Path) -> None:
-    """Draw samples spread evenly over a split; each label map stands below its image."""
-    data = SegmentationData(*samples(manifest, split))
-    indices = np.linspace(0, len(data) - 1, COLUMNS * ROWS).round().astype(int)
-    items = [data[int(index)] for index in indices]
-    height, width = items[0][0].shape[-2:]
-    figure, axes = plt.subplots(
-        2 * ROWS,
-        COLUMNS,
-        figsize=(12, 12 / COLUMNS * 2 * ROWS * height / width),
-        squeeze=False,
-        gridspec_kw={"left": 0, "right": 1, "bottom": 0, "top": 1, "wspace": 0.01, "hspace": 0.01},
-    )
-    for number, (image, label) in enumerate(items):
+    """Draw samples spread evenly over a split; each label map stands below its image.
+
+    Raises:
+        PaumerError: the manifest or a sample is unusable.
+    """
+    dataset, found = samples(manifest, split)
+    chosen = np.linspace(0, len(found) - 1, COLUMNS * ROWS).round().astype(int)
+    read = [read_sample(found[int(index)], dataset) for index in chosen]
+    height, width = read[0][1].shape
+    size = (WIDTH, round(WIDTH * height / width))
+    step = (size[0] + GAP, size[1] + GAP)
+    picture = Image.new("RGB", (COLUMNS * step[0] - GAP, 2 * ROWS * step[1] - GAP), "white")
+    for number, (image, label) in enumerate(read):
         row, column = divmod(number, COLUMNS)
-        axes[2 * row, column].imshow(image.permute(1, 2, 0).numpy())
-        axes[2 * row + 1, column].imshow(colourise(label.numpy(), data.dataset), interpolation="none")
-    for axis in axes.flat:
-        axis.set_axis_off()
+        for below, pixels, method in (
+            (0, image, Image.Resampling.LANCZOS),
+            (1, colourise(label, dataset), Image.Resampling.NEAREST),
+        ):
+            fitted = ImageOps.contain(Image.fromarray(pixels), size, method)
+            picture.paste(fitted, (column * step[0], (2 * row + below) * step[1]))
     with writing(output) as temporary:
-        figure.savefig(temporary, dpi=80)
-    plt.close(figure)
+        picture.save(temporary)

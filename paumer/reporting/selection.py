@@ -1,4 +1,4 @@
-"""Choose operating points: for the headline, and one of each method near the claimed speed-up."""
+"""Choose operating points: what each method can do, and one of each near the claimed speed-up."""
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ def methods_at_largest_batch(main: pd.DataFrame) -> pd.DataFrame:
     return points[(points["strategy"] != "dense") & (points["criterion"] != BEST)]
 
 
-def headline(main: pd.DataFrame, claim: Claim = CLAIM) -> pd.DataFrame:
+def methods_table(main: pd.DataFrame, claim: Claim = CLAIM) -> pd.DataFrame:
     """Put the two questions of a claim to each method, at the largest batch.
 
     Returns:

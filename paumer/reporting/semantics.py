@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from paumer.provenance import refuse_mixed_data
 from paumer.reporting.aggregate import over_seeds
 from paumer.reporting.formatting import number
 from paumer.reporting.order import CHANCE
@@ -35,8 +36,9 @@ def read_semantics(folders: Sequence[Path], name: str) -> pd.DataFrame:
         Columns backbone, block, criterion, the table's keys, seeds, and each of its values with `_spread` beside it.
 
     Raises:
-        PaumerError: a file is unusable, or two hold the same run.
+        PaumerError: a file is unusable, two hold the same run, or two rest on different data.
     """
+    refuse_mixed_data([folder / "composition.csv" for folder in folders])  # which has the record of all four
     keys, values = TABLES[name]
     columns = [*AT, "seed", *keys, *values]
     runs = [read_table(folder / f"{name}.csv", columns) for folder in folders]

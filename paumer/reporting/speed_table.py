@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from paumer.files import write_text
+from paumer.provenance import refuse_mixed_data
 from paumer.registry import DENSE_AGAIN, EXPLICIT_ATTENTION
 from paumer.reporting.aggregate import FLOPS
 from paumer.reporting.formatting import DECIMALS, Sheet, csv, markdown, number, significant, with_interval
@@ -50,6 +51,8 @@ NOTES = {
     "images_per_s": "Images/s count whole images. Where windows/s stand beside them, windows were timed: images/s are "
     "then windows/s over the windows of an image, without cutting windows and putting them together. Scope image times "
     "that, too, for a batch of whole images. GMAC are of one window.",
+    "recipe": "What names a recipe was timed on many images, beside the dense row of that recipe, which ran on the "
+    "same ones: compare its speed-up, not images/s.",
     "latency_ms": "Latency is the time of one batch. Brackets hold the 95% interval of ratios within a round.",
     "realised": "Realised is speed-up over GMAC ratio: 1 where all saved computation became saved time. It is empty "
     "where no GMAC are counted, as where the cost depends on the image.",
@@ -68,8 +71,9 @@ def write_speed(flops: Path, throughput: Path, output: Path) -> None:
         output: folder for the table.
 
     Raises:
-        PaumerError: a file is unusable.
+        PaumerError: a file is unusable, or both rest on different data.
     """
+    refuse_mixed_data([flops, throughput])
     speed = speed_table(flops, throughput)
     files = {"speed.csv": csv(speed), "speed.md": markdown(readable_speed(speed, all_warnings(throughput)))}
     for name, text in files.items():
@@ -164,8 +168,9 @@ def _measured(row: dict) -> list[str]:
 
 def _explanations(speed: pd.DataFrame) -> list[str]:
     """Notes on the speed table, those that it needs."""
-    shown = [column for column in NOTES if speed[column].notna().any()]
-    notes = [NOTES[column] for column in shown if column != "images_per_s" or runs_on_windows(speed)]
+    needed = {name: speed[name].notna().any() for name in NOTES}
+    needed |= {"images_per_s": runs_on_windows(speed), "recipe": (speed["recipe"] != "").any()}
+    notes = [note for name, note in NOTES.items() if needed[name]]
     slower = 1 / speed.loc[speed["strategy"] == EXPLICIT_ATTENTION, "speedup"].dropna()
     if len(slower):
         times = " to ".join(dict.fromkeys(number(value, 2) for value in (slower.min(), slower.max())))

@@ -11,13 +11,14 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from paumer.files import write_text, writing
+from paumer.reporting.fonts import all_characters
 from paumer.reporting.formatting import csv
 
 Marker = str | tuple[int, int, int]
@@ -62,9 +63,12 @@ _format = ContextVar("format", default=SCREEN)
 @contextmanager
 def style(chosen: Format = SCREEN) -> Iterator[None]:
     """Colours and sizes for all figures; the same data give the same bytes, whose fonts are embedded."""
+    import seaborn as sns  # takes a second, which the report, with colours alone, need not wait for
+
     sizes = {name: chosen.scale * value for name, value in sns.plotting_context("notebook", font_scale=0.85).items()}
     settings: Any = {"svg.hashsalt": "paumer", "svg.fonttype": "path", "pdf.fonttype": 42, "figure.dpi": 100}
     settings |= {"axes.titlesize": 11 * chosen.scale, "legend.frameon": False, "axes.titlepad": 6 * chosen.scale}
+    settings |= {"text.parse_math": False}  # names of classes may hold `$`
     token = _format.set(chosen)
     try:
         with (
@@ -86,32 +90,43 @@ def figure_width(inches: float) -> float:
     return _format.get().width or inches
 
 
-def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> None:
-    """Write the figure as `.svg` and `.png`, and `.csv` with exactly what it shows."""
+def beside(panels: int) -> int:
+    """How many of so many panels fit beside each other."""
+    return min(panels, _format.get().across)
+
+
+def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str, endings: Iterable[str] = ("png",)) -> None:
+    """Write the figure in the formats that the endings name, and `.csv` with exactly what it shows."""
     write_text(folder / f"{name}.csv", csv(data))
-    save_as(figure, [folder / f"{name}.{ending}" for ending in ("svg", "png")])
+    save_as(figure, [folder / f"{name}.{ending}" for ending in endings])
 
 
 def save_as(figure: Figure, paths: Iterable[Path]) -> None:
     """Write the figure in the formats that the endings name, without the date."""
     for path in paths:
         undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
-        with writing(path) as temporary:
+        with writing(path) as temporary, all_characters(figure):
             figure.savefig(temporary, dpi=150, metadata=undated)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches, whose texts can be measured at little cost.
+
+    It is no pyplot figure: no window system and no global state are involved.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)  # with any other canvas, a renderer is made anew for every text that is measured
+    return figure
 
 
 def panels(
     titles: Iterable[object], columns: int = 1, width: float = 5.5, height: float = 4.2
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with `columns` panels per title (it stands over the first), as many beside each other as fit.
-
-    It is no pyplot figure: no window system and no global state are involved.
-    """
+    """A figure with `columns` panels per title (it stands over the first), as many beside each other as fit."""
     names, chosen = [str(title) for title in titles], _format.get()
-    across = min(columns, chosen.across)
+    across = beside(columns)
     lines = math.ceil(columns / across)
-    size = (figure_width(width * columns), height * chosen.scale * lines * len(names))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(figure_width(width * columns), height * chosen.scale * lines * len(names))
     grid = figure.subplots(lines * len(names), across, squeeze=False)
     rows = [list(part.flat) for part in np.split(grid, len(names))]
     for row, name in zip(rows, names, strict=True):
@@ -146,7 +161,9 @@ def legend_below(figure: Figure, axes: Iterable[Axes], columns: int = 3) -> None
 
 def freeze_layout(figure: Figure) -> None:
     """Lay the figure out now and for good, so that what is placed next by hand stays where it is."""
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
     figure.set_layout_engine("none")
 
 
@@ -163,7 +180,7 @@ def markers(names: Iterable[str]) -> dict[str, Marker]:
 
 def nothing(text: str) -> Figure:
     """A figure that says why there is nothing to see."""
-    figure = Figure(figsize=(figure_width(5.5), sized(1.5)), layout="constrained")
+    figure = new_figure(figure_width(5.5), sized(1.5))
     figure.text(0.5, 0.5, text, ha="center", va="center")
     return figure
 

@@ -1,25 +1,29 @@
-"""Write the tables of an experiment: every operating point, the headline, classes, criteria, bounds, published."""
+"""Write the tables of an experiment: headline, methods, every operating point, classes, criteria, bounds, published."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from paumer.errors import PaumerError
-from paumer.files import write_text
+from paumer.files import write_json, write_text
+from paumer.provenance import refuse_mixed_data, sha256
 from paumer.reporting.aggregate import main_table
 from paumer.reporting.claims import CLAIM, read_claims
 from paumer.reporting.classes import class_table
 from paumer.reporting.criteria import criteria_table
+from paumer.reporting.findings import paragraph
 from paumer.reporting.formatting import DECIMALS, csv, markdown
-from paumer.reporting.latex import latex_classes, latex_headline, latex_main, tabular
+from paumer.reporting.headline import readable_headline
+from paumer.reporting.latex import latex_classes, latex_main, latex_methods, tabular
 from paumer.reporting.noise import noise_warnings
 from paumer.reporting.points import is_dense
 from paumer.reporting.published import published_table
-from paumer.reporting.readable import readable_bounds, readable_classes, readable_headline, readable_main
+from paumer.reporting.readable import readable_bounds, readable_classes, readable_main, readable_methods
 from paumer.reporting.readable_comparisons import readable_criteria, readable_published
 from paumer.reporting.reading import read_table
-from paumer.reporting.selection import headline
+from paumer.reporting.selection import methods_table
 from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.strict_csv import read_text
 
@@ -34,9 +38,10 @@ def write_tables(
     *,
     manifest: Path,
 ) -> None:
-    """Write main, headline, classes, criteria and bounds.{csv,md,tex}, and published.{csv,md}.
+    """Write headline, methods, main, classes, criteria and bounds.{csv,md,tex}, and published.{csv,md}.
 
-    All are built before any is written.
+    headline.csv holds the cells of headline.md, as text; methods.csv and main.csv hold numbers. All are built before
+    any is written.
 
     Args:
         accuracy: accuracy.csv of every run.
@@ -48,11 +53,14 @@ def write_tables(
         manifest: data.json, which names the dataset.
 
     Raises:
-        PaumerError: a file is unusable, or a dense, GMAC or throughput row is missing.
+        PaumerError: a file is unusable, a dense, GMAC or throughput row is missing, or two rest on different data.
     """
+    refuse_mixed_data([manifest, *accuracy, flops, throughput, bounds])
     warnings = noise_warnings(in_first_setting(read_throughput(throughput)))
     main = main_table(accuracy, flops, throughput)
-    answers = with_claims(headline(main), read_claims(published))
+    claims = read_claims(published)
+    headline = readable_headline(main, claims, warnings)
+    methods = with_claims(methods_table(main), claims)
     classes = class_table(accuracy, main)
     limits = bounds_table(bounds, main)
     criteria = criteria_table(accuracy, main)
@@ -61,9 +69,12 @@ def write_tables(
         "main.csv": csv(main),
         "main.md": markdown(readable_main(main, warnings)),
         "main.tex": latex_main(main, warnings),
-        "headline.csv": csv(answers),
-        "headline.md": markdown(readable_headline(answers, warnings)),
-        "headline.tex": latex_headline(answers, warnings),
+        "headline.csv": csv(pd.DataFrame(headline.rows, columns=headline.headings)),
+        "headline.md": markdown(replace(headline, opening=paragraph(main))),
+        "headline.tex": tabular(headline),
+        "methods.csv": csv(methods),
+        "methods.md": markdown(readable_methods(methods, warnings)),
+        "methods.tex": latex_methods(methods, warnings),
         "classes.csv": csv(classes),
         "classes.md": markdown(*readable_classes(classes)),
         "classes.tex": latex_classes(classes),
@@ -83,16 +94,20 @@ def write_tables(
 def collect(tables: Sequence[Path], output: Path) -> None:
     """Put the rows of several CSV files into one, unchanged; a column that a file lacks stays empty there.
 
+    Beside it the checksums of the data behind them are written.
+
     Raises:
-        PaumerError: no file is given, or one is unusable.
+        PaumerError: no file is given, one is unusable, or two rest on different data.
     """
     if not tables:
         raise PaumerError("collect: no CSV files are given; name at least one")
+    data = refuse_mixed_data(tables)
     write_text(output, pd.concat([read_text(path) for path in tables]).fillna("").to_csv(index=False))
+    write_json(output.with_suffix(".json"), {"data": data, "sha256": sha256(output)})
 
 
-def with_claims(answers: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
-    """Put the published claims below the measured answers, with a column `remark`."""
+def with_claims(methods: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
+    """Put the published claims below what was measured of each method, with a column `remark`."""
     rows = []
     for claim in claims.to_dict("records"):
         chosen = {"schedule": "not stated", "speedup": claim["speedup"], "drop": claim["drop"]}
@@ -103,8 +118,8 @@ def with_claims(answers: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
         remark = f"{claim['source']}; other data and devices; {claim['timing_note']}".removesuffix("; ")
         numbers = {f"{group}_{name}": value for group, values in groups.items() for name, value in values.items()}
         rows.append({"backbone": claim["dataset"], "method": "published claim", "remark": remark} | numbers)
-    published = pd.DataFrame(rows, columns=[*answers.columns, "remark"])
-    together = pd.concat([answers.assign(remark=""), published], ignore_index=True)
+    published = pd.DataFrame(rows, columns=[*methods.columns, "remark"])
+    together = pd.concat([methods.assign(remark=""), published], ignore_index=True)
     return together.astype({"batch": "Int64", "seeds": "Int64"})
 
 

@@ -4,7 +4,6 @@ How the images of a step are split over processes and passes changes nothing but
 from the seed and the step, or the number of the image, and every loss is divided by what holds for the whole step.
 """
 
-import hashlib
 import math
 import random
 import sys
@@ -18,16 +17,20 @@ import torch
 from torch import Tensor
 
 from paumer.config import EXECUTION
+from paumer.data.augmentation import training_transform
 from paumer.data.balance import balance_classes
 from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, loader_errors, training_loader
 from paumer.data.preparation import described_split, samples
-from paumer.data.transforms import normalize, training_transform
+from paumer.data.transforms import normalize
 from paumer.environment import describe_code, describe_environment
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json
 from paumer.locks import NAME, held
-from paumer.models.build import build, copy_weights, load_weights, save_weights
+from paumer.models.build import build, save_weights, start_from
+from paumer.models.normalization import asked_for, described, normalization_of
+from paumer.models.shipped import trained_network
 from paumer.progress import progress
+from paumer.provenance import WEIGHTS, sha256
 from paumer.runtime import autocast
 from paumer.stages import NetworkSettings, TrainSettings
 from paumer.strategies.contract import Strategy
@@ -62,7 +65,8 @@ def train(settings: TrainSettings, manifest: Path, output: Path, checkpoint: Pat
         run = Run(settings, manifest, start, processes)
         run.resume(checkpoint)
         if processes.first:
-            print(run.describe_batch(), file=sys.stderr, flush=True)
+            for line in run.describe():
+                print(line, file=sys.stderr, flush=True)
             if settings.options.tensorboard:
                 run.log.open_board(output / "tensorboard", run.step)
         title, last_save = f"train {settings.recipe}", time.monotonic()
@@ -97,7 +101,7 @@ class Run:
         self.processes, self.device = processes, processes.device
         self.share = processes.share(options.batch)
         self.network = NetworkSettings(
-            backbone=settings.backbone,
+            backbone=settings.backbone.model_copy(update={"normalization": normalization_of(settings.backbone)}),
             decoder=settings.decoder,
             heads=settings.heads,
             classes=len(dataset.classes),
@@ -106,13 +110,13 @@ class Run:
             drop_path=options.drop_path,
         )
         torch.manual_seed(draw_seed(settings.seed, 0))
-        self.model = build(self.network, pretrained=start is None)
-        self.steps_before, self.start = 0, ""
-        if start is not None:
-            path = start / "model.safetensors"
-            self.start = hashlib.sha256(path.read_bytes()).hexdigest()
-            copy_weights(self.model, load_weights(path), path, new_heads=True)
-            self.steps_before = read_json(start / "run.json", steps=int)["steps"]
+        self.trained = start or trained_network(settings.backbone.weights)
+        self.model = build(self.network, pretrained=self.trained is None)
+        self.steps_before = 0 if start is None else read_json(start / "run.json", steps=int)["steps"]
+        self.start, self.fresh = "", list[str]()
+        if self.trained is not None:
+            self.fresh = start_from(self.model, self.trained / WEIGHTS)
+            self.start = sha256(self.trained / WEIGHTS)
         self.model.to(self.device)
         self.model.train()
         self.drop_paths = DropPaths(self.model)
@@ -155,12 +159,25 @@ class Run:
         starts = range(self.share.start, self.share.stop, most)
         return [slice(start, min(start + most, self.share.stop)) for start in starts]
 
-    def describe_batch(self) -> str:
-        """How the images of a step are split."""
+    def describe(self) -> list[str]:
+        """What the run starts from, and how the images of a step are split."""
         batch, devices, passes = self.settings.options.batch, self.processes.count, self.parts()
-        return (
+        split = (
             f"batch of {batch} crops a step: {devices} {'device' if devices == 1 else 'devices'} x {len(passes)} "
             f"{'pass' if len(passes) == 1 else 'passes'} of {passes[0].stop - passes[0].start}"
+        )
+        start = f"starting from the weights of {self.trained}" if self.trained else ""
+        start += f", without its {' and '.join(self.fresh)}" if self.fresh else ""
+        return list(filter(None, [start, self._normalization(), split]))
+
+    def _normalization(self) -> str:
+        """What the weights say of the images' statistics, where there are weights."""
+        wanted, taken = asked_for(self.settings.backbone), self.network.backbone.normalization
+        if wanted is None or wanted == taken:
+            return f"normalization of the weights: {described(taken)}" if wanted else ""
+        return (
+            f"normalization {described(taken)} is not that of the weights, {described(wanted)}; leave normalization of "
+            f"backbone {self.settings.backbone.name} out to take theirs"
         )
 
     def train_step(self, images: Tensor, labels: Tensor) -> None:
@@ -188,7 +205,7 @@ class Run:
 
     def _run_part(self, images: Tensor, labels: Tensor, strategy: Strategy, weight: Tensor) -> Tensor:
         """Add the gradient of some images; give their losses, (3,)."""
-        images = normalize(images, self.settings.backbone.normalization)
+        images = normalize(images, self.network.backbone.normalization)
         with autocast(self.device, self.settings.options.precision):
             total, losses = self.objective(images, labels, strategy, weight)
         (total * self.processes.count).backward()  # processes take the mean of their gradients
@@ -286,4 +303,5 @@ class Run:
             "steps_before": self.steps_before,
             "steps": self.steps,
             "start": self.start,
+            "data": self.data_checksum,
         }

@@ -8,15 +8,16 @@ from torch import nn
 
 from paumer.config import Phase
 from paumer.models.segmenter import Segmenter
+from paumer.runtime import fast_at_bfloat16
 from paumer.stages import TrainSettings
+from paumer.training.muon import Muon
 
 
 class Optimization:
     """The optimisers of a run and its learning rate as a function of the step.
 
-    AdamW everywhere; with `optimizer: muon` the matrices inside the blocks take Muon (Jordan et al., "Muon: An
-    optimizer for hidden layers in neural networks", 2024), scaled to AdamW's step size. `sgd` is what timm calls so,
-    and Segmenter was trained by: its momentum is Nesterov's.
+    AdamW everywhere; with `optimizer: muon` the matrices inside the blocks take Muon. `sgd` is what timm calls so, and
+    Segmenter was trained by: its momentum is Nesterov's.
     """
 
     def __init__(self, model: Segmenter, settings: TrainSettings, steps: int) -> None:
@@ -31,9 +32,7 @@ class Optimization:
             matrices = [rest.pop(name) for name, value in list(rest.items()) if ".blocks." in name and value.ndim == 2]
             rate = settings.phase.matrix_learning_rate
             self.optimizers.append(
-                torch.optim.Muon(
-                    [{"params": matrices, "peak": rate}], lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
-                )
+                Muon([{"params": matrices, "peak": rate}], lr=rate, weight_decay=decay, dtype=_muon_dtype(matrices))
             )
         groups = _groups(rest.items(), settings)
         self.optimizers.append(
@@ -71,6 +70,11 @@ def learning_rate_factor(step: int, steps: int, phase: Phase) -> float:
     progress = (step - warmup) / max(1, steps - warmup)
     left = 0.5 * (1 + math.cos(math.pi * progress)) if phase.decay == "cosine" else (1 - progress) ** 0.9
     return phase.final + (1 - phase.final) * left
+
+
+def _muon_dtype(matrices: list[nn.Parameter]) -> torch.dtype:
+    """The number type in which Muon iterates: bfloat16 where the device has instructions for it."""
+    return torch.bfloat16 if matrices and fast_at_bfloat16(matrices[0].device) else torch.float32
 
 
 def _groups(parameters: Iterable[tuple[str, nn.Parameter]], settings: TrainSettings) -> list[dict[str, object]]:

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from paumer.config import Backbone, parse
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
@@ -17,7 +16,7 @@ from paumer.measurement.inputs import input_images, input_size, mean_windows
 from paumer.measurement.modes import callable_of
 from paumer.measurement.timing import Condition, Variant, measure
 from paumer.models.blocks import block_macs
-from paumer.models.build import load_run
+from paumer.models.build import load_run, network_of
 from paumer.models.segmenter import Segmenter
 from paumer.registry import DENSE_AGAIN, Point
 from paumer.runtime import find_device
@@ -52,8 +51,7 @@ class Bench:
         self.blocks = pausing_blocks(model, f"{run_folder}: recipe {self.run['recipe']}")
         self.settings, self.device = settings, find_device(settings.device)
         self.model = model.to(self.device)
-        backbone = parse(Backbone, self.run["network"]["backbone"], str(run_folder))
-        self.normalization = backbone.normalization
+        self.normalization = network_of(self.run, run_folder).backbone.normalization
         self.data = _data(manifest, settings.split)
         self.images = min(settings.images or len(self.data), len(self.data))
         self.size = input_size(settings.evaluation, self.data[0][0])

@@ -98,6 +98,7 @@ def test_values_of_ones_own(own: Path) -> None:
         ("classes: [a, a]", "'a' stands there twice"),
         ("classes: [a, yes]", "classes.1: input should be a valid string"),
         ("classes: [a, '']", "classes.1: "),
+        ('classes: [a, "b\\nc"]', "classes.1: 'b\\nc' holds characters that cannot be printed"),
         ("classes: {300: a}", "classes.300"),
         ("classes: {-1: a}", "classes.-1"),
         ("classes: [a, b]\ncolours: [[0, 0, 0]]", "colours: 1 for 2 classes"),

@@ -14,6 +14,7 @@ from finished_runs import write_run
 from PIL import Image
 
 from paumer.config import Data, Evaluation
+from paumer.data.catalogue import described_folder
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import prepare, samples
 from paumer.deployment.images import read_picture
@@ -100,7 +101,7 @@ def test_official_evaluator_reads_predictions_and_agrees_on_miou(predict, tmp_pa
     described = read_json(manifest)
     run = write_run(tmp_path / "experiment")
     write_json(manifest, described)
-    folder = Path(described["folder"])
+    folder = described_folder(manifest, described["folder"])
     options = ["--format", "cityscapes", "--pause-maps", "--schedule", "2:0.4"]
     _, error, out = predict(*options, folder=run, source=folder / "leftImg8bit" / "val")
     assert error == ""

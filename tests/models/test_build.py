@@ -1,5 +1,8 @@
 """Building, saving and loading networks; every mistake is one line that names the culprit."""
 
+import copy
+from pathlib import Path
+
 import pytest
 import timm
 import torch
@@ -8,7 +11,8 @@ from safetensors.torch import save_file
 from paumer.config import Heads
 from paumer.errors import PaumerError
 from paumer.files import write_json
-from paumer.models.build import build, copy_weights, load_run, load_weights, save_weights
+from paumer.models.build import build, copy_weights, load_run, load_weights, save_weights, start_from
+from paumer.models.segmenter import Segmenter
 
 TINY = {"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
 
@@ -25,27 +29,67 @@ def test_run_is_loaded_bit_for_bit(describe, make, images, tmp_path) -> None:
     assert torch.equal(loaded(images.float()), model(images.float()))
 
 
-def test_heads_may_be_new_but_nothing_else(describe, tmp_path) -> None:
-    plain = build(describe(heads=()))
-    weights = plain.state_dict()
-    model = build(describe(heads=(2,)))
-    copy_weights(model, weights, tmp_path, new_heads=True)
-    assert all(torch.equal(value, model.state_dict()[name]) for name, value in weights.items())
+def saved(model: Segmenter, folder: Path) -> Path:
+    save_weights(model, folder / "model.safetensors")
+    return folder / "model.safetensors"
+
+
+def same(first: Segmenter, second: Segmenter, part: str) -> bool:
+    pairs = [(value, second.state_dict()[name]) for name, value in first.state_dict().items() if name.startswith(part)]
+    return bool(pairs) and all(torch.equal(*pair) for pair in pairs)
+
+
+def test_a_network_starts_from_another_of_its_shape(describe, tmp_path) -> None:
+    trained, model = build(describe(heads=(2,))), build(describe(heads=(2,)))
+    assert start_from(model, saved(trained, tmp_path)) == []
+    assert same(model, trained, "")
+
+
+@pytest.mark.parametrize(("own", "given"), [((2, 3), (2,)), ((2,), ()), ((2,), (3,))])
+def test_heads_start_anew_unless_all_fit(describe, tmp_path, own, given) -> None:
+    trained, model = build(describe(heads=given)), build(describe(heads=own))
+    before = copy.deepcopy(model)
+    assert start_from(model, saved(trained, tmp_path)) == ["heads"]
+    assert same(model, before, "heads.") and same(model, trained, "encoder.") and same(model, trained, "decoder.")
+
+
+def test_a_network_without_heads_leaves_those_of_the_other(describe, tmp_path) -> None:
+    trained, model = build(describe(heads=(2,))), build(describe(heads=()))
+    assert start_from(model, saved(trained, tmp_path)) == []
+    assert same(model, trained, "")
+
+
+def test_a_shallower_network_takes_the_first_blocks(describe, images, tmp_path) -> None:
+    trained = build(describe(heads=(2,)))
+    model = build(describe(heads=(), options={"depth": 3}))
+    assert start_from(model, saved(trained, tmp_path)) == []
+    assert model.encoder.depth == 3
+    assert same(model, trained, "")
+    with pytest.raises(PaumerError, match=r"encoder\.vit\.blocks\.3.*at least as many blocks"):
+        start_from(build(describe(heads=())), saved(model, tmp_path))
+
+
+def test_a_decoder_of_another_shape_starts_anew(describe, tmp_path) -> None:
+    trained, model = build(describe(heads=())), build(describe(heads=(), decoder={"sub_patch": 2}))
+    before = copy.deepcopy(model)
+    assert start_from(model, saved(trained, tmp_path)) == ["decoder"]
+    assert same(model, before, "decoder.") and same(model, trained, "encoder.")
+
+
+@pytest.mark.parametrize("options", [{"embed_dim": 48}, {"class_token": False, "global_pool": "avg"}])
+def test_an_encoder_of_other_options_is_no_start(describe, tmp_path, options) -> None:
+    trained = build(describe(heads=(), options=options))
+    with pytest.raises(PaumerError, match=r"model\.safetensors: weights do not fit") as caught:
+        start_from(build(describe(heads=())), saved(trained, tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_must_fit_in_names_too(describe, tmp_path) -> None:
+    model, weights = build(describe(heads=(2,))), build(describe(heads=())).state_dict()
     with pytest.raises(PaumerError, match=r"heads\.2"):
         copy_weights(model, weights, tmp_path)
     with pytest.raises(PaumerError, match=r"heads\.2"):
-        copy_weights(plain, model.state_dict(), tmp_path)
-    copy_weights(plain, model.state_dict(), tmp_path, new_heads=True)
-    others = build(describe(heads=(2, 3)))
-    fresh = {name: value.clone() for name, value in others.heads.state_dict().items()}
-    copy_weights(others, model.state_dict(), tmp_path, new_heads=True)
-    assert all(torch.equal(value, others.heads.state_dict()[name]) for name, value in fresh.items())
-    same = build(describe(heads=(2,)))
-    copy_weights(same, model.state_dict(), tmp_path, new_heads=True)
-    assert all(torch.equal(value, same.state_dict()[name]) for name, value in model.state_dict().items())
-    del weights["decoder.linear.bias"]
-    with pytest.raises(PaumerError, match=r"decoder\.linear\.bias"):
-        copy_weights(model, weights, tmp_path, new_heads=True)
+        copy_weights(build(describe(heads=())), model.state_dict(), tmp_path)
 
 
 def test_weights_of_another_network_are_named(describe, tmp_path) -> None:

@@ -17,6 +17,7 @@ from disks import resize, set_writable, small_disk
 from test_training_run import assert_same_run
 from tiers import first
 
+from paumer.data.catalogue import described_folder
 from paumer.errors import PaumerError
 from paumer.files import read_json, write_json
 from paumer.locks import held
@@ -192,7 +193,7 @@ def test_a_folder_that_may_only_be_read_is_one_line_before_any_work(settings, ma
 @pytest.mark.parametrize("workers", first([1, 0]))
 def test_an_image_that_can_no_longer_be_read_is_named(settings, manifest, command_line, tmp_path, workers) -> None:
     described = read_json(manifest)
-    data = shutil.copytree(described["folder"], tmp_path / "data")
+    data = shutil.copytree(described_folder(manifest, described["folder"]), tmp_path / "data")
     own = tmp_path / "data.json"
     write_json(own, described | {"folder": str(data)})
     image = next(data.glob("leftImg8bit/train/*/*.png"))

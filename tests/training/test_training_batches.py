@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paumer.config import Augmentation
+from paumer.data.augmentation import training_transform
 from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader
 from paumer.data.preparation import samples
-from paumer.data.transforms import training_transform
 from paumer.training.processes import Processes
 
 

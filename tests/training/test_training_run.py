@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from tiers import first
 
 from paumer.cli import main
-from paumer.config import Heads
+from paumer.config import Data, Heads
 from paumer.data.loading import SegmentationData
+from paumer.data.preparation import prepare
 from paumer.files import read_json
 from paumer.models.build import load_run
 from paumer.training import checkpoints, loop
@@ -102,6 +103,17 @@ def test_checkpoint_from_another_start_is_not_resumed(settings, manifest, tmp_pa
     assert_same_run(other, whole)
 
 
+def test_checkpoint_of_other_data_is_not_resumed(settings, manifest, tmp_path, interrupt) -> None:
+    scenes = {"train_images": 6, "val_images": 1, "height": 32, "width": 64, "seed": 1}
+    changed = tmp_path / "data.json"
+    prepare(Data(scenes=scenes), changed, threads=1)
+    whole, other, checkpoint = tmp_path / "whole", tmp_path / "other", tmp_path / "checkpoint"
+    interrupt(5, settings(), manifest, other, checkpoint, None)
+    train(settings(), changed, other, checkpoint, None)
+    train(settings(), changed, whole, tmp_path / "none", None)
+    assert_same_run(other, whole)
+
+
 def test_leftovers_of_a_kill_go_with_the_checkpoint(settings, manifest, tmp_path) -> None:
     checkpoint = tmp_path / "checkpoint"
     checkpoint.mkdir()
@@ -120,6 +132,22 @@ def test_run_describes_itself_and_loads(settings, manifest, tmp_path) -> None:
     assert run["parameters"] == sum(value.numel() for value in model.parameters())
     assert run["final_loss"] == pytest.approx(pd.read_csv(tmp_path / "run/train.csv")["final_loss"].iloc[-1], rel=1e-4)
     assert set(model.heads) == {"1", "2"}
+
+
+def test_a_run_takes_the_normalization_of_its_weights_and_tells(settings, manifest, tmp_path, capsys) -> None:
+    backbone, taken, log = settings().backbone.model_dump(), {}, {}
+    first = settings(epochs=1, backbone=backbone | {"normalization": "half"})
+    train(first, manifest, tmp_path / "first", tmp_path / "none", None)
+    for given in ("auto", "half", "imagenet"):
+        following = backbone | {"weights": str(tmp_path / "first"), "normalization": given}
+        capsys.readouterr()
+        train(settings(epochs=1, backbone=following), manifest, tmp_path / given, tmp_path / "none", None)
+        log[given] = capsys.readouterr().err
+        taken[given] = read_json(tmp_path / given / "run.json")["network"]["backbone"]["normalization"]
+    assert taken == {"auto": "half", "half": "half", "imagenet": "imagenet"}
+    assert_same_run(tmp_path / "auto", tmp_path / "half")
+    assert all("normalization of the weights: half\n" in log[given] for given in ("auto", "half"))
+    assert "normalization imagenet is not that of the weights, half; leave normalization of" in log["imagenet"]
 
 
 def test_recipe_goes_on_where_the_shared_phase_ended(settings, manifest, tmp_path) -> None:

@@ -11,7 +11,9 @@ from tiers import first
 from timm.models import get_pretrained_cfg
 
 from paumer.config import Experiment, parse
+from paumer.data.transforms import statistics_of
 from paumer.models.build import build
+from paumer.models.normalization import normalization_of
 from paumer.stages import NetworkSettings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -19,7 +21,6 @@ FILES = {
     path.name: path for path in (REPOSITORY / "config.yaml", *(REPOSITORY / "workflow/experiments").glob("*.yaml"))
 }
 ALTERNATIVE = re.compile(r"^  # (?=- name: |  \w+: )", re.MULTILINE)
-MEANS = {"half": (0.5, 0.5, 0.5), "imagenet": (0.485, 0.456, 0.406)}
 
 
 def read(name: str) -> str:
@@ -54,7 +55,8 @@ def test_backbone_exists_and_builds(name: str, backbone_name: str) -> None:
         assert backbone.architecture in timm.list_pretrained(), "the exact tag belongs to the name"
         source = get_pretrained_cfg(backbone.architecture)
         assert source.hf_hub_id == f"timm/{backbone.architecture}"
-        assert source.mean == MEANS[backbone.normalization]
+        statistics = statistics_of(normalization_of(backbone))
+        assert (statistics.mean, statistics.std) == (source.mean, source.std)
     settings = NetworkSettings(
         backbone=backbone,
         decoder=experiment.decoder_of(backbone),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine
+from tiers import first
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -27,25 +28,32 @@ def test_rule_graph_is_the_workflow() -> None:
     assert ("train", "evaluate") in edges(drawn)
 
 
-def test_headline_is_the_committed_result() -> None:
-    table = (REPOSITORY / "results/reference/scenes/headline.md").read_text(encoding="utf-8").split("\n\n")[0].strip()
-    assert table in README
+def test_readme_is_short_and_opens_with_the_committed_result() -> None:
+    sentences = (REPOSITORY / "results/reference/scenes/headline.md").read_text(encoding="utf-8").split("\n\n")[0]
+    assert len(README.splitlines()) <= 150
+    assert sentences.split() == README.split("overview.png)\n\n")[1].split("\n\n")[0].split()
+
+
+@pytest.mark.parametrize("command", first(re.findall(r"^snakemake .*?(?=\s+#|$)", README, flags=re.MULTILINE)))
+def test_its_experiments_can_be_planned(command: str, tmp_path: Path) -> None:
+    words = [*command.split(), "-n", "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(tmp_path)]
+    finished = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY)
+    assert finished.returncode == 0, finished.stderr
 
 
 def test_commands_install_from_locks_that_exist() -> None:
-    first, second = re.findall(r"```bash\n(.*?)\n```", README, flags=re.DOTALL)[:2]
-    assert first.endswith("snakemake --cores 8 all")
-    assert second.endswith("pytest -n auto --cov")
-    for lock in re.findall(r"-r (\S+)", first + second):
+    job, tests = re.findall(r"```bash\n(.*?)\n```", README, flags=re.DOTALL)[:2]
+    assert job.endswith("snakemake --cores 8 all")
+    assert tests.endswith("pytest -n auto --cov")
+    for lock in re.findall(r"-r (\S+)", job + tests):
         pins = re.sub(r" \\\n +", " ", (REPOSITORY / lock).read_text(encoding="utf-8")).splitlines()
         assert all(re.match(r"#|\S+==\S+( ; [^#]+?)?( --hash=sha256:[0-9a-f]{64})+$", line) for line in pins)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tuning.md"])
 def test_tuning_is_a_command_that_exists(
-    page: str, command_line: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs/tuning.md").read_text(encoding="utf-8")
     [command] = re.findall(r"^paumer tune .*$", text, flags=re.MULTILINE)
     monkeypatch.chdir(tmp_path)
     line = command_line.refuse(*command.split()[1:])

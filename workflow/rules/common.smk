@@ -2,6 +2,7 @@
 import os
 import shlex
 import sys
+from pathlib import Path
 
 # Planning needs paumer even where only the rules' environments have it installed. `workflow.basedir` would be that of
 # the workflow which uses this one as a module.
@@ -19,6 +20,7 @@ from paumer.config import Experiment
 from paumer.config import parse as parse_section
 from paumer.errors import mistakes_in_one_line
 from paumer.files import read_yaml
+from paumer.gpus import visible_gpus
 
 with mistakes_in_one_line():
     # Snakemake takes the last of several keys of one name; here they are an error.
@@ -26,25 +28,32 @@ with mistakes_in_one_line():
         read_yaml(str(path))
     experiment = parse_section(Experiment, config, "configuration")
 
-RESULTS = f"{experiment.results}/{experiment.experiment}"
+RESULTS = f"{os.path.expanduser(experiment.results)}/{experiment.experiment}"
 # What published work reports; a copy where the workflow is no folder of this machine.
 PUBLISHED = f"{ROOT}/results/reference/published.csv"
 if not os.path.isfile(PUBLISHED):
     PUBLISHED = workflow.source_path("../../results/reference/published.csv")
 LOGS = f"logs/{experiment.experiment}"
 # Elsewhere only where a job does not see what the one before it wrote: in the pods of a Kubernetes cluster.
-CHECKPOINTS = os.environ.get("PAUMER_CHECKPOINTS", f"{RESULTS}/checkpoints")
+CHECKPOINTS = os.path.expanduser(
+    os.environ.get("PAUMER_CHECKPOINTS", f"{RESULTS}/checkpoints")
+)
 RUN = f"{RESULTS}/runs/{{backbone}}/{{recipe}}/seed{{seed}}"
 BACKBONES = [backbone.name for backbone in experiment.backbones]
-# Heavy jobs take the machine to themselves: two of them at once are slower than one after the other. Where the cores
-# are not known, on a cluster or in a dry run, they ask for eight; `--set-threads` changes that.
+# What is timed, and what reads all data, has the machine to itself. Where the cores are not known, on a cluster or in a
+# dry run, it asks for eight; `--set-threads` changes that.
 ALL_CORES = workflow.resource_settings.cores or 8
-# What a job that trains, evaluates or measures speed asks for. With `--resources gpu=4` four jobs run at once, each on
-# a GPU and a quarter of the cores; only what is timed still has the machine to itself.
+# What a job that trains, evaluates or measures speed asks for. Of a machine's GPUs each job takes one, and runs at once
+# are as many as `--resources gpu=4` says, by default one; where there is no GPU, two at once are faster than one after
+# the other: what one of them does on a single core, as loading libraries and data, keeps no core waiting. They share
+# the cores evenly; what is timed still has the machine to itself.
 GPUS = 0 if experiment.device == "cpu" else 1
 DEVICES = "{resources.gpu}" if GPUS else str(experiment.training.devices)
-COUNTED = getattr(workflow.global_resources.get("gpu"), "value", None)
-GPU_CORES = max(1, ALL_CORES // COUNTED) if GPUS and COUNTED else ALL_CORES
+HERE = workflow.local_exec and workflow.is_main_process
+if GPUS and HERE and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", 1 if visible_gpus() else 2)
+COUNTED = getattr(workflow.global_resources.get("gpu"), "value", None) if GPUS else 2
+RUN_CORES = max(1, ALL_CORES // COUNTED) if COUNTED else ALL_CORES
 # An experiment without recipes trains nothing: it measures GMAC and images/s alone.
 TRAINS = bool(experiment.training.recipes)
 PAUSES = "paumer" in experiment.training.recipes
@@ -80,8 +89,22 @@ def runs(pattern, names=None):
 
 
 def text(settings):
-    """A stage's settings as one argument of the command line."""
-    return settings.model_dump_json()
+    """A stage's settings as one argument of the command line.
+
+    Given as a function: in plain text Snakemake takes braces, as in a folder `{1}`, for wildcards.
+    """
+    return lambda wildcards: settings.model_dump_json()
+
+
+def data_state(manifest):
+    """Another text where the dataset is not what it was when stage `data` checked it."""
+    try:
+        from paumer.data.changes import state
+    except (
+        ModuleNotFoundError
+    ):  # NumPy or Pillow: only the rules' environments have them
+        return ""
+    return state(experiment.data, Path(manifest))
 
 
 def run_folder(wildcards, input):
@@ -115,18 +138,21 @@ def shared_run(wildcards):
 
 def train_settings(wildcards):
     """This run's part of the configuration."""
-    return text(
-        stages.TrainSettings.of(
-            experiment, wildcards.backbone, wildcards.recipe, int(wildcards.seed)
-        )
-    )
+    return stages.TrainSettings.of(
+        experiment, wildcards.backbone, wildcards.recipe, int(wildcards.seed)
+    ).model_dump_json()
 
 
 def evaluate_settings(wildcards):
     """What this run is evaluated at."""
-    return text(
-        stages.EvaluateSettings.of(experiment, wildcards.backbone, wildcards.recipe)
-    )
+    return stages.EvaluateSettings.of(
+        experiment, wildcards.backbone, wildcards.recipe
+    ).model_dump_json()
+
+
+def checkpoint_folder(wildcards):
+    """Where a run keeps its checkpoints."""
+    return f"{CHECKPOINTS}/{wildcards.backbone}/{wildcards.recipe}/seed{wildcards.seed}"
 
 
 def start_option(wildcards, input):

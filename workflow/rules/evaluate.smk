@@ -9,8 +9,11 @@ rule evaluate:
         f"{LOGS}/evaluate/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: GPU_CORES
+    threads: RUN_CORES
     resources:
+        expected_seconds=lambda wildcards, threads: DURATIONS.evaluate(
+            wildcards.backbone, wildcards.recipe, threads
+        ),
         mem_mb=8000,
         gpu=GPUS,
     params:
@@ -34,8 +37,11 @@ rule semantics:
         f"{LOGS}/semantics/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: GPU_CORES
+    threads: RUN_CORES
     resources:
+        expected_seconds=lambda wildcards, threads: DURATIONS.semantics(
+            wildcards.backbone, threads
+        ),
         mem_mb=8000,
         gpu=GPUS,
     params:
@@ -76,8 +82,9 @@ rule bounds:
         f"{LOGS}/bounds.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: ALL_CORES
+    threads: RUN_CORES
     resources:
+        expected_seconds=DURATIONS.bounds(),
         mem_mb=4000,
     params:
         settings=text(stages.BoundsSettings.of(experiment)),

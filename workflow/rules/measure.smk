@@ -34,6 +34,7 @@ rule throughput:
         "../../envs/paumer.yaml"
     threads: ALL_CORES
     resources:
+        expected_seconds=lambda wildcards, threads: DURATIONS.throughput(threads),
         mem_mb=8000,
         gpu=GPUS,
     params:

@@ -1,9 +1,10 @@
 # What takes seconds is a local rule: on a cluster it runs where Snakemake runs.
+# The figures that the report shows.
 FIGURES = ["throughput_batch", "speedup_gmac", "floor_overhead"]
 if TRAINS:
     FIGURES += [
+        "overview",
         "pareto_speed",
-        "pareto_gmac",
         "cost_spread",
         "drop_per_class",
         "training",
@@ -15,12 +16,8 @@ if PAUSES:
         "semantics_boundary",
         "semantics_correlation",
     ]
-# What a paper needs: fonts embedded, in the sizes of paumer/reporting/style.py.
-PAPER = [
-    f"{RESULTS}/figures/paper/{{figure}}_{{columns}}.pdf",
-    f"{RESULTS}/figures/paper/{{figure}}_{{columns}}.svg",
-]
-COLUMNS = ["one_column", "two_columns"]
+# For a paper, in the sizes of paumer/reporting/style.py, which only `snakemake figures_paper` makes.
+PAPER = f"{RESULTS}/figures/paper/{{figure}}_{{columns}}.pdf"
 
 
 rule tables:
@@ -34,6 +31,7 @@ rule tables:
     output:
         main=multiext(f"{RESULTS}/tables/main", ".csv", ".md", ".tex"),
         headline=multiext(f"{RESULTS}/tables/headline", ".csv", ".md", ".tex"),
+        methods=multiext(f"{RESULTS}/tables/methods", ".csv", ".md", ".tex"),
         classes=multiext(f"{RESULTS}/tables/classes", ".csv", ".md", ".tex"),
         bounds=multiext(f"{RESULTS}/tables/bounds", ".csv", ".md", ".tex"),
         criteria=multiext(f"{RESULTS}/tables/criteria", ".csv", ".md", ".tex"),
@@ -111,7 +109,7 @@ rule samples:
     resources:
         mem_mb=1000,
     params:
-        split=experiment.data.train_split,
+        split=lambda wildcards: experiment.data.train_split,
     message:
         "Drawing nine samples"
     shell:
@@ -136,12 +134,11 @@ rule maps:
     output:
         picture=f"{RESULTS}/figures/pause_maps.png",
         viewer=f"{RESULTS}/figures/pause_maps.json",
-        paper=expand(PAPER, figure="pause_maps", columns="two_columns"),
     log:
         f"{LOGS}/maps.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: ALL_CORES
+    threads: RUN_CORES
     resources:
         mem_mb=4000,
     params:
@@ -154,38 +151,73 @@ rule maps:
         " --output {output.picture:q} --threads {threads} > {log:q} 2>&1"
 
 
+use rule maps as maps_paper with:
+    output:
+        picture=expand(PAPER, figure="pause_maps", columns="two_columns"),
+    log:
+        f"{LOGS}/maps_paper.log",
+    message:
+        "Drawing what pauses where, for a paper"
+
+
 rule figures:
     input:
         table=rules.tables.output.main[0] if TRAINS else rules.speed.output[0],
         accuracy=[rules.collect_accuracy.output.table] if TRAINS else [],
         logs=runs(f"{RUN}/train.csv"),
         semantics=runs(SEMANTICS, ["paumer"]) if PAUSES else [],
-        # Only so that `snakemake figures` makes all that a paper shows.
-        maps=rules.maps.output if PAUSES else [],
     output:
         expand(
             f"{RESULTS}/figures/{{figure}}.{{ending}}",
             figure=FIGURES,
-            ending=["svg", "png", "csv"],
+            ending=["png", "csv"],
         ),
-        expand(PAPER, figure=FIGURES, columns=COLUMNS),
+        f"{RESULTS}/figures/overview.svg" if TRAINS else [],
     log:
         f"{LOGS}/figures.log",
     localrule: True
     conda:
         "../../envs/paumer.yaml"
     resources:
+        expected_seconds=30,
         mem_mb=1000,
     params:
         folder=output_folder,
         accuracy=accuracy_option,
         logs=train_log_options,
         semantics=semantics_options,
+        format="",
     message:
         "Drawing the plots"
     shell:
-        "paumer figures --table {input.table:q} {params.accuracy} {params.logs} {params.semantics}"
+        "paumer figures --table {input.table:q} {params.accuracy} {params.logs} {params.semantics} {params.format}"
         " --output {params.folder:q} > {log:q} 2>&1"
+
+
+use rule figures as figures_paper with:
+    input:
+        table=rules.figures.input.table,
+        accuracy=rules.figures.input.accuracy,
+        logs=rules.figures.input.logs,
+        semantics=rules.figures.input.semantics,
+        # Only so that this target makes all that a paper shows.
+        maps=rules.maps_paper.output if PAUSES else [],
+    output:
+        expand(
+            PAPER,
+            figure=FIGURES + ["pareto_gmac"] * TRAINS,
+            columns=["one_column", "two_columns"],
+        ),
+    log:
+        f"{LOGS}/figures_paper.log",
+    params:
+        folder=output_folder,
+        accuracy=accuracy_option,
+        logs=train_log_options,
+        semantics=semantics_options,
+        format="--paper",
+    message:
+        "Drawing the plots for a paper"
 
 
 rule report:

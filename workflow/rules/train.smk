@@ -13,8 +13,11 @@ rule train:
         f"{LOGS}/train/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: GPU_CORES
+    threads: RUN_CORES
     resources:
+        expected_seconds=lambda wildcards, threads: DURATIONS.train(
+            wildcards.backbone, wildcards.recipe, threads
+        ),
         mem_mb=8000,
         # Outside params:, so that the same run on more or fewer devices is no other run.
         gpu=GPUS * experiment.training.devices,
@@ -23,7 +26,7 @@ rule train:
         start=start_option,
         folder=output_folder,
         # Outside output:, which Snakemake removes before and after a failed job; so a killed job resumes.
-        checkpoint=f"{CHECKPOINTS}/{{backbone}}/{{recipe}}/seed{{seed}}",
+        checkpoint=checkpoint_folder,
     message:
         "Training {wildcards.backbone} by recipe {wildcards.recipe}, seed {wildcards.seed}"
     shell:
