@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -33,6 +34,16 @@ class Sheet:
         """`left` for columns of words, `right` for columns of numbers."""
         first_words = [heading.split(" ")[0] for heading in self.headings]
         return ["left" if word in TEXT_HEADINGS else "right" for word in first_words]
+
+
+def joined(sheet: Sheet, heading: str, names: Sequence[str], by: str) -> Sheet:
+    """One column in the place of several neighbours: their cells that are not empty, joined; no change without them."""
+    if not set(names) <= set(sheet.headings):
+        return sheet
+    first = sheet.headings.index(names[0])
+    rest = first + len(names)
+    rows = [[*row[:first], by.join(filter(None, row[first:rest])), *row[rest:]] for row in sheet.rows]
+    return replace(sheet, headings=[*sheet.headings[:first], heading, *sheet.headings[rest:]], rows=rows)
 
 
 def narrowed(sheet: Sheet) -> Sheet:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-ENDINGS = (".csv", ".tex", ".pdf", ".svg")
+ENDINGS = (".csv", ".tex", ".pdf", ".svg", ".png")
 
 
 @dataclass(frozen=True)

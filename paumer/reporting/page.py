@@ -18,7 +18,7 @@ from paumer.reporting.captions import FIGURES, OVERVIEW, PAUSE_MAPS, SAMPLES, SE
 from paumer.reporting.claims import CLAIM
 from paumer.reporting.criteria import COLUMNS as CRITERIA
 from paumer.reporting.findings import findings
-from paumer.reporting.formatting import Sheet, narrowed
+from paumer.reporting.formatting import Sheet, joined, narrowed
 from paumer.reporting.headline import SPEEDUPS, counted, headline_notes
 from paumer.reporting.interactive.assets import TEMPLATES, as_json, library, scripts, stylesheet
 from paumer.reporting.interactive.sections import interactive_sections
@@ -97,8 +97,8 @@ def write_report(
         "speedups": [f"{asked:g}" for asked in SPEEDUPS],
         "findings": findings(main),
         "headline": Sheet(list(headline.columns), headline.to_numpy().tolist(), headline_notes(main)),
-        "methods": narrowed(readable_methods(methods, [])),
-        "main": narrowed(readable_main(main, [])),
+        "methods": _compact(readable_methods(methods, [])),
+        "main": _compact(readable_main(main, [])),
         "criteria": readable_criteria(read_table(tables / "criteria.csv", CRITERIA)),
         "published": readable_published(read_published(tables / "published.csv")),
         "classes": readable_classes(classes),
@@ -108,13 +108,13 @@ def write_report(
         "figures": {name: _picture(figures / f"{name}.png", words) for name, words in FIGURES.items()},
         "semantics": _semantics(figures),
         "samples": _if_there(figures / "samples.png", SAMPLES),
-        "timings": narrowed(readable_speed(speed, [])),
-        "nulls": narrowed(null_sheet(throughput)),
-        "gmac": narrowed(gmac_sheet(flops)),
+        "timings": _compact(readable_speed(speed, [])),
+        "nulls": _compact(null_sheet(throughput)),
+        "gmac": _compact(gmac_sheet(flops)),
         "timed": settings_timed(throughput),
         "warnings": warnings,
         "noise": f"{counted(warnings)}, {len(shown)} about those in the tables and figures",
-        "runs": narrowed(runs_sheet(described)),
+        "runs": _compact(runs_sheet(described)),
         "environment": environment_sheet(described),
         "timing_environment": environment_sheet(read_runs([machine])),
         "settings": settings_groups(described),
@@ -139,9 +139,16 @@ def _templates() -> Environment:
     return templates
 
 
+def _compact(sheet: Sheet) -> Sheet:
+    """A long table in few columns, so that it fits a screen."""
+    named = joined(sheet, "method", POINT[1:4], "/")
+    return narrowed(joined(named, "setting", ["type", "mode", "scope"], ", "))
+
+
 def breakable(text: str) -> Markup:
-    """A cell that may be broken where names and schedules are joined, so that tables need less width."""
-    return Markup("<wbr>").join(re.split(r"(?<=[+>/])(?=.)", text))
+    """A cell that may be broken where names and schedules are joined, and not within intervals and spreads."""
+    kept = re.sub(r"(?<=±) |(?<=,) (?=[-\d.]+\])", "\N{NO-BREAK SPACE}", text)
+    return Markup("<wbr>").join(re.split(r"(?<=[+>/])(?=.)", kept))
 
 
 def _semantics(folder: Path) -> list[tuple[Picture, list[str]]]:

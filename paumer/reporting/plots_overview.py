@@ -87,6 +87,8 @@ def _lines(panel: Axes, methods: pd.DataFrame, families: list[str], colours: dic
     """A line for each family, that of PAUMER the thickest, with the interval of the speed-up and the spread of mIoU."""
     import seaborn as sns
 
+    if methods.empty:
+        return
     widths = {name: sized(2.8 if name == PAUMER else 1.3) for name in families}
     shapes: Any = markers(families)
     look = {"palette": colours, "markers": shapes, "dashes": False, "sizes": widths, "markersize": sized(7)}

@@ -8,17 +8,17 @@ from matplotlib.figure import Figure
 from paumer.errors import PaumerError
 from paumer.reporting.figures import write_speed_figures
 from paumer.reporting.labels import label_points
-from paumer.reporting.pareto import PUBLISHED, dominated, gmac_points
+from paumer.reporting.pareto import PUBLISHED, dominated, gmac_points, speed_points
 from paumer.reporting.plots_cost import cost_spread
 from paumer.reporting.plots_floor import floor_overhead
-from paumer.reporting.plots_pareto import pareto_speed
+from paumer.reporting.plots_overview import overview
 from paumer.reporting.plots_speed import speedup_gmac
 from paumer.reporting.plots_training import loss_curves
 from paumer.reporting.style import save, style
 from paumer.reporting.variants import timed, timed_alone
 
 NAMES = [
-    *("pareto_speed", "pareto_gmac", "cost_spread", "drop_per_class"),
+    *("overview", "pareto_speed", "cost_spread", "drop_per_class"),
     *("throughput_batch", "speedup_gmac", "floor_overhead", "training"),
 ]
 SIDES = ("_low", "", "_high")
@@ -31,7 +31,7 @@ def with_methods(main):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_figure_has_its_files(reported, name):
-    for ending in ("svg", "png", "csv"):
+    for ending in ("png", "csv"):
         assert (reported.figures / f"{name}.{ending}").stat().st_size > 100
 
 
@@ -63,9 +63,9 @@ def test_what_was_timed_beside_its_own_dense_is_placed_by_its_speedup(reported, 
     assert placed["images_per_s_low"].item() == pytest.approx(dense * row["speedup_low_b8"], rel=1e-6)
 
 
-@pytest.mark.parametrize("name", ["pareto_speed", "pareto_gmac"])
-def test_oracle_is_drawn_but_beats_nothing(reported, name):
-    drawn = pd.read_csv(reported.figures / f"{name}.csv")
+@pytest.mark.parametrize("points", [speed_points, gmac_points])
+def test_oracle_is_drawn_but_beats_nothing(main, points):
+    drawn = points(main)
     oracle = drawn["method"].str.endswith("/oracle")
     assert oracle.any()
     assert drawn.loc[oracle, "dominated"].all()
@@ -85,8 +85,8 @@ def test_best_of_a_method_is_what_its_own_schedules_do_not_beat(main):
     assert (points["best_of_method"] & points["dominated"]).any()
 
 
-def test_gmac_plot_shows_the_spread_over_images(reported, main):
-    drawn = pd.read_csv(reported.figures / "pareto_gmac.csv")
+def test_gmac_plot_shows_the_spread_over_images(main):
+    drawn = gmac_points(main)
     varying = drawn["gmac_low"].notna()
     assert varying.sum() == main["gmac_low"].notna().sum() > 0
     assert (drawn.loc[varying, "gmac_low"] < drawn.loc[varying, "gmac"]).all()
@@ -105,7 +105,7 @@ def test_cost_spread_says_that_nothing_varies(main, tmp_path):
     assert data.empty
     assert "every operating point costs the same" in figure.texts[0].get_text()
     save(figure, data, tmp_path, "cost_spread")
-    assert (tmp_path / "cost_spread.svg").exists()
+    assert (tmp_path / "cost_spread.png").exists()
 
 
 def test_published_claim_is_counted_from_dense(reported):
@@ -226,12 +226,12 @@ def test_curve_outside_a_run_is_refused(reported, tmp_path):
         loss_curves([stray])
 
 
-def test_svg_is_the_same_twice(reported, main, tmp_path):
+def test_figures_are_the_same_twice(reported, main, tmp_path):
     with style():
-        drawn = {"pareto_speed": pareto_speed(main), "speedup_gmac": speedup_gmac(timed(main))}
-        for name, (figure, data) in drawn.items():
-            save(figure, data, tmp_path, name)
-            for ending in ("svg", "csv"):
+        drawn = {"overview": (overview(main), ["svg", "png"]), "speedup_gmac": (speedup_gmac(timed(main)), ["png"])}
+        for name, ((figure, data), endings) in drawn.items():
+            save(figure, data, tmp_path, name, endings)
+            for ending in (*endings, "csv"):
                 again, first = tmp_path / f"{name}.{ending}", reported.figures / f"{name}.{ending}"
                 assert again.read_bytes() == first.read_bytes()
 

@@ -113,7 +113,7 @@ def test_charts_name_their_data_and_colours(main):
     assert strokes["range"][0] != strokes["range"][1]
 
 
-def test_links_are_relative_to_the_page(reported, tmp_path):
+def test_links_are_relative_to_the_page(reported, printed, tmp_path):
     odd = reported.measured.folder / "a b.csv"
     odd.write_text("x\n")
     groups = dict(links(reported.page, reported.tables, reported.figures, [odd, tmp_path / "missing.csv"]))

@@ -9,7 +9,7 @@ import pytest
 from paumer.reporting.formatting import Sheet
 from paumer.reporting.latex import tabular, text
 
-NAMES = ["main", "headline", "classes", "criteria", "bounds"]
+NAMES = ["main", "headline", "methods", "classes", "criteria", "bounds"]
 DOCUMENT = r"""\documentclass{article}
 \usepackage[a4paper,margin=2cm]{geometry}
 \usepackage{booktabs,longtable,graphicx}
@@ -48,8 +48,8 @@ def test_headings_over_several_columns_fill_the_table():
     assert r"\cmidrule(lr){2-3}\cmidrule(lr){4-4}" in content
 
 
-def test_headline_names_the_claim_below_what_was_measured(reported):
-    content = (reported.tables / "headline.tex").read_text()
+def test_methods_name_the_claim_below_what_was_measured(reported):
+    content = (reported.tables / "methods.tex").read_text()
     assert content.count("claimed for cityscapes") == 2  # backbones
     assert "on other data and devices" in content
 

@@ -12,7 +12,7 @@ from paumer.errors import PaumerError
 from paumer.reporting.choices import AS_SEGMENTER, NOT_AS_SEGMENTER, OURS, choices_table
 from paumer.reporting.claims import CLAIM, Claim
 from paumer.reporting.paper import Measured, answers, dense_table, write_paper
-from paumer.reporting.selection import headline
+from paumer.reporting.selection import methods_table
 
 REPOSITORY = Path(__file__).parents[2]
 SEGMENTER = REPOSITORY / "results/reference/segmenter.yaml"
@@ -54,10 +54,10 @@ def test_only_informed_pausing_stands_beside_the_claims(written: Path) -> None:
     assert page.index("published claim") < page.index("| cityscapes | tiny") or "| cityscapes " in page
 
 
-def test_the_default_claim_asks_what_the_headline_asks(main: pd.DataFrame) -> None:
+def test_the_default_claim_asks_what_the_table_of_methods_asks(main: pd.DataFrame) -> None:
     mine = answers(Measured(experiment("cityscapes"), main, CLAIM))
-    columns = list(headline(main).columns)
-    pd.testing.assert_frame_equal(mine[columns], headline(main))
+    columns = list(methods_table(main).columns)
+    pd.testing.assert_frame_equal(mine[columns], methods_table(main))
 
 
 def test_nothing_timed_is_neither_reached_nor_missed(main: pd.DataFrame) -> None:

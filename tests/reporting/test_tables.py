@@ -9,7 +9,7 @@ from paumer.errors import PaumerError
 from paumer.reporting.aggregate import main_table
 from paumer.reporting.noise import noise_warnings
 from paumer.reporting.points import at_largest_batch
-from paumer.reporting.selection import headline
+from paumer.reporting.selection import methods_table
 from paumer.reporting.speed_table import write_speed
 from paumer.reporting.tables import collect
 from paumer.reporting.timings import in_first_setting, read_throughput
@@ -127,8 +127,8 @@ def test_largest_batch_is_one_where_dense_fits(main):
     assert dict(rows.groupby("backbone")["batch"].unique().map(list)) == {"tiny": [8], "small": [1]}
 
 
-def test_headline_agrees_with_brute_force(main):
-    table = headline(main).set_index(["backbone", "method"]).sort_index()
+def test_methods_agree_with_brute_force(main):
+    table = methods_table(main).set_index(["backbone", "method"]).sort_index()
     batch = {"tiny": 8, "small": 1}
     for backbone, (recipe, strategy, criterion) in product(
         batch, main[["recipe", "strategy", "criterion"]].drop_duplicates().itertuples(index=False)
@@ -156,25 +156,25 @@ def test_headline_agrees_with_brute_force(main):
             assert found["most_accurate_schedule"] == "none"
 
 
-def test_headline_has_both_answers_and_none(main):
-    schedules = set(headline(main)["fastest_schedule"])
+def test_methods_have_both_answers_and_none(main):
+    schedules = set(methods_table(main)["fastest_schedule"])
     assert "none" in schedules
     assert len(schedules) > 1
 
 
-def test_headline_says_where_a_method_was_not_timed(main):
+def test_methods_say_where_one_was_not_timed(main):
     exits = main["strategy"] == "adaptive-exit"
     untimed = main.assign(
         speedup_b8=main["speedup_b8"].mask(exits), images_per_s_b8=main["images_per_s_b8"].mask(exits)
     )
-    table = headline(untimed).set_index(["backbone", "method"])
+    table = methods_table(untimed).set_index(["backbone", "method"])
     found = table.loc[("tiny", "multi-exit/adaptive-exit/entropy")]
     assert list(found[["fastest_schedule", "most_accurate_schedule"]]) == ["not timed", "not timed"]
     assert found["batch"] == 8
 
 
-def test_headline_ends_with_the_published_claims(reported):
-    table = pd.read_csv(reported.tables / "headline.csv", keep_default_na=False)
+def test_methods_end_with_the_published_claims(reported):
+    table = pd.read_csv(reported.tables / "methods.csv", keep_default_na=False)
     claims = table[table["method"] == "published claim"]
     assert list(claims.index) == [len(table) - 2, len(table) - 1]
     assert list(claims["backbone"]) == ["cityscapes", "ade20k"]
@@ -185,7 +185,7 @@ def test_headline_ends_with_the_published_claims(reported):
 
 def test_oracle_is_no_method(main):
     oracle = main.assign(criterion=main["criterion"].replace("entropy", "oracle"))
-    assert not headline(oracle)["method"].str.contains("oracle").any()
+    assert not methods_table(oracle)["method"].str.contains("oracle").any()
 
 
 def test_noisy_null_is_named_with_its_batch_and_group(reported):
@@ -200,7 +200,7 @@ def test_noisy_null_is_named_with_its_batch_and_group(reported):
         "small, 128 x 256 pixels, batch 1 (float32, eager, logits; paumer, cost by image)",
     ):
         assert sum(found in warning for warning in shown) == 1
-        for name in ("main.md", "headline.md", "main.tex", "speed.md"):
+        for name in ("main.md", "methods.md", "main.tex", "speed.md"):
             assert found in (reported.tables / name).read_text()
     for found in ("float32, compile", "eager, labels", "bfloat16", "48 x 96"):
         assert any(found in warning for warning in noisy)
@@ -235,7 +235,7 @@ def test_quiet_machine_is_not_blamed(measured, edit):
     assert noise_warnings(read_throughput(measured.throughput)) == []
 
 
-@pytest.mark.parametrize("name", ["main.md", "headline.md", "classes.md"])
+@pytest.mark.parametrize("name", ["main.md", "headline.md", "methods.md", "classes.md"])
 def test_markdown_keeps_schedules(reported, name):
     assert "3:0." in (reported.tables / name).read_text()
 

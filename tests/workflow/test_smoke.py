@@ -144,13 +144,27 @@ def test_every_run_had_the_same_number_of_steps(results: Path) -> None:
     assert len(steps) == 1  # the smaller network's too
 
 
-def test_headline_points_exist_and_qualify(main: pd.DataFrame, results: Path) -> None:
-    headline = pd.read_csv(results / "tables/headline.csv")
-    measured = headline[headline.method != "published claim"]
-    assert len(headline) > len(measured) > 0
+def test_points_of_methods_exist_and_qualify(main: pd.DataFrame, results: Path) -> None:
+    methods = pd.read_csv(results / "tables/methods.csv")
+    measured = methods[methods.method != "published claim"]
+    assert len(methods) > len(measured) > 0
     for row in measured[~measured.fastest_schedule.isin(["none", "not timed"])].itertuples():
         assert row.fastest_drop <= 0.65
         assert row.fastest_schedule in set(main.schedule)
+
+
+def test_headline_has_a_row_for_each_family(results: Path) -> None:
+    headline = pd.read_csv(results / "tables/headline.csv")
+    assert len(headline.columns) <= 7
+    methods = set(headline.method)
+    assert methods >= {"PAUMER: pause by entropy", "merging", "merging + pausing", "early exit", "token exits"}
+    assert methods >= {"pausing by another criterion", "smaller input", "smaller network"}
+
+
+def test_the_report_opens_with_the_sentences_of_the_headline(results: Path) -> None:
+    sentences = (results / "tables/headline.md").read_text(encoding="utf-8").split("\n\n")[0]
+    page = (results / "report.html").read_text(encoding="utf-8")
+    assert all(sentence in page for sentence in sentences.split(". ")[:1])
 
 
 def test_schedules_are_written_as_they_are_parsed(main: pd.DataFrame) -> None:
