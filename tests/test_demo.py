@@ -52,6 +52,7 @@ def test_the_wheel_contains_it(tmp_path: Path) -> None:
     assert "paumer/reporting/templates/report.css" in held
 
 
+@pytest.mark.exhaustive
 def test_it_was_trained(network) -> None:
     """On scenes that it has not seen it is far above chance, and entropy chooses better than chance."""
     images, labels = paumer.scenes(24, seed=11)

@@ -49,7 +49,7 @@ def test_python_runs_as_shown(
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     example = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0]
     assert "paumer.sweep" in example and "paumer.measure" in example
-    quick = example.replace("rounds=5", "rounds=3, block_seconds=0.001")
+    quick = example.replace("rounds=5", "rounds=3, block_seconds=0.001").replace("scenes(16", "scenes(8")
     monkeypatch.chdir(tmp_path)
     with pd.option_context("display.width", 500, "display.max_columns", None):
         exec(quick, {})

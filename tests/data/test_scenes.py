@@ -116,6 +116,7 @@ def test_scenes_come_in_any_size(height: int, width: int) -> None:
     assert image.std() > 5
 
 
+@pytest.mark.exhaustive
 def test_class_frequencies_are_those_of_streets() -> None:
     counts = np.zeros(256)
     for index in range(150):

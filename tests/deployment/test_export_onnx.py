@@ -55,6 +55,7 @@ def test_onnxruntime_gives_the_networks_logits(files, network, name) -> None:
         )
 
 
+@pytest.mark.exhaustive
 def test_the_same_patches_pause(network) -> None:
     """Which ones run on is all that pausing decides; their order is nobody's business."""
     pause = build_strategy(operating_point("pause", "", POINTS["pause twice"][1]))
@@ -91,6 +92,7 @@ def shape_of(value: onnx.ValueInfoProto) -> list:
     return [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
 
 
+@pytest.mark.exhaustive
 def test_an_exit_takes_along_no_block_behind_it(files) -> None:
     assert files["early-exit"].stat().st_size < 0.8 * files["dense"].stat().st_size
 

@@ -24,13 +24,14 @@ def model(make):
     return make(options={"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}, heads=(1, 2, 3))
 
 
-@pytest.fixture(params=[pytest.param("inductor", marks=[exhaustive, compiles]), "aot_eager"])
+@pytest.fixture(params=[pytest.param("inductor", marks=[exhaustive, compiles]), "eager"])
 def backend(request, monkeypatch) -> str:
-    """What compiles: the default, or without a C++ compiler, and quickly, graphs of the same operations."""
+    """What compiles: the default, or for a quick test the same graphs, run as they are."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=request.param))
     return request.param
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("backend")
 def test_compiled_logits_are_those_of_eager_at_several_sizes(model) -> None:
     """All in turn, as the stage does it: every schedule and every size is a graph of its own."""

@@ -72,6 +72,7 @@ def measured(manifest, folder, exported):
         return measure(manifest, folder, modes=MODES)
 
 
+@pytest.mark.exhaustive
 def test_every_operating_point_is_timed_beside_eager(measured) -> None:
     table, rounds, _ = measured
     for _, rows in table.groupby(["mode", "batch"]):
@@ -85,6 +86,7 @@ def test_every_operating_point_is_timed_beside_eager(measured) -> None:
     assert len(timed) == 2 * 2 * 4  # the floor, too
 
 
+@pytest.mark.exhaustive
 def test_speedups_are_of_dense_in_the_same_mode(measured) -> None:
     table, rounds, _ = measured
     seconds = {key: group["seconds"].tolist() for key, group in rounds.groupby(["mode", "batch", "variant"])}
@@ -95,6 +97,7 @@ def test_speedups_are_of_dense_in_the_same_mode(measured) -> None:
         assert row.floor_ratio == pytest.approx(ratio(own, floor)[0], rel=1e-2, abs=1e-3)
 
 
+@pytest.mark.exhaustive
 def test_tables_and_report_show_the_mode(measured, manifest, folder) -> None:
     flops(settings_of(), manifest, folder / "flops.csv")
     write_speed(folder / "flops.csv", folder / "throughput.csv", folder / "tables")
@@ -105,12 +108,14 @@ def test_tables_and_report_show_the_mode(measured, manifest, folder) -> None:
     assert speed.loc[speed["strategy"] == "pause", "realised"].notna().all()
 
 
+@pytest.mark.exhaustive
 def test_every_variant_is_exported_once_for_all_batch_sizes(measured, exported) -> None:
     table, _, _ = measured
     assert Counter(exported) == {"dense dense": 2, "pause 1:0.4": 1, "floor 1:0.4": 1}  # dense and dense again
     assert table.loc[table["mode"] == "onnxruntime", "compile_s"].notna().all()  # exporting is told apart
 
 
+@pytest.mark.exhaustive
 def test_versions_are_noted(measured) -> None:
     assert {"onnx", "onnxruntime"} <= set(measured[2]["environment"])
 
@@ -142,6 +147,7 @@ def test_class_ids_are_those_of_eager(model) -> None:
     assert (exported == eager).float().mean() > 0.99
 
 
+@pytest.mark.exhaustive
 def test_full_images_run_in_windows_with_the_threads_of_torch(model, monkeypatch) -> None:
     """Five windows, and then three: a session takes any number of them."""
     import onnxruntime

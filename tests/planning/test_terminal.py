@@ -135,6 +135,7 @@ def test_a_plan_ends_with_the_time(folder: Path) -> None:
     assert "jobs done" not in said and not (folder / "first.txt").exists()
 
 
+@pytest.mark.exhaustive
 def test_quiet_is_quiet(folder: Path) -> None:
     said = run(folder, "--quiet", "progress")
     assert "Making the first" in said

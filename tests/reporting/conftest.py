@@ -62,15 +62,6 @@ def printed(reported: Reported) -> Path:
     return output
 
 
-@pytest.fixture(scope="session")
-def printed(reported: Reported) -> Path:
-    """The folder of the figures for a paper."""
-    inputs, output = reported.measured, reported.figures / "paper"
-    table = reported.tables / "main.csv"
-    write_figures(table, inputs.accuracy, inputs.training, inputs.semantics, output, paper=True)
-    return output
-
-
 @pytest.fixture
 def main(reported: Reported) -> pd.DataFrame:
     """The main table."""

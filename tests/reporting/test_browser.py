@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from browsing import CHARTS, Opened, executable, names
+from browsing import CHARTS, executable, names
 from synthetic_maps import SCHEDULES, pause_map
 from tiers import first
 
@@ -105,31 +105,3 @@ def test_tables_can_be_filtered_and_sorted(opened):
         cells = opened.page.locator(f"#main-table td:nth-child({column})").all_inner_texts()
         values = [float(cell.split(" ")[0]) for cell in cells]
         assert values == sorted(values, reverse=order == "descending")
-
-
-def test_nothing_scrolls_sideways_on_a_laptop(chromium, reported):
-    page = chromium.new_page(viewport={"width": 1280, "height": 800})
-    Opened(page, reported.page)
-    wide = page.evaluate(
-        """() => {
-          for (const each of document.querySelectorAll("details")) each.open = true;
-          const scrolls = (each) => ["auto", "scroll"].includes(getComputedStyle(each).overflowX);
-          const within = [...document.querySelectorAll("body *")].filter(scrolls);
-          return [document.documentElement, ...within]
-            .filter((each) => each.scrollWidth > each.clientWidth)
-            .map((each) => each.ariaLabel ?? each.tagName);
-        }"""
-    )
-    assert wide == []
-    page.close()
-
-
-@pytest.mark.parametrize("width", [400, 1280])
-def test_the_picture_comes_first_on_every_screen(chromium, reported, width):
-    page = chromium.new_page(viewport={"width": width, "height": 800})
-    Opened(page, reported.page)
-    boxes = {name: page.locator(name).first.bounding_box() for name in ("#overview", ".finding", "nav", "#headline")}
-    assert max(boxes["#overview"]["y"], boxes[".finding"]["y"]) < 800
-    assert boxes["#overview"]["y"] + boxes["#overview"]["height"] <= boxes["nav"]["y"] < boxes["#headline"]["y"]
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.close()

@@ -156,6 +156,34 @@ def test_no_text_is_cut_off_and_no_axis_labels_overlap(chromium, reported, width
     page.close()
 
 
+def test_nothing_scrolls_sideways_on_a_laptop(chromium, reported):
+    page = chromium.new_page(viewport={"width": 1280, "height": 800})
+    Opened(page, reported.page)
+    wide = page.evaluate(
+        """() => {
+          for (const each of document.querySelectorAll("details")) each.open = true;
+          const scrolls = (each) => ["auto", "scroll"].includes(getComputedStyle(each).overflowX);
+          const within = [...document.querySelectorAll("body *")].filter(scrolls);
+          return [document.documentElement, ...within]
+            .filter((each) => each.scrollWidth > each.clientWidth)
+            .map((each) => each.ariaLabel ?? each.tagName);
+        }"""
+    )
+    assert wide == []
+    page.close()
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_picture_comes_first_on_every_screen(chromium, reported, width):
+    page = chromium.new_page(viewport={"width": width, "height": 800})
+    Opened(page, reported.page)
+    boxes = {name: page.locator(name).first.bounding_box() for name in ("#overview", ".finding", "nav", "#headline")}
+    assert max(boxes["#overview"]["y"], boxes[".finding"]["y"]) < 800
+    assert boxes["#overview"]["y"] + boxes["#overview"]["height"] <= boxes["nav"]["y"] < boxes["#headline"]["y"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.close()
+
+
 def overlap(one, two):
     slack = 1
     return min(one[2], two[2]) - max(one[0], two[0]) > slack and min(one[3], two[3]) - max(one[1], two[1]) > 2 + slack

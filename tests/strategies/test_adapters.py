@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from operating_points import examples, pairs, strategy
+from tiers import first
 from torch.testing import assert_close
 
 from paumer.measurement.flops import count
@@ -26,7 +27,9 @@ def test_a_sweep_gives_what_each_gives_by_itself(adapting, images) -> None:
 
 
 @pytest.mark.parametrize(
-    "point", [*(one for one in SINGLES if not one.depends_on_image), Point("pause", "smoothed", "3:0.2+6:0.2")], ids=str
+    "point",
+    first([Point("pause", "smoothed", "3:0.2+6:0.2"), *(one for one in SINGLES if not one.depends_on_image)], 4),
+    ids=str,
 )
 def test_what_is_counted_is_what_fvcore_counts(adapting, images, point) -> None:
     single = copy.deepcopy(adapting).float()

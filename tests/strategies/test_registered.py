@@ -7,6 +7,7 @@ from importlib import import_module
 import pytest
 import torch
 from operating_points import describe, examples, strategy
+from tiers import first
 from torch.testing import assert_close
 
 from paumer.registry import RECIPES, REGISTRY, Point, operating_point
@@ -15,7 +16,9 @@ from paumer.strategies.points import build_strategy, runnable
 
 EXAMPLES = examples()
 ENTRIES = pytest.mark.parametrize("name", REGISTRY)
-POINTS = pytest.mark.parametrize("point", EXAMPLES, ids=describe)
+POINTS = pytest.mark.parametrize(
+    "point", first(EXAMPLES, kind=lambda point: (point.strategy, point.schedule)), ids=describe
+)
 
 
 def implementation(name: str) -> type[Strategy]:

@@ -11,6 +11,7 @@ from miniature import masks
 
 from paumer.files import read_json
 
+pytestmark = pytest.mark.exhaustive  # on other data than the run of test_smoke.py
 REPOSITORY = Path(__file__).parents[2]
 TINY = yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text(encoding="utf-8"))
 

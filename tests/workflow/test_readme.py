@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine
+from tiers import first
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -33,7 +34,7 @@ def test_readme_is_short_and_opens_with_the_committed_result() -> None:
     assert sentences.split() == README.split("overview.png)\n\n")[1].split("\n\n")[0].split()
 
 
-@pytest.mark.parametrize("command", re.findall(r"^snakemake .*?(?=\s+#|$)", README, flags=re.MULTILINE))
+@pytest.mark.parametrize("command", first(re.findall(r"^snakemake .*?(?=\s+#|$)", README, flags=re.MULTILINE)))
 def test_its_experiments_can_be_planned(command: str, tmp_path: Path) -> None:
     words = [*command.split(), "-n", "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(tmp_path)]
     finished = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY)
@@ -41,10 +42,10 @@ def test_its_experiments_can_be_planned(command: str, tmp_path: Path) -> None:
 
 
 def test_commands_install_from_locks_that_exist() -> None:
-    first, second = re.findall(r"```bash\n(.*?)\n```", README, flags=re.DOTALL)[:2]
-    assert first.endswith("snakemake --cores 8 all")
-    assert second.endswith("pytest -n auto --cov")
-    for lock in re.findall(r"-r (\S+)", first + second):
+    job, tests = re.findall(r"```bash\n(.*?)\n```", README, flags=re.DOTALL)[:2]
+    assert job.endswith("snakemake --cores 8 all")
+    assert tests.endswith("pytest -n auto --cov")
+    for lock in re.findall(r"-r (\S+)", job + tests):
         pins = re.sub(r" \\\n +", " ", (REPOSITORY / lock).read_text(encoding="utf-8")).splitlines()
         assert all(re.match(r"#|\S+==\S+( ; [^#]+?)?( --hash=sha256:[0-9a-f]{64})+$", line) for line in pins)
 

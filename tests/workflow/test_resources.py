@@ -15,15 +15,14 @@ REPOSITORY = Path(__file__).parents[2]
     ("visible", "options", "shared"),
     first(
         [
-            ("", [], "4"),
-            ("0", [], "8"),
             ("0,1,2,3", ["--resources", "gpu=4"], "2"),
+            ("0", [], "8"),
+            ("", [], "4"),
             ("", ["--resources", "gpu=1"], "8"),
             ("0", ["--config", "device=cpu"], "4"),
-        ],
-        count=2,
+        ]
     ),
-    ids=["no GPU", "one GPU", "four GPUs", "one at a time", "cpu"],
+    ids=["four GPUs", "one GPU", "no GPU", "one at a time", "cpu"],
 )
 def test_runs_at_once_share_the_cores(visible: str, options: list[str], shared: str, tmp_path: Path) -> None:
     command = ["snakemake", "-n", "-p", "all", "--cores", "8", "--snakefile", str(REPOSITORY / "Snakefile")]
