@@ -15,7 +15,7 @@ FIGURES = ["composition", "uniform", "boundary", "correlation"]
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_has_its_files_and_both_backbones(reported, name):
-    for ending in ("svg", "png", "csv"):
+    for ending in ("png", "csv"):
         assert (reported.figures / f"semantics_{name}.{ending}").stat().st_size > 100
     drawn = pd.read_csv(reported.figures / f"semantics_{name}.csv")
     assert list(drawn["backbone"].unique()) == ["tiny", "small"]
@@ -97,7 +97,7 @@ def test_one_class_without_boundaries_is_drawn_and_said(tmp_path):
     assert "undefined with the head's error" in said["correlation"]
     for name in FIGURES:
         save(*getattr(plots_semantics, name)([tmp_path]), tmp_path, name)
-        assert (tmp_path / f"{name}.svg").stat().st_size > 100
+        assert (tmp_path / f"{name}.png").stat().st_size > 100
 
 
 def test_a_run_that_is_named_twice_is_refused(measured):
