@@ -100,10 +100,8 @@ def data_state(manifest):
     """Another text where the dataset is not what it was when stage `data` checked it."""
     try:
         from paumer.data.changes import state
-    except (
-        ModuleNotFoundError
-    ):  # NumPy or Pillow: only the rules' environments have them
-        return ""
+    except ModuleNotFoundError:
+        return ""  # only the rules' environments have NumPy and Pillow
     return state(experiment.data, Path(manifest))
 
 
