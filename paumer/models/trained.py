@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from paumer.config import Evaluation, Normalization, parse
+from paumer.config import Evaluation, Normalization, read_evaluation
 from paumer.data.transforms import normalize
 from paumer.errors import PaumerError
 from paumer.models.encoder import Encoder
@@ -122,9 +122,9 @@ def evaluation_of(given: Evaluation | Mapping[str, Any] | None) -> Evaluation:
     """How images are seen, from its keys; whole where none are given.
 
     Raises:
-        PaumerError: a key is unknown, or a value not possible.
+        PaumerError: a key is unknown or does nothing, or a value is not possible.
     """
-    return given if isinstance(given, Evaluation) else parse(Evaluation, given or {}, "evaluation")
+    return given if isinstance(given, Evaluation) else read_evaluation(given or {}, "evaluation")
 
 
 def require_images(images: Any) -> None:
