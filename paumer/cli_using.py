@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from paumer.cli_options import Folder, Manifest, Threads, on_gpu, read_settings, use_threads
+from paumer.cli_options import Folder, Manifest, Threads, on_gpu, use_threads
 
 export = typer.Typer(no_args_is_help=True, help="Write a trained network for others to use.")
 
@@ -61,14 +61,14 @@ def tune(
     output: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
 ) -> None:
     """Choose where and how much to pause for one budget: a speed-up, a drop in mIoU, or images/s."""
-    from paumer.config import Evaluation, Throughput, parse
+    from paumer.config import Throughput, parse
     from paumer.stages import TuneSettings
 
     options = {"speedup": speedup, "max_drop": max_drop, "images_per_second": images_per_second, "split": split}
     options |= {"images": images, "batch": batch, "criterion": criterion, "locations": locations, "scales": scales}
     measuring = {
         "device": device,
-        "evaluation": read_settings(Evaluation, evaluation),
+        "evaluation": _seen(evaluation),
         "throughput": Throughput().quick() if quick else Throughput(),
     }
     settings = on_gpu(parse(TuneSettings, options | measuring, "tune"))
@@ -204,10 +204,10 @@ def _graph(schedule: str | None, strategy: str, criterion: str, speedup: float |
 
 def _seen(text: str | None) -> Any:
     """The evaluation that was named, perhaps inside a whole experiment."""
-    from paumer.config import Evaluation, parse
+    from paumer.config import read_evaluation
     from paumer.files import read_yaml
 
     if text is None:
         return None
     content, origin = read_yaml(text)
-    return parse(Evaluation, content.get("evaluation", {}) if "backbones" in content else content, origin)
+    return read_evaluation(content.get("evaluation", {}) if "backbones" in content else content, origin)

@@ -57,7 +57,8 @@ def visible_gpus() -> list[str]:
 
 def _take(names: list[str], count: int) -> list[str]:
     """Lock the first `count` that are free; none at all where fewer are."""
-    folder = Path(tempfile.gettempdir()) / f"paumer-gpus-{os.getuid()}"
+    user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""  # Windows has a folder for each user
+    folder = Path(tempfile.gettempdir()) / f"paumer-gpus{user}"
     folder.mkdir(exist_ok=True)
     taken: dict[str, FileLock] = {}
     for name in names:

@@ -4,9 +4,9 @@ An operating point is written as on the command line: `dense`; a schedule of pau
 `STRATEGY PARAMETERS`, `merge 1-8:0.04`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,27 +14,29 @@ import torch
 from torch import Tensor
 
 from paumer.config import Evaluation, Throughput, parse
+from paumer.data.datasets import IGNORE
 from paumer.data.scenes import draw_scene
 from paumer.data.scenes.writer import TRAIN_IDS
 from paumer.deployment.images import find_images, read_picture
 from paumer.deployment.network import HubSegmenter, load_network
-from paumer.deployment.settings import PredictSettings
 from paumer.errors import PaumerError
 from paumer.evaluation.metrics import confusion_matrix, mean_iou
 from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.timing import Condition, Variant
 from paumer.measurement.timing import measure as time_variants
 from paumer.models.inference import predict
+from paumer.models.trained import TrainedSegmenter, evaluation_of, require_images
 from paumer.models.views import seen_size, window_size
 from paumer.progress import progress
-from paumer.registry import DENSE_AGAIN, Point
+from paumer.registry import DENSE_AGAIN, ORACLE, Point, read_point
 from paumer.runtime import autocast, keep_freed_memory
 from paumer.schedule import Schedule
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.floor import Floor
 from paumer.strategies.pause import Pause
 
-Images = Tensor | Sequence[Tensor] | str | Path
+Images = Tensor | np.ndarray | Sequence[Tensor | np.ndarray] | str | Path
+Labels = Tensor | np.ndarray | Sequence[Tensor | np.ndarray]
 Schedules = Sequence[str | Schedule]
 NEW = 2  # after the numbers of the splits, train and val: scenes that no network was trained or scored on
 SPEED = ("images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "other_load", "status")
@@ -52,7 +54,7 @@ class Scenes(NamedTuple):
     labels: Tensor
 
 
-def load(name: str | Path, evaluation: Evaluation | None = None) -> HubSegmenter:
+def load(name: str | Path, evaluation: Evaluation | Mapping[str, Any] | None = None) -> HubSegmenter:
     """Load a trained network, ready to predict.
 
     Args:
@@ -61,9 +63,9 @@ def load(name: str | Path, evaluation: Evaluation | None = None) -> HubSegmenter
         evaluation: how images are seen (windows, short side, scales); by default as the folder says.
 
     Raises:
-        PaumerError: the folder is neither, or is damaged.
+        PaumerError: there is no such folder, it is neither, or is damaged; or a key of `evaluation` is unknown.
     """
-    return load_network(name, evaluation=evaluation)
+    return load_network(name, evaluation=None if evaluation is None else evaluation_of(evaluation))
 
 
 def scenes(count: int, seed: int = 0, height: int = 96, width: int = 192) -> Scenes:
@@ -83,16 +85,16 @@ def scenes(count: int, seed: int = 0, height: int = 96, width: int = 192) -> Sce
 
 @torch.inference_mode()
 def sweep(
-    network: HubSegmenter,
+    network: TrainedSegmenter,
     images: Images,
     schedules: Schedules,
-    labels: Tensor | Sequence[Tensor] | None = None,
+    labels: Labels | None = None,
     criterion: str = "",
 ) -> pd.DataFrame:
     """Run a network at several operating points, in one pass over the images.
 
     Args:
-        network: as `load` gives it; on the device that it is on.
+        network: as `load`, `wrap` and `load_segmenter` give it; on the device that it is on.
         images: RGB uint8, (n, 3, height, width), or a sequence of (3, height, width) of any size; or the name of an
             image or of a folder of them.
         schedules: the operating points; dense is always run, too.
@@ -107,17 +109,18 @@ def sweep(
     Raises:
         PaumerError: an operating point is not possible, or images and labels do not fit.
     """
+    _require_network(network)
     points = _points(schedules, criterion)
-    if labels is None and any("oracle" in point.criterion for point in points):
+    if labels is None and any(point.criterion == ORACLE for point in points):
         raise PaumerError("criterion oracle needs the ground truth; give labels, or use another")
-    evaluation, classes = network.description.evaluation, network.description.network.classes
+    evaluation, classes = network.evaluation, network.classes
     strategies, device = [network.strategy_of(point) for point in points], network.device
     counts = torch.zeros(len(points), classes, classes, dtype=torch.int64, device=device)
     same, pixels = torch.zeros(len(points), dtype=torch.float64), 0
     costs: list[list[Tensor]] = [[] for _ in points]
     with torch.random.fork_rng(devices=[]), autocast(device, evaluation.precision):
         torch.manual_seed(0)  # for criterion random
-        batches = _batches(images, labels, evaluation.batch if evaluation.views == 1 else 1)
+        batches = _batches(images, labels, classes, evaluation.batch if evaluation.views == 1 else 1)
         for several, truth in progress(batches, title="sweep"):
             inputs, truth = network.inputs(several), truth if truth is None else truth.to(device)
             dense = torch.empty(0)
@@ -138,8 +141,8 @@ def sweep(
 
 
 def measure(
-    network: HubSegmenter,
-    images: Tensor,
+    network: TrainedSegmenter,
+    images: Images,
     schedules: Schedules,
     *,
     batch: int = 1,
@@ -151,8 +154,8 @@ def measure(
     """Time a network at several operating points against dense, interleaved, as docs/measuring.md says.
 
     Args:
-        network: as `load` gives it; on the device that it is on.
-        images: RGB uint8, (n, 3, height, width); every variant runs all of them.
+        network: as `load`, `wrap` and `load_segmenter` give it; on the device that it is on.
+        images: as for `sweep`, all of one size; every variant runs all of them.
         schedules: the operating points; dense is always timed, twice: `dense-again` shows the noise. Where the interval
             of its speed-up leaves out 1, the machine was too noisy to believe the others.
         batch: images per forward pass.
@@ -172,8 +175,11 @@ def measure(
     """
     asked = {"batches": (batch,), "modes": (mode,), "rounds": rounds, "block_seconds": block_seconds}
     settings: Throughput = parse(Throughput, asked, "measure")
-    [(pictures, _)] = _batches(images, None, len(images))
-    evaluation, size = network.description.evaluation, (int(images.shape[-2]), int(images.shape[-1]))
+    _require_network(network)
+    pictures = _of_one_size(images)
+    if batch > len(pictures):
+        raise PaumerError(f"batch: {batch} of {len(pictures)} images; give as many images, or a smaller batch")
+    evaluation, size = network.evaluation, (int(pictures.shape[-2]), int(pictures.shape[-1]))
     seen = seen_size(evaluation, size)
     whole = evaluation.views == 1 and window_size(evaluation, seen) == seen == size
     scope = "logits" if whole else "image"
@@ -187,21 +193,27 @@ def measure(
         for point, strategy in strategies
     ]
     keep_freed_memory()
-    name, common = (
-        network.description.network.backbone.name,
-        (network.device, evaluation.precision, mode, scope, size),
-    )
-    timed = time_variants(variants, Condition(name, "", *common, batch, len(images)), settings)
+    common = (network.device, evaluation.precision, mode, scope, size)
+    timed = time_variants(variants, Condition("network", "", *common, batch, len(pictures)), settings)
     rows = pd.DataFrame(timed.rows)
     return rows[["strategy", "criterion", "schedule", "batch", *(column for column in SPEED if column in rows)]]
 
 
+def _require_network(network: Any) -> None:
+    """Refuse what is no network.
+
+    Raises:
+        PaumerError: it is something else.
+    """
+    if not isinstance(network, TrainedSegmenter):
+        raise PaumerError(f"network: {type(network).__name__}; give what load, wrap or load_segmenter gives")
+
+
 def _points(schedules: Schedules, criterion: str) -> list[Point]:
     """Dense, and the operating points that were asked for, each once."""
-    if isinstance(schedules, str | Schedule):
+    if isinstance(schedules, str | Schedule) or not isinstance(schedules, Iterable):
         raise PaumerError(f"schedules: {str(schedules)!r} is one; give a list of them")
-    named = PredictSettings(criterion=criterion).named
-    return list(dict.fromkeys([Point(), *(named(str(schedule)) for schedule in schedules)]))
+    return list(dict.fromkeys([Point(), *(read_point(str(schedule), criterion=criterion) for schedule in schedules)]))
 
 
 def _named(points: Sequence[Point]) -> pd.DataFrame:
@@ -210,29 +222,92 @@ def _named(points: Sequence[Point]) -> pd.DataFrame:
     )
 
 
-def _batches(
-    images: Images, labels: Tensor | Sequence[Tensor] | None, at_once: int
-) -> list[tuple[Tensor, Tensor | None]]:
-    """Images and labels to run together: a tensor in batches, single images one by one.
+def _pictures(images: Images) -> list[Tensor]:
+    """Images, or batches of them, each (several, 3, height, width) uint8.
 
     Raises:
-        PaumerError: their shapes or types do not fit.
+        PaumerError: they are none.
     """
     if isinstance(images, str | Path):
         images = [read_picture(path) for path in find_images(Path(images))[1]]
-    parts = list(images.split(at_once)) if isinstance(images, Tensor) else [image[None] for image in images]
-    if not parts or any(part.ndim != 4 or part.shape[1] != 3 or part.dtype != torch.uint8 for part in parts):
-        raise PaumerError("images: give uint8 of (n, 3, height, width), or a list of (3, height, width)")
+    if isinstance(images, Tensor | np.ndarray):
+        parts = [_tensor(images, "images")]
+    else:
+        parts = [_tensor(image, "images")[None] for image in _listed(images, "images")]
+    for part in parts:
+        require_images(part)
+    return parts
+
+
+def _of_one_size(images: Images) -> Tensor:
+    """Images as one batch.
+
+    Raises:
+        PaumerError: they are none, or have several sizes.
+    """
+    parts = _pictures(images)
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise PaumerError("images: they have several sizes; give images of one size")
+    return torch.cat(parts)
+
+
+def _batches(images: Images, labels: Labels | None, classes: int, at_once: int) -> list[tuple[Tensor, Tensor | None]]:
+    """Images and labels to run together: a tensor in batches, single images one by one.
+
+    Raises:
+        PaumerError: their shapes or types do not fit, or a label is none of the classes.
+    """
+    parts = [batch for part in _pictures(images) for batch in part.split(at_once)]
     if labels is None:
         return [(part, None) for part in parts]
-    if len(labels) != len(images):
-        raise PaumerError(f"labels: {len(labels)} for {len(images)} images; give one for each")
-    ordered = iter(labels)
-    truths = [torch.stack([next(ordered) for _ in part]) for part in parts]
-    for part, truth in zip(parts, truths, strict=True):
-        if truth.shape[1:] != part.shape[2:] or truth.is_floating_point():
-            raise PaumerError(
-                f"labels: {truth.dtype} of {tuple(truth.shape[1:])} for images of {tuple(part.shape[2:])}; give class "
-                "ids of the images' size"
-            )
-    return list(zip(parts, truths, strict=True))
+    truths = [_tensor(truth, "labels") for truth in _listed(labels, "labels")]
+    if len(truths) != sum(map(len, parts)):
+        raise PaumerError(f"labels: {len(truths)} for {sum(map(len, parts))} images; give one for each")
+    ordered = iter(truths)
+    paired = [(part, [next(ordered) for _ in part]) for part in parts]
+    for part, several in paired:
+        for truth in several:
+            _require_labels(truth, part.shape[2:], classes)
+    return [(part, torch.stack(several)) for part, several in paired]
+
+
+def _require_labels(labels: Tensor, size: Sequence[int], classes: int) -> None:
+    """Refuse labels that are not of an image of `size`, or no classes of the network.
+
+    Raises:
+        PaumerError: says what they are.
+    """
+    if tuple(labels.shape) != tuple(size) or labels.is_floating_point():
+        raise PaumerError(
+            f"labels: {labels.dtype} of {tuple(labels.shape)} for images of {tuple(size)}; give class ids of the "
+            "images' size"
+        )
+    strange = labels[((labels < 0) | (labels >= classes)) & (labels != IGNORE)]
+    if len(strange):
+        raise PaumerError(
+            f"labels: {int(strange[0])} is none of the network's classes, 0 to {classes - 1}, nor {IGNORE}, ignored; "
+            "correct it"
+        )
+
+
+def _listed(values: Any, what: str) -> list[Any]:
+    """The members of what was given as a sequence.
+
+    Raises:
+        PaumerError: it is none, or has no members.
+    """
+    listed = list(values) if isinstance(values, Iterable) else []
+    if not listed:
+        raise PaumerError(f"{what}: {type(values).__name__} holds none; give one or more")
+    return listed
+
+
+def _tensor(values: Any, what: str) -> Tensor:
+    """A tensor of what was given as one, or as an array.
+
+    Raises:
+        PaumerError: it is neither.
+    """
+    if not isinstance(values, Tensor | np.ndarray):
+        raise PaumerError(f"{what}: {type(values).__name__}; give tensors, or arrays of NumPy")
+    return torch.as_tensor(values)

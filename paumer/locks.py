@@ -78,8 +78,11 @@ def own_children() -> None:
 def end_with_parent() -> None:
     """Let this process end soon after the workflow that started it, even if that was killed without a chance to say so.
 
-    Otherwise the job would go on alone and meet its own repetition when the workflow is started again.
+    Otherwise the job would go on alone and meet its own repetition when the workflow is started again. Windows has no
+    way to ask for a process that does not end it.
     """
+    if os.name == "nt":
+        return
     host, _, number = os.environ.get(PARENT, "").rpartition(" process ")
     if host == socket.gethostname() and number.isdigit():
         threading.Thread(target=_watch, args=(int(number),), daemon=True).start()

@@ -7,10 +7,11 @@ The head gets what it gets without pausing, the patches of `vit.forward_features
 wrapped network holds the same modules, and shows them to strategies in the way these expect.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from timm.layers import Format
@@ -18,16 +19,19 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from paumer.config import STATISTICS, Evaluation, Normalization, Statistics, parse
 from paumer.errors import PaumerError, summary
 from paumer.models.encoder import Encoder
+from paumer.models.normalization import statistics
 from paumer.models.plain import REMEDY, obstacle_of
-from paumer.models.segmenter import Segmenter
-from paumer.registry import Point, operating_point
+from paumer.models.trained import TrainedSegmenter, evaluation_of
+from paumer.registry import ORACLE, Point
+from paumer.schedule import Schedule
 from paumer.strategies.contract import Strategy
 from paumer.strategies.heads import Count, Head
-from paumer.strategies.points import build_strategy
 from paumer.strategies.state import State
 
+Frequencies = Iterable[float] | Mapping[str, float]  # arrays and tensors, too
 Layout = Literal["tokens", "map"]
 EXPECTED: dict[Layout, str] = {
     "tokens": "(batch, patches, {width}) to (batch, patches, classes)",
@@ -38,13 +42,15 @@ EXPECTED: dict[Layout, str] = {
 def wrap(
     vit: nn.Module,
     head: nn.Module,
-    schedule: str,
+    schedule: str | Schedule,
     *,
     strategy: str = "pause",
     criterion: str = "",
     layout: Layout = "tokens",
-    auxiliary: Mapping[int, nn.Module] | None = None,
-    class_frequencies: Sequence[float] = (),
+    auxiliary: Mapping[int, nn.Module] | nn.ModuleDict | None = None,
+    class_frequencies: Frequencies = (),
+    evaluation: Evaluation | Mapping[str, Any] | None = None,
+    normalization: Normalization | Mapping[str, Any] = "auto",
 ) -> "PausingSegmenter":
     """Run a vision transformer and a dense head under a schedule.
 
@@ -60,21 +66,26 @@ def wrap(
         auxiliary: the modules that predict at intermediate blocks, by the number of the block: from the patches there,
             without a norm, (batch, patches, width) to (batch, patches, classes). At other blocks a head of tokens
             predicts itself, through the final norm; a head of maps cannot, since patches may be missing.
-        class_frequencies: of the pixels in training, for criteria `balanced` and `smoothed`.
+        class_frequencies: of the pixels in training, one for each class (for one logit: of 0, and of 1), for criteria
+            `balanced` and `smoothed`.
+        evaluation: how `segment` sees images (windows, short side, scales); whole where nothing is said.
+        normalization: by what `segment` normalises images: `imagenet`, `half`, or `mean` and `std`; by default what
+            timm's configuration of the ViT says.
 
     Returns:
         From images (batch, channels, height, width) of any size, normalised as the ViT expects, to logits (batch,
-        classes, height, width). It shares all weights with `vit` and `head`, and leaves both as they are.
+        classes, height, width). It shares all weights with `vit` and `head`, and leaves both as they are. Its `segment`
+        takes images of uint8, as that of networks which `load` gives.
 
     Raises:
         PaumerError: the ViT is not supported, a head does not fit, or the operating point is not possible.
     """
-    return PausingSegmenter(vit, head, layout, auxiliary or {}, class_frequencies).with_schedule(
-        schedule, strategy, criterion
-    )
+    seen = {"evaluation": evaluation_of(evaluation), "normalization": _normalization(normalization, vit)}
+    wrapped = PausingSegmenter(vit, head, layout, _by_block(auxiliary), class_frequencies, **seen)
+    return wrapped.with_schedule(schedule, strategy, criterion)
 
 
-class PausingSegmenter(Segmenter):
+class PausingSegmenter(TrainedSegmenter):
     """A vision transformer and a dense head that run as `strategy` says; `wrap` makes it.
 
     Attributes:
@@ -82,13 +93,18 @@ class PausingSegmenter(Segmenter):
         readout: what reads the whole map, after every patch is back at its place: the head of layout `map`, or nothing.
     """
 
+    sub_patch = 1  # type: ignore[assignment]
+
     def __init__(
         self,
         vit: nn.Module,
         head: nn.Module,
         layout: Layout,
         auxiliary: Mapping[int, nn.Module],
-        class_frequencies: Sequence[float] = (),
+        class_frequencies: Frequencies = (),
+        *,
+        evaluation: Evaluation,
+        normalization: Normalization | None,
     ) -> None:
         encoder = FeatureEncoder(_for_any_size(_check_plain(vit)))
         if layout not in get_args(Layout):
@@ -111,28 +127,11 @@ class PausingSegmenter(Segmenter):
                     f"auxiliary[{block}]: predicts {auxiliary_head.classes} classes where the head predicts {classes}; "
                     "give it a module with as many"
                 )
-        super().__init__(encoder, decoder, {}, class_frequencies)
+        frequencies = _frequencies(class_frequencies, max(2, classes))
+        super().__init__(encoder, decoder, {}, frequencies, evaluation=evaluation, normalization=normalization)
         self.heads, self.readout = AuxiliaryHeads(heads, lens), nn.Identity() if readout is None else readout
-        self._asked = ("pause", "")
         for container in (self, encoder, decoder, self.heads, *heads.values()):
             container.training = vit.training  # what is inside keeps its own mode
-
-    def with_schedule(self, schedule: str, strategy: str = "", criterion: str = "") -> Self:
-        """This network at another operating point: another object with the same weights.
-
-        Args:
-            schedule: where and how much; `dense` for every patch through every block.
-            strategy: a registered name or a composition; empty: as now.
-            criterion: by which patches are chosen; empty: as now, or the usual one of a `strategy` that is named.
-
-        Raises:
-            PaumerError: the operating point is not possible in this network.
-        """
-        asked = (strategy, criterion) if strategy else (self._asked[0], criterion or self._asked[1])
-        point = Point() if schedule.strip() in ("", "dense") else operating_point(*asked, schedule)
-        other = copy(self)  # shares all modules
-        other.strategy, other._asked = self._build(point), asked
-        return other
 
     def finish(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
         """Logits as a map (batch, classes, any height, any width) from the tokens after the last block."""
@@ -140,23 +139,26 @@ class PausingSegmenter(Segmenter):
         state.charge(lambda: _try_out(self.readout, values[:1].shape)[1])
         return self.readout(values)
 
-    def _build(self, point: Point) -> Strategy:
-        """The strategy of an operating point that is possible in this network."""
-        point.check_depth(self.encoder.depth)
-        strategy, name = build_strategy(point), f"strategy {point.strategy} {point.schedule}"
-        missing = [block for block in strategy.reads if str(block) not in self.heads]
-        if point.criterion == "oracle":
-            raise PaumerError(f"{name}: criterion oracle needs the ground truth; use entropy")
-        if isinstance(self.decoder, PassOn) and any(entry.final for entry, _ in point.links):
+    def strategy_of(self, point: Point) -> Strategy:
+        """The strategy of an operating point.
+
+        Raises:
+            PaumerError: this network cannot run it; says so where that is because its head reads maps.
+        """
+        name, reads_maps = f"{point.strategy} {point.schedule}", isinstance(self.decoder, PassOn)
+        missing = [block for block in point.head_blocks if str(block) not in self.heads]
+        if reads_maps and any(entry.final for entry, _ in point.links):
             raise PaumerError(f"{name}: predicts patch by patch, but the head reads whole maps; use pause, or merge")
-        if missing:
+        if reads_maps and point.criterion == ORACLE:
+            raise PaumerError(
+                f"{name}: criterion oracle compares predictions of patches, which a head of maps gives not"
+            )
+        if reads_maps and missing and missing[0] <= self.encoder.depth:
             raise PaumerError(
                 f"{name}: a head of maps cannot predict after block {missing[0]}, where patches may be missing; "
                 f"give auxiliary={{{missing[0]}: module}} that predicts from tokens"
             )
-        if reason := strategy.skip(self):
-            raise PaumerError(f"{name}: {reason}; use another strategy")
-        return strategy
+        return super().strategy_of(point)
 
 
 class FeatureEncoder(Encoder):
@@ -248,6 +250,61 @@ class AuxiliaryHeads(nn.ModuleDict):
         return cast(Head, self.lens) if not super().__contains__(block) else super().__getitem__(block)
 
 
+def _by_block(auxiliary: Any) -> dict[int, nn.Module]:
+    """Auxiliary modules by the numbers of their blocks, which may be text, as those of a `ModuleDict` are.
+
+    Raises:
+        PaumerError: they are no such mapping.
+    """
+    if auxiliary is None:
+        return {}
+    if not isinstance(auxiliary, Mapping | nn.ModuleDict):
+        raise PaumerError(f"auxiliary: {type(auxiliary).__name__}; give modules by their blocks, {{3: module}}")
+    try:
+        return {int(block): module for block, module in auxiliary.items()}
+    except (TypeError, ValueError):
+        raise PaumerError(f"auxiliary: {', '.join(map(repr, auxiliary))} are no blocks; number them from 1") from None
+
+
+def _frequencies(given: Frequencies, classes: int) -> tuple[float, ...]:
+    """The shares of classes, however they are given; none at all where they are not.
+
+    Raises:
+        PaumerError: they are no shares of so many classes.
+    """
+    try:
+        values = given.values() if isinstance(given, Mapping) else given
+        shares = tuple(float(share) for share in values)
+    except (TypeError, ValueError):
+        raise PaumerError(
+            f"class_frequencies: {type(given).__name__} holds no numbers; give one for each class"
+        ) from None
+    if shares and len(shares) != classes:
+        raise PaumerError(f"class_frequencies: {len(shares)} for {classes} classes; give one for each")
+    if shares and not (all(0 <= share < math.inf for share in shares) and any(shares)):
+        raise PaumerError(f"class_frequencies: {list(shares)}; give shares of pixels, 0 or more, not all of them 0")
+    return shares
+
+
+def _normalization(given: Any, vit: nn.Module) -> Normalization | None:
+    """By what images are normalised; `auto`: as timm's configuration of the ViT says, None where it has none.
+
+    Raises:
+        PaumerError: it is none.
+    """
+    if given == "auto":
+        source = getattr(vit, "pretrained_cfg", None) or {}
+        try:
+            return statistics(source["mean"], source["std"])
+        except (KeyError, TypeError, ValueError):  # none, or of other channels
+            return None
+    if isinstance(given, Mapping):
+        return parse(Statistics, given, "normalization")
+    if not isinstance(given, Statistics) and not (isinstance(given, str) and given in STATISTICS):
+        raise PaumerError(f"normalization: {given!r}; use auto, imagenet, half, or {{'mean': ..., 'std': ...}}")
+    return given
+
+
 def _check_plain(vit: Any) -> VisionTransformer:
     """Refuse networks that the encoder would run otherwise than timm."""
     if obstacle := obstacle_of(vit):
@@ -273,6 +330,8 @@ def _count_classes(head: nn.Module, layout: Layout, shape: tuple[int, ...], name
     Raises:
         PaumerError: it does not take that input, or gives something else than logits of its layout.
     """
+    if not isinstance(head, nn.Module):
+        raise PaumerError(f"{name}: {type(head).__name__}; give a torch.nn.Module")
     width, axis = (shape[2], 2) if layout == "tokens" else (shape[1], 1)
     remedy = f"it must map {EXPECTED[layout].format(width=width)} (layout {layout!r})"
     try:

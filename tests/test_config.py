@@ -303,7 +303,7 @@ def test_shared_phase_is_that_of_the_shared_run_alone() -> None:
 
 def test_the_shared_phase_trains_heads_where_it_shall() -> None:
     def heads(backbone="large", **training):
-        training = TRAINING | {"shared_phase": {"epochs": 7}} | training
+        training = {"shared_phase": {"epochs": 7}} | training
         return TrainSettings.of(make_experiment(training=training, sweep=[]), backbone, "shared", 0).heads
 
     assert heads() is None

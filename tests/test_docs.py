@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from tiers import first
+
+from paumer.config import Experiment, parse
+from paumer.data.folder import ClassList
 
 REPOSITORY = Path(__file__).parents[1]
 TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/README.md")
@@ -34,6 +38,24 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert found.exists(), target
         assert found.is_relative_to(REPOSITORY.resolve()), target
         assert not anchor or anchor in anchors(found), target
+
+
+YAML = re.compile(r"^```ya?ml\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+FRAGMENTS = [(page, text) for page in PAGES for text in YAML.findall(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize(("page", "text"), FRAGMENTS, ids=[page.name for page, _ in FRAGMENTS])
+def test_yaml_is_what_it_shows(page: Path, text: str) -> None:
+    """Part of an experiment, whose other keys are as by default, or a list of classes."""
+    content = yaml.safe_load(text)
+    if "classes" in content:
+        parse(ClassList, content, page.name)
+    else:
+        parse(Experiment, {"backbones": [{"name": "net", "options": {"depth": 12}}]} | content, page.name)
+
+
+def test_pages_show_yaml() -> None:
+    assert len(FRAGMENTS) > 5
 
 
 def test_readme_lists_every_page() -> None:

@@ -1,5 +1,6 @@
 """What one calls from Python."""
 
+import copy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import timm
 import torch
-from deployment.finished_runs import write_run
+from deployment.finished_runs import OPTIONS, write_run
 from PIL import Image
+from timm.models.vision_transformer import VisionTransformer
 
 import paumer
 from paumer.config import Evaluation
@@ -17,6 +20,10 @@ from paumer.data.transforms import normalize
 from paumer.errors import PaumerError
 from paumer.evaluation.metrics import confusion_matrix, mean_iou
 from paumer.measurement.flops import count
+from paumer.models.encoder import Encoder
+from paumer.models.heads import LinearHead
+from paumer.models.published import Published, PublishedSegmenter
+from paumer.pausing import PausingSegmenter
 from paumer.strategies.contract import Dense
 from paumer.strategies.pause import Pause
 
@@ -125,6 +132,65 @@ def test_measure_runs_windows_of_larger_images(network) -> None:
     assert {size[-2:] for size in sizes} <= {SIZE}
 
 
+@pytest.fixture(scope="module")
+def wrapped() -> PausingSegmenter:
+    """A wrapped network that gives one logit, with windows."""
+    torch.manual_seed(0)
+    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, **OPTIONS, depth=4, dynamic_img_size=True)
+    windows = {"inference": "sliding", "window": SIZE, "stride": (16, 24)}
+    return paumer.wrap(vit.eval(), torch.nn.Linear(vit.embed_dim, 1), "2:0.5", evaluation=windows)
+
+
+@pytest.fixture(scope="module")
+def published() -> PublishedSegmenter:
+    """A published network, as its files would give it."""
+    torch.manual_seed(0)
+    vit = VisionTransformer(img_size=SIZE, **OPTIONS, depth=4, num_classes=0, dynamic_img_size=True)
+    told = Published("half", SIZE, (16, 24))
+    windows = Evaluation(inference="sliding", window=told.window, stride=told.stride)
+    return PublishedSegmenter(Encoder(vit), LinearHead(vit.embed_dim, 7), told, windows).eval()
+
+
+@pytest.mark.parametrize("name", ["network", "wrapped", "published"])
+def test_all_networks_have_one_face(name, request) -> None:
+    """Those of `load`, `wrap` and `load_segmenter`: segmented, switched, swept and measured alike."""
+    network = request.getfixturevalue(name)
+    images = paumer.scenes(2, seed=4, height=40, width=56).images
+    labels = network.segment(images)
+    assert labels.shape == (2, 40, 56) and int(labels.max()) < network.classes
+    faster = network.with_schedule("merge 1-2:0.2")
+    table = paumer.sweep(network, images, ["merge 1-2:0.2"], labels=network.with_schedule("dense").segment(images))
+    assert table.miou[0] == 100 and table.gmac_ratio[1] > 1
+    expected = (faster.segment(images) == network.with_schedule("dense").segment(images)).double().mean().item()
+    assert table.agreement[1] == pytest.approx(expected, abs=1e-3)
+    timed = paumer.measure(network, images, ["merge 1-2:0.2"], rounds=3, block_seconds=0.001)
+    assert timed.strategy.tolist() == ["dense", "merge", "dense-again"] and set(timed.status) == {"ok"}
+
+
+def test_sweep_knows_the_truth_for_the_oracle_of_a_wrapped_network(wrapped) -> None:
+    """Without auxiliary heads its own head predicts in between."""
+    images = paumer.scenes(2, seed=4, height=32, width=48).images
+    labels = torch.randint(2, (2, 32, 48), generator=torch.Generator().manual_seed(1))
+    one, other = (paumer.sweep(wrapped, images, ["2:0.5"], truth, "oracle").miou[1] for truth in (labels, 1 - labels))
+    assert one > paumer.sweep(wrapped, images, ["2:0.5"], labels, "random").miou[1]
+    assert other > paumer.sweep(wrapped, images, ["2:0.5"], 1 - labels, "random").miou[1]
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_networks_of_other_number_types_segment(network, scenes, kind) -> None:
+    other = copy.deepcopy(network).to(kind).with_schedule("2:0.5")
+    assert (other.segment(scenes[0]) == network.with_schedule("2:0.5").segment(scenes[0])).double().mean() > 0.9
+
+
+def test_arrays_are_images_and_labels_too(network, scenes) -> None:
+    images, labels = scenes
+    table = paumer.sweep(network, images, ["2:0.5"], labels)
+    for pictures, truths in ((images.numpy(), labels.numpy()), (list(images.numpy()), list(labels.numpy()))):
+        pd.testing.assert_frame_equal(paumer.sweep(network, pictures, ["2:0.5"], truths), table)
+    timed = paumer.measure(network, list(images.numpy()), [], rounds=3, block_seconds=0.001)
+    assert set(timed.status) == {"ok"}
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -136,6 +202,29 @@ def test_measure_runs_windows_of_larger_images(network) -> None:
         (lambda network, images: paumer.sweep(network, images, [], torch.zeros(1, 32, 48).long()), "1 for 3 images"),
         (lambda network, images: paumer.sweep(network, images, [], torch.zeros(3, 9, 9).long()), "images' size"),
         (lambda network, images: paumer.measure(network, images, [], rounds=1), "rounds"),
+        (lambda network, images: paumer.measure(network, images, [], batch=4), "batch: 4 of 3 images"),
+        (lambda network, images: paumer.measure(network, [images[0], images[0, :, :20]], []), "of one size"),
+        (lambda network, images: paumer.sweep(network, images, [], torch.full((3, 32, 48), 33)), "33 is none of the"),
+        (lambda network, images: paumer.sweep(network, images, [], torch.full((3, 32, 48), -1)), "0 to 18, nor 255"),
+        (lambda network, images: paumer.sweep(network, images, [], 3), "labels: int holds none"),
+        (lambda network, images: paumer.sweep(network, images, [], ["a"] * 3), "labels: str; give tensors"),
+        (lambda network, images: paumer.sweep(network, images, None), "schedules: 'None' is one; give a list"),
+        (lambda network, images: paumer.sweep(network, images, ["2:0.5"], criterion="mood"), "no criterion 'mood'"),
+        (lambda network, images: paumer.sweep(network, [], []), "images: list holds none"),
+        (lambda network, images: paumer.sweep(network, None, []), "images: NoneType holds none"),
+        (lambda network, images: paumer.sweep(network, [Image.new("RGB", (9, 9))], []), "images: Image; give tensors"),
+        (lambda network, images: paumer.sweep(network, images.permute(0, 2, 3, 1), []), "channels come first"),
+        (lambda network, images: paumer.sweep("demo", images, []), "network: str; give what load"),
+        (lambda network, images: paumer.sweep(torch.nn.Linear(2, 2), images, []), "network: Linear"),
+        (lambda network, images: network.segment(images[:0]), r"\(0, 3, 32, 48\); give uint8, .*one or more"),
+        (lambda network, images: network.segment([images[0]]), "images: list; give a tensor of uint8"),
+        (lambda network, images: network.segment(images[0].numpy()), "images: ndarray; give a tensor of uint8"),
+        (lambda network, images: network.with_schedule("2:0.5", criterion="oracle"), "needs the ground truth"),
+        (lambda network, images: paumer.load("demo", {"flipped": True}), "evaluation: unknown key 'flipped'"),
+        (lambda network, images: paumer.Segmenter.from_pretrained("nothing_here"), "nothing_here: no such folder"),
+        (lambda network, images: paumer.Segmenter.from_pretrained("a/b/c"), "a/b/c: no such folder"),
+        (lambda network, images: paumer.Segmenter.from_pretrained("../a"), "../a: no such folder"),
+        (lambda network, images: paumer.Segmenter.from_pretrained("demo", schedule="3:0.4"), "no option 'schedule'"),
     ],
 )
 def test_mistakes_are_one_line(call: Callable[..., object], words: str, network, scenes) -> None:
@@ -144,6 +233,7 @@ def test_mistakes_are_one_line(call: Callable[..., object], words: str, network,
     assert "\n" not in str(caught.value)
 
 
-def test_evaluation_of_ones_own(network, scenes, tmp_path: Path) -> None:
-    other = paumer.load(write_run(tmp_path), Evaluation(flip=True))
+@pytest.mark.parametrize("evaluation", [Evaluation(flip=True), {"flip": True}])
+def test_evaluation_of_ones_own(network, scenes, evaluation, tmp_path: Path) -> None:
+    other = paumer.load(write_run(tmp_path), evaluation)
     assert paumer.sweep(other, scenes[0], []).gmac[0] == pytest.approx(2 * paumer.sweep(network, scenes[0], []).gmac[0])

@@ -1,9 +1,12 @@
 """Drop-in use: any plain timm ViT with any dense head, unchanged where nothing pauses, and cheaper where patches do."""
 
+import math
 import re
+import warnings
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -317,6 +320,21 @@ def test_compiles_without_a_break(plain, head, images) -> None:
     assert_close(compiled(images), model(images))
 
 
+ONNX = ["local-merge 1:0.25+3:0.1", "token-exit 2:0.25 keep 1", "merge>pause 1:0.25>3:0.5"]
+
+
+@pytest.mark.parametrize("schedule", ONNX)
+def test_torchs_own_export_to_onnx_works(plain, head, images, schedule, tmp_path) -> None:
+    """As people call it, with nothing of ours; what depends on the images is in no graph."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    single = images.float()
+    model = paumer.wrap(plain.float(), head.float(), schedule).requires_grad_(False)
+    with warnings.catch_warnings(action="ignore"):
+        torch.onnx.export(model, (single,), tmp_path / "model.onnx", verbose=False)
+    [logits] = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(None, {"images": single.numpy()})
+    assert_close(torch.from_numpy(logits), model(single), rtol=1e-3, atol=1e-4)
+
+
 def test_gradients_reach_the_head(plain, head, images) -> None:
     paumer.wrap(plain, head, "2:0.5")(images).sum().backward()
     assert all(value.grad is not None for value in head.parameters())
@@ -349,6 +367,66 @@ def test_heads_learn_on_the_patches_that_reach_them(plain, head, images) -> None
     assert all(prediction.truth.shape == prediction.logits.shape for prediction in predictions)
 
 
+FREQUENCIES = [0.5, 0.2, 0.1, 0.1, 0.1]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [FREQUENCIES, tuple(FREQUENCIES), np.array(FREQUENCIES), torch.tensor(FREQUENCIES), dict(enumerate(FREQUENCIES))],
+    ids=lambda given: type(given).__name__,
+)
+def test_frequencies_are_taken_as_people_have_them(plain, head, images, given) -> None:
+    known = {"auxiliary": {2: head}, "criterion": "smoothed"}
+    model = paumer.wrap(plain, head, "2:0.5", class_frequencies=given, **known)
+    listed = paumer.wrap(plain, head, "2:0.5", class_frequencies=FREQUENCIES, **known)
+    assert torch.equal(model(images), listed(images))
+
+
+@pytest.mark.parametrize("number", [2, "2"])
+@pytest.mark.parametrize("kind", [dict, nn.ModuleDict])
+def test_auxiliary_modules_are_taken_as_people_have_them(plain, head, images, number, kind) -> None:
+    auxiliary = nn.Linear(WIDTH, CLASSES).double()
+    if kind is nn.ModuleDict and number == 2:
+        return  # its keys are text
+    model = paumer.wrap(plain, head, "2:0.5", auxiliary=kind({number: auxiliary}))
+    assert torch.equal(model(images), paumer.wrap(plain, head, "2:0.5", auxiliary={2: auxiliary})(images))
+
+
+def test_schedules_are_taken_as_people_have_them(plain, head, images) -> None:
+    model = paumer.wrap(plain, head, paumer.Schedule("2:0.5"))
+    assert torch.equal(model(images), paumer.wrap(plain, head, "2:0.5")(images))
+    assert torch.equal(model.with_schedule(paumer.Schedule("3:0.25"))(images), model.with_schedule("3:0.25")(images))
+    merging = model.with_schedule("merge 1-3:0.25")
+    assert torch.equal(merging(images), model.with_schedule("1-3:0.25", strategy="merge")(images))
+    assert merging.with_schedule("1:0.25").strategy.name == "merge"  # as now
+    assert torch.equal(model.with_schedule(paumer.Schedule())(images), model.with_schedule("dense")(images))
+
+
+def test_segment_normalises_as_timms_configuration_says(head) -> None:
+    vit, images = make_vit(), torch.randint(256, (2, 3, 37, 50), dtype=torch.uint8)
+    assert vit.pretrained_cfg["mean"] == (0.5, 0.5, 0.5)
+    model = paumer.wrap(vit, head, "2:0.5")
+    expected = model.predict_labels(images.double() / 127.5 - 1)
+    assert (model.segment(images) == expected).double().mean() > 0.999
+    assert (model.segment(images[1]) == expected[1]).double().mean() > 0.999
+    other = {"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7)}
+    shift, scale = (torch.tensor(other[name], dtype=torch.float64).view(3, 1, 1) for name in ("mean", "std"))
+    own = paumer.wrap(vit, head, "2:0.5", normalization=other)
+    labels = own.predict_labels((images.double() / 255 - shift) / scale)
+    assert (own.segment(images) == labels).double().mean() > 0.999
+    vit.pretrained_cfg = {}
+    with pytest.raises(PaumerError, match="does not say how its images are normalised; name it, as wrap"):
+        paumer.wrap(vit, head, "2:0.5").segment(images)
+
+
+def test_segment_sees_images_as_the_evaluation_says(plain, head) -> None:
+    images = torch.randint(256, (1, 3, 37, 50), dtype=torch.uint8)
+    windows = {"inference": "sliding", "window": [24, 32], "stride": [16, 16]}
+    model = paumer.wrap(plain, head, "2:0.5", evaluation=windows)
+    logits = paumer.sliding_window_logits(model, model.inputs(images), (24, 32), (16, 16))
+    assert (model.segment(images) == logits.argmax(dim=1)).double().mean() > 0.999
+
+
 LINEAR = {"head": nn.Linear(WIDTH, CLASSES)}
 CONV = {"head": nn.Conv2d(WIDTH, CLASSES, 1), "layout": "map"}
 LSTM = {"head": nn.LSTM(WIDTH, CLASSES, batch_first=True)}
@@ -367,6 +445,23 @@ MISTAKES = {
     "classes": (LINEAR | {"auxiliary": {3: nn.Linear(WIDTH, 4)}}, "3:0.4", r"auxiliary\[3\]: predicts 4 classes"),
     "no such block": (LINEAR | {"auxiliary": {7: nn.Linear(WIDTH, 5)}}, "3:0.4", "no block 7 in a network of 6 blocks"),
     "map without auxiliary": (CONV, "3:0.4", r"cannot predict after block 3.*give auxiliary=\{3: module\}"),
+    "too few frequencies": (LINEAR | {"class_frequencies": [0.5] * 3}, "3:0.4", "3 for 5 classes; give one for each"),
+    "no frequencies": (LINEAR | {"class_frequencies": np.zeros(5)}, "3:0.4", "not all of them 0"),
+    "negative frequencies": (LINEAR | {"class_frequencies": [-1, 1, 1, 1, 1]}, "3:0.4", "0 or more"),
+    "endless frequencies": (LINEAR | {"class_frequencies": [math.nan] * 5}, "3:0.4", "0 or more"),
+    "named frequencies": (LINEAR | {"class_frequencies": "even"}, "3:0.4", "str holds no numbers"),
+    "frequency": (LINEAR | {"class_frequencies": 0.5}, "3:0.4", "float holds no numbers"),
+    "nested frequencies": (LINEAR | {"class_frequencies": np.ones((5, 2))}, "3:0.4", "ndarray holds no numbers"),
+    "list of modules": (LINEAR | {"auxiliary": [nn.Linear(WIDTH, 5)]}, "3:0.4", r"list; give .*\{3: module\}"),
+    "named blocks": (LINEAR | {"auxiliary": {"last": nn.Linear(WIDTH, 5)}}, "3:0.4", "'last' are no blocks"),
+    "no module": (LINEAR | {"auxiliary": {3: torch.relu}}, "3:0.4", r"auxiliary\[3\]: .*give a torch.nn.Module"),
+    "function": ({"head": torch.relu}, "3:0.4", "head: .*give a torch.nn.Module"),
+    "a number": (LINEAR, 0.4, "write it like"),
+    "nothing": (LINEAR, None, "write it like"),
+    "normalization": (LINEAR | {"normalization": "caffe"}, "3:0.4", "normalization: 'caffe'; use auto, imagenet, half"),
+    "statistics": (LINEAR | {"normalization": {"mean": [1, 2]}}, "3:0.4", r"normalization: key 'mean.2' is missing"),
+    "evaluation": (LINEAR | {"evaluation": {"windw": 3}}, "3:0.4", "evaluation: unknown key 'windw'"),
+    "oracle of maps": (CONV | {"criterion": "oracle"}, "3:0.4", "criterion oracle needs the ground truth"),
     "map and exit": (CONV | {"strategy": "early-exit"}, "exit:3", "predicts patch by patch"),
 }
 
@@ -430,12 +525,15 @@ def test_the_pages_code_runs() -> None:
     )
     assert "pretrained=False" in code
     batches = [(torch.randn(2, 3, 96, 160), torch.randint(19, (2, 60)))]
-    names = {"batches": batches, "frequencies": [1 / 19] * 19}
+    pixels = torch.randint(256, (1, 3, 96, 160), dtype=torch.uint8)
+    names = {"batches": batches, "frequencies": [1 / 19] * 19, "pixels": pixels}
     exec(code, names)
     assert names["logits"].shape == (2, 19, 96, 160)
     for name in ("model", "faster", "control", "merging", "both"):
         assert names[name](names["images"]).shape == (2, 19, 96, 160)
     assert names["both"].strategy.name == "merge>pause"
+    assert names["labels"].shape == (1, 96, 160)
+    assert names["table"].schedule.tolist() == ["dense", "3:0.4", "3:0.6", "1-8:0.05"]
 
 
 def test_the_pages_links_lead_somewhere() -> None:

@@ -5,6 +5,7 @@ Imports no torch: the workflow plans with it.
 
 from paumer.config.base import NAME, Section, Size, parse
 from paumer.config.experiment import Experiment
+from paumer.config.idle import read_evaluation
 from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput, sweep_points
 from paumer.config.network import (
     STATISTICS,
@@ -56,5 +57,6 @@ __all__ = [
     "TrainingOptions",
     "check_heads",
     "parse",
+    "read_evaluation",
     "sweep_points",
 ]

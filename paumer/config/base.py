@@ -24,6 +24,14 @@ def positive_size(size: Size) -> Size:
     return size
 
 
+def different(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse lists that name something twice."""
+    for number, value in enumerate(values):
+        if value in values[:number]:
+            raise ValueError(f"{value!r} stands there twice; name each once")
+    return values
+
+
 def parse(model: type[Section], content: Any, origin: str) -> Any:
     """Validate `content` as `model`.
 

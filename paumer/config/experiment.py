@@ -5,7 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from paumer.config.base import NAME, Section
+from paumer.config.base import NAME, Section, different
+from paumer.config.idle import idle_key
 from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput
 from paumer.config.network import Backbone, Data, Decoder, Heads, check_heads
 from paumer.config.training import Ablation, Pausing, Training
@@ -14,6 +15,7 @@ from paumer.hints import explain
 from paumer.registry import Point, operating_point
 from paumer.schedule import Schedule
 
+Seed = Annotated[int, Field(ge=0)]
 DEVICE = re.compile(r"auto|cpu|(cuda|xpu)(:\d+)?|mps")
 
 
@@ -22,7 +24,7 @@ class Experiment(Section):
 
     experiment: str = Field("scenes", pattern=NAME, description="Results go to `<results>/<experiment>`.")
     results: str = Field("results", description="Folder of all results.")
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="One training run per recipe and seed.")
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1, description="One training run per recipe and seed.")
     device: str = Field("auto", description="`auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, ...")
     data: Data = Field(default_factory=Data, description="Images.")
     backbones: tuple[Backbone, ...] = Field(min_length=1, description="Vision transformers.")
@@ -120,7 +122,21 @@ class Experiment(Section):
             depth = backbone.options.get("depth")
             if isinstance(depth, int):
                 self.check_depth(depth, backbone)
+        self._check_idle()
         return self
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        return different(seeds)
+
+    def _check_idle(self) -> None:
+        """Refuse keys that do nothing, and ablations that change nothing."""
+        for name in self.ablations:
+            if self.ablated(name) == self.model_copy(update={"ablations": {}}):
+                raise ValueError(f"ablations.{name}: changes nothing; name keys of heads or pausing with other values")
+        if (idle := idle_key(self)) is not None:
+            raise ValueError(idle)
 
     def _check_ablations(self) -> None:
         """Refuse ablations of a recipe that is not trained, and those that change what is not there."""

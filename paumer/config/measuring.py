@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from paumer.config.base import Section, Size, positive_size
+from paumer.config.base import Section, Size, different, positive_size
 from paumer.errors import PaumerError
 from paumer.registry import (
     Point,
@@ -17,6 +17,8 @@ from paumer.registry import (
     recipes_of,
 )
 from paumer.schedule import Schedule
+
+MOST_LOCATIONS = 4  # of a schedule in the pause maps, one colour each
 
 
 class SweepItem(Section):
@@ -151,12 +153,18 @@ class Throughput(Section):
             raise ValueError("batch sizes must be 1 or more")
         return batches
 
+    @field_validator("batches", "dtypes", "modes", "scopes")
+    @classmethod
+    def _different(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return different(values)
+
     @field_validator("sizes")
     @classmethod
     def _positive_sizes(cls, sizes: dict[str, tuple[Size, ...]]) -> dict[str, tuple[Size, ...]]:
         for name, several in sizes.items():
             if any(min(size) < 1 for size in several):
                 raise ValueError(f"{name}: must be [height, width], both 1 or more")
+            different(several)
         return sizes
 
     def quick(self) -> Self:
@@ -177,6 +185,9 @@ class Figures(Section):
     @classmethod
     def _parse(cls, text: str) -> str:
         try:
-            return str(Schedule.parse(text))
+            schedule = Schedule.parse(text)
         except PaumerError as error:
             raise ValueError(str(error)) from None
+        if not 1 <= len(schedule.locations) <= MOST_LOCATIONS:
+            raise ValueError(f"{schedule} pauses after {len(schedule.locations)} blocks; draw 1 to {MOST_LOCATIONS}")
+        return str(schedule)

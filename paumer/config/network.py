@@ -130,8 +130,9 @@ class Backbone(Section):
     )
     weights: str = Field(
         "none",
-        description="`none` (from scratch), `hub` (timm's pretrained weights), a file of such weights, `demo` (the "
-        "network that comes with the package), or the folder of a trained network. From a network decoder and heads "
+        description="`none` (from scratch), `hub` (timm's pretrained weights), a file of such weights, also within a "
+        "checkpoint (of mmsegmentation, Lightning, DINO), `demo` (the network that comes with the package), or the "
+        "folder of a trained network. From a network decoder and heads "
         "start too where they have the same shapes, and a network of fewer blocks takes the first ones.",
     )
     positions: Literal["learned", "sincos"] = Field(

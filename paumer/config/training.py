@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from paumer.config.base import Section, Size, positive_size
+from paumer.config.base import Section, Size, different, positive_size
 from paumer.errors import PaumerError
 from paumer.registry import RecipeName, operating_point
 
@@ -182,6 +182,11 @@ class Training(Section):
     devices: int = Field(
         1, ge=1, description="GPUs of one machine that each run trains on together; without a GPU, as many processes."
     )
+
+    @field_validator("recipes")
+    @classmethod
+    def _different(cls, recipes: tuple[RecipeName, ...]) -> tuple[RecipeName, ...]:
+        return different(recipes)
 
     @model_validator(mode="after")
     def _even(self) -> Self:

@@ -4,35 +4,31 @@ Reading one runs no code from it: weights are safetensors, the description is JS
 vision transformer reach timm.
 """
 
+import re
 from collections.abc import Mapping
-from copy import copy
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-import torch
 from huggingface_hub import ModelHubMixin, hf_hub_download
-from torch import Tensor
 
 from paumer.config import Evaluation, parse
-from paumer.data.transforms import normalize
 from paumer.deployment.card import model_card
 from paumer.deployment.description import Description, describe_run
 from paumer.deployment.presets import tuned
 from paumer.errors import PaumerError, summary
 from paumer.files import read_json, write_json, write_text
 from paumer.models.build import build, copy_weights, load_weights, require_shape, save_weights
-from paumer.models.inference import predict
-from paumer.models.segmenter import Segmenter
-from paumer.models.shipped import CONFIG, WEIGHTS, find_network
-from paumer.registry import Point, operating_point
-from paumer.strategies.points import build_strategy
+from paumer.models.shipped import CONFIG, DEMO, WEIGHTS, find_network
+from paumer.models.trained import TrainedSegmenter
 
 CARD = "README.md"
 DOWNLOAD = ("revision", "cache_dir", "token", "force_download", "local_files_only")
+REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+Hub = TypeVar("Hub", bound="HubSegmenter")
 
 
 class HubSegmenter(
-    Segmenter,
+    TrainedSegmenter,
     ModelHubMixin,
     library_name="paumer",
     pipeline_tag="image-segmentation",
@@ -47,92 +43,47 @@ class HubSegmenter(
     """
 
     def __init__(self, description: Description) -> None:
-        built = build(description.network, pretrained=False)
+        network = description.network
+        built = build(network, pretrained=False)
         heads: Mapping[int, Any] = {int(block): head for block, head in built.heads.items()}
-        super().__init__(built.encoder, built.decoder, heads, description.network.class_frequencies)
+        super().__init__(
+            built.encoder,
+            built.decoder,
+            heads,
+            network.class_frequencies,
+            evaluation=description.evaluation,
+            normalization=network.backbone.normalization,
+        )
         self.description = description
 
-    @torch.inference_mode()
-    def segment(self, images: Tensor) -> Tensor:
-        """Class ids of images of any size, in windows as the description says.
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:  # type: ignore[override]
+        """Load a network from a folder that `paumer export hub` wrote, or from a repository of the hub.
 
         Args:
-            images: RGB, (3, height, width) or (batch, 3, height, width), uint8.
-
-        Returns:
-            (height, width) or (batch, height, width) int64.
+            pretrained_model_name_or_path: the folder, or `USER/NAME`.
+            options: of the download: `revision`, `cache_dir`, `token`, `force_download`, `local_files_only`.
 
         Raises:
-            PaumerError: images of another shape or type.
+            PaumerError: there is neither, it is damaged, or an option is unknown.
         """
-        if images.dtype != torch.uint8 or images.ndim not in (3, 4) or images.shape[-3] != 3:
-            raise PaumerError(
-                f"images: {images.dtype} of shape {tuple(images.shape)}; give uint8 of (3, height, width) or "
-                "(batch, 3, height, width)"
-            )
-        batch = images if images.ndim == 4 else images[None]
-        [(_, predicted)] = predict(self, self.inputs(batch), [self.strategy], self.description.evaluation)
-        return predicted.classes if images.ndim == 4 else predicted.classes[0]
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
-
-    def inputs(self, images: Tensor) -> Tensor:
-        """Images (batch, 3, height, width) uint8 as `forward` takes them: on the device, normalised."""
-        return normalize(images.to(self.device), self.description.network.backbone.normalization)
-
-    def with_schedule(self, schedule: str, strategy: str = "pause", criterion: str = "") -> Self:
-        """This network at another operating point: another object with the same weights.
-
-        Args:
-            schedule: where and how much, `3:0.4`; `dense` for every patch through every block.
-            strategy: a registered name, or a composition such as `merge>pause`.
-            criterion: by which patches are chosen; empty: the strategy's usual one.
-
-        Raises:
-            PaumerError: the operating point is not possible in this network.
-        """
-        dense = schedule.strip() in ("", "dense")
-        other = copy(self)
-        other.strategy = self.strategy_of(Point() if dense else operating_point(strategy, criterion, schedule))
-        return other
-
-    def strategy_of(self, point: Point) -> Any:
-        """The strategy of an operating point.
-
-        Raises:
-            PaumerError: this network cannot run it.
-        """
-        point.check_depth(self.encoder.depth)
-        strategy = build_strategy(point)
-        if reason := strategy.skip(self):
-            raise PaumerError(f"{point.strategy} {point.schedule}: {reason}; choose another operating point")
-        return strategy
+        name = str(pretrained_model_name_or_path)
+        for option in options:
+            if option not in DOWNLOAD:
+                raise PaumerError(
+                    f"from_pretrained: no option {option!r}; use {', '.join(DOWNLOAD)}, and with_schedule for schedules"
+                )
+        folder = find_network(name) if name == DEMO else Path(name).expanduser()
+        if not folder.is_dir():
+            folder = _fetch(name, options)
+        elif not (folder / CONFIG).is_file():
+            raise PaumerError(f"{name}: has no {CONFIG}; name a folder or repository that `paumer export hub` wrote")
+        return _filled(cls, _exported(folder), folder)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         save_weights(self, save_directory / WEIGHTS)
         write_json(save_directory / CONFIG, self.description.model_dump(mode="json"))
         write_text(save_directory / CARD, model_card(self.description))
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, config: dict[str, Any] | None = None, **where: Any) -> Self:
-        """Build the network that `config` describes and fill it; the mixin has read `config.json`."""
-        if config is None:
-            raise PaumerError(
-                f"{model_id}: has no {CONFIG}; name a folder or repository that `paumer export hub` wrote"
-            )
-        model = cls(_checked(config, model_id))
-        path = Path(model_id) / WEIGHTS
-        if not path.parent.is_dir():
-            options: dict[str, Any] = {name: where[name] for name in DOWNLOAD if name in where}
-            try:
-                path = Path(hf_hub_download(model_id, WEIGHTS, **options))
-            except Exception as error:  # the client lets through whatever its HTTP library raises
-                raise PaumerError(f"{model_id}: the hub did not give {WEIGHTS} ({summary(error)}); try again") from None
-        copy_weights(model, load_weights(path), path)
-        return model.eval()
 
 
 def load_network(name: str | Path, manifest: Path | None = None, evaluation: Evaluation | None = None) -> HubSegmenter:
@@ -155,9 +106,33 @@ def load_network(name: str | Path, manifest: Path | None = None, evaluation: Eva
             description = description.model_copy(update={"evaluation": evaluation})
     else:
         description = describe_run(folder, manifest, evaluation)
-    model = HubSegmenter(description)
+    return _filled(HubSegmenter, description, folder)
+
+
+def _filled(kind: type[Hub], description: Description, folder: Path) -> Hub:
+    """The network of a description, with the weights in a folder."""
+    model = kind(description)
     copy_weights(model, load_weights(folder / WEIGHTS), folder / WEIGHTS)
     return model.eval()
+
+
+def _fetch(name: str, options: Mapping[str, Any]) -> Path:
+    """Fetch the files of a repository of the hub; gives the folder in its cache where they lie.
+
+    Raises:
+        PaumerError: the name is none of a repository, or the hub does not give them.
+    """
+    if not REPOSITORY.fullmatch(name):
+        raise PaumerError(f"{name}: no such folder, and no repository USER/NAME of the hub; correct the name")
+    for file in (CONFIG, WEIGHTS):
+        try:
+            path = Path(hf_hub_download(name, file, **options))
+        except Exception as error:  # the client lets through whatever its HTTP library raises
+            raise PaumerError(
+                f"{name}: no such folder, and the hub did not give {file} ({type(error).__name__}: {summary(error)}); "
+                "correct the name, or try again"
+            ) from None
+    return path.parent
 
 
 def _exported(folder: Path) -> Description:

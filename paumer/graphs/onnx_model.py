@@ -1,9 +1,9 @@
 """From a traced graph to ONNX."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.export import ExportedProgram
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 OPSET = 20
 OUTPUT = "output"
 LARGEST = 2**31  # bytes of one protocol buffer
-INT32 = 6  # as ONNX numbers its types
 
 
 def require_onnx() -> None:
@@ -53,12 +52,7 @@ def to_onnx(program: ExportedProgram, output: str = OUTPUT, notes: Mapping[str, 
     try:
         with warnings.catch_warnings(action="ignore"):
             converted = torch.onnx.export(
-                program,
-                dynamo=True,
-                verbose=False,
-                opset_version=OPSET,
-                output_names=[output],
-                custom_translation_table={torch.ops.aten.sort.stable: _stable_sort()},
+                program, dynamo=True, verbose=False, opset_version=OPSET, output_names=[output]
             )
     except Exception as error:  # the exporter lets through whatever its translations raise
         cause = error.__cause__ or error
@@ -68,20 +62,6 @@ def to_onnx(program: ExportedProgram, output: str = OUTPUT, notes: Mapping[str, 
     _tidy(model)
     onnx.helper.set_model_props(model, dict(notes or {}))
     return model
-
-
-def _stable_sort() -> Callable[..., Any]:
-    """How ONNX sorts: by taking all of the largest or smallest, of equals the first one first."""
-    from onnxscript import opset18 as op
-
-    def sort(values: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
-        count = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
-        if values.dtype.name in ("INT8", "UINT8", "BOOL"):  # onnxruntime sorts wider numbers alone
-            ordered, places = op.TopK(op.Cast(values, to=INT32), count, axis=dim, largest=descending, sorted=True)
-            return op.CastLike(ordered, values), places
-        return op.TopK(values, count, axis=dim, largest=descending, sorted=True)
-
-    return sort
 
 
 def _tidy(model: "ModelProto") -> None:

@@ -25,7 +25,7 @@ class OtherLoad:
         """Their mean number; NaN where the operating system does not tell."""
         elapsed = time.perf_counter() - self._start
         others = (_busy_seconds() - self._busy) - (_own_seconds() - self._own)
-        return max(0.0, others) / max(elapsed, 1e-9)
+        return max(others, 0.0) / max(elapsed, 1e-9)  # in this order, which keeps NaN
 
 
 def clocks(device: torch.device) -> str:
@@ -66,7 +66,7 @@ class PeakMemory:
 
 def _reset_resident_peak() -> float:
     """Forget the peak of this process's memory; give what is in use, in MB."""
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):  # Windows has no such library, others no such function
         ctypes.CDLL(None).malloc_trim(0)  # what was freed counts as in use until the C library gives it back
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -88,10 +88,11 @@ def _busy_seconds() -> float:
     """Processor seconds that the machine has spent on anything; NaN where the operating system does not tell."""
     try:
         first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
-    except OSError:
+        rate = os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError):
         return float("nan")
     ticks = dict(zip(FIELDS, map(int, first.split()[1:]), strict=False))
-    return sum(count for name, count in ticks.items() if name not in IDLE) / os.sysconf("SC_CLK_TCK")
+    return sum(count for name, count in ticks.items() if name not in IDLE) / rate
 
 
 def _own_seconds() -> float:

@@ -1,5 +1,7 @@
 """By which statistics a network's images are normalised: as the configuration says, or as its weights ask for."""
 
+from collections.abc import Sequence
+
 from timm.models import get_pretrained_cfg
 
 from paumer.config import STATISTICS, Backbone, Normalization, Statistics, parse
@@ -31,7 +33,12 @@ def asked_for(backbone: Backbone) -> Normalization | None:
     source = get_pretrained_cfg(backbone.architecture)
     if backbone.weights == "none" or source is None:
         return None
-    given = Statistics(mean=source.mean, std=source.std)
+    return statistics(source.mean, source.std)
+
+
+def statistics(mean: Sequence[float], std: Sequence[float]) -> Normalization:
+    """The normalization of a mean and a standard deviation: its name where it has one."""
+    given = Statistics(mean=tuple(mean), std=tuple(std))
     return next((name for name, known in STATISTICS.items() if known == given), given)
 
 

@@ -18,13 +18,13 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from paumer.config import Section, Size, parse
+from paumer.config import Evaluation, Section, Size, parse
 from paumer.errors import PaumerError
 from paumer.files import read_bytes
 from paumer.models.decoders import MaskTransformer
 from paumer.models.encoder import Encoder, Grid
 from paumer.models.heads import LinearHead
-from paumer.models.segmenter import Segmenter
+from paumer.models.trained import TrainedSegmenter
 from paumer.models.weights import read_tensors, require_weights
 from paumer.strict_yaml import StrictLoader, load_yaml
 
@@ -60,11 +60,11 @@ class Published:
     stride: Size
 
 
-class PublishedSegmenter(Segmenter):
+class PublishedSegmenter(TrainedSegmenter):
     """A Segmenter without auxiliary heads that carries what was published about its input, in `published`."""
 
-    def __init__(self, encoder: Encoder, decoder: nn.Module, published: Published) -> None:
-        super().__init__(encoder, decoder, {})
+    def __init__(self, encoder: Encoder, decoder: nn.Module, published: Published, evaluation: Evaluation) -> None:
+        super().__init__(encoder, decoder, {}, evaluation=evaluation, normalization=published.normalization)
         self.published = published
 
 
@@ -78,7 +78,8 @@ def load_segmenter(folder: str | Path) -> PublishedSegmenter:
 
     Returns:
         The network on the CPU in eval mode: from images (batch, 3, height, width), normalised as
-        `model.published.normalization` says, to logits (batch, classes, height, width).
+        `model.published.normalization` says, to logits (batch, classes, height, width). `model.segment` takes images of
+        uint8, in the windows of the variant.
 
     Raises:
         PaumerError: a file is missing, damaged or unsafe, the decoder is unknown, or the two files do not fit.
@@ -89,7 +90,10 @@ def load_segmenter(folder: str | Path) -> PublishedSegmenter:
     variant = _read_variant(folder / VARIANT)
     path = folder / CHECKPOINT
     weights = _read_weights(path)
-    model = _build(variant, _native_grid(variant.net_kwargs, weights))
+    published = variant.published
+    windows = {"inference": "sliding", "window": published.window, "stride": published.stride}
+    evaluation: Evaluation = parse(Evaluation, windows, str(folder / VARIANT))
+    model = PublishedSegmenter(*_build(variant, _native_grid(variant.net_kwargs, weights)), published, evaluation)
     model.load_state_dict(_renamed(weights, model, path))
     return model.eval()
 
@@ -208,8 +212,8 @@ def _native_grid(network: _Network, weights: dict[str, Tensor]) -> Grid:
     return (side, side) if grid[0] * grid[1] != count == side**2 else grid
 
 
-def _build(variant: _Variant, grid: Grid) -> PublishedSegmenter:
-    """Build the network with position embeddings for `grid`."""
+def _build(variant: _Variant, grid: Grid) -> tuple[Encoder, nn.Module]:
+    """Build encoder, with position embeddings for `grid`, and decoder."""
     network = variant.net_kwargs
     vit = (VisionTransformerDistilled if network.distilled else VisionTransformer)(
         img_size=(grid[0] * network.patch_size, grid[1] * network.patch_size),
@@ -226,7 +230,7 @@ def _build(variant: _Variant, grid: Grid) -> PublishedSegmenter:
         decoder = LinearHead(network.d_model, network.n_cls)
     else:
         decoder = MaskTransformer(network.d_model, network.n_cls, network.decoder.n_layers)
-    return PublishedSegmenter(Encoder(vit, resampling="bilinear"), decoder, variant.published)
+    return Encoder(vit, resampling="bilinear"), decoder
 
 
 def _renamed(weights: dict[str, Tensor], model: nn.Module, path: Path) -> dict[str, Tensor]:

@@ -65,6 +65,11 @@ class Segmenter(nn.Module):
         return self.encoder.blocks
 
     @property
+    def sub_patch(self) -> int | None:
+        """Cells along the side of a patch that auxiliary heads predict; None where there is no head."""
+        return next((cast(Head, head).sub_patch for head in self.heads.values()), None)
+
+    @property
     def classes(self) -> int:
         """How many classes it tells apart: two where it gives one logit, that of a sigmoid."""
         return max(2, cast(int, self.decoder.classes))
@@ -135,12 +140,11 @@ class Segmenter(nn.Module):
         tokens = self.encoder.embed(seen)
         grid = self.encoder.grid(*seen.shape[-2:])
         state = State(self.heads, self.encoder.prefix, grid, class_weights=self.class_weights)
-        if labels is not None and len(self.heads):
+        if labels is not None and self.sub_patch is not None:
             if scale < 1:
                 shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")
                 labels = shrunk[:, 0].to(labels.dtype)
-            head = cast(AuxiliaryHead | DecoderHead, next(iter(self.heads.values())))
-            state.truth = class_counts(labels, grid, self.encoder.patch_size, head.sub_patch, self.classes)
+            state.truth = class_counts(labels, grid, self.encoder.patch_size, self.sub_patch, self.classes)
         return tokens, state
 
     def classify(self, patches: Tensor, state: State) -> Tensor:

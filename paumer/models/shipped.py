@@ -52,10 +52,11 @@ def read_run(folder: Path, **needed: type) -> dict[str, Any]:
     """
     if not (folder / CONFIG).is_file():
         return read_json(folder / RUN, network=dict, **needed)
-    content = read_json(folder / CONFIG, network=dict, recipe=str, seed=int)
+    needed.pop("backbone", None)  # the network has it
+    content = read_json(folder / CONFIG, network=dict, **needed)
     network: NetworkSettings = parse(NetworkSettings, content["network"], str(folder / CONFIG))
-    chosen = {name: content[name] for name in ("recipe", "seed")}
-    return {"backbone": network.backbone.name, **chosen, "network": network.model_dump(mode="json")}
+    told = {name: content[name] for name in ("recipe", "seed") if name in content}
+    return {"backbone": network.backbone.name, **told, "network": network.model_dump(mode="json")}
 
 
 def _named(name: str | Path) -> Path:

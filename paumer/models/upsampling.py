@@ -12,7 +12,7 @@ from torch.nn import functional
 from paumer.strategies.probabilities import of_two
 
 CHUNK = 8  # classes at a time: their maps stay small, and larger chunks were no faster
-BAND = 2**28  # bytes of logits at full size at a time; an image of Cityscapes is one band
+BAND = 2**25  # bytes of logits at full size at a time; processors are faster at such than at whole images
 FLOAT = 4  # bytes
 COARSE = 256  # rows or columns beyond which a product with a matrix is slower than the library
 Size = tuple[int, int]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from paumer.config import Normalization
+from paumer.config.measuring import MOST_LOCATIONS
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
@@ -19,13 +20,11 @@ from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.segmenter import Segmenter
 from paumer.progress import progress
 from paumer.reporting.interactive.viewer import viewer_data
-from paumer.reporting.plots_maps import LOCATION_COLOURS, PauseMap, Sample, save_maps
+from paumer.reporting.plots_maps import PauseMap, Sample, save_maps
 from paumer.runtime import find_device
 from paumer.schedule import Schedule
 from paumer.stages import MapsSettings
 from paumer.strategies.pause import Pause
-
-MOST_LOCATIONS = len(LOCATION_COLOURS)
 
 
 def draw_pause_maps(settings: MapsSettings, manifest: Path, run_folder: Path, output: Path) -> None:
@@ -66,10 +65,6 @@ def draw_pause_maps(settings: MapsSettings, manifest: Path, run_folder: Path, ou
 def _shown(text: str, model: Segmenter) -> Schedule:
     """The schedule of the picture."""
     schedule = Schedule.parse(text)
-    if not 1 <= len(schedule.locations) <= MOST_LOCATIONS:
-        raise PaumerError(
-            f"figures.pause_schedule: {schedule} must have 1 to {MOST_LOCATIONS} locations; choose another"
-        )
     schedule.check_depth(model.encoder.depth)
     if reason := Pause(schedule).skip(model):
         raise PaumerError(f"figures.pause_schedule: {schedule} cannot run, {reason}; choose another")

@@ -30,8 +30,11 @@ class Head(Protocol):
     """From adapted patches (batch, patches, width) to logits (batch, patches, cells, classes).
 
     Attributes:
+        sub_patch: cells along the side of a patch.
         adapter: what adapts patches to it; None: they are read as they are.
     """
+
+    sub_patch: int
 
     @property
     def adapter(self) -> Carrier | None:

@@ -149,5 +149,8 @@ def rows_of(index: Tensor, count: int) -> Tensor:
 
 def complement(chosen: Tensor, count: int) -> Tensor:
     """The numbers below `count` that are not in `chosen` (batch, some), rising; no synchronisation with the host."""
-    mask = torch.zeros(chosen.shape[0], count, dtype=torch.int8, device=chosen.device).scatter(1, chosen, 1)
-    return mask.argsort(dim=1, stable=True)[:, : count - chosen.shape[1]]
+    others = torch.ones(chosen.shape[0], count, dtype=torch.long, device=chosen.device).scatter_(1, chosen, 0)
+    places = others.cumsum(dim=1).mul_(others)  # counted from 1; 0 for those that are chosen
+    numbers = torch.arange(count, device=chosen.device).expand_as(places)
+    sorted_out = places.new_zeros(chosen.shape[0], count - chosen.shape[1] + 1).scatter_(1, places, numbers)
+    return sorted_out[:, 1:]

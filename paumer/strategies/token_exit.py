@@ -85,7 +85,10 @@ def best_of_each_class(certainty: Tensor, logits: Tensor, keep: int) -> Tensor:
     Returns:
         (batch, patches), True for those.
     """
-    order = certainty.argsort(dim=1, descending=True, stable=True)
+    if torch.compiler.is_exporting():  # ONNX has one sort, which leaves what is equal in its order
+        order = certainty.sort(dim=1, descending=True).indices
+    else:
+        order = certainty.argsort(dim=1, descending=True, stable=True)
     probabilities = of_two(logits.float()).softmax(dim=-1).mean(dim=2)
     classes = probabilities.argmax(dim=-1)
     members = functional.one_hot(classes.gather(1, order), probabilities.shape[-1])

@@ -16,6 +16,8 @@ from paumer.errors import PaumerError
 from paumer.locks import own_children
 from paumer.training.processes import AGAIN, Processes
 
+KILLED = -getattr(signal, "SIGKILL", 9)  # the exit code of who was; Windows has no such signal
+
 
 def launch(arguments: Sequence[str], processes: int, batch: int) -> None:
     """Run `paumer` with these arguments in several processes; when one fails, the others are ended.
@@ -53,7 +55,7 @@ def launch(arguments: Sequence[str], processes: int, batch: int) -> None:
 
 def _explain(failures: dict[int, ProcessFailure], processes: int) -> str:
     """Which process failed first, and what to do; one that was killed is the cause of the others' failure."""
-    killed = [rank for rank, failure in failures.items() if failure.exitcode == -signal.SIGKILL]
+    killed = [rank for rank, failure in failures.items() if failure.exitcode == KILLED]
     rank = killed[0] if killed else next(iter(failures))
     failure = failures[rank]
     if killed:

@@ -1,6 +1,7 @@
 """Mistakes in the configuration stop the workflow before any job, with one line that names culprit and remedy."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -35,6 +36,19 @@ def test_planning_refuses(override: str, tmp_path: Path) -> None:
         assert part in errors[0]
     assert "Traceback" not in finished.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_words_stand_in_any_order(tmp_path: Path) -> None:
+    """Behind --configfile, an option of several files, `all` is one more of them to Snakemake."""
+    common = ["-n", "--quiet", "all", "--directory", str(tmp_path)]
+    experiment = ["--configfile", "workflow/experiments/smoke.yaml"]
+    planned = [
+        subprocess.run(["snakemake", *words], capture_output=True, text=True, cwd=REPOSITORY)
+        for words in ([*common, *experiment, "all"], ["all", *common, *experiment])
+    ]
+    assert [run.returncode for run in planned] == [0, 0], planned[0].stderr
+    counts = [re.findall(r"^(\w+) +(\d+)$", run.stdout, flags=re.MULTILINE) for run in planned]
+    assert counts[0] == counts[1] and ("report", "1") in counts[0]
 
 
 def test_planning_imports_no_torch(tmp_path: Path) -> None:

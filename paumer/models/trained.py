@@ -1,0 +1,141 @@
+"""A network in use: class ids of images as people have them, at any operating point."""
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from paumer.config import Evaluation, Normalization, read_evaluation
+from paumer.data.transforms import normalize
+from paumer.errors import PaumerError
+from paumer.models.encoder import Encoder
+from paumer.models.inference import predict
+from paumer.models.segmenter import Segmenter
+from paumer.registry import ORACLE, Point, read_point
+from paumer.schedule import Schedule
+from paumer.strategies.contract import Strategy
+from paumer.strategies.points import build_strategy
+
+LAYOUT = "(3, height, width) or (batch, 3, height, width)"
+
+
+class TrainedSegmenter(Segmenter):
+    """A Segmenter that knows how images are seen; the one face of trained, published and wrapped networks.
+
+    Attributes:
+        evaluation: how `segment` sees images: windows, short side, scales.
+        normalization: by which statistics images are normalised; None where that is not known.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: nn.Module,
+        heads: Mapping[int, Any],
+        class_frequencies: Sequence[float] = (),
+        *,
+        evaluation: Evaluation,
+        normalization: Normalization | None,
+    ) -> None:
+        super().__init__(encoder, decoder, heads, class_frequencies)
+        self.evaluation, self.normalization = evaluation, normalization
+        self._asked = ("pause", "")  # strategy and criterion of a schedule that names none
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @torch.inference_mode()
+    def segment(self, images: Tensor) -> Tensor:
+        """Class ids of images of any size, in windows or views as `evaluation` says.
+
+        Args:
+            images: RGB, (3, height, width) or (batch, 3, height, width), uint8.
+
+        Returns:
+            (height, width) or (batch, height, width) int64.
+
+        Raises:
+            PaumerError: images of another shape or type.
+        """
+        single = isinstance(images, Tensor) and images.ndim == 3
+        batch = images[None] if single else images
+        [(_, predicted)] = predict(self, self.inputs(batch), [self.strategy], self.evaluation)
+        return predicted.classes[0] if single else predicted.classes
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Images (batch, 3, height, width) uint8 as `forward` takes them: on the device, normalised.
+
+        Raises:
+            PaumerError: images of another shape or type, or the network takes others.
+        """
+        require_images(images)
+        channels = self.encoder.vit.patch_embed.proj.weight.shape[1]
+        if channels != 3:
+            raise PaumerError(f"images: the network takes {channels} channels, not RGB; call it with normalised images")
+        if self.normalization is None:
+            raise PaumerError(
+                "normalization: the ViT does not say how its images are normalised; name it, as "
+                'wrap(..., normalization="imagenet")'
+            )
+        return normalize(images.to(self.device), self.normalization).to(next(self.parameters()).dtype)
+
+    def with_schedule(self, schedule: str | Schedule, strategy: str = "", criterion: str = "") -> Self:
+        """This network at another operating point: another object with the same weights.
+
+        Args:
+            schedule: where and how much, `3:0.4`; with the strategy before it, `merge 1-8:0.05`; or `dense` for every
+                patch through every block.
+            strategy: a registered name, or a composition such as `merge>pause`; empty: as now, `pause` at first.
+            criterion: by which patches are chosen; empty: as now, or the usual one of a strategy that is named.
+
+        Raises:
+            PaumerError: the operating point is not possible in this network.
+        """
+        strategy = "".join(strategy.split())
+        asked = (strategy, criterion) if strategy else (self._asked[0], criterion or self._asked[1])
+        point = read_point(str(schedule).strip() or Point.schedule, *asked)
+        if point.criterion == ORACLE:
+            raise PaumerError(f"{point.strategy}: criterion oracle needs the ground truth; use entropy")
+        other = copy(self)  # shares all modules
+        other.strategy = self.strategy_of(point)
+        other._asked = asked if point.strategy in (asked[0], Point.strategy) else (point.strategy, "")
+        return other
+
+    def strategy_of(self, point: Point) -> Strategy:
+        """The strategy of an operating point.
+
+        Raises:
+            PaumerError: this network cannot run it.
+        """
+        point.check_depth(self.encoder.depth)
+        strategy = build_strategy(point)
+        if reason := strategy.skip(self):
+            raise PaumerError(f"{point.strategy} {point.schedule}: {reason}; choose another operating point")
+        return strategy
+
+
+def evaluation_of(given: Evaluation | Mapping[str, Any] | None) -> Evaluation:
+    """How images are seen, from its keys; whole where none are given.
+
+    Raises:
+        PaumerError: a key is unknown or does nothing, or a value is not possible.
+    """
+    return given if isinstance(given, Evaluation) else read_evaluation(given or {}, "evaluation")
+
+
+def require_images(images: Any) -> None:
+    """Refuse what are no images, (batch, 3, height, width) uint8, or none of them.
+
+    Raises:
+        PaumerError: says what they are, and what to give.
+    """
+    if not isinstance(images, Tensor):
+        raise PaumerError(f"images: {type(images).__name__}; give a tensor of uint8, {LAYOUT}")
+    shape = tuple(images.shape)
+    if images.dtype != torch.uint8 or images.ndim != 4 or shape[1] != 3 or not images.numel():
+        hint = "; channels come first" if shape[-1:] == (3,) else ""
+        raise PaumerError(f"images: {images.dtype} of shape {shape}; give uint8, {LAYOUT}, one or more{hint}")
