@@ -80,8 +80,15 @@ def wrap(
     Raises:
         PaumerError: the ViT is not supported, a head does not fit, or the operating point is not possible.
     """
-    seen = {"evaluation": evaluation_of(evaluation), "normalization": _normalization(normalization, vit)}
-    wrapped = PausingSegmenter(vit, head, layout, _by_block(auxiliary), class_frequencies, **seen)
+    wrapped = PausingSegmenter(
+        vit,
+        head,
+        layout,
+        _by_block(auxiliary),
+        class_frequencies,
+        evaluation=evaluation_of(evaluation),
+        normalization=_normalization(normalization, vit),
+    )
     return wrapped.with_schedule(schedule, strategy, criterion)
 
 
@@ -93,7 +100,7 @@ class PausingSegmenter(TrainedSegmenter):
         readout: what reads the whole map, after every patch is back at its place: the head of layout `map`, or nothing.
     """
 
-    sub_patch = 1  # type: ignore[assignment]
+    sub_patch = 1
 
     def __init__(
         self,

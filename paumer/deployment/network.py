@@ -57,7 +57,7 @@ class HubSegmenter(
         self.description = description
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:  # type: ignore[override]
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
         """Load a network from a folder that `paumer export hub` wrote, or from a repository of the hub.
 
         Args:

@@ -55,7 +55,7 @@ def read_run(folder: Path, **needed: type) -> dict[str, Any]:
     needed.pop("backbone", None)  # the network has it
     content = read_json(folder / CONFIG, network=dict, **needed)
     network: NetworkSettings = parse(NetworkSettings, content["network"], str(folder / CONFIG))
-    told = {name: content[name] for name in ("recipe", "seed") if name in content}
+    told: dict[str, Any] = {name: content[name] for name in ("recipe", "seed") if name in content}
     return {"backbone": network.backbone.name, **told, "network": network.model_dump(mode="json")}
 
 

@@ -22,7 +22,7 @@ from paumer.planning.remaining import Job, Run
 from paumer.progress import State, last_state
 
 EXPECTED = "expected_seconds"  # resource of a rule: its expected duration
-INTERVAL = 10.0  # seconds between two status lines
+INTERVAL = 10.0  # seconds between two lines
 OMITTED = ("resources_info", "job_started")  # events that are not printed
 NOTHING = "None"  # text for which Snakemake's handler prints nothing
 MOST_JOBS = 8  # with a status line each on a terminal
@@ -47,6 +47,7 @@ class TerminalFormatter(DefaultFormatter):
         self.run = Run({}, time.monotonic())
         self.logs: dict[int, tuple[Path, int]] = {}  # of running jobs, with the time at which an earlier run wrote them
         self.expected, self.done = "", ""
+        self.printed = time.monotonic()  # when something was printed last
         self.rewritable = 0  # status lines at the end of the terminal
 
     def format(self, record: LogRecord) -> str:
@@ -95,10 +96,10 @@ class TerminalFormatter(DefaultFormatter):
         return self._run_status(self._states())
 
     def _watch(self) -> None:
-        """Show the status at regular intervals, as long as this process lives."""
+        """Show the status when nothing was printed for an interval, as long as this process lives."""
         while True:
-            time.sleep(INTERVAL)
-            if self.run.started:
+            time.sleep(max(self.printed + INTERVAL - time.monotonic(), INTERVAL / 10))
+            if self.run.started and time.monotonic() >= self.printed + INTERVAL:
                 self._show()
 
     def _show(self) -> None:
@@ -114,7 +115,8 @@ class TerminalFormatter(DefaultFormatter):
             self.handler.last_msg_was_job_info = False  # so that a blank line comes before the next job
 
     def _erase(self) -> None:
-        """Erase the status lines at the end of the terminal."""
+        """Erase the status lines at the end of the terminal; something else is printed now."""
+        self.printed = time.monotonic()
         if self.rewritable:
             self.handler.stream.write("\r\x1b[K" + "\x1b[A\x1b[K" * (self.rewritable - 1))
             self.rewritable = 0

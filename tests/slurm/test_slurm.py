@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.exhaustive,
     pytest.mark.skipif(bool(missing_programs()), reason=f"Slurm is not installed: no {', '.join(missing_programs())}"),
 ]
+STATUS = re.compile(r"^\d+ of \d+ jobs done in .+; job .+\n", re.MULTILINE)  # goes on while Snakemake waits for ever
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ class Workflow:
         try:
             while self.process.poll() is None and time.monotonic() - started < PATIENCE:
                 time.sleep(1)
-                if (size := self.log.stat().st_size) != words or self.cluster.run("squeue", "--noheader"):
+                if (size := len(STATUS.sub("", self.text))) != words or self.cluster.run("squeue", "--noheader"):
                     words, spoke = size, time.monotonic()
                 elif time.monotonic() - spoke > SILENCE:
                     self.process.kill()

@@ -38,6 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "experiment.yaml").write_text(yaml.safe_dump(smoke | {"ablations": ABLATIONS}), encoding="utf-8")
     finished = run_snakemake(place)
     assert finished.returncode == 0, finished.stderr[-5000:]
+    (place / "output.txt").write_text(finished.stderr, encoding="utf-8")
     return place
 
 
@@ -55,6 +56,17 @@ def test_a_second_run_has_nothing_to_do(folder: Path) -> None:
     again = run_snakemake(folder, "--dry-run")
     assert again.returncode == 0
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_the_output_shows_each_job_once_and_the_time_to_go(folder: Path) -> None:
+    output = (folder / "output.txt").read_text(encoding="utf-8")
+    plan = re.search(r"^(\d+) jobs: data, .+\nEstimated time: .+, corrected while jobs run$", output, re.MULTILINE)
+    assert plan
+    count = int(plan[1])
+    done = re.findall(rf"^Finished jobid: .+ after .+\n(\d+) of {count} jobs done in .+$", output, re.MULTILINE)
+    assert [int(number) for number in done] == list(range(1, count + 1))
+    assert len(re.findall(r"^Job \d+: (?:Training|Evaluating) ", output, re.MULTILINE)) == 8 + 7
+    assert "Reason" not in output
 
 
 def test_drop_is_dense_minus_row(main: pd.DataFrame) -> None:
