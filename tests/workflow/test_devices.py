@@ -14,10 +14,10 @@ SMOKE = yaml.safe_load((REPOSITORY / "workflow/experiments/smoke.yaml").read_tex
 
 
 @pytest.mark.parametrize(
-    ("devices", "there", "expected"), first([(4, "gpu=2", "2"), (1, "gpu=4", "1"), (4, "gpu=4", "4"), (4, "", "2")])
+    ("devices", "there", "expected"), first([(4, "gpu=2", "2"), (1, "gpu=4", "1"), (4, "gpu=4", "4"), (4, "", "1")])
 )
 def test_training_runs_on_the_devices_that_there_are(tmp_path: Path, devices, there, expected) -> None:
-    """Without a GPU two runs go at once where nothing else is said, so one may have two processes."""
+    """The default profile has one, where nothing else is said."""
     training = {**SMOKE["training"], "devices": devices}
     training["options"] = {**training.get("options", {}), "batch": 8}
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump({**SMOKE, "training": training}), encoding="utf-8")

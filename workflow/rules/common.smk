@@ -20,7 +20,6 @@ from paumer.config import Experiment
 from paumer.config import parse as parse_section
 from paumer.errors import mistakes_in_one_line
 from paumer.files import read_yaml
-from paumer.gpus import visible_gpus
 
 with mistakes_in_one_line():
     # Snakemake takes the last of several keys of one name; here they are an error.
@@ -40,20 +39,15 @@ CHECKPOINTS = os.path.expanduser(
 )
 RUN = f"{RESULTS}/runs/{{backbone}}/{{recipe}}/seed{{seed}}"
 BACKBONES = [backbone.name for backbone in experiment.backbones]
-# What is timed, and what reads all data, has the machine to itself. Where the cores are not known, on a cluster or in a
-# dry run, it asks for eight; `--set-threads` changes that.
+# Heavy jobs take the machine to themselves: two of them at once are no faster than one after the other. Where the cores
+# are not known, on a cluster or in a dry run, they ask for eight; `--set-threads` changes that.
 ALL_CORES = workflow.resource_settings.cores or 8
-# What a job that trains, evaluates or measures speed asks for. Of a machine's GPUs each job takes one, and runs at once
-# are as many as `--resources gpu=4` says, by default one; where there is no GPU, two at once are faster than one after
-# the other: what one of them does on a single core, as loading libraries and data, keeps no core waiting. They share
-# the cores evenly; what is timed still has the machine to itself.
+# What a job that trains, evaluates or measures speed asks for. With `--resources gpu=4` four jobs run at once, each on
+# a GPU and a quarter of the cores; only what is timed still has the machine to itself.
 GPUS = 0 if experiment.device == "cpu" else 1
 DEVICES = "{resources.gpu}" if GPUS else str(experiment.training.devices)
-HERE = workflow.local_exec and workflow.is_main_process
-if GPUS and HERE and "gpu" not in workflow.global_resources:
-    workflow.register_resource("gpu", 1 if visible_gpus() else 2)
-COUNTED = getattr(workflow.global_resources.get("gpu"), "value", None) if GPUS else 2
-RUN_CORES = max(1, ALL_CORES // COUNTED) if COUNTED else ALL_CORES
+COUNTED = getattr(workflow.global_resources.get("gpu"), "value", None)
+GPU_CORES = max(1, ALL_CORES // COUNTED) if GPUS and COUNTED else ALL_CORES
 # An experiment without recipes trains nothing: it measures GMAC and images/s alone.
 TRAINS = bool(experiment.training.recipes)
 PAUSES = "paumer" in experiment.training.recipes

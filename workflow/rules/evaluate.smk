@@ -9,7 +9,7 @@ rule evaluate:
         f"{LOGS}/evaluate/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: RUN_CORES
+    threads: GPU_CORES
     resources:
         expected_seconds=lambda wildcards, threads: DURATIONS.evaluate(
             wildcards.backbone, wildcards.recipe, threads
@@ -37,7 +37,7 @@ rule semantics:
         f"{LOGS}/semantics/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: RUN_CORES
+    threads: GPU_CORES
     resources:
         expected_seconds=lambda wildcards, threads: DURATIONS.semantics(
             wildcards.backbone, threads
@@ -82,7 +82,7 @@ rule bounds:
         f"{LOGS}/bounds.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: RUN_CORES
+    threads: GPU_CORES
     resources:
         expected_seconds=DURATIONS.bounds(),
         mem_mb=4000,

@@ -138,7 +138,7 @@ rule maps:
         f"{LOGS}/maps.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: RUN_CORES
+    threads: GPU_CORES
     resources:
         mem_mb=4000,
     params:

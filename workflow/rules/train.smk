@@ -13,7 +13,7 @@ rule train:
         f"{LOGS}/train/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
         "../../envs/paumer.yaml"
-    threads: RUN_CORES
+    threads: GPU_CORES
     resources:
         expected_seconds=lambda wildcards, threads: DURATIONS.train(
             wildcards.backbone, wildcards.recipe, threads
