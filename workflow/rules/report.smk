@@ -136,6 +136,7 @@ rule maps:
         viewer=f"{RESULTS}/figures/pause_maps.json",
     log:
         f"{LOGS}/maps.log",
+    priority: 2
     conda:
         "../../envs/paumer.yaml"
     threads: GPU_CORES

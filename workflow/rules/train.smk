@@ -11,6 +11,8 @@ rule train:
         log=f"{RUN}/train.csv",
     log:
         f"{LOGS}/train/{{backbone}}-{{recipe}}-seed{{seed}}.log",
+    # First what the pause maps need, so that a picture of results is there soon.
+    priority: lambda wildcards: int(wildcards.recipe == "paumer")
     conda:
         "../../envs/paumer.yaml"
     threads: GPU_CORES
