@@ -8,7 +8,7 @@ import sys
 
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.20")
 
 # Planning needs paumer even where only the rules' environments have it installed.
 ROOT = os.path.normpath(f"{workflow.current_basedir}/..")
