@@ -26,11 +26,12 @@ def tables(
     published: Annotated[Path, typer.Option(help="Published figures.")],
     data: Manifest,
     output: Folder,
+    attribution: Annotated[list[Path], typer.Option(help="attribution.csv of `paumer semantics`, once per run.")] = [],  # noqa: B006
 ) -> None:
     """Join accuracy, GMAC and images/s into the tables."""
     from paumer.reporting.tables import write_tables
 
-    write_tables([accuracy], flops, throughput, bounds, published, output, manifest=data)
+    write_tables([accuracy], flops, throughput, bounds, published, output, manifest=data, attribution=attribution)
 
 
 def ablation(

@@ -182,11 +182,13 @@ class SemanticsSettings(Section):
 
     Attributes:
         fractions: shares of the patches that pause, rising.
+        schedule: at which it is seen who loses what pausing costs.
     """
 
     split: str = "val"
     device: str = "auto"
     fractions: tuple[float, ...] = (0.2, 0.4, 0.6)
+    schedule: str = "3:0.4"
 
     @classmethod
     def of(cls, experiment: Experiment) -> Self:
@@ -196,7 +198,8 @@ class SemanticsSettings(Section):
         schedules = [parameters for parameters in links if isinstance(parameters, Schedule)]
         fractions = {schedule.paused for schedule in schedules if len(schedule.locations) == 1}
         chosen = {"fractions": tuple(sorted(fractions))} if fractions else {}
-        return cls(split=experiment.data.eval_split, device=experiment.device, **chosen)
+        shown = experiment.figures.pause_schedule
+        return cls(split=experiment.data.eval_split, device=experiment.device, schedule=shown, **chosen)
 
 
 class CostSettings(Section):

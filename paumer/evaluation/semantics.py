@@ -17,6 +17,7 @@ from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
 from paumer.errors import PaumerError
 from paumer.evaluation.alignment import tabulate
+from paumer.evaluation.attribution import Attribution
 from paumer.evaluation.metrics import patch_errors
 from paumer.files import require_folder, writing_folder
 from paumer.models.build import load_run, network_of, require_classes
@@ -26,16 +27,17 @@ from paumer.runtime import find_device
 from paumer.schedule import Location, Schedule
 from paumer.stages import SemanticsSettings
 from paumer.strategies.criteria import scores
+from paumer.strategies.pause import Pause
 
 # Those that a head gives in one go, and the control.
 CRITERIA = ("entropy", "confidence", "random")
 
 
 def semantics(settings: SemanticsSettings, manifest: Path, run_folder: Path, output: Path) -> None:
-    """Write composition.csv, groups.csv, boundary.csv and correlation.csv of a trained network to a folder.
+    """Write composition, groups, boundary, correlation and attribution.csv of a trained network to a folder.
 
     Every image runs whole and dense, whatever the windows of the evaluation: nothing pauses, so each head sees all
-    patches.
+    patches. For attribution.csv it runs once more, and pauses.
 
     Raises:
         PaumerError: the network has no auxiliary head, or no pixel of the split is labelled.
@@ -44,21 +46,25 @@ def semantics(settings: SemanticsSettings, manifest: Path, run_folder: Path, out
     if not model.heads:
         raise PaumerError(f"{run_folder}: the network has no auxiliary head; name a run of recipe paumer")
     require_folder(output)
-    model.to(find_device(settings.device))
+    device = find_device(settings.device)
+    model.to(device)
     data = SegmentationData(*samples(manifest, settings.split))
     require_classes(model, data.dataset.classes, run_folder)
     torch.manual_seed(0)  # for criterion random
     normalization = network_of(run, run_folder).backbone.normalization
-    parts = [
-        observe(model, *data[index], data.dataset, normalization, settings.fractions)
-        for index in progress(range(len(data)), title="semantics")
-    ]
+    pause, attribution = Pause(Schedule.parse(settings.schedule)), Attribution(len(data.dataset.classes))
+    parts = []
+    for index in progress(range(len(data)), title="semantics"):
+        image, label = data[index]
+        parts.append(observe(model, image, label, data.dataset, normalization, settings.fractions))
+        attribution.add(model, normalize(image[None].to(device), normalization), label, pause)
     patches = pd.concat(parts, ignore_index=True)
     labelled = patches[patches["class"].notna()]
     if labelled.empty:
         raise PaumerError(f"{manifest}: no pixel of split {settings.split} is labelled; evaluate another split")
     tables = tabulate(labelled, [int(block) for block in model.heads], CRITERIA, settings.fractions)
     tables["correlation"]["unlabelled"] = len(patches) - len(labelled)
+    tables["attribution"] = pd.DataFrame([{"schedule": str(pause.parameters), **attribution.miou()}])
     with writing_folder(output) as folder:
         for name, table in tables.items():
             table.insert(0, "backbone", run["backbone"])

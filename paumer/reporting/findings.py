@@ -1,5 +1,7 @@
 """What the measurements say in a sentence or two: PAUMER, its best rival, and the claim of its abstract."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from paumer.reporting.claims import CLAIM
@@ -10,29 +12,32 @@ from paumer.reporting.headline import SPEEDUPS, best_points
 NAME = short(PAUMER)
 
 
-def findings(main: pd.DataFrame) -> dict[str, list[str]]:
+def findings(main: pd.DataFrame, reasons: Mapping[str, str] | None = None) -> dict[str, list[str]]:
     """Sentences for each backbone: PAUMER and its best rival at the claimed speed-up, and whether the claim is met.
 
     Where there is one backbone, one more: the same at the next speed-up that the headline table asks about.
 
     Args:
         main: the main table.
+        reasons: by backbone, why PAUMER loses what it does.
     """
     points = family_points(main)
     backbones = main["backbone"].unique()
     return {
         str(backbone): [
             sentence
-            for sentence in _of_backbone(points[points["backbone"] == backbone], whole=len(backbones) == 1)
+            for sentence in (
+                *_of_backbone(points[points["backbone"] == backbone], whole=len(backbones) == 1),
+                (reasons or {}).get(backbone, ""),
+            )
             if sentence
         ]
         for backbone in backbones
     }
 
 
-def paragraph(main: pd.DataFrame) -> str:
+def paragraph(found: dict[str, list[str]]) -> str:
     """All sentences in one text, those of several backbones under their names."""
-    found = findings(main)
     return " ".join(
         (f"{backbone}: " if len(found) > 1 else "") + " ".join(sentences) for backbone, sentences in found.items()
     )

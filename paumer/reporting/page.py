@@ -14,6 +14,8 @@ from paumer.errors import PaumerError
 from paumer.files import read_json, write_text
 from paumer.reporting.ablation import COLUMNS as ABLATION
 from paumer.reporting.ablation import readable_ablation
+from paumer.reporting.attribution import COLUMNS as ATTRIBUTION
+from paumer.reporting.attribution import reasons
 from paumer.reporting.captions import FIGURES, OVERVIEW, PAUSE_MAPS, SAMPLES, SEMANTICS
 from paumer.reporting.claims import CLAIM
 from paumer.reporting.criteria import COLUMNS as CRITERIA
@@ -95,7 +97,7 @@ def write_report(
         "strategies": descriptions(main["strategy"]),
         "claim": CLAIM,
         "speedups": [f"{asked:g}" for asked in SPEEDUPS],
-        "findings": findings(main),
+        "findings": findings(main, reasons(read_table(tables / "attribution.csv", ATTRIBUTION))),
         "headline": Sheet(list(headline.columns), headline.to_numpy().tolist(), headline_notes(main)),
         "methods": _compact(readable_methods(methods, [])),
         "main": _compact(readable_main(main, [])),

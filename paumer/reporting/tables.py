@@ -10,10 +10,11 @@ from paumer.errors import PaumerError
 from paumer.files import write_json, write_text
 from paumer.provenance import refuse_mixed_data, sha256
 from paumer.reporting.aggregate import main_table
+from paumer.reporting.attribution import attribution_table, readable_attribution, reasons
 from paumer.reporting.claims import CLAIM, read_claims
 from paumer.reporting.classes import class_table
 from paumer.reporting.criteria import criteria_table
-from paumer.reporting.findings import paragraph
+from paumer.reporting.findings import findings, paragraph
 from paumer.reporting.formatting import DECIMALS, csv, markdown
 from paumer.reporting.headline import readable_headline
 from paumer.reporting.latex import latex_classes, latex_main, latex_methods, tabular
@@ -37,8 +38,9 @@ def write_tables(
     output: Path,
     *,
     manifest: Path,
+    attribution: Sequence[Path] = (),
 ) -> None:
-    """Write headline, methods, main, classes, criteria and bounds.{csv,md,tex}, and published.{csv,md}.
+    """Write headline, methods, main, classes, criteria and bounds.{csv,md,tex}, and published and attribution.{csv,md}.
 
     headline.csv holds the cells of headline.md, as text; methods.csv and main.csv hold numbers. All are built before
     any is written.
@@ -51,11 +53,12 @@ def write_tables(
         published: published figures; PAUMER's claims are taken from it.
         output: folder for the tables.
         manifest: data.json, which names the dataset.
+        attribution: attribution.csv of every run that has one.
 
     Raises:
         PaumerError: a file is unusable, a dense, GMAC or throughput row is missing, or two rest on different data.
     """
-    refuse_mixed_data([manifest, *accuracy, flops, throughput, bounds])
+    refuse_mixed_data([manifest, *accuracy, flops, throughput, bounds, *attribution])
     warnings = noise_warnings(in_first_setting(read_throughput(throughput)))
     main = main_table(accuracy, flops, throughput)
     claims = read_claims(published)
@@ -65,12 +68,13 @@ def write_tables(
     limits = bounds_table(bounds, main)
     criteria = criteria_table(accuracy, main)
     elsewhere = published_table(main, published, manifest, flops, throughput)
+    shares = attribution_table(attribution)
     files = {
         "main.csv": csv(main),
         "main.md": markdown(readable_main(main, warnings)),
         "main.tex": latex_main(main, warnings),
         "headline.csv": csv(pd.DataFrame(headline.rows, columns=headline.headings)),
-        "headline.md": markdown(replace(headline, opening=paragraph(main))),
+        "headline.md": markdown(replace(headline, opening=paragraph(findings(main, reasons(shares))))),
         "headline.tex": tabular(headline),
         "methods.csv": csv(methods),
         "methods.md": markdown(readable_methods(methods, warnings)),
@@ -86,6 +90,8 @@ def write_tables(
         "bounds.tex": tabular(readable_bounds(limits)),
         "published.csv": csv(elsewhere),
         "published.md": markdown(readable_published(elsewhere)),
+        "attribution.csv": csv(shares),
+        "attribution.md": markdown(readable_attribution(shares)),
     }
     for name, text in files.items():
         write_text(output / name, text)

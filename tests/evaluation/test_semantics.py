@@ -19,7 +19,7 @@ from paumer.strategies.early_exit import EarlyExit
 from paumer.strategies.pause import Pause
 
 FRACTIONS = (0.25, 0.5)
-SETTINGS = SemanticsSettings(device="cpu", fractions=FRACTIONS)
+SETTINGS = SemanticsSettings(device="cpu", fractions=FRACTIONS, schedule="2:0.5")
 
 
 @pytest.fixture
@@ -89,6 +89,8 @@ def test_paused_from_is_the_smallest_fraction() -> None:
 def test_tables_of_a_run(run_of, manifest, tmp_path) -> None:
     semantics(SETTINGS, manifest, run_of("paumer"), tmp_path / "semantics")
     tables = {path.stem: pd.read_csv(path) for path in (tmp_path / "semantics").iterdir()}
+    shares = tables.pop("attribution")
+    assert shares[["backbone", "seed", "schedule"]].values.tolist() == [["net", 3, "2:0.5"]]
     assert set(tables) == {"composition", "groups", "boundary", "correlation"}
     for table in tables.values():
         assert (set(table["backbone"]), set(table["seed"]), set(table["block"])) == ({"net"}, {3}, {2, 3})

@@ -108,6 +108,7 @@ def tabulate(measured: Measured, output: Path) -> None:
         measured.published,
         output,
         manifest=measured.data,
+        attribution=[folder / "attribution.csv" for folder in measured.semantics],
     )
 
 

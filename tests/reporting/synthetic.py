@@ -149,6 +149,9 @@ def write_semantics(folder: Path, backbone: str, seed: int, noise: float = 0.2, 
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tabulate(patches, HEADS, ("entropy", "confidence", "random"), FRACTIONS).items():
         table.assign(backbone=backbone, seed=seed).to_csv(folder / f"{name}.csv", index=False)
+    shares = {name: miou + seed for name, miou in {"none": 70, "paused": 69.75, "running": 69, "all": 68.7}.items()}
+    row = {"backbone": backbone, "seed": seed, "schedule": "3:0.4", **shares}
+    pd.DataFrame([row]).to_csv(folder / "attribution.csv", index=False)
 
 
 def _accuracy(backbone: str, recipe: str, seed: int, random: np.random.Generator) -> pd.DataFrame:

@@ -54,7 +54,7 @@ PAUSES = "paumer" in experiment.training.recipes
 NOTHING = "(?!)"  # matches no text
 SEMANTICS = [
     f"{RUN}/semantics/{name}.csv"
-    for name in ("composition", "groups", "boundary", "correlation")
+    for name in ("composition", "groups", "boundary", "correlation", "attribution")
 ]
 TIMED = stages.CostSettings.of(experiment, timed=True)
 SHARED = ["shared"] if experiment.training.shared_phase else []
@@ -170,6 +170,11 @@ def variant_options(wildcards, input):
 def train_log_options(wildcards, input):
     """`--log` for every training log."""
     return options("--log", input.logs)
+
+
+def attribution_options(wildcards, input):
+    """`--attribution` for every run that pauses."""
+    return options("--attribution", input.attribution)
 
 
 def semantics_options(wildcards, input):

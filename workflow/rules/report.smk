@@ -28,6 +28,9 @@ rule tables:
         bounds=rules.bounds.output.table,
         manifest=rules.data.output.manifest,
         published=local(PUBLISHED),
+        attribution=(
+            runs(f"{RUN}/semantics/attribution.csv", ["paumer"]) if PAUSES else []
+        ),
     output:
         main=multiext(f"{RESULTS}/tables/main", ".csv", ".md", ".tex"),
         headline=multiext(f"{RESULTS}/tables/headline", ".csv", ".md", ".tex"),
@@ -36,6 +39,7 @@ rule tables:
         bounds=multiext(f"{RESULTS}/tables/bounds", ".csv", ".md", ".tex"),
         criteria=multiext(f"{RESULTS}/tables/criteria", ".csv", ".md", ".tex"),
         published=multiext(f"{RESULTS}/tables/published", ".csv", ".md"),
+        attribution=multiext(f"{RESULTS}/tables/attribution", ".csv", ".md"),
     log:
         f"{LOGS}/tables.log",
     localrule: True
@@ -45,12 +49,13 @@ rule tables:
         mem_mb=1000,
     params:
         folder=output_folder,
+        attribution=attribution_options,
     message:
         "Joining accuracy, GMAC and images/s into the tables"
     shell:
         "paumer tables --accuracy {input.accuracy:q} --flops {input.flops:q} --throughput {input.throughput:q}"
-        " --bounds {input.bounds:q} --published {input.published:q} --data {input.manifest:q} --output {params.folder:q}"
-        " > {log:q} 2>&1"
+        " --bounds {input.bounds:q} --published {input.published:q} --data {input.manifest:q} {params.attribution}"
+        " --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule ablation:
