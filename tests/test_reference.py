@@ -42,7 +42,7 @@ def test_page_names_revision_processor_and_instructions(folder: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "configuration", "recipe"),
-    [("scenes", "config.yaml", "paumer"), ("demo", "workflow/experiments/demo.yaml", "multi-exit")],
+    [("scenes", "config.yaml", "paumer"), ("demo", "workflow/experiments/demo.yaml", "paumer")],
     ids=["scenes", "demo"],
 )
 def test_networks_were_trained_as_the_configuration_says(path: str, configuration: str, recipe: str) -> None:
