@@ -1,6 +1,7 @@
 """Writing files whole or not at all, and reading them with errors for people."""
 
 import errno
+import glob
 import json
 import os
 import re
@@ -142,6 +143,19 @@ def require_plain(path: Path) -> None:
         raise OSError(errno.EINVAL, "is no plain file")
 
 
+def stamp(path: Path) -> tuple[int, int, int]:
+    """What changes with the content of a file, without reading it: its size, and two times in nanoseconds.
+
+    Beside the time of the content, which programs may set, that of any change, which they may not: copies keep the
+    former, and so do some tools that correct a file. Elsewhere than on POSIX the latter is that of creation.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 def name_below(path: Path, folder: Path) -> str:
     """What a path is called below a folder; as `relative_to`, in a fraction of the time."""
     return str(path).removeprefix(f"{folder}{os.sep}")
@@ -150,6 +164,11 @@ def name_below(path: Path, folder: Path) -> str:
 def hidden(path: Path, folder: Path) -> bool:
     """Whether a path below a folder is hidden, or lies in a hidden folder: `._a.png`, `.ipynb_checkpoints/a.png`."""
     return f"{os.sep}." in os.sep + name_below(path, folder)
+
+
+def same_stem(path: Path) -> list[Path]:
+    """What lies beside a path under its name with other endings, sorted."""
+    return sorted(other for other in path.parent.glob(f"{glob.escape(path.stem)}.*") if other.stem == path.stem)
 
 
 def require_fetched(path: Path) -> None:

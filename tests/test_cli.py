@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine
 
-VERBS = ["doctor", "schema", "data", "samples", "bounds", "train", "evaluate", "semantics", "flops", "throughput"]
-VERBS += ["collect", "tables", "ablation", "speed", "maps", "figures", "report", "paper", "provenance", "verify"]
+VERBS = ["doctor", "schema", "data", "colours", "samples", "bounds", "train", "evaluate", "semantics", "flops"]
+VERBS += ["throughput", "collect", "tables", "ablation", "speed", "maps", "figures", "report", "paper", "provenance", "verify"]
 VERBS += ["tune", "predict", "demo", "export"]
 HELP = """
 import sys

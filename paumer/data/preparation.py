@@ -8,7 +8,15 @@ from typing import Any
 
 from paumer.config import Data
 from paumer.data import folder as own_folder
-from paumer.data.catalogue import DATASETS, described_folder, find_dataset, folder_of, named_folder, stored_folder
+from paumer.data.catalogue import (
+    DATASETS,
+    described_folder,
+    find_dataset,
+    folder_of,
+    known_colours,
+    named_folder,
+    stored_folder,
+)
 from paumer.data.changes import Record, require_unchanged, state
 from paumer.data.checking import check_split
 from paumer.data.colours import to_hex
@@ -47,11 +55,26 @@ def prepare(data: Data, output: Path, threads: int) -> None:
             **dataset.terms,
             **({"archives": _in_a_line(fetched)} if fetched else {}),
             "classes": list(dataset.classes),
-            "colours": [to_hex(colour) for colour in dataset.colours],
             "splits": {split.name: split.described(dataset) for split in checked},
             **({"notes": notes} if notes else {}),
         },
     )
+
+
+def write_colours(manifest: Path, output: Path) -> None:
+    """Stage `colours`: write the colour of every class. No part of `data.json`, since no measurement rests on it.
+
+    Raises:
+        PaumerError: the manifest is none, or its dataset is not there.
+    """
+    content = read_json(manifest, dataset=str, folder=str)
+    dataset = find_dataset(content["dataset"], described_folder(manifest, content["folder"]))
+    write_json(output, dict(zip(dataset.classes, map(to_hex, dataset.colours), strict=True)))
+
+
+def colours_now(data: Data, manifest: Path) -> str:
+    """The colours of the classes as a text, by which the workflow knows whether pictures are to be drawn again."""
+    return " ".join(map(to_hex, known_colours(data.dataset, folder_of(data, manifest), manifest)))
 
 
 def samples(manifest: Path, split: str) -> tuple[Dataset, list[Sample]]:
