@@ -9,8 +9,8 @@ import pytest
 from command_line import CommandLine
 
 VERBS = ["doctor", "schema", "data", "colours", "samples", "bounds", "train", "evaluate", "semantics", "flops"]
-VERBS += ["throughput", "collect", "tables", "ablation", "speed", "maps", "figures", "report", "paper", "provenance", "verify"]
-VERBS += ["tune", "predict", "demo", "export"]
+VERBS += ["throughput", "collect", "tables", "ablation", "speed", "maps", "figures", "report", "paper", "provenance"]
+VERBS += ["verify", "tune", "predict", "demo", "export"]
 HELP = """
 import sys
 from paumer.cli import app
