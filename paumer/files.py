@@ -1,5 +1,6 @@
 """Writing files whole or not at all, and reading them with errors for people."""
 
+import codecs
 import errno
 import glob
 import json
@@ -18,7 +19,8 @@ from paumer.strict_yaml import load_yaml
 NAME_KEPT = 48  # characters of a name in that of its temporary file, which must not be longer than 255 bytes
 LEFTOVERS = ".*.part*"  # the names of what is being written, which a kill leaves behind
 IN_WRITING = re.compile(r"/\.([^/]+)\.\w+\.part\b")
-LFS, PAGES = b"version https://git-lfs.github.com/spec/", (b"<!doctype html", b"<html", b"<?xml")
+LFS, PAGE = "version https://git-lfs.github.com/spec/", re.compile(r"<(!doctype html|!--|html|head|body|\?xml)", re.I)
+BEGINNING = 256  # bytes that tell text from other files
 REMEDIES = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room within your quota",
@@ -178,12 +180,27 @@ def require_fetched(path: Path) -> None:
         PaumerError: it is a pointer of Git LFS, or a page of the web.
         OSError: there is nothing to read.
     """
-    with path.open("rb") as file:
-        start = file.read(len(LFS) + 64).lstrip().lower()
-    if start.startswith(LFS):
+    text = text_at_start(path)
+    if text.startswith(LFS):
         raise PaumerError(f"{path}: is a pointer of Git LFS in the place of the file; fetch that by `git lfs pull`")
-    if start.startswith(PAGES):
+    if PAGE.match(text):
         raise PaumerError(f"{path}: is a web page in the place of the file; download the file itself")
+
+
+def text_at_start(path: Path) -> str:
+    """The beginning of a file as text in one line; empty where it is none.
+
+    Raises:
+        OSError: there is nothing to read.
+    """
+    with path.open("rb") as file:
+        start = file.read(BEGINNING)
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)  # which lets the last character be cut
+    except UnicodeDecodeError:
+        return ""
+    words = " ".join(text.split())
+    return words if words.isprintable() else ""
 
 
 def files_below(folder: Path, endings: tuple[str, ...]) -> list[Path]:
