@@ -210,7 +210,7 @@ def test_what_a_description_should_not_say_is_refused(exported, keys, value, cul
 
 
 def test_folders_that_lack_something_are_refused(exported) -> None:
-    (exported / "model.safetensors").write_bytes(b"pickled rubbish")
+    (exported / "model.safetensors").write_bytes(b"pickled\0rubbish")
     with pytest.raises(PaumerError, match=r"model\.safetensors: weights cannot be read"):
         paumer.Segmenter.from_pretrained(exported)
     (exported / "config.json").unlink()
