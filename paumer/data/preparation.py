@@ -24,7 +24,7 @@ from paumer.data.datasets import Dataset, Sample
 from paumer.data.fetching import fetch, read_source
 from paumer.data.scenes import generate
 from paumer.errors import PaumerError
-from paumer.files import read_json, write_json, writing_folder
+from paumer.files import read_json, require_folder, require_writable, write_json, writing_folder
 from paumer.locks import beside, held
 
 
@@ -36,6 +36,7 @@ def prepare(data: Data, output: Path, threads: int) -> None:
     Raises:
         PaumerError: the dataset is missing, a file of it is not what it should be, or a split has no labels.
     """
+    require_writable(output, ".json")
     before, folder = state(data, output), folder_of(data, output)
     _ready(data, folder, threads)
     dataset = find_dataset(data.dataset, folder)
@@ -118,6 +119,7 @@ def obtain(name: str, folder: Path, processes: int) -> None:
         fetched = ", ".join(name for name, dataset in DATASETS.items() if dataset.download)
         raise PaumerError(f"{name}: no dataset that is fetched; use {fetched}")
     folder = folder.expanduser().resolve()
+    require_folder(folder)
     finish = dataset.finishing() if dataset.finishing else None
     if read_source(folder) is None and dataset.image_folder(folder, "train").is_dir():
         print(f"{folder}: {name} is there already", flush=True)
@@ -136,6 +138,7 @@ def _ready(data: Data, folder: Path, threads: int) -> None:
     """
     named = named_folder(data)
     if data.dataset == "scenes":
+        require_folder(folder)
         _draw_scenes(data, folder, threads)
     elif named is None and data.dataset == own_folder.NAME:
         raise PaumerError(f"data.folder: not set; name a folder there or in PAUMER_DATA that has {own_folder.LAYOUT}")

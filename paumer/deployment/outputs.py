@@ -27,14 +27,12 @@ class Outputs:
         kinds: what is written for every image.
 
     Raises:
-        PaumerError: the folder is a file, two predictions would have one name, or a name is not that of a Cityscapes
+        PaumerError: two predictions would have one name, or a name is not that of a Cityscapes
             image where it matters.
     """
 
     def __init__(self, folder: Path, root: Path, images: Sequence[Path], kinds: Sequence[str]) -> None:
         self.folder, self.root, self.kinds = folder, root, kinds
-        if folder.exists() and not folder.is_dir():
-            raise PaumerError(f"{folder}: is a file; name a folder for the predictions")
         for kind in kinds:
             refuse_same_names([self.path(kind, image) for image in images], images)
 
