@@ -79,6 +79,14 @@ def data(
 
 
 @app.command()
+def colours(data: Manifest, output: Output) -> None:
+    """Write the colours of the dataset's classes."""
+    from paumer.data.preparation import write_colours
+
+    write_colours(data, output)
+
+
+@app.command()
 def samples(
     data: Manifest, output: Output, split: Annotated[str, typer.Option(help="Split to show.")] = "train"
 ) -> None:

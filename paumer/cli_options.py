@@ -7,7 +7,7 @@ import typer
 
 Settings = Annotated[str, typer.Option(help="YAML file, or YAML text in braces, with this stage's settings.")]
 Manifest = Annotated[Path, typer.Option("--data", help="data.json that `paumer data` wrote.")]
-Threads = Annotated[int | None, typer.Option(help="Processor threads; all of this process by default.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; all of this process by default.")]
 Output = Annotated[Path, typer.Option(help="File to write.")]
 Folder = Annotated[Path, typer.Option(help="Folder to write to.")]
 

@@ -1,6 +1,8 @@
 """Writing files whole or not at all, and reading them with errors for people."""
 
+import codecs
 import errno
+import glob
 import json
 import os
 import re
@@ -17,7 +19,8 @@ from paumer.strict_yaml import load_yaml
 NAME_KEPT = 48  # characters of a name in that of its temporary file, which must not be longer than 255 bytes
 LEFTOVERS = ".*.part*"  # the names of what is being written, which a kill leaves behind
 IN_WRITING = re.compile(r"/\.([^/]+)\.\w+\.part\b")
-LFS, PAGES = b"version https://git-lfs.github.com/spec/", (b"<!doctype html", b"<html", b"<?xml")
+LFS, PAGE = "version https://git-lfs.github.com/spec/", re.compile(r"<(!doctype html|!--|html|head|body|\?xml)", re.I)
+BEGINNING = 256  # bytes that tell text from other files
 REMEDIES = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room within your quota",
@@ -142,6 +145,19 @@ def require_plain(path: Path) -> None:
         raise OSError(errno.EINVAL, "is no plain file")
 
 
+def stamp(path: Path) -> tuple[int, int, int]:
+    """What changes with the content of a file, without reading it: its size, and two times in nanoseconds.
+
+    Beside the time of the content, which programs may set, that of any change, which they may not: copies keep the
+    former, and so do some tools that correct a file. Elsewhere than on POSIX the latter is that of creation.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 def name_below(path: Path, folder: Path) -> str:
     """What a path is called below a folder; as `relative_to`, in a fraction of the time."""
     return str(path).removeprefix(f"{folder}{os.sep}")
@@ -152,6 +168,11 @@ def hidden(path: Path, folder: Path) -> bool:
     return f"{os.sep}." in os.sep + name_below(path, folder)
 
 
+def same_stem(path: Path) -> list[Path]:
+    """What lies beside a path under its name with other endings, sorted."""
+    return sorted(other for other in path.parent.glob(f"{glob.escape(path.stem)}.*") if other.stem == path.stem)
+
+
 def require_fetched(path: Path) -> None:
     """Refuse what stands in the place of a file that was never fetched.
 
@@ -159,12 +180,27 @@ def require_fetched(path: Path) -> None:
         PaumerError: it is a pointer of Git LFS, or a page of the web.
         OSError: there is nothing to read.
     """
-    with path.open("rb") as file:
-        start = file.read(len(LFS) + 64).lstrip().lower()
-    if start.startswith(LFS):
+    text = text_at_start(path)
+    if text.startswith(LFS):
         raise PaumerError(f"{path}: is a pointer of Git LFS in the place of the file; fetch that by `git lfs pull`")
-    if start.startswith(PAGES):
+    if PAGE.match(text):
         raise PaumerError(f"{path}: is a web page in the place of the file; download the file itself")
+
+
+def text_at_start(path: Path) -> str:
+    """The beginning of a file as text in one line; empty where it is none.
+
+    Raises:
+        OSError: there is nothing to read.
+    """
+    with path.open("rb") as file:
+        start = file.read(BEGINNING)
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)  # which lets the last character be cut
+    except UnicodeDecodeError:
+        return ""
+    words = " ".join(text.split())
+    return words if words.isprintable() else ""
 
 
 def files_below(folder: Path, endings: tuple[str, ...]) -> list[Path]:

@@ -25,7 +25,7 @@ from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.timing import Condition, Variant
 from paumer.measurement.timing import measure as time_variants
 from paumer.models.inference import predict
-from paumer.models.trained import TrainedSegmenter, evaluation_of, require_images
+from paumer.models.trained import TrainedSegmenter, evaluation_of, name_of, require_images
 from paumer.models.views import seen_size, window_size
 from paumer.progress import progress
 from paumer.registry import DENSE_AGAIN, ORACLE, Point, read_point
@@ -39,6 +39,7 @@ Images = Tensor | np.ndarray | Sequence[Tensor | np.ndarray] | str | Path
 Labels = Tensor | np.ndarray | Sequence[Tensor | np.ndarray]
 Schedules = Sequence[str | Schedule]
 NEW = 2  # after the numbers of the splits, train and val: scenes that no network was trained or scored on
+WIDE = (torch.uint16, torch.uint32, torch.uint64)  # with which torch hardly computes
 SPEED = ("images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "other_load", "status")
 
 
@@ -74,6 +75,9 @@ def scenes(count: int, seed: int = 0, height: int = 96, width: int = 192) -> Sce
     Raises:
         PaumerError: a count or a size is not possible.
     """
+    for value in (count, seed, height, width):
+        if not isinstance(value, int | np.integer):
+            raise PaumerError(f"scenes: {value!r} is no whole number; give whole numbers")
     if count < 1 or seed < 0 or min(height, width) < 32:
         raise PaumerError(
             f"scenes: {count} of {height} x {width} pixels, seed {seed}; give 1 or more, of 32 x 32 or more"
@@ -89,7 +93,7 @@ def sweep(
     images: Images,
     schedules: Schedules,
     labels: Labels | None = None,
-    criterion: str = "",
+    criterion: str | None = "",
 ) -> pd.DataFrame:
     """Run a network at several operating points, in one pass over the images.
 
@@ -149,7 +153,7 @@ def measure(
     rounds: int = 15,
     block_seconds: float = 0.2,
     mode: str = "eager",
-    criterion: str = "",
+    criterion: str | None = "",
 ) -> pd.DataFrame:
     """Time a network at several operating points against dense, interleaved, as docs/measuring.md says.
 
@@ -209,8 +213,9 @@ def _require_network(network: Any) -> None:
         raise PaumerError(f"network: {type(network).__name__}; give what load, wrap or load_segmenter gives")
 
 
-def _points(schedules: Schedules, criterion: str) -> list[Point]:
+def _points(schedules: Schedules, criterion: str | None) -> list[Point]:
     """Dense, and the operating points that were asked for, each once."""
+    criterion = name_of(criterion, "criterion")
     if isinstance(schedules, str | Schedule) or not isinstance(schedules, Iterable):
         raise PaumerError(f"schedules: {str(schedules)!r} is one; give a list of them")
     return list(dict.fromkeys([Point(), *(read_point(str(schedule), criterion=criterion) for schedule in schedules)]))
@@ -268,6 +273,8 @@ def _batches(images: Images, labels: Labels | None, classes: int, at_once: int) 
     for part, several in paired:
         for truth in several:
             _require_labels(truth, part.shape[2:], classes)
+    if all(bool((truth == IGNORE).all()) for truth in truths):
+        raise PaumerError(f"labels: every pixel is {IGNORE}, ignored; give some that are labelled, or no labels")
     return [(part, torch.stack(several)) for part, several in paired]
 
 
@@ -308,6 +315,10 @@ def _tensor(values: Any, what: str) -> Tensor:
     Raises:
         PaumerError: it is neither.
     """
-    if not isinstance(values, Tensor | np.ndarray):
-        raise PaumerError(f"{what}: {type(values).__name__}; give tensors, or arrays of NumPy")
-    return torch.as_tensor(values)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+        native = values.astype(values.dtype.newbyteorder("="), copy=False)
+        values = torch.from_numpy(np.require(native, requirements=["C", "W"]))  # others torch does not share
+    if not isinstance(values, Tensor) or values.is_complex():
+        kind = values.dtype if isinstance(values, Tensor | np.ndarray) else type(values).__name__
+        raise PaumerError(f"{what}: {kind}; give tensors, or arrays of NumPy, of numbers")
+    return values.long() if values.dtype in WIDE else values

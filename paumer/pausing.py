@@ -8,7 +8,7 @@ wrapped network holds the same modules, and shows them to strategies in the way 
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
@@ -267,10 +267,10 @@ def _by_block(auxiliary: Any) -> dict[int, nn.Module]:
         return {}
     if not isinstance(auxiliary, Mapping | nn.ModuleDict):
         raise PaumerError(f"auxiliary: {type(auxiliary).__name__}; give modules by their blocks, {{3: module}}")
-    try:
-        return {int(block): module for block, module in auxiliary.items()}
-    except (TypeError, ValueError):
-        raise PaumerError(f"auxiliary: {', '.join(map(repr, auxiliary))} are no blocks; number them from 1") from None
+    blocks = {int(str(block)): module for block, module in auxiliary.items() if str(block).isdecimal()}
+    if len(blocks) < len(auxiliary):
+        raise PaumerError(f"auxiliary: {', '.join(map(repr, auxiliary))}; number each block once, from 1")
+    return blocks
 
 
 def _frequencies(given: Frequencies, classes: int) -> tuple[float, ...]:
@@ -279,6 +279,8 @@ def _frequencies(given: Frequencies, classes: int) -> tuple[float, ...]:
     Raises:
         PaumerError: they are no shares of so many classes.
     """
+    if isinstance(given, Set):
+        raise PaumerError("class_frequencies: a set has no order; give a list, in the order of the classes")
     try:
         values = given.values() if isinstance(given, Mapping) else given
         shares = tuple(float(share) for share in values)
@@ -299,7 +301,7 @@ def _normalization(given: Any, vit: nn.Module) -> Normalization | None:
     Raises:
         PaumerError: it is none.
     """
-    if given == "auto":
+    if isinstance(given, str) and given == "auto":
         source = getattr(vit, "pretrained_cfg", None) or {}
         try:
             return statistics(source["mean"], source["std"])
@@ -349,6 +351,8 @@ def _count_classes(head: nn.Module, layout: Layout, shape: tuple[int, ...], name
         raise PaumerError(f"{name}: gives {type(output).__name__} instead of a tensor; {remedy}")
     if output.ndim != len(shape) or output.shape[:axis] != shape[:axis]:
         raise PaumerError(f"{name}: gives {tuple(output.shape)} for an input of shape {shape}; {remedy}")
+    if not output.shape[axis]:
+        raise PaumerError(f"{name}: predicts no class; {remedy}")
     return int(output.shape[axis])
 
 

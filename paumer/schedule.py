@@ -40,7 +40,11 @@ class Schedule:
 
     def __init__(self, locations: Iterable[Location] | str = ()) -> None:
         """From the notation, or from locations."""
+        if not isinstance(locations, str | Iterable):
+            raise PaumerError(f"schedule: {locations!r} is none; {EXAMPLE}")
         found = _locations(locations) if isinstance(locations, str) else tuple(locations)
+        if not all(isinstance(location, Location) for location in found):
+            raise PaumerError(f"schedule: {locations!r} holds no locations; {EXAMPLE}")
         object.__setattr__(self, "locations", found)
         _check_blocks("schedule", str(self), self.blocks, EXAMPLE)
         if any(location.fraction <= 0 for location in self.locations):

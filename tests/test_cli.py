@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine
+from tiers import named
 
-VERBS = ["doctor", "schema", "data", "samples", "bounds", "train", "evaluate", "semantics", "flops", "throughput"]
-VERBS += ["collect", "tables", "ablation", "speed", "maps", "figures", "report", "paper", "provenance", "verify"]
-VERBS += ["tune", "predict", "demo", "export"]
+VERBS = ["doctor", "schema", "data", "colours", "samples", "bounds", "train", "evaluate", "semantics", "flops"]
+VERBS += ["throughput", "collect", "tables", "ablation", "speed", "maps", "figures", "report", "paper", "provenance"]
+VERBS += ["verify", "tune", "predict", "demo", "export"]
 HELP = """
 import sys
 from paumer.cli import app
@@ -64,6 +65,41 @@ def test_unfinished_run(command_line: CommandLine, tmp_path: Path) -> None:
     arguments = ["evaluate", "--settings", "{}", "--data", "data.json", "--run", str(tmp_path)]
     line = command_line.refuse(*arguments, "--output", str(tmp_path / "accuracy.csv"))
     assert f"{tmp_path}: holds no trained network, for it has neither run.json nor config.json" in line
+
+
+# Verbs with FILE where a folder is expected, or below one; the others have FOLDER where a file is.
+MISPLACED = {
+    "data cityscapes --output FILE": "FILE: is a file; name a folder",
+    "data --settings {dataset:scenes,folder:FILE} --output x.json": "FILE: is a file; name a folder",
+    "data --settings {dataset:folder,folder:FILE} --output x.json": "FILE/classes.yaml: no such file",
+    "data --output FOLDER": "FOLDER: is a folder; name a file, as FOLDER/name.json",
+    "predict demo -i FOLDER -o FILE/deep": "FILE: is a file; name a folder",
+    "export hub demo --output FILE/deep": "FILE: is a file; name a folder",
+    "export hub demo --output FILE": "FILE: is a file; name a folder",
+    "train --settings {backbone:{name:a}} --data x.json --output FILE --checkpoint x": "FILE: is a file; name a folder",
+    "train --settings {backbone:{name:a}} --data x.json --output x --checkpoint FILE": "FILE: is a file; name a folder",
+    "verify FILE": "FILE: is no folder; name results/EXPERIMENT",
+    "verify nowhere": "nowhere: no such folder; name results/EXPERIMENT",
+    "verify FOLDER": "FOLDER/data.json: no data.json in a folder above it",
+    "tune demo --data FOLDER --speedup 2": "FOLDER: not readable as JSON ([Errno 22] is no plain file)",
+    "samples --data FILE --output x.png": "FILE: not readable as JSON",
+}
+
+
+@pytest.mark.parametrize(
+    "line", named(MISPLACED, "data cityscapes --output FILE", "verify nowhere", "data --output FOLDER")
+)
+def test_files_in_the_place_of_folders_and_folders_in_that_of_files(
+    line: str, command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("FILE").write_text("mine")
+    Path("FOLDER").mkdir()
+    assert MISPLACED[line] in command_line.refuse(*(word.replace(":", ": ") for word in line.split())).replace(
+        f"{tmp_path}/", ""
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["FILE", "FOLDER"]
+    assert Path("FILE").read_text() == "mine"
 
 
 def test_doctor_finds_this_machine_fit(command_line: CommandLine) -> None:

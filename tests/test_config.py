@@ -101,6 +101,15 @@ def test_results_in_a_folder_with_braces_are_refused(results: str) -> None:
     assert f"results: {results!r} has braces" in refused(results=results)
 
 
+@pytest.mark.parametrize("key", ["results", "data.train_split", "data.eval_split"])
+def test_names_that_are_empty_are_refused(key: str) -> None:
+    """They would stand for the root of the disk, and for all splits at once."""
+    *section, name = key.split(".")
+    assert f"{key}: string should have at least 1 character" in refused(
+        **({"data": {name: ""}} if section else {name: ""})
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [

@@ -141,6 +141,7 @@ def test_stored_networks_are_read_whatever_they_name() -> None:
 
 
 TWICE = {
+    "evaluation.scales": {"evaluation": {"scales": [1.0, 0.5, 1.0]}},
     "seeds": {"seeds": [0, 0]},
     "training.recipes": {"training": {"recipes": ["dense", "dense"]}},
     "throughput.batches": {"throughput": {"batches": [1, 4, 1]}},
@@ -186,3 +187,9 @@ def test_an_evaluation_that_is_typed_is_held_to_the_same() -> None:
     with pytest.raises(PaumerError, match=r"settings: evaluation\.window: does nothing .*inference to sliding"):
         read_evaluation({"window": [64, 64], "stride": [32, 32]}, "settings")
     assert read_evaluation({"flip": True}, "settings") == Evaluation(flip=True)
+
+
+@pytest.mark.parametrize("recipes", [["dense"], []])
+def test_ablations_of_what_is_not_trained_are_refused(recipes: list[str]) -> None:
+    line = refused(ablations={"x": {"heads": {"weight": 0.5}}}, training={"recipes": recipes}, sweep=[])
+    assert "ablations: they are variants of recipe paumer; add it to training.recipes" in line

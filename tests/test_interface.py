@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import timm
 import torch
 from deployment.finished_runs import OPTIONS, write_run
 from PIL import Image
+from tiers import first
 from timm.models.vision_transformer import VisionTransformer
 
 import paumer
@@ -191,6 +193,28 @@ def test_arrays_are_images_and_labels_too(network, scenes) -> None:
     assert set(timed.status) == {"ok"}
 
 
+def labels_of(images: torch.Tensor, value: complex) -> torch.Tensor:
+    return torch.full((len(images), *SIZE), value)
+
+
+NUMBERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "backwards": lambda values: np.flip(np.ascontiguousarray(np.flip(values, 1)), 1),
+    "of more bits": lambda values: values.astype(np.uint16),
+    "big-endian": lambda values: values.astype(">i2"),
+    "read-only": lambda values: np.frombuffer(values.tobytes(), values.dtype).reshape(values.shape),
+    "in columns": lambda values: np.asfortranarray(values),
+}
+
+
+@pytest.mark.parametrize("name", first(NUMBERS))
+def test_arrays_however_they_lie_in_memory(network, scenes, name: str) -> None:
+    images, labels = scenes
+    pictures, truths = images.numpy(), labels.numpy().astype(np.uint8)
+    given = NUMBERS[name](pictures) if NUMBERS[name](pictures).dtype == np.uint8 else pictures
+    table = paumer.sweep(network, given, ["2:0.5"], NUMBERS[name](truths))
+    pd.testing.assert_frame_equal(table, paumer.sweep(network, images, ["2:0.5"], labels))
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -221,6 +245,34 @@ def test_arrays_are_images_and_labels_too(network, scenes) -> None:
         (lambda network, images: network.segment(images[0].numpy()), "images: ndarray; give a tensor of uint8"),
         (lambda network, images: network.with_schedule("2:0.5", criterion="oracle"), "needs the ground truth"),
         (lambda network, images: paumer.load("demo", {"flipped": True}), "evaluation: unknown key 'flipped'"),
+        (
+            lambda network, images: paumer.sweep(network, images, [], labels_of(images, 255)),
+            "every pixel is 255, ignored",
+        ),
+        (
+            lambda network, images: paumer.sweep(network, images, [], labels_of(images, 0j)),
+            "labels: torch.complex64; give",
+        ),
+        (
+            lambda network, images: paumer.sweep(network, images, ["2:0.5"], criterion=3),
+            "criterion: int; give its name",
+        ),
+        (
+            lambda network, images: paumer.sweep(network, np.zeros((1, 3, 9, 9), object), []),
+            "images: object; give tensors",
+        ),
+        (lambda network, images: network.with_schedule("2:0.5", network.strategy), "strategy: Dense; give its name"),
+        (lambda network, images: network.with_schedule(0.4), "schedule '0.4': '0.4' is not BLOCK:VALUE"),
+        (lambda network, images: network.save_pretrained(__file__), "test_interface.py: is a file; name a folder"),
+        (lambda network, images: paumer.scenes("3"), "scenes: '3' is no whole number"),
+        (lambda network, images: paumer.scenes(2.5), "scenes: 2.5 is no whole number"),
+        (lambda network, images: paumer.load(None), "network: NoneType is no name of a folder"),
+        (lambda network, images: paumer.load(b"demo"), "network: bytes is no name of a folder"),
+        (lambda network, images: paumer.load(__file__), "test_interface.py: is no folder"),
+        (lambda network, images: paumer.load_segmenter(None), "network: NoneType is no name of a folder"),
+        (lambda network, images: paumer.load_segmenter(__file__), "test_interface.py: is no folder"),
+        (lambda network, images: paumer.Schedule(0.4), "schedule: 0.4 is none; write it like 3:0.4"),
+        (lambda network, images: paumer.Schedule({3: 0.4}), "schedule: {3: 0.4} holds no locations"),
         (lambda network, images: paumer.Segmenter.from_pretrained("nothing_here"), "nothing_here: no such folder"),
         (lambda network, images: paumer.Segmenter.from_pretrained("a/b/c"), "a/b/c: no such folder"),
         (lambda network, images: paumer.Segmenter.from_pretrained("../a"), "../a: no such folder"),

@@ -23,7 +23,7 @@ class Experiment(Section):
     """A whole experiment: `config.yaml` and the files under `workflow/experiments` hold one each."""
 
     experiment: str = Field("scenes", pattern=NAME, description="Results go to `<results>/<experiment>`.")
-    results: str = Field("results", description="Folder of all results.")
+    results: str = Field("results", min_length=1, description="Folder of all results.")
     seeds: tuple[Seed, ...] = Field((0,), min_length=1, description="One training run per recipe and seed.")
     device: str = Field("auto", description="`auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, ...")
     data: Data = Field(default_factory=Data, description="Images.")
@@ -140,8 +140,7 @@ class Experiment(Section):
 
     def _check_ablations(self) -> None:
         """Refuse ablations of a recipe that is not trained, and those that change what is not there."""
-        recipes = self.training.recipes
-        if self.ablations and recipes and "paumer" not in recipes:
+        if self.ablations and "paumer" not in self.training.recipes:
             raise ValueError("ablations: they are variants of recipe paumer; add it to training.recipes")
         for name in self.ablations:
             try:

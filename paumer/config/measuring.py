@@ -103,7 +103,7 @@ class Evaluation(Section):
     def _positive_scales(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
         if any(scale <= 0 for scale in scales):
             raise ValueError("scales must be above 0")
-        return scales
+        return different(scales)
 
     @model_validator(mode="after")
     def _covers(self) -> Self:

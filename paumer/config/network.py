@@ -31,8 +31,8 @@ class Data(Section):
         description="Folder of the dataset; without it the environment variable PAUMER_DATA. Without both it is "
         "fetched, under the results (`cityscapes` by a login). `scenes` are drawn in it, or under the results.",
     )
-    train_split: str = Field("train", description="Split to train on.")
-    eval_split: str = Field("val", description="Split to evaluate and measure on.")
+    train_split: str = Field("train", min_length=1, description="Split to train on.")
+    eval_split: str = Field("val", min_length=1, description="Split to evaluate and measure on.")
     scenes: Scenes = Field(default_factory=Scenes, description="Only for `dataset: scenes`.")
 
 
@@ -108,6 +108,13 @@ class Statistics(Section):
         if min(std) <= 0:
             raise ValueError("must be above 0")
         return std
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _of_one(cls, values: Channels) -> Channels:
+        if max(values) > 1:
+            raise ValueError("is of images from 0 to 1; where those are from 0 to 255, divide it by 255")
+        return values
 
 
 STATISTICS: dict[Literal["imagenet", "half"], Statistics] = {

@@ -8,7 +8,7 @@ import numpy as np
 from paumer.data.datasets import Dataset, Sample
 from paumer.data.reading import read_sample
 from paumer.errors import PaumerError
-from paumer.files import writing
+from paumer.files import stamp, writing
 
 
 def read_cached(sample: Sample, dataset: Dataset, folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
@@ -39,5 +39,5 @@ def read_cached(sample: Sample, dataset: Dataset, folder: Path | None) -> tuple[
 def _key(sample: Sample, dataset: Dataset) -> str:
     """A name for what the files of a sample hold now, and for what the dataset makes of it."""
     paths = (sample.image.resolve(), sample.label.resolve())
-    files = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+    files = [(str(path), *stamp(path)) for path in paths]
     return hashlib.sha256(repr((files, dataset.class_of_value(sample.label).tobytes())).encode()).hexdigest()[:32]

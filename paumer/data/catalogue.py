@@ -1,12 +1,17 @@
 """The datasets by name, and the folder that the user named for one."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from paumer.config import Data
 from paumer.data import ade20k, camvid, cityscapes, folder, scenes
-from paumer.data.datasets import Dataset
+from paumer.data.colours import from_hex
+from paumer.data.datasets import Colour, Dataset
 from paumer.errors import PaumerError
+from paumer.files import read_json
+
+COLOURS = "colours.json"  # beside a manifest: the colour of every class
 
 DATASETS = {dataset.name: dataset for dataset in (scenes.DATASET, cityscapes.DATASET, camvid.DATASET, ade20k.DATASET)}
 
@@ -22,6 +27,21 @@ def find_dataset(name: str, root: Path) -> Dataset:
     if name not in DATASETS:
         raise PaumerError(f"dataset {name!r} is unknown; use {folder.NAME}, {', '.join(DATASETS)}")
     return DATASETS[name]
+
+
+def known_colours(name: str, root: Path, manifest: Path) -> Sequence[Colour]:
+    """The colours of a dataset's classes, as it has them now in `root`.
+
+    Where it is not there, as `colours.json` beside its manifest tells them; none where that is not there either.
+    """
+    try:
+        return find_dataset(name, root).colours
+    except PaumerError:
+        pass
+    try:
+        return [from_hex(text) for text in read_json(manifest.with_name(COLOURS)).values()]
+    except (PaumerError, ValueError, AttributeError):
+        return ()
 
 
 def folder_of(data: Data, manifest: Path) -> Path:

@@ -17,7 +17,7 @@ from paumer.config import Data
 from paumer.data.catalogue import find_dataset, folder_of, stored_folder
 from paumer.data.datasets import Dataset, Sample
 from paumer.errors import PaumerError, printable
-from paumer.files import name_below, read_bytes, read_json, write_text
+from paumer.files import name_below, read_bytes, read_json, stamp, write_text
 
 RECORD = "data_files.json"
 READERS = 8  # samples that are read at once
@@ -156,14 +156,13 @@ def _names(sample: Sample, root: Path) -> tuple[str, str]:
 
 
 def _stamps(sample: Sample) -> list[int]:
-    """Sizes and times of change of both files; -1 for one that is not there."""
-    stamps = []
+    """Sizes and times of both files; -1 for one that is not there."""
+    stamps: list[int] = []
     for path in (sample.image, sample.label):
         try:
-            found = path.stat()
-            stamps += [found.st_size, found.st_mtime_ns]
+            stamps += stamp(path)
         except OSError:
-            stamps += [-1, -1]
+            stamps += [-1]
     return stamps
 
 

@@ -87,9 +87,8 @@ class Dataset:
         folder = self.image_folder(root, split)
         if not folder.is_dir():
             fetched = " (with neither set it is fetched)" if self.download else ""
-            raise PaumerError(
-                f"{folder}: no such folder for split {split!r}; check its name, or {self.by_hand}{fetched}"
-            )
+            wrong = "is no folder, which it must be" if folder.exists() else "no such folder"
+            raise PaumerError(f"{folder}: {wrong} for split {split!r}; check its name, or {self.by_hand}{fetched}")
         images = [path for path in self.image_paths(root, split) if not hidden(path, folder)]
         if not images:
             endings = ", ".join(self.image_endings)

@@ -106,5 +106,6 @@ def image_paths(root: Path, split: str) -> list[Path]:
 def label_path(root: Path, split: str, image: Path) -> Path:
     """Where the label of an image lies: a PNG file, or another that keeps numbers."""
     place = root / "labels" / split / image.relative_to(image_folder(root, split))
-    named = (place.with_suffix(form) for ending in LABEL_ENDINGS for form in (ending, ending.upper()))
+    forms = (form for ending in LABEL_ENDINGS for form in (ending, ending.upper(), f".{ending[1:].capitalize()}"))
+    named = (place.with_suffix(form) for form in forms)
     return next((path for path in named if path.exists()), place.with_suffix(LABEL_ENDINGS[0]))

@@ -8,7 +8,15 @@ from typing import Any
 
 from paumer.config import Data
 from paumer.data import folder as own_folder
-from paumer.data.catalogue import DATASETS, described_folder, find_dataset, folder_of, named_folder, stored_folder
+from paumer.data.catalogue import (
+    DATASETS,
+    described_folder,
+    find_dataset,
+    folder_of,
+    known_colours,
+    named_folder,
+    stored_folder,
+)
 from paumer.data.changes import Record, require_unchanged, state
 from paumer.data.checking import check_split
 from paumer.data.colours import to_hex
@@ -16,7 +24,7 @@ from paumer.data.datasets import Dataset, Sample
 from paumer.data.fetching import fetch, read_source
 from paumer.data.scenes import generate
 from paumer.errors import PaumerError
-from paumer.files import read_json, write_json, writing_folder
+from paumer.files import read_json, require_folder, require_writable, write_json, writing_folder
 from paumer.locks import beside, held
 
 
@@ -28,6 +36,7 @@ def prepare(data: Data, output: Path, threads: int) -> None:
     Raises:
         PaumerError: the dataset is missing, a file of it is not what it should be, or a split has no labels.
     """
+    require_writable(output, ".json")
     before, folder = state(data, output), folder_of(data, output)
     _ready(data, folder, threads)
     dataset = find_dataset(data.dataset, folder)
@@ -47,11 +56,26 @@ def prepare(data: Data, output: Path, threads: int) -> None:
             **dataset.terms,
             **({"archives": _in_a_line(fetched)} if fetched else {}),
             "classes": list(dataset.classes),
-            "colours": [to_hex(colour) for colour in dataset.colours],
             "splits": {split.name: split.described(dataset) for split in checked},
             **({"notes": notes} if notes else {}),
         },
     )
+
+
+def write_colours(manifest: Path, output: Path) -> None:
+    """Stage `colours`: write the colour of every class. No part of `data.json`, since no measurement rests on it.
+
+    Raises:
+        PaumerError: the manifest is none, or its dataset is not there.
+    """
+    content = read_json(manifest, dataset=str, folder=str)
+    dataset = find_dataset(content["dataset"], described_folder(manifest, content["folder"]))
+    write_json(output, dict(zip(dataset.classes, map(to_hex, dataset.colours), strict=True)))
+
+
+def colours_now(data: Data, manifest: Path) -> str:
+    """The colours of the classes as a text, by which the workflow knows whether pictures are to be drawn again."""
+    return " ".join(map(to_hex, known_colours(data.dataset, folder_of(data, manifest), manifest)))
 
 
 def samples(manifest: Path, split: str) -> tuple[Dataset, list[Sample]]:
@@ -95,6 +119,7 @@ def obtain(name: str, folder: Path, processes: int) -> None:
         fetched = ", ".join(name for name, dataset in DATASETS.items() if dataset.download)
         raise PaumerError(f"{name}: no dataset that is fetched; use {fetched}")
     folder = folder.expanduser().resolve()
+    require_folder(folder)
     finish = dataset.finishing() if dataset.finishing else None
     if read_source(folder) is None and dataset.image_folder(folder, "train").is_dir():
         print(f"{folder}: {name} is there already", flush=True)
@@ -113,6 +138,7 @@ def _ready(data: Data, folder: Path, threads: int) -> None:
     """
     named = named_folder(data)
     if data.dataset == "scenes":
+        require_folder(folder)
         _draw_scenes(data, folder, threads)
     elif named is None and data.dataset == own_folder.NAME:
         raise PaumerError(f"data.folder: not set; name a folder there or in PAUMER_DATA that has {own_folder.LAYOUT}")

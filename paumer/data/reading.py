@@ -7,6 +7,7 @@ from PIL import Image, ImageOps
 
 from paumer.data.datasets import IGNORE, Dataset, Sample
 from paumer.errors import PaumerError
+from paumer.files import same_stem
 from paumer.images import QUARTER_TURNED, read_rgb, read_stored
 
 REMEDY = "fetch it again"
@@ -56,7 +57,9 @@ def read_sample(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarra
         PaumerError: either cannot be read, their sizes differ, or nothing tells whether the label map is turned.
     """
     if not sample.label.exists():
-        raise PaumerError(f"{sample.image}: has no label; expected {sample.label}; {dataset.label_remedy}")
+        others = ", ".join(path.name for path in same_stem(sample.label))
+        there = f" (beside it lies {others}, which is no label map by its name)" if others else ""
+        raise PaumerError(f"{sample.image}: has no label; expected {sample.label}{there}; {dataset.label_remedy}")
     image, turn = read_rgb(sample.image, REMEDY)
     label = read_label(sample.label, dataset)
     height, width = image.shape[:2]

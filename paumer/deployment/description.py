@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from paumer.config import Evaluation, Section, parse
-from paumer.data.catalogue import described_folder, find_dataset
-from paumer.data.colours import distinct_colours, from_hex
+from paumer.data.catalogue import described_folder, known_colours
+from paumer.data.colours import distinct_colours
 from paumer.deployment.presets import Preset, known_presets
 from paumer.errors import PaumerError
 from paumer.files import read_json
@@ -102,25 +102,7 @@ def windows_of(network: NetworkSettings) -> Evaluation:
 
 
 def colours_of(data: dict[str, Any], manifest: Path) -> Sequence[Colour]:
-    """The colours of a dataset's classes: as the dataset has them now, as the report shows them.
-
-    Where it is not there, as its manifest tells them; those of earlier versions do not, then any that differ.
-    """
+    """The colours of a dataset's classes, as the report shows them; any that differ where they are not known."""
     count = len(data["classes"])
-    return next(known for known in (_own(data, manifest), _told(data), distinct_colours(count)) if len(known) == count)
-
-
-def _own(data: dict[str, Any], manifest: Path) -> Sequence[Colour]:
-    """The colours that the dataset has in its folder; none where it is not there."""
-    try:
-        return find_dataset(data["dataset"], described_folder(manifest, str(data.get("folder", "")))).colours
-    except PaumerError:
-        return ()
-
-
-def _told(data: dict[str, Any]) -> Sequence[Colour]:
-    """The colours that a manifest tells; none where it does not."""
-    try:
-        return [from_hex(text) for text in data.get("colours", ())]
-    except (TypeError, ValueError, AttributeError):
-        return ()
+    known = known_colours(data["dataset"], described_folder(manifest, str(data.get("folder", ""))), manifest)
+    return known if len(known) == count else distinct_colours(count)

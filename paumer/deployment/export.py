@@ -5,7 +5,7 @@ from pathlib import Path
 from paumer.config import Evaluation
 from paumer.deployment.network import HubSegmenter, load_network
 from paumer.errors import PaumerError
-from paumer.files import writing_folder
+from paumer.files import require_folder, writing_folder
 
 
 def export_to_hub(
@@ -33,7 +33,8 @@ def export_to_hub(
         PaumerError: the folder holds no finished run, or `output` something else than an exported network;
             or weights are too large for float16.
     """
-    if output.exists() and not (output / "config.json").is_file() and (not output.is_dir() or any(output.iterdir())):
+    require_folder(output)
+    if output.exists() and not (output / "config.json").is_file() and any(output.iterdir()):
         raise PaumerError(f"{output}: holds something else than an exported network; name a new folder")
     network = load_network(folder, manifest, evaluation)
     presets = [preset if speeds else preset.without_speed() for preset in network.description.presets]

@@ -16,7 +16,7 @@ from paumer.deployment.card import model_card
 from paumer.deployment.description import Description, describe_run
 from paumer.deployment.presets import tuned
 from paumer.errors import PaumerError, summary
-from paumer.files import read_json, write_json, write_text
+from paumer.files import read_json, require_folder, write_json, write_text
 from paumer.models.build import build, copy_weights, load_weights, require_shape, save_weights
 from paumer.models.shipped import CONFIG, DEMO, WEIGHTS, find_network
 from paumer.models.trained import TrainedSegmenter
@@ -79,6 +79,16 @@ class HubSegmenter(
         elif not (folder / CONFIG).is_file():
             raise PaumerError(f"{name}: has no {CONFIG}; name a folder or repository that `paumer export hub` wrote")
         return _filled(cls, _exported(folder), folder)
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
+        """Write such a folder; for `options` of uploading it see `huggingface_hub.ModelHubMixin`.
+
+        Raises:
+            PaumerError: it or what it is to lie in is a file, or may not be written to.
+        """
+        require_folder(Path(save_directory))
+        uploaded: str | None = super().save_pretrained(save_directory, **options)
+        return uploaded
 
     def _save_pretrained(self, save_directory: Path) -> None:
         save_weights(self, save_directory / WEIGHTS)

@@ -11,7 +11,7 @@ from PIL import Image
 from paumer.data.cityscapes import IMAGE_ENDING
 from paumer.deployment.images import refuse_same_names
 from paumer.errors import PaumerError
-from paumer.files import read_json, write_json, writing
+from paumer.files import read_json, stamp, write_json, writing
 
 RECORD = "predict.json"
 PAUSES, COMPARISONS = "pause-maps", "compare"
@@ -27,14 +27,12 @@ class Outputs:
         kinds: what is written for every image.
 
     Raises:
-        PaumerError: the folder is a file, two predictions would have one name, or a name is not that of a Cityscapes
+        PaumerError: two predictions would have one name, or a name is not that of a Cityscapes
             image where it matters.
     """
 
     def __init__(self, folder: Path, root: Path, images: Sequence[Path], kinds: Sequence[str]) -> None:
         self.folder, self.root, self.kinds = folder, root, kinds
-        if folder.exists() and not folder.is_dir():
-            raise PaumerError(f"{folder}: is a file; name a folder for the predictions")
         for kind in kinds:
             refuse_same_names([self.path(kind, image) for image in images], images)
 
@@ -71,8 +69,9 @@ class Outputs:
             Image.fromarray(pixels).save(temporary)
 
     def _written(self, image: Path) -> bool:
-        """Whether all kinds are there and newer than the image."""
+        """Whether all kinds are there and newer than the image, however old the one that was put there since."""
+        if not image.is_file():
+            return False
+        changed = max(stamp(image)[1:])
         paths = [self.path(kind, image) for kind in self.kinds]
-        return image.is_file() and all(
-            path.is_file() and path.stat().st_mtime >= image.stat().st_mtime for path in paths
-        )
+        return all(path.is_file() and stamp(path)[1] >= changed for path in paths)

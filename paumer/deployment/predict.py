@@ -17,6 +17,7 @@ from paumer.deployment.pause_maps import draw_pauses
 from paumer.deployment.pictures import check_cityscapes, label_ids, overlay, side_by_side
 from paumer.deployment.settings import PredictSettings
 from paumer.errors import PaumerError
+from paumer.files import require_folder
 from paumer.models.inference import Predictions, predict
 from paumer.models.shipped import WEIGHTS, find_network
 from paumer.models.views import seen_size, window_size
@@ -53,6 +54,7 @@ def predict_images(
         PaumerError: something asked for is not possible; or, after all others were written, some images could not be
             predicted.
     """
+    require_folder(output)
     network = load_network(folder, manifest, evaluation)
     predictor = Predictor(settings, network, folder)
     root, images = find_images(source)

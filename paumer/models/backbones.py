@@ -26,7 +26,7 @@ from paumer.config import Backbone, Size
 from paumer.errors import PaumerError, summary
 from paumer.models.checkpoints import FIRST, backbone_weights, holds
 from paumer.models.plain import MODULES, REMEDY, obstacle_in, obstacle_of
-from paumer.models.weights import refuse_bomb, require_weights
+from paumer.models.weights import refuse_bomb, require_weights, unreadable
 from paumer.stages import NetworkSettings
 
 LOGGER = logging.getLogger("paumer")
@@ -108,7 +108,7 @@ def _misfit(backbone: Backbone, error: Exception) -> PaumerError:
         return PaumerError(f"backbones.{backbone.name}.weights: {error}")
     return PaumerError(
         f"backbones.{backbone.name}.weights: {backbone.weights!r} does not load into {backbone.architecture} "
-        f"({summary(error)}); name weights of this architecture and these options"
+        f"({unreadable(error)}); name weights of this architecture and these options"
     )
 
 
@@ -157,13 +157,25 @@ def _read(path: Path, backbone: Backbone) -> dict[str, Any]:
     """Read the backbone's weights from a file of named tensors without running code from it."""
     try:
         refuse_bomb(path)
-        weights, prefix = backbone_weights(load_state_dict(str(path), weights_only=True))
+        weights, prefix = backbone_weights(_tensors(path))
         require_weights(weights)
     except Exception as error:  # unpickling garbage raises whatever the garbage says
         raise _misfit(backbone, error) from None
     if prefix:
         LOGGER.warning("%s: took the weights under %s, and left out the others", path, prefix)
     return weights
+
+
+def _tensors(path: Path) -> dict[str, Any]:
+    """What a file holds by name, of several networks the averaged one.
+
+    Raises:
+        Exception: of many kinds; the file is damaged, unsafe, or holds something else.
+    """
+    try:
+        return load_state_dict(str(path), weights_only=True)
+    except AttributeError:  # timm takes whatever a file holds for named weights
+        raise ValueError("it holds no weights by their names") from None
 
 
 def _fill_from_npz(vit: VisionTransformer, path: Path, backbone: Backbone) -> VisionTransformer:
@@ -179,7 +191,8 @@ def _fill_from_npz(vit: VisionTransformer, path: Path, backbone: Backbone) -> Vi
         vit.load_pretrained(str(path))
         lacking = [name for name, value in vit.named_parameters() if value.isnan().any()]
         if lacking:
-            raise ValueError(f"it lacks {lacking[0]}")
+            raise ValueError(f"it lacks {lacking[0]}, or holds no numbers there")
+        require_weights(dict(vit.named_parameters()))
         with np.load(path) as archive:
             if any(f"/encoderblock_{len(vit.blocks)}/" in name for name in archive.files):
                 raise ValueError(f"it has more than {len(vit.blocks)} blocks")

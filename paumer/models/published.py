@@ -24,6 +24,7 @@ from paumer.files import read_bytes
 from paumer.models.decoders import MaskTransformer
 from paumer.models.encoder import Encoder, Grid
 from paumer.models.heads import LinearHead
+from paumer.models.shipped import folder_named
 from paumer.models.trained import TrainedSegmenter
 from paumer.models.weights import read_tensors, require_weights
 from paumer.strict_yaml import StrictLoader, load_yaml
@@ -84,9 +85,10 @@ def load_segmenter(folder: str | Path) -> PublishedSegmenter:
     Raises:
         PaumerError: a file is missing, damaged or unsafe, the decoder is unknown, or the two files do not fit.
     """
-    folder = Path(folder).expanduser()
+    folder = folder_named(folder)
     if not folder.is_dir():
-        raise PaumerError(f"{folder}: no such folder; name one that holds {CHECKPOINT} and {VARIANT}")
+        wrong = "is no folder" if folder.exists() else "no such folder"
+        raise PaumerError(f"{folder}: {wrong}; name one that holds {CHECKPOINT} and {VARIANT}")
     variant = _read_variant(folder / VARIANT)
     path = folder / CHECKPOINT
     weights = _read_weights(path)

@@ -1,5 +1,6 @@
 """Where trained networks lie: the folders of runs and of exports, and what comes with the package. Imports no torch."""
 
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,17 @@ def read_run(folder: Path, **needed: type) -> dict[str, Any]:
     return {"backbone": network.backbone.name, **told, "network": network.model_dump(mode="json")}
 
 
+def folder_named(name: Any) -> Path:
+    """The folder of a network as a path, there or not.
+
+    Raises:
+        PaumerError: it is no name.
+    """
+    if not isinstance(name, str | PathLike):
+        raise PaumerError(f"network: {type(name).__name__} is no name of a folder; {REMEDY}")
+    return Path(name).expanduser()
+
+
 def _named(name: str | Path) -> Path:
-    folder = Path(name).expanduser()
+    folder = folder_named(name)
     return NETWORKS / DEMO if str(folder) == DEMO and not is_network(folder) else folder

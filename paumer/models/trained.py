@@ -83,7 +83,7 @@ class TrainedSegmenter(Segmenter):
             )
         return normalize(images.to(self.device), self.normalization).to(next(self.parameters()).dtype)
 
-    def with_schedule(self, schedule: str | Schedule, strategy: str = "", criterion: str = "") -> Self:
+    def with_schedule(self, schedule: str | Schedule, strategy: str | None = "", criterion: str | None = "") -> Self:
         """This network at another operating point: another object with the same weights.
 
         Args:
@@ -95,7 +95,7 @@ class TrainedSegmenter(Segmenter):
         Raises:
             PaumerError: the operating point is not possible in this network.
         """
-        strategy = "".join(strategy.split())
+        strategy, criterion = "".join(name_of(strategy, "strategy").split()), name_of(criterion, "criterion")
         asked = (strategy, criterion) if strategy else (self._asked[0], criterion or self._asked[1])
         point = read_point(str(schedule).strip() or Point.schedule, *asked)
         if point.criterion == ORACLE:
@@ -125,6 +125,17 @@ def evaluation_of(given: Evaluation | Mapping[str, Any] | None) -> Evaluation:
         PaumerError: a key is unknown or does nothing, or a value is not possible.
     """
     return given if isinstance(given, Evaluation) else read_evaluation(given or {}, "evaluation")
+
+
+def name_of(given: Any, what: str) -> str:
+    """A strategy or criterion by its name; empty where none is given.
+
+    Raises:
+        PaumerError: it is no name.
+    """
+    if not isinstance(given, str | None):
+        raise PaumerError(f"{what}: {type(given).__name__}; give its name, as docs/strategies.md lists them")
+    return given or ""
 
 
 def require_images(images: Any) -> None:

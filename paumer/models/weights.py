@@ -1,5 +1,6 @@
 """Files of tensors that are not trusted: reading one runs none of it, and takes no more memory than its size."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from paumer.files import require_fetched, require_plain
+from paumer.errors import PaumerError, summary
+from paumer.files import require_fetched, require_plain, text_at_start
 
 LARGEST_FACTOR = 20  # trained weights hardly shrink; what unpacks to more is a bomb
+# How packed files begin; an archive of the kind ZIP may be one of weights.
+PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR"}
+LONGEST, SHOWN = 5, 40  # bytes of these, and characters of a text in an error
+ARCHIVE, MEMBERS, NAMED = b"PK\x03\x04", ("data.pkl", ".npy"), 3  # of torch and NumPy; names in an error
+BLOCKED = re.compile(r"Unsupported globals?: (?:GLOBAL )?([\w.]+)")
 SMALL = 64 * 2**20  # bytes that are no matter, such as those of a small network that starts at zeros
 
 
@@ -20,10 +27,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
     Raises:
         OSError, SafetensorError: the file is missing or damaged.
-        PaumerError: it was never fetched.
+        PaumerError: it was never fetched, is text, or is packed.
     """
-    require_plain(path)
-    require_fetched(path)
+    _require_binary(path)
     return load_file(path)
 
 
@@ -43,20 +49,51 @@ def refuse_bomb(path: Path) -> None:
     Raises:
         OSError, BadZipFile: the file is missing, or no sound archive.
         ValueError: it is a bomb.
-        PaumerError: it was never fetched.
+        PaumerError: it was never fetched, is text, or is packed.
     """
-    require_plain(path)
-    require_fetched(path)
+    _require_binary(path)
     if not is_zipfile(path):
+        with path.open("rb") as file:
+            if file.read(len(ARCHIVE)) == ARCHIVE:
+                raise ValueError("it is cut off; download it again")
         return
     with ZipFile(path) as archive:
+        names = archive.namelist()
         size = sum(member.file_size for member in archive.infolist())
     if size > max(SMALL, LARGEST_FACTOR * path.stat().st_size):
         raise ValueError(f"it unpacks to {size} bytes")
+    if not any(name.endswith(MEMBERS) for name in names):
+        raise ValueError(f"it is an archive of {', '.join(names[:NAMED])}; unpack it, and name the file of weights")
+
+
+def _require_binary(path: Path) -> None:
+    """Refuse what can be no tensors by how it begins.
+
+    Raises:
+        OSError: the file is missing, or no plain file.
+        PaumerError: it was never fetched, is text, or is packed.
+    """
+    require_plain(path)
+    require_fetched(path)
+    with path.open("rb") as file:
+        start = file.read(LONGEST)
+    for magic, form in PACKED.items():
+        if start.startswith(magic):
+            raise PaumerError(f"{path}: is packed by {form}; unpack it, and name the file that it holds")
+    if text := text_at_start(path):
+        words = f"{text[:SHOWN]}..." if len(text) > SHOWN else text
+        raise PaumerError(f"{path}: is text in the place of the file ({words!r}); download the file itself")
+
+
+def unreadable(error: Exception) -> str:
+    """Why a file of tensors could not be read, without torch's advice to run what the file says."""
+    if blocked := BLOCKED.search(str(error)):
+        return f"it asks to run {blocked[1]}, as a network does that was saved whole; save its state_dict() instead"
+    return "it is damaged, or no file of weights" if "weights_only" in str(error) else summary(error)
 
 
 def require_weights(weights: Mapping[str, Any]) -> None:
-    """Refuse what are no weights: numbers that are not real, and tensors that repeat few values many times.
+    """Refuse what are no weights: values that are no real numbers, and tensors that repeat few values many times.
 
     Raises:
         ValueError: one is.
@@ -68,3 +105,5 @@ def require_weights(weights: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is {value.dtype}, no weights")
         elif isinstance(value, Tensor) and value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise ValueError(f"{name} claims more values than the file holds")
+        elif isinstance(value, Tensor) and not bool(value.isfinite().all()):
+            raise ValueError(f"{name} holds values that are not finite, as of a training that diverged")

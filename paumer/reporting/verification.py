@@ -36,6 +36,10 @@ def verify(folder: Path, published: Path) -> list[str]:
     Raises:
         PaumerError: a raw file is missing or unusable.
     """
+    if not folder.is_dir():
+        raise PaumerError(
+            f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}; name results/EXPERIMENT"
+        )
     experiment_folder(folder / MANIFEST)
     return [*_accuracy(folder), *_checksums(folder), *_throughput(folder), *_tables(folder, published)]
 

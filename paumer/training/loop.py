@@ -24,7 +24,7 @@ from paumer.data.preparation import described_split, samples
 from paumer.data.transforms import normalize
 from paumer.environment import describe_code, describe_environment
 from paumer.errors import PaumerError
-from paumer.files import read_json, write_json
+from paumer.files import read_json, require_folder, write_json
 from paumer.locks import NAME, held
 from paumer.models.build import build, save_weights, start_from
 from paumer.models.normalization import asked_for, described, normalization_of
@@ -61,6 +61,8 @@ def train(settings: TrainSettings, manifest: Path, output: Path, checkpoint: Pat
     Raises:
         PaumerError: the loss is not finite, an input is not what it should be, or another process trains this run.
     """
+    for folder in (output, checkpoint):
+        require_folder(folder)
     with joined(settings.device) as processes, _alone(output, processes), loader_errors(AGAIN):
         run = Run(settings, manifest, start, processes)
         run.resume(checkpoint)

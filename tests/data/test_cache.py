@@ -52,6 +52,16 @@ def test_changed_files_are_decoded_anew(sample, tmp_path) -> None:
         assert_same(read_cached(sample, CAMVID, folder), read_sample(sample, CAMVID))
 
 
+def test_files_of_the_same_size_and_time_are_decoded_anew_too(sample, tmp_path) -> None:
+    sizes = set()
+    for value in (3, 4):
+        Image.fromarray(np.full((20, 30), value, dtype=np.uint8)).save(sample.label)
+        os.utime(sample.label, ns=(0, 0))
+        sizes.add(sample.label.stat().st_size)
+        assert_same(read_cached(sample, CAMVID, tmp_path / "cache"), read_sample(sample, CAMVID))
+    assert len(sizes) == 1
+
+
 def test_other_datasets_have_other_labels(sample, tmp_path) -> None:
     read_cached(sample, CAMVID, tmp_path / "cache")
     scenes = DATASETS["scenes"]

@@ -9,6 +9,7 @@ import pytest
 from hostile import refusal
 from miniature import masks
 from PIL import Image
+from tiers import first
 
 from paumer.config import Data
 from paumer.data import changes
@@ -62,6 +63,7 @@ SAME: dict[str, Callable[[Path], object]] = {
     "times": lambda folder: [os.utime(path) for path in folder.rglob("*.png")],
     "files written anew": lambda folder: [path.write_bytes(path.read_bytes()) for path in folder.rglob("*.png")],
     "a remark": lambda folder: append(folder / "classes.yaml", "# corrected\n"),
+    "colours": lambda folder: append(folder / "classes.yaml", "colours: [[1, 2, 3], [4, 5, 6], [7, 8, 9]]\n"),
     "another split": lambda folder: shutil.copytree(folder / "images/val", folder / "images/test"),
     "a label without an image": lambda folder: shutil.copy(folder / "labels/val/0.png", folder / "labels/val/9.png"),
     "a hidden file": lambda folder: (folder / "images/val/._0.png").write_bytes(b""),
@@ -142,6 +144,19 @@ def test_a_change_that_was_undone_is_none(own: Own) -> None:
     rewrite(label, (0, 1))
     rewrite(label, (1, 0))
     assert own.state() == ""
+
+
+@pytest.mark.parametrize("kind", first(["labels", "images"]))
+def test_contents_decide_where_size_and_time_stay(own: Own, kind: str) -> None:
+    """As tools leave it that correct a file in place and set its time back."""
+    path = own.folder / kind / "train/0.png"
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[-13] ^= 1  # a byte of the checksum of the last chunk but one
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert "images/train/0.png: it or its label was changed" in own.state()
+    assert "images/train/0.png" in refusal(samples, own.manifest, "train")
 
 
 def test_only_what_moved_is_read_and_once(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:

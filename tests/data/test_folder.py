@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from tiers import first
 
 from paumer.config import Data
 from paumer.data.colours import distinct_colours
@@ -133,6 +134,26 @@ def test_missing_label_and_split(own: Path) -> None:
     assert f"{own / 'images/val/photo0.jpg'}: has no label; expected {own / 'labels/val/photo0.png'}" in line
     (own / "images/val").rename(own / "images/validation")
     assert f"{own / 'images/val'}: no such folder for split 'val'" in failure(own)
+
+
+@pytest.mark.parametrize("ending", first([".TIF", ".Png", ".bmp", ".Tif", ".TIFF", ".PNG"]))
+def test_endings_of_label_maps_in_any_letters(own: Path, ending: str) -> None:
+    for path in (own / "labels").rglob("*.png"):
+        Image.open(path).save(path.with_suffix(ending))
+        path.unlink()
+    assert prepared(own)["splits"]["train"]["images"] == 3
+
+
+@pytest.mark.parametrize("name", first(["photo0.jpg", "photo0.gif", "photo0.npy"]))
+def test_what_lies_in_the_place_of_a_label_map_is_named(own: Path, name: str) -> None:
+    (own / "labels/val/photo0.png").rename(own / "labels/val" / name)
+    assert f"(beside it lies {name}, which is no label map by its name)" in failure(own)
+
+
+def test_a_file_in_the_place_of_a_split(own: Path) -> None:
+    (own / "images/val").rename(own / "elsewhere")
+    (own / "images/val").write_text("photo0.jpg\n")
+    assert f"{own / 'images/val'}: is no folder, which it must be for split 'val'" in failure(own)
 
 
 def test_colours_are_distinct() -> None:

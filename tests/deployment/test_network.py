@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 
 import paumer
 from paumer.config import Data
-from paumer.data.preparation import prepare, samples
+from paumer.data.changes import state
+from paumer.data.preparation import colours_now, prepare, samples, write_colours
 from paumer.deployment.description import colours_of, describe_run
 from paumer.deployment.images import read_picture
 from paumer.deployment.network import HubSegmenter
@@ -209,7 +210,7 @@ def test_what_a_description_should_not_say_is_refused(exported, keys, value, cul
 
 
 def test_folders_that_lack_something_are_refused(exported) -> None:
-    (exported / "model.safetensors").write_bytes(b"pickled rubbish")
+    (exported / "model.safetensors").write_bytes(b"pickled\0rubbish")
     with pytest.raises(PaumerError, match=r"model\.safetensors: weights cannot be read"):
         paumer.Segmenter.from_pretrained(exported)
     (exported / "config.json").unlink()
@@ -269,8 +270,9 @@ def test_classes_without_colours_get_different_ones(tmp_path) -> None:
     data = {"dataset": "folder", "classes": [f"class {number}" for number in range(150)]}
     differing = colours_of(data, tmp_path / "data.json")
     assert len(set(differing)) == 150
-    for unfit in (["#ff0000"], [3] * 150, ["#ff00"] * 150, "red"):
-        assert colours_of(data | {"colours": unfit}, tmp_path / "data.json") == differing
+    for unfit in ({"class 0": "#ff0000"}, dict.fromkeys(data["classes"], 3), dict.fromkeys(data["classes"], "#ff00")):
+        write_json(tmp_path / "colours.json", unfit)
+        assert colours_of(data, tmp_path / "data.json") == differing
 
 
 def test_colours_are_those_of_the_class_list(command, tmp_path) -> None:
@@ -293,14 +295,25 @@ def test_colours_are_those_of_the_class_list(command, tmp_path) -> None:
     assert (colourise(ids, dataset) == np.array(colours)[ids]).all()
 
 
-def test_colours_are_those_of_now_and_without_the_dataset_those_of_its_manifest(tmp_path) -> None:
-    own = miniature.own(tmp_path / "own")
-    data = {"dataset": "folder", "folder": "own", "classes": ["track", "platform", "train"]}
-    (own / "classes.yaml").write_text("classes: [a, b, c]\ncolours: [[1, 2, 3], [4, 5, 6], [7, 8, 9]]\n")
-    data["colours"] = ["#000001", "#000002", "#000003"]
-    assert colours_of(data, tmp_path / "data.json") == ((1, 2, 3), (4, 5, 6), (7, 8, 9))
+def test_colours_are_those_of_now_and_without_the_dataset_those_that_were_written(tmp_path) -> None:
+    own, manifest = miniature.own(tmp_path / "own"), tmp_path / "data.json"
+    data = Data(dataset="folder", folder=str(own))
+    prepare(data, manifest, 1)
+    before, described = colours_now(data, manifest), manifest.read_bytes()
+    write_colours(manifest, tmp_path / "colours.json")
+    (own / "classes.yaml").write_text(
+        (own / "classes.yaml").read_text() + "colours: [[1, 2, 3], [4, 5, 6], [7, 8, 9]]\n"
+    )
+    assert colours_of(read_json(manifest), manifest) == ((1, 2, 3), (4, 5, 6), (7, 8, 9))
+    assert colours_now(data, manifest) == "#010203 #040506 #070809" != before
+    assert state(data, manifest) == ""  # nothing is trained or measured again
+    write_colours(manifest, tmp_path / "colours.json")
+    assert read_json(tmp_path / "colours.json") == {"track": "#010203", "platform": "#040506", "train": "#070809"}
+    prepare(data, manifest, 1)
+    assert manifest.read_bytes() == described
     (own / "classes.yaml").unlink()
-    assert colours_of(data, tmp_path / "data.json") == [(0, 0, 1), (0, 0, 2), (0, 0, 3)]
+    assert colours_of(read_json(manifest), manifest) == [(1, 2, 3), (4, 5, 6), (7, 8, 9)]
+    assert colours_now(data, manifest) == "#010203 #040506 #070809"
 
 
 def test_the_example_of_the_page_works(exported, tmp_path, monkeypatch, capsys) -> None:

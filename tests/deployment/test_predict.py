@@ -220,10 +220,11 @@ def test_a_second_run_does_only_what_is_left(predict, images) -> None:
     written = {name: (out / "overlay" / name).stat().st_mtime_ns for name in names(out / "overlay")}
     (out / "overlay" / "a.png").unlink()
     os.utime(images / "b.png", (4e9, 4e9))  # an image that has changed since
+    os.utime(images / "tiny.png", (1, 1))  # and one in whose place an older one was put
     printed, _, _ = predict()
-    assert "2 of 4 images were finished before" in printed
+    assert "1 of 4 images were finished before" in printed
     again = {name: (out / "overlay" / name).stat().st_mtime_ns for name in names(out / "overlay")}
-    assert {name for name in written if again[name] != written[name]} == {"a.png", "b.png"}
+    assert {name for name in written if again[name] != written[name]} == {"a.png", "b.png", "tiny.png"}
     printed, _, _ = predict("--schedule", "2:0.4")  # asked for something else: all anew
     assert "finished before" not in printed
     assert "4 images in" in printed

@@ -1,16 +1,23 @@
 """Weights of backbones: files of every kind fill every family, wholly; every mistake is one line."""
 
 import argparse
+import bz2
+import gzip
+import lzma
 import os
+from itertools import product
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from hostile import refusal
+from safetensors.torch import load_file, save_file
 from small_vits import FAMILIES, TINY, check_equal, error_of, make_vit, save_timm
+from tiers import first
 from timm.models.vision_transformer import VisionTransformer
 from torch.testing import assert_close
 
@@ -185,13 +192,19 @@ INSTEAD = {
     b"<!DOCTYPE html><html>quota exceeded</html>": "is a web page",
     b"\n <html><body>Sign in</body></html>": "is a web page",
     b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>": "is a web page",
+    b"\xef\xbb\xbf<!-- saved --><html>": "is a web page",
+    b"\xef\xbb\xbfversion https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n": "is a pointer of Git LFS",
+    b"Access denied:\n no permission\n": "is text",
+    b'{"error": "' + 300 * b"no such repository, " + b'"}': "is text",
+    "Zugriff verweigert: ä".encode() + 300 * "ö".encode(): "is text",
 }
 
 
-@pytest.mark.parametrize("content", INSTEAD)
+@pytest.mark.parametrize("content", first(INSTEAD, kind=INSTEAD.get))
 def test_what_was_never_fetched_is_called_what_it_is(describe, tmp_path: Path, content: bytes) -> None:
     """In the place of weights of every kind, of a trained network, and of an image."""
-    for name in ("vit.pth", "vit.safetensors", "vit.npz", "model.safetensors", "checkpoint.pth", "photo.png"):
+    photo = ["photo.png"] * (INSTEAD[content] != "is text")
+    for name in ("vit.pth", "vit.safetensors", "vit.npz", "model.safetensors", "checkpoint.pth", *photo):
         (tmp_path / name).write_bytes(content)
         path, words = tmp_path / name, f"{tmp_path / name}: {INSTEAD[content]} in the place of the file"
         if name.startswith("vit"):
@@ -201,6 +214,50 @@ def test_what_was_never_fetched_is_called_what_it_is(describe, tmp_path: Path, c
             with pytest.raises(PaumerError) as caught:
                 read(path)
             assert str(caught.value).startswith(words)
+
+
+@pytest.mark.parametrize("form", first(["gz", "bz2", "xz", "zip", "cut"]))
+def test_weights_that_are_packed_or_cut_are_called_so(describe, tmp_path: Path, form: str) -> None:
+    torch.save({"a": torch.zeros(999)}, tmp_path / "vit.pth")
+    content = (tmp_path / "vit.pth").read_bytes()
+    packed = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "cut": lambda content: content[:2000]}
+    if form == "zip":
+        with ZipFile(tmp_path / "vit.pth", "w") as archive:
+            archive.writestr("weights/vit.pth", content)
+    else:
+        (tmp_path / "vit.pth").write_bytes(packed[form](content))
+    words = {
+        "gz": "is packed by gzip; unpack it",
+        "bz2": "packed by bzip2",
+        "xz": "packed by xz",
+        "cut": "(it is cut off",
+    }
+    words["zip"] = "(it is an archive of weights/vit.pth; unpack it"
+    assert words[form] in error_of(describe(weights=str(tmp_path / "vit.pth")))
+
+
+def test_a_network_that_was_saved_whole_is_called_so(describe, tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "vit.pth")
+    line = error_of(describe(weights=str(tmp_path / "vit.pth")))
+    assert (
+        "it asks to run " in line and ", as a network does that was saved whole; save its state_dict() instead" in line
+    )
+    assert "trust" not in line and "weights_only" not in line
+
+
+@pytest.mark.parametrize(("value", "name"), first(product([torch.nan, torch.inf], ["vit.pth", "vit.safetensors"])))
+def test_weights_that_are_no_numbers_are_named(describe, tmp_path: Path, value: float, name: str) -> None:
+    """Of a backbone; and of a trained network, which is read by the same."""
+    save_timm(tmp_path / "sound.safetensors")
+    weights = load_file(tmp_path / "sound.safetensors")
+    weights["blocks.0.mlp.fc1.weight"][1, 2] = value
+    (torch.save if name.endswith("pth") else save_file)(weights, tmp_path / name)
+    words = "blocks.0.mlp.fc1.weight holds values that are not finite"
+    assert words in error_of(describe(weights=str(tmp_path / name)))
+    if name.endswith("safetensors"):
+        assert f"{words}, as of a training that diverged); train this run again" in refusal(
+            load_weights, tmp_path / name
+        )
 
 
 def test_files_run_no_code(describe, tmp_path: Path) -> None:
@@ -217,12 +274,13 @@ def test_without_pretraining_the_weights_file_is_not_read(describe) -> None:
     create_vit(describe(weights="missing.safetensors"), pretrained=False)
 
 
-BROKEN = {"empty.safetensors": b"", "garbage.safetensors": b"garbage" * 50, "empty.pth": b"", "garbage.pth": b"ab" * 99}
+NOISE = np.random.default_rng(0).bytes(350)
+BROKEN = {"empty.safetensors": b"", "garbage.safetensors": NOISE, "empty.pth": b"", "garbage.pth": NOISE}
 
 
 @pytest.mark.parametrize("name", [*BROKEN, "garbage.npz"])
 def test_unreadable_weights_are_named(describe, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(BROKEN.get(name, b"PK garbage"))
+    (tmp_path / name).write_bytes(BROKEN.get(name, b"PK" + NOISE))
     text = error_of(describe(weights=str(tmp_path / name)))
     assert text.startswith(f"backbones.net.weights: '{tmp_path / name}' does not load into vit_tiny_patch16_224 (")
 

@@ -81,6 +81,10 @@ def test_images_are_normalised_by_any_statistics() -> None:
         ({"mean": [0, 0, 0]}, "key 'normalization.std' is missing; add it"),
         ({"mean": [0, 0, 0], "std": [1, 0, 1]}, "normalization.std: must be above 0"),
         ({"mean": [0, 0], "std": [1, 1, 1]}, "key 'normalization.mean.2' is missing; add it"),
+        (
+            {"mean": [123.7, 116.3, 103.5], "std": [58.4, 57.1, 57.4]},
+            "normalization.mean: is of images from 0 to 1; where",
+        ),
         (OWN | {"deviation": 1}, "unknown key 'normalization.deviation'; known keys: mean, std"),
     ],
 )

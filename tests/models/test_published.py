@@ -241,7 +241,7 @@ def test_missing_folder_and_files_are_named(folder) -> None:
     ("content", "words"),
     [
         (b"", "not a readable checkpoint"),
-        (b"garbage" * 50, "not a readable checkpoint"),
+        (bytes(range(256)), "not a readable checkpoint"),
         (b"<html>404</html>", "is a web page in the place of the file"),
     ],
     ids=["empty", "garbage", "page"],

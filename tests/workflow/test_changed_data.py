@@ -17,8 +17,8 @@ TINY = yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text(encoding="
 
 
 def snakemake(folder: Path, *options: str) -> str:
-    """What Snakemake says of the stage that counts multiply-accumulates, which rests on the data alone."""
-    command = ["snakemake", "flops", "--cores", "1", "--snakefile", str(REPOSITORY / "Snakefile")]
+    """What Snakemake says of two stages that rest on the data alone: one measures, the other draws."""
+    command = ["snakemake", "flops", "samples", "--cores", "1", "--snakefile", str(REPOSITORY / "Snakefile")]
     command += ["--directory", str(folder), "--configfile", str(folder / "experiment.yaml"), *options]
     finished = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     assert finished.returncode == 0, finished.stdout + finished.stderr
@@ -27,7 +27,7 @@ def snakemake(folder: Path, *options: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An experiment on data of one's own, whose multiply-accumulates are counted."""
+    """An experiment on data of one's own, whose multiply-accumulates are counted, and of which samples are drawn."""
     place = tmp_path_factory.mktemp("experiment")
     masks(place / "own", [[0, 1]], [[0, 1], [1, 0]], "classes: [a, b]\n")
     described = TINY | {"data": {"dataset": "folder", "folder": "own"}}
@@ -56,4 +56,12 @@ def test_corrected_labels_are_checked_and_measured_anew(folder: Path) -> None:
     label.write_bytes(before)
     for rule in ("data", "flops"):
         assert re.search(rf"^{rule} +1$", said, re.MULTILINE), said
+    assert "Nothing to be done" in snakemake(folder, "--dry-run")
+
+
+def test_other_colours_draw_again_and_measure_nothing(folder: Path) -> None:
+    classes = folder / "own/classes.yaml"
+    classes.write_text(f"{classes.read_text()}colours: [[255, 0, 0], [0, 0, 255]]\n")
+    assert "2 jobs: colours, samples" in snakemake(folder)
+    assert read_json(folder / "results/tiny/colours.json") == {"a": "#ff0000", "b": "#0000ff"}
     assert "Nothing to be done" in snakemake(folder, "--dry-run")

@@ -99,6 +99,15 @@ def data_state(manifest):
     return state(experiment.data, Path(manifest))
 
 
+def class_colours(manifest):
+    """Another text where the classes have other colours."""
+    try:
+        from paumer.data.preparation import colours_now
+    except ModuleNotFoundError:
+        return ""
+    return colours_now(experiment.data, Path(manifest))
+
+
 def run_folder(wildcards, input):
     """Folder of the (first) run whose weights a rule reads."""
     weights = input.weights if isinstance(input.weights, str) else input.weights[0]

@@ -17,3 +17,24 @@ rule data:
         f"Preparing and checking dataset {experiment.data.dataset}"
     shell:
         "paumer data --settings {params.settings:q} --output {output.manifest:q} --threads {threads} > {log:q} 2>&1"
+
+
+# Apart from the data, so that other colours draw pictures again, and train and measure nothing.
+rule colours:
+    input:
+        manifest=rules.data.output.manifest,
+    output:
+        colours=f"{RESULTS}/colours.json",
+    log:
+        f"{LOGS}/colours.log",
+    localrule: True
+    conda:
+        "../../envs/paumer.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        state=lambda wildcards: class_colours(rules.data.output.manifest),
+    message:
+        "Writing the colours of the classes"
+    shell:
+        "paumer colours --data {input.manifest:q} --output {output.colours:q} > {log:q} 2>&1"

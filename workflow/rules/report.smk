@@ -105,6 +105,7 @@ rule speed:
 rule samples:
     input:
         manifest=rules.data.output.manifest,
+        colours=rules.colours.output.colours,
     output:
         picture=f"{RESULTS}/figures/samples.png",
     log:
@@ -124,6 +125,7 @@ rule samples:
 rule maps:
     input:
         manifest=rules.data.output.manifest,
+        colours=rules.colours.output.colours,
         weights=expand(
             f"{RUN}/model.safetensors",
             backbone=experiment.main_backbones[0].name,
