@@ -45,6 +45,7 @@ def prepare(data: Data, output: Path, threads: int) -> None:
             "dataset": dataset.name,
             "folder": stored,
             **dataset.terms,
+            **({"caution": dataset.caution} if dataset.caution else {}),
             **({"archives": _in_a_line(fetched)} if fetched else {}),
             "classes": list(dataset.classes),
             "colours": [to_hex(colour) for colour in dataset.colours],
