@@ -66,11 +66,8 @@ def tune(
 
     options = {"speedup": speedup, "max_drop": max_drop, "images_per_second": images_per_second, "split": split}
     options |= {"images": images, "batch": batch, "criterion": criterion, "locations": locations, "scales": scales}
-    measuring = {
-        "device": device,
-        "evaluation": _seen(evaluation),
-        "throughput": Throughput().quick() if quick else Throughput(),
-    }
+    measuring = {"device": device, "evaluation": _seen(evaluation)}
+    measuring |= {"throughput": Throughput().quick()} if quick else {}
     settings = on_gpu(parse(TuneSettings, options | measuring, "tune"))
     from paumer.tuning.tune import tune
 

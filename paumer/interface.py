@@ -150,8 +150,8 @@ def measure(
     schedules: Schedules,
     *,
     batch: int = 1,
-    rounds: int = 15,
-    block_seconds: float = 0.2,
+    rounds: int = 31,
+    block_seconds: float = 0.1,
     mode: str = "eager",
     criterion: str | None = "",
 ) -> pd.DataFrame:
@@ -161,7 +161,7 @@ def measure(
         network: as `load`, `wrap` and `load_segmenter` give it; on the device that it is on.
         images: as for `sweep`, all of one size; every variant runs all of them.
         schedules: the operating points; dense is always timed, twice: `dense-again` shows the noise. Where the interval
-            of its speed-up leaves out 1, the machine was too noisy to believe the others.
+            of its speed-up leaves out 1 or is wide, the machine was too noisy to believe the others.
         batch: images per forward pass.
         rounds: each times every variant once, in random order; 3 or more.
         block_seconds: shortest time of a timed block.

@@ -312,7 +312,7 @@ class TuneSettings(Section):
     scales: tuple[float, ...] = Field((1.0,), min_length=1)
     device: str = "auto"
     evaluation: Evaluation = Field(default_factory=Evaluation)
-    throughput: Throughput = Field(default_factory=Throughput)
+    throughput: Throughput = Throughput(rounds=15, block_seconds=0.2)  # few candidates; the chosen one is timed longer
 
     @field_validator("criterion")
     @classmethod

@@ -2,13 +2,17 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import reference_camvid as camvid
 import yaml
+from reference_pages import PAGES, TABLES, rewritten, typed
 
 from paumer.config import Experiment, parse
+from paumer.reporting.verification import check_timings
 from paumer.stages import CostSettings, TrainSettings
 
 ROOT = Path(__file__).parents[1]
@@ -54,3 +58,62 @@ def test_networks_were_trained_as_the_configuration_says(path: str, configuratio
         one["backbone"].pop("normalization")
     assert settings[0] == settings[1]
     assert run["code"]["revision"] in (REFERENCE / path / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_page_shows_what_the_measurements_give(page: Path) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert text == rewritten(text, REFERENCE), "run `python tests/reference_pages.py`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_no_figure_of_a_table_or_in_bold_is_typed(page: Path) -> None:
+    assert list(typed((ROOT / page).read_text(encoding="utf-8"))) == []
+
+
+@pytest.fixture(scope="module")
+def computed() -> dict[str, str]:
+    return camvid.files(REFERENCE / "camvid", REFERENCE / "published.csv")
+
+
+def test_tables_of_camvid_follow_from_its_measurements(computed: dict[str, str]) -> None:
+    for name, text in computed.items():
+        assert (REFERENCE / "camvid" / name).read_text(encoding="utf-8") == text, name
+
+
+def test_speedups_and_intervals_of_camvid_follow_from_its_rounds() -> None:
+    assert list(check_timings(REFERENCE / "camvid/h100")) == []
+    differing = list(check_timings(REFERENCE / "camvid"))  # those whose dense was not kept, as the page says
+    assert len(differing) == 4
+    assert all(re.search("token-exit (1:0.4|2:0.5) ", line) for line in differing)
+
+
+def test_a_figure_that_does_not_fit_is_found(tmp_path: Path) -> None:
+    """In a page, and in a measurement behind it; the check would otherwise prove nothing."""
+    text = (REFERENCE / "camvid/README.md").read_text(encoding="utf-8")
+    assert (changed := text.replace("| 69.33 |", "| 69.43 |").replace(" 69.33 |", " 69.43 |")) != text
+    assert rewritten(changed, REFERENCE) == text
+    copy = tmp_path / "camvid"
+    shutil.copytree(REFERENCE / "camvid", copy)
+    accuracy = copy / "accuracy.csv"
+    lines = accuracy.read_text(encoding="utf-8").splitlines(keepends=True)
+    [place] = [at for at, line in enumerate(lines) if ",paumer,pause,entropy,1:0.4,0," in line]
+    before, value, after = re.split(r"(?<=,1:0.4,0,)([0-9.]+)", lines[place], maxsplit=1)
+    lines[place] = f"{before}{float(value) - 0.5}{after}"
+    accuracy.write_text("".join(lines), encoding="utf-8")
+    for name in ("first", "compared", "training", "summary"):
+        assert TABLES[f"camvid-{name}"](tmp_path) != TABLES[f"camvid-{name}"](REFERENCE), name
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("| a | b |\n|---|---|\n| `1:0.4` | 1.54 |\n", 1),
+        ("| a | b |\n|---|---|\n| `1:0.4` | [x](y1.5.md) |\n", 0),
+        ("<!-- not recorded -->\n\n| a | b |\n|---|---|\n| c | 1.54 |\n", 0),
+        ("<!-- table: demo -->\n| a | 1.54 |\n<!-- end of table -->\n", 0),
+        ("Text with 1.5 and **1.54 times as\nfast**, **no figure**, **`1:0.4` loses nothing**.", 1),
+    ],
+)
+def test_typed_figures_are_found(text: str, found: int) -> None:
+    assert len(list(typed(text))) == found

@@ -141,10 +141,12 @@ class Throughput(Section):
         False, description="Also time dense with an explicit attention matrix, the plain formulation of Segmenter."
     )
     images: int = Field(
-        32, ge=1, description="Different images on which strategies are timed whose cost depends on the image."
+        32,
+        ge=1,
+        description="Different images, taken evenly from the split, for strategies whose cost depends on the image.",
     )
-    rounds: int = Field(15, ge=3, description="Rounds; each times every variant once, in random order.")
-    block_seconds: float = Field(0.2, gt=0, description="Shortest time of one timed block.")
+    rounds: int = Field(31, ge=3, description="Rounds; each times every variant once, in random order.")
+    block_seconds: float = Field(0.1, gt=0, description="Shortest time of one timed block.")
 
     @field_validator("batches")
     @classmethod

@@ -16,6 +16,10 @@ CITATION = (
     "Brostow, Fauqueur and Cipolla, Semantic object classes in video: a high-definition ground truth database, "
     "Pattern Recognition Letters 2009"
 )
+CAUTION = (
+    "val is one clip of 6.67 s from a drive (0016E5) that is also in train: about one scene, seen before; what is "
+    "chosen and measured on it says little of other streets. 171 images of test are of a drive that no other split has"
+)
 UNLABELLED = 11
 CLASSES: dict[str, tuple[int, int, int]] = {
     "sky": (128, 128, 128),
@@ -84,4 +88,5 @@ DATASET = Dataset(
     licence=LICENCE,
     citation=CITATION,
     download=Source(COMMIT, (ARCHIVE,)),
+    caution=CAUTION,
 )

@@ -49,6 +49,7 @@ class Dataset:
         image_endings: how the names of images end, for error messages.
         value_remedy: what to do about a value of a label map that is no class, for error messages.
         unasked: values that are ignored by custom, though nobody said so for this dataset.
+        caution: what figures on its usual splits cannot show.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Dataset:
     image_endings: tuple[str, ...] = ENDINGS
     value_remedy: str = "convert the labels"
     unasked: tuple[int, ...] = ()
+    caution: str = ""
 
     @property
     def terms(self) -> dict[str, str]:

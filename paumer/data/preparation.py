@@ -54,6 +54,7 @@ def prepare(data: Data, output: Path, threads: int) -> None:
             "dataset": dataset.name,
             "folder": stored,
             **dataset.terms,
+            **({"caution": dataset.caution} if dataset.caution else {}),
             **({"archives": _in_a_line(fetched)} if fetched else {}),
             "classes": list(dataset.classes),
             "splits": {split.name: split.described(dataset) for split in checked},

@@ -1,4 +1,4 @@
-"""Time variants against each other: interleaved in random order, in blocks, with bootstrap intervals.
+"""Time variants against each other: interleaved in random order, in blocks.
 
 Every round times every variant once; ratios to the reference are taken within a round, so slow drifts of the machine
 cancel.
@@ -6,15 +6,13 @@ cancel.
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 
 from paumer.progress import progress
 from paumer.runtime import synchronize
-
-RESAMPLES = 2000
 
 
 def calibrate(run: Callable[[], object], device: torch.device, seconds: float) -> int:
@@ -52,11 +50,3 @@ def time_rounds(
         for name in order:
             timed[name].append(time_block(variants[name], device, calls[name]))
     return timed
-
-
-def ratio(reference: Sequence[float], variant: Sequence[float]) -> tuple[float, float, float]:
-    """How much faster the variant is than the reference: median over the rounds and its 95% bootstrap interval."""
-    ratios = np.asarray(reference) / np.asarray(variant)
-    picks = np.random.default_rng(0).integers(len(ratios), size=(RESAMPLES, len(ratios)))
-    low, high = np.percentile(np.median(ratios[picks], axis=1), [2.5, 97.5])
-    return float(np.median(ratios)), float(low), float(high)

@@ -80,10 +80,17 @@ def untrained(settings: CostSettings, backbone: Backbone, classes: int, size: Si
 def input_images(data: SegmentationData, count: int, size: Size) -> Tensor:
     """`count` different images of a split, (count, 3, height, width) uint8, cut to `size`.
 
-    Images that are smaller are enlarged before; they start over where the split has fewer.
+    They are taken evenly from it: neighbours may be frames of one video. Images that are smaller are enlarged before;
+    they start over where the split has fewer.
     """
-    loaded = [_fit(data[index][0], size) for index in range(min(count, len(data)))]
+    loaded = [_fit(data[index][0], size) for index in evenly(len(data), count)]
     return torch.stack([loaded[index % len(loaded)] for index in range(count)])
+
+
+def evenly(total: int, count: int) -> list[int]:
+    """`count` places among `total`, or all where there are no more, at equal distances from the first on."""
+    count = min(count, total)
+    return [place * total // count for place in range(count)]
 
 
 def _fit(image: Tensor, size: Size) -> Tensor:

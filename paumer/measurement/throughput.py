@@ -9,9 +9,9 @@ together for each backbone, input size, number type, mode, scope and batch size:
 - for each recipe, in the first mode alone, the operating points whose cost depends on the image, on that recipe's
   network, over many different images, batch by batch; their rows name recipe and criterion.
 
-Each group holds dense twice (the second time as `dense-again`, the null variant): where the interval of that ratio
-leaves out 1, the machine was too noisy. `floor_ratio` is the time of pausing over the time of the same blocks on tokens
-already cut.
+Each group holds dense twice (the second time as `dense-again`, the null variant): where that ratio is not near 1, or
+its interval wide or without 1, the machine was too noisy. `floor_ratio` is the time of pausing over the time of the
+same blocks on tokens already cut.
 """
 
 import itertools

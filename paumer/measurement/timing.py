@@ -10,7 +10,8 @@ import torch
 from paumer.config import Size, Throughput
 from paumer.environment import device_name
 from paumer.errors import PaumerError, summary
-from paumer.measurement.harness import ratio, time_block, time_rounds
+from paumer.intervals import ratio
+from paumer.measurement.harness import time_block, time_rounds
 from paumer.measurement.machine import OtherLoad, PeakMemory
 from paumer.progress import progress
 from paumer.registry import Point

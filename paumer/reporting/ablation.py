@@ -10,7 +10,7 @@ from paumer.files import write_text
 from paumer.provenance import refuse_mixed_data
 from paumer.registry import CONTROLS, pauses_last
 from paumer.reporting.aggregate import ACCURACY, add_drop, over_seeds, read_accuracy
-from paumer.reporting.formatting import DECIMALS, Sheet, csv, markdown, number, with_spread
+from paumer.reporting.formatting import DECIMALS, Sheet, csv, markdown, number, with_seeds
 from paumer.reporting.latex import tabular
 from paumer.reporting.points import NETWORK, is_dense
 from paumer.reporting.reading import read_table
@@ -18,7 +18,7 @@ from paumer.reporting.reading import read_table
 WHOLE = "paumer"  # the row of the recipe itself
 KEYS = [*NETWORK, "variant", "strategy", "criterion", "schedule"]
 POINT_KEYS = [key for key in KEYS if key != "variant"]
-CHANGE = ["change", "change_error"]
+CHANGE = ["change", "change_spread", "change_seeds"]
 COLUMNS = [*KEYS, "seeds", "miou", "miou_spread", "drop", "drop_spread", *CHANGE, "gmac", "gmac_ratio"]
 
 
@@ -46,8 +46,8 @@ def ablation_table(accuracy: Path, variants: Sequence[Path]) -> pd.DataFrame:
     Returns:
         Columns backbone, decoder, variant (`paumer`: the recipe itself), strategy (`dense`: nothing pauses), criterion,
         schedule, seeds, miou, miou_spread, drop (from recipe dense), drop_spread, change (of the drop against the
-        recipe with the same seeds, mean), change_error (its standard error; NaN for one seed), gmac, gmac_ratio
-        (dense / row).
+        recipe with the same seeds, mean), change_spread (its standard deviation; NaN for one seed), change_seeds (those
+        that both have), gmac, gmac_ratio (dense / row).
 
     Raises:
         PaumerError: a file is unusable, or recipe dense is missing.
@@ -69,13 +69,13 @@ def ablation_table(accuracy: Path, variants: Sequence[Path]) -> pd.DataFrame:
 
 
 def _changes(rows: pd.DataFrame) -> pd.DataFrame:
-    """How much more every variant drops than the recipe, over the seeds that both have: mean and standard error."""
+    """How much more every variant drops than the recipe, over the seeds that both have: mean and spread."""
     own = rows.loc[rows["variant"] == WHOLE, [*POINT_KEYS, "seed", "drop"]].rename(columns={"drop": "own"})
     pairs = rows[rows["variant"] != WHOLE].merge(own, on=[*POINT_KEYS, "seed"])
     return (
         pairs.assign(change=pairs["drop"] - pairs["own"])
         .groupby(KEYS)["change"]
-        .agg(["mean", "sem"])
+        .agg(["mean", "std", "count"])
         .set_axis(CHANGE, axis=1)
         .reset_index()
     )
@@ -83,11 +83,11 @@ def _changes(rows: pd.DataFrame) -> pd.DataFrame:
 
 def readable_ablation(table: pd.DataFrame) -> list[Sheet]:
     """A sheet per backbone and criterion: the drop of every variant without pausing and at each schedule."""
-    note = "Drop of mIoU in points from recipe dense, mean ± spread over seeds."
+    note = "Drop of mIoU in points from recipe dense, mean over seeds with its 95% interval (Student's t)."
     ratio_note = (
         "In brackets, of a schedule: how many times fewer GMAC the recipe takes; ablation.csv has each variant's."
     )
-    change = "In brackets, of a variant: what that adds to the recipe's drop with the same seeds, ± standard error."
+    change = "In brackets, of a variant: what that adds to the recipe's drop with the same seeds, likewise."
     sheets = []
     unpaused, paused = table[table["strategy"] == "dense"], table[table["strategy"] != "dense"]
     for (backbone, criterion), group in paused.groupby(["backbone", "criterion"], sort=False):
@@ -109,6 +109,8 @@ def readable_ablation(table: pd.DataFrame) -> list[Sheet]:
 
 
 def _drop(row: dict) -> str:
-    """`0.12 ± 0.05 (-0.30 ± 0.10)`."""
-    drop = with_spread(row["drop"], row["drop_spread"])
-    return drop if pd.isna(row["change"]) else f"{drop} ({with_spread(row['change'], row['change_error'])})"
+    """`0.12 [0.02, 0.22] (-0.30 [-0.50, -0.10])`."""
+    drop = with_seeds(row["drop"], row["drop_spread"], row["seeds"])
+    if pd.isna(row["change"]):
+        return drop
+    return f"{drop} ({with_seeds(row['change'], row['change_spread'], row['change_seeds'])})"

@@ -6,7 +6,7 @@ import pandas as pd
 
 from paumer.reporting.claims import CLAIM
 from paumer.reporting.families import PAUMER, family_points, short
-from paumer.reporting.formatting import number, with_spread
+from paumer.reporting.formatting import number, with_seeds
 from paumer.reporting.headline import SPEEDUPS, best_points
 
 NAME = short(PAUMER)
@@ -96,9 +96,9 @@ def _rival(row: pd.Series, called: str, compared: str = "") -> str:
 
 
 def _verb(row: pd.Series, compared: str = "") -> str:
-    """`loses 1.33`, or `gains 0.08 ± 0.22` where there is more mIoU than that of dense."""
+    """`loses 1.33`, or `gains 0.08 [-0.15, 0.30]` where there is more mIoU than that of dense."""
     gains = row["drop"] < 0
-    size = with_spread(abs(row["drop"]), row["drop_spread"])
+    size = with_seeds(abs(row["drop"]), row["drop_spread"], row["seeds"])
     return f"gains {size}" if gains else f"loses{compared} {size}"
 
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 from tabulate import tabulate
 
+from paumer.intervals import mean_interval
+
 DECIMALS = 4
 SPECIAL = re.compile(r"[\\|*$`<]")  # what Markdown would not show as it is; `_` within words it does
 TEXT_HEADINGS = frozenset(
     [
         *("backbone", "decoder", "recipe", "strategy", "criterion", "schedule", "method", "class", "remark"),
         *("fastest", "smallest", "device", "type", "mode", "scope", "data", "environment", "value", "code", "timed"),
-        *("source", "dataset", "setting", "timing", "same", "between", "variant", "architecture", "key"),
+        *("source", "dataset", "setting", "timing", "same", "between", "variant", "architecture", "key", "measure"),
     ]
 )
 
@@ -80,6 +82,12 @@ def significant(value: float) -> str:
 def with_spread(mean: float, spread: float, decimals: int = 2) -> str:
     """`70.12 ± 0.30`; only the mean where the spread is unknown."""
     return number(mean, decimals) if pd.isna(spread) else f"{number(mean, decimals)} ± {number(spread, decimals)}"
+
+
+def with_seeds(mean: float, spread: float, seeds: float, decimals: int = 2) -> str:
+    """`0.25 [-0.16, 0.66]`: a mean over seeds with its 95% interval; only the mean of one seed."""
+    low, high = (mean, mean) if pd.isna(spread) else mean_interval(mean, spread, int(seeds))
+    return with_interval(mean, low, high, decimals)
 
 
 def with_interval(value: float, low: float, high: float, decimals: int = 2) -> str:

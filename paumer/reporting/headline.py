@@ -6,7 +6,7 @@ import pandas as pd
 
 from paumer.reporting.claims import CLAIM
 from paumer.reporting.families import family_points
-from paumer.reporting.formatting import Sheet, number, with_interval, with_spread
+from paumer.reporting.formatting import Sheet, number, with_interval, with_seeds
 from paumer.reporting.points import is_dense
 from paumer.reporting.readable import FEW_SEEDS, LARGEST_BATCH, NOT_TIMED, SPREAD
 from paumer.reporting.selection import MOST_ACCURATE
@@ -14,7 +14,7 @@ from paumer.reporting.selection import MOST_ACCURATE
 SPEEDUPS = (CLAIM.speedup, 2.0)
 HEADINGS = [
     *("backbone", "method"),
-    *(text for asked in SPEEDUPS for text in (f"drop at >= {asked:g}x (points)", f"speed-up at >= {asked:g}x [95%]")),
+    *(f"{what} at >= {asked:g}x [95%]" for asked in SPEEDUPS for what in ("drop (points)", "speed-up")),
     "schedule",
 ]
 NOT_REACHED, NOT_STATED = "not reached", "not stated"
@@ -96,7 +96,7 @@ def _cells(chosen: Sequence[pd.Series | None], fastest: float) -> list[str]:
             cells += [NOT_TIMED, ""] if pd.isna(fastest) else [NOT_REACHED, f"at most {number(fastest, 2)}"]
         else:
             speedup = with_interval(row["speedup"], row["speedup_low"], row["speedup_high"])
-            cells += [with_spread(row["drop"], row["drop_spread"]), speedup]
+            cells += [with_seeds(row["drop"], row["drop_spread"], row["seeds"]), speedup]
     names = [f"{row['method']} {row['schedule']}" for row in chosen if row is not None]
     others = [
         f"at >= {asked:g}x: {name}" for asked, name in zip(SPEEDUPS[1:], names[1:], strict=False) if name != names[0]

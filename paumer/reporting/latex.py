@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from paumer.reporting.claims import CLAIM
-from paumer.reporting.formatting import Sheet, number, significant, with_interval, with_spread
+from paumer.reporting.formatting import Sheet, number, significant, with_interval, with_seeds, with_spread
 from paumer.reporting.points import at_largest_batch, is_dense, method_names
 from paumer.reporting.readable import NOT_TIMED, methods_notes, paper_notes, rate_cell
 
@@ -64,7 +64,7 @@ def latex_main(main: pd.DataFrame, warnings: Sequence[str]) -> str:
             [
                 *(row["method"], row["schedule"]),
                 with_spread(row["miou"], row["miou_spread"]),
-                with_spread(row["drop"], row["drop_spread"]),
+                with_seeds(row["drop"], row["drop_spread"], row["seeds"]),
                 *(significant(row["gmac"]), _rate(row), _speedup(row)),
                 number(row["floor_ratio"], 2),
             ]
@@ -116,7 +116,11 @@ def latex_classes(classes: pd.DataFrame) -> str:
 
 def _answer(row: dict, group: str) -> list[str]:
     speedup = with_interval(*(row[f"{group}_{name}"] for name in ("speedup", "speedup_low", "speedup_high")))
-    return [row[f"{group}_schedule"], speedup, with_spread(row[f"{group}_drop"], row[f"{group}_drop_spread"])]
+    return [row[f"{group}_schedule"], speedup, _dropped(row, group)]
+
+
+def _dropped(row: dict, group: str) -> str:
+    return with_seeds(row[f"{group}_drop"], row[f"{group}_drop_spread"], row["seeds"])
 
 
 def _rate(row: dict) -> str:

@@ -36,7 +36,6 @@ def overview_points(main: pd.DataFrame) -> pd.DataFrame:
         miou=dense["miou"] - CLAIM.drop,
     )
     points = pd.concat([dense, claim, *(front.sort_values("speedup") for front in fronts)], ignore_index=True)
-    rates = on_one_scale(points, pd.Series(True, index=points.index))
-    ordered = with_speed_intervals(points.assign(images_per_s=rates))[COLUMNS].astype({"seeds": "Int64"})
+    ordered = with_speed_intervals(points.assign(images_per_s=on_one_scale(points)))[COLUMNS].astype({"seeds": "Int64"})
     order = {name: place for place, name in enumerate(main["backbone"].unique())}
     return ordered.sort_values("backbone", key=lambda names: names.map(order), kind="stable", ignore_index=True)

@@ -19,13 +19,15 @@ from paumer.reporting.attribution import reasons
 from paumer.reporting.captions import FIGURES, OVERVIEW, PAUSE_MAPS, SAMPLES, SEMANTICS
 from paumer.reporting.claims import CLAIM
 from paumer.reporting.criteria import COLUMNS as CRITERIA
+from paumer.reporting.drops import COLUMNS as DROPS
+from paumer.reporting.drops import readable_drops
 from paumer.reporting.findings import findings
 from paumer.reporting.formatting import Sheet, joined, narrowed
 from paumer.reporting.headline import SPEEDUPS, counted, headline_notes
 from paumer.reporting.interactive.assets import TEMPLATES, as_json, library, scripts, stylesheet
 from paumer.reporting.interactive.sections import interactive_sections
 from paumer.reporting.links import links
-from paumer.reporting.noise import noise_warnings
+from paumer.reporting.noise import OFF, WIDE, noise_warnings
 from paumer.reporting.order import descriptions
 from paumer.reporting.points import POINT, read_main
 from paumer.reporting.provenance import data_sheet, environment_sheet, read_runs, runs_sheet, settings_groups
@@ -104,6 +106,7 @@ def write_report(
         "criteria": readable_criteria(read_table(tables / "criteria.csv", CRITERIA)),
         "published": readable_published(read_published(tables / "published.csv")),
         "classes": readable_classes(classes),
+        "drops": readable_drops(read_table(tables / "drops.csv", DROPS)),
         "ablations": _ablations(tables / "ablation.csv"),
         "bounds": readable_bounds(read_table(tables / "bounds.csv", ["backbone", "dense"])),
         "overview": _picture(figures / "overview.svg", OVERVIEW),
@@ -112,6 +115,8 @@ def write_report(
         "samples": _if_there(figures / "samples.png", SAMPLES),
         "timings": _compact(readable_speed(speed, [])),
         "nulls": _compact(null_sheet(throughput)),
+        "off": OFF,
+        "wide": WIDE,
         "gmac": _compact(gmac_sheet(flops)),
         "timed": settings_timed(throughput),
         "warnings": warnings,

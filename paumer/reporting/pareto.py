@@ -7,7 +7,7 @@ import pandas as pd
 
 from paumer.reporting.claims import CLAIM
 from paumer.reporting.order import BEST
-from paumer.reporting.points import at_largest_batch, depends_on_image, is_dense, on_one_scale, with_speed_intervals
+from paumer.reporting.points import at_largest_batch, is_dense, on_one_scale, with_speed_intervals
 
 PUBLISHED = f"published claim ({CLAIM.dataset}, other network)"
 COMMON = ["backbone", "method", "schedule", "seeds", "miou", "miou_spread"]
@@ -64,9 +64,9 @@ def speed_points(main: pd.DataFrame) -> pd.DataFrame:
 def beside_dense(points: pd.DataFrame) -> pd.DataFrame:
     """Place operating points of one setting and batch on one scale of images/s; add its interval, that of the speed-up.
 
-    What was timed on many images was timed beside a dense of its own: its speed-up places it beside the other one.
+    Every point is placed by its speed-up.
     """
-    return with_speed_intervals(points.assign(images_per_s=on_one_scale(points, depends_on_image(points))))
+    return with_speed_intervals(points.assign(images_per_s=on_one_scale(points)))
 
 
 def gmac_points(main: pd.DataFrame) -> pd.DataFrame:

@@ -64,8 +64,7 @@ def throughput_batch(points: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
 def _with_intervals(points: pd.DataFrame) -> pd.DataFrame:
     """Put images/s on one scale; add latency, and to both the interval of the speed-up."""
-    # Rows that name a recipe were timed beside a dense of their own.
-    points = points.assign(images_per_s=on_one_scale(points, points["recipe"] != ""))
+    points = points.assign(images_per_s=on_one_scale(points))
     points = with_speed_intervals(points.assign(latency_ms=latency_ms(points)))
     for side, other in (("low", "high"), ("high", "low")):
         points[f"latency_ms_{other}"] = latency_ms(points, f"images_per_s_{side}")

@@ -66,17 +66,20 @@ def per_batch(main: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts).sort_index(kind="stable", ignore_index=True)
 
 
-def on_one_scale(points: pd.DataFrame, own: pd.Series) -> pd.Series:
+def on_one_scale(points: pd.DataFrame) -> pd.Series:
     """images/s of operating points of one setting, as if all had been timed beside one dense network.
 
+    A machine is not equally fast in every minute: what was timed at different times, or on other images, only compares
+    by its speed-up over the dense that was timed with it. So that places it, times the rate of the first dense.
+
     Args:
-        points: rows with backbone, strategy, batch, images_per_s and speedup, those of dense among them.
-        own: the rows that are placed by their speed-up, such as those that were timed beside a dense of their own.
+        points: rows with backbone, strategy, batch, images_per_s and speedup, those of dense among them. Without a
+            speed-up, as where dense does not fit into memory, images/s stay as measured.
     """
     keys = ["backbone", "batch"]
     dense = points[points["strategy"] == "dense"].drop_duplicates(keys).rename(columns={"images_per_s": "rate"})
     rate = points[keys].merge(dense[[*keys, "rate"]], how="left")["rate"].set_axis(points.index)
-    return points["images_per_s"].mask(own & points["speedup"].notna(), rate * points["speedup"])
+    return points["images_per_s"].mask(points["speedup"].notna(), rate * points["speedup"])
 
 
 def with_speed_intervals(points: pd.DataFrame) -> pd.DataFrame:

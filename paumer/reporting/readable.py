@@ -3,14 +3,15 @@
 import pandas as pd
 
 from paumer.reporting.claims import CLAIM
-from paumer.reporting.formatting import Sheet, number, significant, with_interval, with_range, with_spread
+from paumer.reporting.formatting import Sheet, number, significant, with_interval, with_range, with_seeds, with_spread
 from paumer.reporting.points import MEASURES, POINT, batches, depends_on_image, method_names
 from paumer.reporting.timings import runs_on_windows
 
 NOT_TIMED = "not timed"
 SPREAD = (
-    "± is the standard deviation over seeds; brackets hold the 95% interval of the speed-up; drop is counted in mIoU "
-    "points from the network trained and run without pausing."
+    "Drop is counted in mIoU points from the network trained and run without pausing. ± is the standard deviation over "
+    "seeds; brackets hold 95% intervals: of a drop that of its mean over seeds (Student's t, which knows of training "
+    "again and not of other images), of a speed-up that over rounds."
 )
 FEW_SEEDS = "Fewer than three seeds: differences between methods may be chance."
 WINDOWS = (
@@ -26,7 +27,7 @@ LARGEST_BATCH = "Speed-ups are those at the backbone's largest batch."
 
 def readable_main(main: pd.DataFrame, warnings: list[str]) -> Sheet:
     """The main table."""
-    headings = [*POINT, "seeds", "mIoU (points)", "drop (points)", "GMAC", "GMAC ratio (dense / row)"]
+    headings = [*POINT, "seeds", "mIoU (points)", "drop (points) [95%]", "GMAC", "GMAC ratio (dense / row)"]
     windows = runs_on_windows(main)
     for batch in batches(main):
         headings += [f"images/s, batch {batch}", *([f"windows/s, batch {batch}"] if windows else [])]
@@ -36,7 +37,7 @@ def readable_main(main: pd.DataFrame, warnings: list[str]) -> Sheet:
             *(row[name] for name in POINT),
             str(row["seeds"]),
             with_spread(row["miou"], row["miou_spread"]),
-            with_spread(row["drop"], row["drop_spread"]),
+            with_seeds(row["drop"], row["drop_spread"], row["seeds"]),
             with_range(row["gmac"], row["gmac_low"], row["gmac_high"]),
             number(row["gmac_ratio"], 2),
             *(cell for batch in batches(main) for cell in _speed(row, batch, windows)),
@@ -93,7 +94,7 @@ def readable_methods(methods: pd.DataFrame, warnings: list[str]) -> Sheet:
     }
     headings = ["backbone", "method", "batch", "seeds"]
     for title in groups.values():
-        headings += [f"{title}: schedule", "its speed-up [95%]", "its drop (points)", "its GMAC ratio"]
+        headings += [f"{title}: schedule", "its speed-up [95%]", "its drop (points) [95%]", "its GMAC ratio"]
     rows = [
         [
             row["backbone"],
@@ -120,7 +121,7 @@ def _chosen(row: dict, group: str) -> list[str]:
     return [
         row[f"{group}_schedule"],
         with_interval(cell("speedup"), cell("speedup_low"), cell("speedup_high")),
-        with_spread(cell("drop"), cell("drop_spread")),
+        with_seeds(cell("drop"), cell("drop_spread"), row["seeds"]),
         number(cell("gmac_ratio"), 2),
     ]
 

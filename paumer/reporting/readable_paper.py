@@ -6,7 +6,7 @@ import pandas as pd
 
 from paumer.reporting.choices import AS_SEGMENTER, NOT_AS_SEGMENTER, OURS
 from paumer.reporting.claims import Claim
-from paumer.reporting.formatting import Sheet, number, with_interval, with_spread
+from paumer.reporting.formatting import Sheet, number, with_interval, with_seeds, with_spread
 from paumer.reporting.readable import FEW_SEEDS, LARGEST_BATCH, SPREAD
 
 CLAIM_NOTE = (
@@ -98,7 +98,7 @@ def readable_choices(choices: pd.DataFrame) -> Sheet:
 def _answer(row: dict, group: str) -> list[str]:
     cells = {name: row[f"{group}_{name}"] for name in ("speedup", "speedup_low", "speedup_high", "drop", "drop_spread")}
     speedup = with_interval(cells["speedup"], cells["speedup_low"], cells["speedup_high"])
-    return [row[f"{group}_schedule"], speedup, with_spread(cells["drop"], cells["drop_spread"])]
+    return [row[f"{group}_schedule"], speedup, with_seeds(cells["drop"], cells["drop_spread"], row["seeds"])]
 
 
 def _compact(row: dict, group: str) -> str:

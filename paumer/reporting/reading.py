@@ -15,7 +15,7 @@ TEXT = frozenset(
         *("device", "dtype", "mode", "scope", "status", "bound", "class"),
         *("source", "method", "variant", "dataset", "setting", "timing_note", "same", "between"),
         *("remark", "fastest_schedule", "most_accurate_schedule"),
-        *("group", "bin", "target"),
+        *("group", "bin", "target", "measure"),
     ]
 )
 

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from paumer.reporting.aggregate import FLOPS
 from paumer.reporting.formatting import Sheet, number, significant, with_interval
+from paumer.reporting.noise import quiet
 from paumer.reporting.reading import INPUT, read_table
 from paumer.reporting.timings import LACKING, SETTING, null_rows, pixels, read_throughput, timed_group
 
@@ -18,6 +17,8 @@ def null_sheet(throughput: Path) -> Sheet:
     Raises:
         PaumerError: throughput.csv is unusable.
     """
+    nulls = null_rows(read_throughput(throughput))
+    verdicts = nulls["speedup"].notna().map({True: "too noisy", False: ""}).mask(quiet(nulls), "quiet")
     rows = [
         [
             row["backbone"],
@@ -26,10 +27,10 @@ def null_sheet(throughput: Path) -> Sheet:
             pixels(row),
             str(row["batch"]),
             LACKING.get(row["status"]) or with_interval(row["speedup"], row["speedup_low"], row["speedup_high"], 3),
-            _verdict(row),
+            row["verdict"],
             number(row["other_load"], 2),
         ]
-        for row in null_rows(read_throughput(throughput)).to_dict("records")
+        for row in nulls.assign(verdict=verdicts).to_dict("records")
     ]
     headings = ["backbone", "timed together", "type", "mode", "scope", "input (pixels)", "batch"]
     return Sheet([*headings, "speed-up of dense over dense [95%]", "remark", "other load (processors)"], rows)
@@ -62,9 +63,3 @@ def settings_timed(throughput: Path) -> list[str]:
     """
     settings = read_throughput(throughput)[SETTING].drop_duplicates()
     return [", ".join(filter(None, row)) for row in settings.itertuples(index=False)]
-
-
-def _verdict(row: dict) -> str:
-    if pd.isna(row["speedup"]):
-        return ""
-    return "quiet" if row["speedup_low"] <= 1 <= row["speedup_high"] else "too noisy"

@@ -1,4 +1,4 @@
-"""Write the tables of an experiment: headline, methods, every operating point, classes, criteria, bounds, published."""
+"""Write the tables of an experiment: headline, methods, all operating points, classes, criteria, bounds, published."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +14,7 @@ from paumer.reporting.attribution import attribution_table, readable_attribution
 from paumer.reporting.claims import CLAIM, read_claims
 from paumer.reporting.classes import class_table
 from paumer.reporting.criteria import criteria_table
+from paumer.reporting.drops import drops_table, headline_choices, readable_drops
 from paumer.reporting.findings import findings, paragraph
 from paumer.reporting.formatting import DECIMALS, csv, markdown
 from paumer.reporting.headline import readable_headline
@@ -40,7 +41,7 @@ def write_tables(
     manifest: Path,
     attribution: Sequence[Path] = (),
 ) -> None:
-    """Write headline, methods, main, classes, criteria and bounds.{csv,md,tex}, and published and attribution.{csv,md}.
+    """Write headline, methods, main, classes, drops, criteria and bounds.{csv,md,tex}, and published, attribution.{csv,md}.
 
     headline.csv holds the cells of headline.md, as text; methods.csv and main.csv hold numbers. All are built before
     any is written.
@@ -65,6 +66,7 @@ def write_tables(
     headline = readable_headline(main, claims, warnings)
     methods = with_claims(methods_table(main), claims)
     classes = class_table(accuracy, main)
+    drops = drops_table(accuracy, headline_choices(main))
     limits = bounds_table(bounds, main)
     criteria = criteria_table(accuracy, main)
     elsewhere = published_table(main, published, manifest, flops, throughput)
@@ -82,6 +84,9 @@ def write_tables(
         "classes.csv": csv(classes),
         "classes.md": markdown(*readable_classes(classes)),
         "classes.tex": latex_classes(classes),
+        "drops.csv": csv(drops),
+        "drops.md": markdown(*readable_drops(drops)),
+        "drops.tex": "\n".join(map(tabular, readable_drops(drops))),
         "criteria.csv": csv(criteria),
         "criteria.md": markdown(readable_criteria(criteria)),
         "criteria.tex": tabular(readable_criteria(criteria)),

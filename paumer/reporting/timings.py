@@ -12,21 +12,46 @@ from paumer.reporting.reading import INPUT, at_first_size, join, read_table, ref
 
 SETTING = ["device", "dtype", "mode", "scope"]
 WHOLE = [*INPUT, "batch"]
-THROUGHPUT = [*POINT, *SETTING, *WHOLE, "windows", *MEASURES, "peak_memory_mb", "compile_s", "other_load", "status"]
+THROUGHPUT = [
+    *(*POINT, *SETTING, *WHOLE, "windows", *MEASURES),
+    *("peak_memory_mb", "compile_s", "other_load", "rounds", "status"),
+]
+# What rows share that were measured together; a group that was measured again differs in one of the last two.
+MEASURED_TOGETHER = ["backbone", "recipe", *SETTING, *WHOLE, "other_load", "rounds"]
 # A row that names no recipe and criterion costs the same with each of them.
 SHARED = ["backbone", "strategy", "schedule"]
 OUT_OF_MEMORY = "out of memory"
 # What stands in place of the numbers that a row lacks.
 LACKING = {"oom": OUT_OF_MEMORY, "skipped": "skipped"}
+ALONE = "alone"
 
 
 def read_throughput(path: Path) -> pd.DataFrame:
     """Read throughput.csv, with whole numbers for batch, height and width.
 
+    A speed-up over a dense that is not in the file cannot be checked, and images/s of another hour do not compare. Such
+    rows have `ALONE` for their status, and images/s from their speed-up and the dense that is in the file.
+
     Raises:
         PaumerError: it is unusable or empty.
     """
-    return read_timings(path, THROUGHPUT)
+    return _placed(read_timings(path, THROUGHPUT))
+
+
+def _placed(throughput: pd.DataFrame) -> pd.DataFrame:
+    """Mark rows that were not measured together with a dense of this table, and bring them to the scale of that one."""
+    dense = throughput.loc[throughput["strategy"] == "dense", [*MEASURED_TOGETHER, "images_per_s"]]
+
+    def rate(keys: list[str]) -> pd.Series:
+        """images/s of the dense with the same `keys`."""
+        found = throughput[keys].merge(dense.drop_duplicates(keys), how="left", on=keys)
+        return found["images_per_s"].set_axis(throughput.index)
+
+    alone = throughput["speedup"].notna() & rate(MEASURED_TOGETHER).isna()
+    placed = rate(MEASURED_TOGETHER[:-2]) * throughput["speedup"]
+    return throughput.assign(
+        images_per_s=throughput["images_per_s"].mask(alone, placed), status=throughput["status"].mask(alone, ALONE)
+    )
 
 
 def read_timings(path: Path, columns: Sequence[str]) -> pd.DataFrame:

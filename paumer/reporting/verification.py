@@ -10,16 +10,14 @@ from paumer.errors import PaumerError
 from paumer.files import read_json
 from paumer.provenance import MANIFEST, WEIGHTS, experiment_folder, run_folders, sha256
 from paumer.reporting.ablation import WHOLE, write_ablation
-from paumer.reporting.points import POINT
-from paumer.reporting.reading import read_table
+from paumer.reporting.points import MEASURES, POINT
+from paumer.reporting.rounds import TIMED, measures_of_rounds
 from paumer.reporting.speed_table import write_speed
 from paumer.reporting.tables import write_tables
-from paumer.reporting.timings import SETTING, pixels, read_throughput
-from paumer.reporting.timings import WHOLE as SIZES
+from paumer.reporting.timings import pixels, read_throughput
 from paumer.stages import ABLATION
 from paumer.strict_csv import read_text
 
-TIMED = [*dict.fromkeys(["backbone", "recipe", *SETTING, *SIZES])]
 ROUNDING = 1e-3  # relative; both files are rounded
 
 
@@ -41,7 +39,7 @@ def verify(folder: Path, published: Path) -> list[str]:
             f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}; name results/EXPERIMENT"
         )
     experiment_folder(folder / MANIFEST)
-    return [*_accuracy(folder), *_checksums(folder), *_throughput(folder), *_tables(folder, published)]
+    return [*_accuracy(folder), *_checksums(folder), *check_timings(folder), *_tables(folder, published)]
 
 
 def _accuracy(folder: Path) -> Iterator[str]:
@@ -76,23 +74,28 @@ def _checksums(folder: Path) -> Iterator[str]:
             yield f"{path.parent / WEIGHTS}: changed since it was evaluated"
 
 
-def _throughput(folder: Path) -> Iterator[str]:
-    """Images/s that are not the median of their rounds."""
+def check_timings(folder: Path) -> Iterator[str]:
+    """Images/s, speed-ups and their intervals that are not those of their rounds, one sentence for each timing.
+
+    Args:
+        folder: where throughput.csv and throughput_rounds.csv are.
+
+    Raises:
+        PaumerError: one of them is unusable.
+    """
     named = read_throughput(folder / "throughput.csv")
-    rounds = read_table(folder / "throughput_rounds.csv", [*TIMED, "variant", "images", "seconds"])
     named["variant"] = named[["strategy", "criterion", "schedule"]].apply(
         lambda row: " ".join(filter(None, row)), axis=1
     )
-    rounds = rounds.assign(images_per_s=lambda found: found["images"] / found["seconds"])
-    medians = rounds.groupby([*TIMED, "variant"])["images_per_s"].median().rename("median").reset_index()
-    joined = named[named["status"] == "ok"].merge(medians, on=[*TIMED, "variant"], how="left")
-    wrong = ~((joined["images_per_s"] / joined["median"] - 1).abs() <= ROUNDING)
-    for row in joined[wrong].to_dict("records"):
-        name = f"{row['backbone']} {row['variant']} ({pixels(row)}, batch {row['batch']})"
-        yield (
-            f"{folder / 'throughput.csv'}: {name}: {row['images_per_s']:g} images/s, but the median of its rounds is "
-            f"{row['median']:g}"
-        )
+    rounds = measures_of_rounds(folder / "throughput_rounds.csv").drop(columns="rounds")
+    joined = named.merge(rounds, on=[*TIMED, "variant"], how="left", suffixes=("", " of the rounds"))
+    for row in joined.to_dict("records"):
+        for name in MEASURES:
+            value, computed = row[name], row[f"{name} of the rounds"]
+            if pd.notna(value) and not abs(value / computed - 1) <= ROUNDING:
+                variant = f"{row['backbone']} {row['variant']} ({pixels(row)}, batch {row['batch']})"
+                yield f"{folder / 'throughput.csv'}: {variant}: {name} is {value:g}, but {computed:g} in its rounds"
+                break
 
 
 def _tables(folder: Path, published: Path) -> Iterator[str]:

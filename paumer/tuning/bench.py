@@ -12,7 +12,7 @@ from paumer.errors import PaumerError
 from paumer.evaluation.metrics import mean_iou
 from paumer.evaluation.sweep import tally
 from paumer.files import read_json
-from paumer.measurement.inputs import input_images, input_size, mean_windows
+from paumer.measurement.inputs import evenly, input_images, input_size, mean_windows
 from paumer.measurement.modes import callable_of
 from paumer.measurement.timing import Condition, Variant, measure
 from paumer.models.blocks import block_macs
@@ -66,7 +66,7 @@ class Bench:
         new = [reduction for reduction in dict.fromkeys(reductions) if (reduction, images) not in self._scores]
         if new:
             settings = EvaluateSettings(device=self.settings.device, evaluation=self.settings.evaluation)
-            chosen = [self.data.samples[number * len(self.data) // images] for number in range(images)]
+            chosen = [self.data.samples[place] for place in evenly(len(self.data), images)]
             data = SegmentationData(self.data.dataset, chosen)
             tallies = tally(self.model, data, [self._strategy(one) for one in new], settings, self.normalization)
             for reduction, tallied in zip(new, tallies, strict=True):

@@ -1,11 +1,14 @@
 """Stage `throughput` from images to table."""
 
+import itertools
 import json
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from paumer.config import Backbone, Evaluation, Heads, SweepItem, Throughput
@@ -13,9 +16,9 @@ from paumer.data.datasets import Sample
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.files import write_json
+from paumer.intervals import ratio
 from paumer.measurement import throughput as stage
-from paumer.measurement.harness import ratio
-from paumer.measurement.inputs import input_images, input_size, mean_windows, untrained
+from paumer.measurement.inputs import evenly, input_images, input_size, mean_windows, untrained
 from paumer.measurement.modes import callable_of
 from paumer.measurement.throughput import throughput
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Variant
@@ -286,6 +289,14 @@ def test_input_is_different_images_of_the_split_cut_to_size(manifest) -> None:
     assert torch.equal(images[1], data[1][0][:, :24, :40])
     assert not torch.equal(images[0], images[1])
     assert torch.equal(images[2], images[0])
+
+
+@given(st.integers(1, 200), st.integers(1, 200))
+def test_images_are_taken_evenly_from_the_split(total: int, count: int) -> None:
+    places = evenly(total, count)
+    assert len(places) == min(count, total) and places[0] == 0 and places[-1] < total
+    steps = {after - before for before, after in itertools.pairwise([*places, total])}
+    assert min(steps) >= 1 and max(steps) - min(steps) <= 1
 
 
 def test_images_per_second_are_of_whole_images_where_windows_are_timed(measure, settings) -> None:

@@ -7,6 +7,7 @@ from paumer.registry import REGISTRY, SMALLER_BACKBONE
 from paumer.reporting.claims import CLAIM, read_claims
 from paumer.reporting.families import PAUMER, WORDS, family, family_points
 from paumer.reporting.findings import findings, paragraph
+from paumer.reporting.formatting import with_seeds
 from paumer.reporting.headline import HEADINGS, NOT_REACHED, SPEEDUPS, best_points, readable_headline
 from paumer.reporting.readable import NOT_TIMED
 
@@ -88,7 +89,7 @@ def test_headline_has_seven_columns_and_a_row_for_each_family(main, reported):
 def test_cells_are_those_of_the_best_point(main, reported):
     best = best_points(family_points(main), 1.5).set_index(["backbone", "family"]).loc[("tiny", PAUMER)]
     row = sheet_rows(main, reported)["tiny", PAUMER]
-    assert row[2] == f"{best['drop']:.2f} ± {best['drop_spread']:.2f}"
+    assert row[2] == with_seeds(best["drop"], best["drop_spread"], 2)
     assert row[3] == f"{best['speedup']:.2f} [{best['speedup_low']:.2f}, {best['speedup_high']:.2f}]"
     assert row[4:6] == [NOT_REACHED, "at most 1.68"]
     assert row[6] == f"paumer/pause/entropy {best['schedule']}"
@@ -120,7 +121,7 @@ def test_a_missed_claim_is_said_with_what_is_missing(main):
     first, claim = findings(main)["tiny"]
     best = best_points(family_points(main), 1.5).set_index(["backbone", "family"]).loc["tiny"]
     ours = best.loc[PAUMER]
-    assert f"PAUMER loses {ours['drop']:.2f} ± {ours['drop_spread']:.2f} points of mIoU" in first
+    assert f"PAUMER loses {with_seeds(ours['drop'], ours['drop_spread'], 2)} points of mIoU" in first
     assert f"(schedule {ours['schedule']}, {ours['speedup']:.2f}x)" in first
     rival = best[best["rival"]].iloc[0]
     assert f"the best rival, {rival.name}, loses {rival['drop']:.2f}" in first

@@ -7,7 +7,9 @@ import pytest
 
 from paumer.errors import PaumerError
 from paumer.reporting.aggregate import main_table
-from paumer.reporting.noise import noise_warnings
+from paumer.reporting.drops import COLUMNS
+from paumer.reporting.formatting import with_seeds
+from paumer.reporting.noise import noise_warnings, quiet
 from paumer.reporting.points import at_largest_batch
 from paumer.reporting.selection import methods_table
 from paumer.reporting.speed_table import write_speed
@@ -217,6 +219,43 @@ def test_other_programs_are_named_with_what_they_disturbed(reported):
         assert disturbed[0] in (reported.tables / name).read_text()
 
 
+@pytest.mark.parametrize(
+    ("speedup", "low", "high", "verdict"),
+    [
+        (1.0, 0.98, 1.02, True),
+        (1.019, 0.995, 1.04, True),
+        (1.021, 0.995, 1.04, False),  # far off
+        (1.0, 0.97, 1.03, False),  # holds 1, as any wide interval does
+        (1.13, 0.99, 2.06, False),
+        (1.01, 1.005, 1.015, False),  # leaves out 1
+        (float("nan"), float("nan"), float("nan"), False),
+    ],
+)
+def test_quiet_takes_a_narrow_interval_around_one(speedup, low, high, verdict):
+    assert quiet(pd.DataFrame({"speedup": [speedup], "speedup_low": [low], "speedup_high": [high]})).tolist() == [
+        verdict
+    ]
+
+
+@pytest.mark.parametrize("changed", [{"other_load": "0.5"}, {"rounds": "7"}])
+def test_what_was_timed_in_another_run_is_marked_and_placed_by_its_speedup(measured, edit, reported, main, changed):
+    """Rows that somebody appends to throughput.csv from a run in which the machine was slower."""
+
+    def append(table):
+        stranger = (table["strategy"] == "early-exit") & (table["schedule"] == "exit:6") & (table["speedup"] != "")
+        slower = {"images_per_s": table["images_per_s"].map(lambda text: str(0.7 * float(text)) if text else "")}
+        return table.assign(**{name: table[name].mask(stranger, value) for name, value in (slower | changed).items()})
+
+    edit(measured.throughput, append)
+    found = main_table(measured.accuracy, measured.flops, measured.throughput)
+    pd.testing.assert_frame_equal(found, main, rtol=1e-3)
+    warnings = noise_warnings(in_first_setting(read_throughput(measured.throughput)))
+    assert any("Timed in another run: strategy early-exit, schedule exit:6 (tiny" in warning for warning in warnings)
+    assert noise_warnings(in_first_setting(read_throughput(reported.measured.throughput))) == [
+        warning for warning in warnings if "another run" not in warning
+    ]
+
+
 @pytest.mark.parametrize(("load", "warned"), [("0.1", False), ("0.11", True), ("", False)])
 def test_a_busy_processor_counts_from_a_tenth(measured, edit, load, warned):
     quiet = {"batch": "1", "recipe": "", "backbone": "tiny"}
@@ -275,6 +314,41 @@ def test_class_drop_is_counted_from_dense(reported, accuracy):
     paused = accuracy[(accuracy[KEY] == key).all(axis=1)]["iou_pole"].mean()
     dense = accuracy[(accuracy[KEY] == [key[0], "dense", "dense", "", "dense"]).all(axis=1)]["iou_pole"].mean()
     assert row["drop"] == pytest.approx(dense - paused, abs=1e-4)
+
+
+def test_drop_is_shown_without_the_hardest_class_and_for_pixels(reported, accuracy):
+    """The hardest class is that of the lowest IoU of dense; its gain may hide what the others lose."""
+    table = pd.read_csv(reported.tables / "drops.csv", keep_default_na=False)
+    assert list(table.columns) == COLUMNS
+    row = table[(table["backbone"] == "tiny") & (table["recipe"] == "paumer") & (table["strategy"] == "pause")].iloc[0]
+    found = table[(table[KEY] == row[KEY]).all(axis=1)].set_index("measure")
+    paused = accuracy[(accuracy[KEY] == row[KEY]).all(axis=1)].set_index("seed")
+    dense = accuracy[(accuracy[KEY] == [row["backbone"], "dense", "dense", "", "dense"]).all(axis=1)].set_index("seed")
+    classes = [name for name in dense if name.startswith("iou_") and pd.to_numeric(dense[name]).notna().all()]
+    hardest = dense[classes].mean().idxmin()
+    others = [name for name in classes if name != hardest]
+    names = {
+        "mIoU": ["miou"],
+        f"mIoU without {hardest.removeprefix('iou_')}": others,
+        "pixel accuracy": ["pixel_accuracy"],
+    }
+    names |= {name.removeprefix("iou_"): [name] for name in dense[classes].mean().sort_values().index}
+    assert list(found.index) == list(names)
+    for measure, columns in names.items():
+        drops = dense[columns].mean(axis=1) - paused[columns].mean(axis=1)
+        assert found.loc[measure, "drop"] == pytest.approx(drops.mean(), abs=1e-4)
+        assert found.loc[measure, "drop_spread"] == pytest.approx(drops.std(), abs=1e-4)
+    text = (reported.tables / "drops.md").read_text()
+    assert with_seeds(found.loc["mIoU", "drop"], found.loc["mIoU", "drop_spread"], 2) in text
+
+
+def test_drops_are_of_the_points_in_the_headline(reported, main):
+    table = pd.read_csv(reported.tables / "drops.csv", keep_default_na=False)
+    shown = table[KEY].drop_duplicates()
+    headline = (reported.tables / "headline.md").read_text()
+    for row in shown[shown["strategy"] != "dense"].to_dict("records"):
+        assert f"{row['strategy']}{'/' * bool(row['criterion'])}{row['criterion']} {row['schedule']}" in headline
+    assert set(shown.loc[shown["strategy"] == "dense", "recipe"]) == set(main["recipe"]) - {"dense"}
 
 
 def test_bounds_stand_beside_dense(reported):

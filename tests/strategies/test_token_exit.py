@@ -10,9 +10,12 @@ from operating_points import strategy
 from torch.testing import assert_close
 
 from paumer.models.heads import cells_to_map
+from paumer.parameters import TokenExitParameters
+from paumer.schedule import Schedule
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import CRITERIA
-from paumer.strategies.token_exit import best_of_each_class
+from paumer.strategies.pause import Pause
+from paumer.strategies.token_exit import TokenExit, best_of_each_class
 
 PATCHES = 4 * 8
 
@@ -146,3 +149,14 @@ def test_actions_differ_by_everything_that_decides() -> None:
     assert all(point.action(3) != strategy("token-exit", *other).action(3) for other in others)
     assert point.action(3) == strategy("token-exit", "3:0.4+5:0.1").action(3)
     assert point.action(4) is None
+
+
+def test_pausing_is_a_token_exit_that_keeps_none_where_the_decoder_is_the_classifier(sharing, plain, images) -> None:
+    """A linear decoder reads every patch by itself: what waits is then read as it was when it paused."""
+    where = Schedule.parse("2:0.3+4:0.3")
+    points = Pause(where, "confidence"), TokenExit(TokenExitParameters(where, keep=0), "confidence")
+    paused, left = (sharing.patch_logits(images, point).log_softmax(dim=1) for point in points)
+    assert_close(paused, left)
+    # With classifiers of the heads' own, an exit is what the head says, and a pause what the decoder says.
+    paused, left = (plain.patch_logits(images, point).log_softmax(dim=1) for point in points)
+    assert not torch.allclose(paused, left, atol=0.1)

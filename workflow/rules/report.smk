@@ -36,6 +36,7 @@ rule tables:
         headline=multiext(f"{RESULTS}/tables/headline", ".csv", ".md", ".tex"),
         methods=multiext(f"{RESULTS}/tables/methods", ".csv", ".md", ".tex"),
         classes=multiext(f"{RESULTS}/tables/classes", ".csv", ".md", ".tex"),
+        drops=multiext(f"{RESULTS}/tables/drops", ".csv", ".md", ".tex"),
         bounds=multiext(f"{RESULTS}/tables/bounds", ".csv", ".md", ".tex"),
         criteria=multiext(f"{RESULTS}/tables/criteria", ".csv", ".md", ".tex"),
         published=multiext(f"{RESULTS}/tables/published", ".csv", ".md"),
