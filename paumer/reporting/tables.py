@@ -41,7 +41,7 @@ def write_tables(
     manifest: Path,
     attribution: Sequence[Path] = (),
 ) -> None:
-    """Write headline, methods, main, classes, drops, criteria and bounds.{csv,md,tex}, and published, attribution.{csv,md}.
+    """Write headline, methods, main, classes, drops, criteria and bounds.{csv,md,tex}, published and attribution.*.
 
     headline.csv holds the cells of headline.md, as text; methods.csv and main.csv hold numbers. All are built before
     any is written.
