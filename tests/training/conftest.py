@@ -78,7 +78,7 @@ def settings() -> Callable[..., TrainSettings]:
                 "batch": 2,
                 "drop_path": 0.1,
                 "workers": 0,
-                "checkpoint_minutes": 0,
+                "checkpoint_minutes": 60,
                 "precision": "float32",
                 **(options or {}),
             },
@@ -124,10 +124,11 @@ def make() -> Callable[..., Segmenter]:
 
 @pytest.fixture
 def interrupt(monkeypatch):
-    """Run a training until just before a step."""
+    """Run a training until just before a step, with a checkpoint of each."""
 
-    def run(step, *arguments) -> None:
+    def run(step, described, *arguments) -> None:
         original = Optimization.step
+        each = described.options.model_copy(update={"checkpoint_minutes": 0.0})
 
         def stop(self, number):
             if number == step:
@@ -136,6 +137,6 @@ def interrupt(monkeypatch):
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(Optimization, "step", stop)
-            train(*arguments)
+            train(described.model_copy(update={"options": each}), *arguments)
 
     return run

@@ -125,7 +125,7 @@ def test_no_flipped_bit_goes_unnoticed(tmp_path, flips) -> None:
 def test_a_killed_loader_process_is_one_line_and_the_run_goes_on(
     settings, manifest, tmp_path, interrupt, capsys
 ) -> None:
-    described = settings(epochs=1000, options={"workers": 2})
+    described = settings(epochs=1000, options={"workers": 2, "checkpoint_minutes": 0})
     arguments = command(described, manifest, tmp_path)
     with started(arguments) as process:
         wait_for(tmp_path / "checkpoint/last.pt", process)
@@ -145,7 +145,7 @@ def test_a_killed_loader_process_is_one_line_and_the_run_goes_on(
 
 def test_the_same_run_twice_at_once_is_refused(settings, manifest, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("paumer.training.loop.held", lambda path, work: held(path, work, patience=0.1))
-    arguments = command(settings(epochs=100_000), manifest, tmp_path)
+    arguments = command(settings(epochs=100_000, options={"checkpoint_minutes": 0}), manifest, tmp_path)
     with started(arguments) as process:
         wait_for(tmp_path / "checkpoint/last.pt", process)
         with pytest.raises(PaumerError, match=rf"run: another process trains this run \(.* process {process.pid}\)"):
@@ -158,7 +158,7 @@ def test_the_same_run_twice_at_once_is_refused(settings, manifest, tmp_path, mon
 def test_a_full_disk_ends_the_run_in_one_line_and_with_room_it_goes_on(
     settings, manifest, command_line, tmp_path
 ) -> None:
-    described = settings(epochs=10)
+    described = settings(epochs=3, options={"checkpoint_minutes": 0})
     with small_disk(tmp_path / "disk", "2m") as disk:
         arguments = verb(described, manifest, disk)
         line = command_line.refuse(*arguments)
@@ -168,7 +168,7 @@ def test_a_full_disk_ends_the_run_in_one_line_and_with_room_it_goes_on(
         resize(disk, "16m")
         code, _, error = command_line.run(*arguments)
         assert code == 0, error
-        assert f"{kept} of 30" in error
+        assert f"{kept} of 9" in error
         train(described, manifest, tmp_path / "whole", tmp_path / "none", None)
         assert_same_run(disk / "run", tmp_path / "whole")
 

@@ -42,7 +42,7 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
 def test_a_killed_process_ends_the_job_in_a_line_and_the_next_start_goes_on(
     settings, manifest, tmp_path, monkeypatch, capsys, whom
 ) -> None:
-    described = settings(epochs=80, options={"batch": 4}, phase={"optimizer": "sgd"})
+    described = settings(epochs=80, options={"batch": 4, "checkpoint_minutes": 0}, phase={"optimizer": "sgd"})
     run, checkpoint = tmp_path / "run", tmp_path / "run" / "checkpoint" / checkpoints.NAME
     job = subprocess.Popen(
         command(described, manifest, run, "--devices", "2"), stderr=subprocess.PIPE, text=True, env=os.environ

@@ -24,7 +24,7 @@ from paumer.training.processes import Processes, joined
 
 LOSSES = ["loss", "final_loss", "auxiliary_loss"]
 # Without Adam's division by the size of the gradient, which turns rounding errors into steps.
-OPTIONS = {"batch": 4, "class_balance": 0.5, "drop_path": 0.3}
+OPTIONS = {"batch": 4, "class_balance": 0.5, "drop_path": 0.3, "checkpoint_minutes": 0}
 PHASE = {"optimizer": "sgd"}
 
 # Autograd starts its threads at the first use, for the devices known by then, and forbids to fork where there were any.

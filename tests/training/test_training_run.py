@@ -38,7 +38,7 @@ def assert_same_run(first, second) -> None:
 
 
 def test_killed_and_resumed_run_is_the_uninterrupted_one(settings, manifest, tmp_path) -> None:
-    described = settings(epochs=10)
+    described = settings(epochs=10, options={"checkpoint_minutes": 0})
     whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
     command = [sys.executable, "-m", "paumer", "train", "--threads", "1"]
     command += ["--settings", json.dumps(described.model_dump(mode="json")), "--data", str(manifest)]
