@@ -169,6 +169,19 @@ def test_all_networks_have_one_face(name, request) -> None:
     assert timed.strategy.tolist() == ["dense", "merge", "dense-again"] and set(timed.status) == {"ok"}
 
 
+def test_labels_need_no_predictions_of_patches_where_nothing_asks_for_the_truth() -> None:
+    """A head that reads whole maps gives none."""
+    torch.manual_seed(0)
+    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, **OPTIONS, depth=4, dynamic_img_size=True).eval()
+    head, auxiliary = torch.nn.Conv2d(vit.embed_dim, 5, 1), {2: torch.nn.Linear(vit.embed_dim, 5)}
+    network = paumer.wrap(vit, head, "2:0.5", layout="map", auxiliary=auxiliary)
+    images = paumer.scenes(2, seed=4, height=32, width=48).images
+    table = paumer.sweep(network, images, ["2:0.5", "2@0.1", "merge 1-2:0.2"], network.segment(images))
+    assert table.miou[1] == 100 > table.miou[0]
+    with pytest.raises(PaumerError, match="which a head of maps gives not"):
+        paumer.sweep(network, images, ["2:0.5"], network.segment(images), "oracle")
+
+
 def test_sweep_knows_the_truth_for_the_oracle_of_a_wrapped_network(wrapped) -> None:
     """Without auxiliary heads its own head predicts in between."""
     images = paumer.scenes(2, seed=4, height=32, width=48).images

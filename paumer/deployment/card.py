@@ -8,6 +8,7 @@ from tabulate import tabulate
 
 from paumer.deployment.description import Description
 from paumer.deployment.presets import Preset
+from paumer.reporting.formatting import as_text
 
 HEADINGS = ["strategy", "schedule", "criterion", "mIoU", "drop", "GMAC", "images/s", "batch", "speed-up", "measured by"]
 CAUTION = (
@@ -43,7 +44,7 @@ def model_card(description: Description) -> str:
         *_measured(presets, bool(description.note)),
         *(["## How it was made", description.note] if description.note else []),
         "## Training data",
-        f"Dataset {description.dataset}, {network.classes} classes: {', '.join(description.classes)}.",
+        f"Dataset {description.dataset}, {network.classes} classes: {', '.join(map(as_text, description.classes))}.",
         *([f"Terms of the data: {description.licence}."] if description.licence else []),
         *([f"Please cite: {description.citation}."] if description.citation else []),
     ]

@@ -83,7 +83,6 @@ def tally(
     classes = len(data.dataset.classes)
     matrices = [torch.zeros(classes, classes, dtype=torch.int64, device=device) for _ in strategies]
     costs: list[list[Tensor]] = [[] for _ in strategies]
-    needs_truth = any(strategy.criterion_name == "oracle" for strategy in strategies)
     torch.manual_seed(0)  # for criterion random
     at_once = settings.evaluation.batch if settings.evaluation.views == 1 else 1
     with progress(title="evaluate", total=len(data)) as bar:
@@ -91,8 +90,7 @@ def tally(
             labels = labels.to(device)
             inputs = normalize(images.to(device), normalization)
             with autocast(device, settings.evaluation.precision):
-                truth = labels if needs_truth else None
-                for index, predicted in predict(model, inputs, strategies, settings.evaluation, truth):
+                for index, predicted in predict(model, inputs, strategies, settings.evaluation, labels):
                     matrices[index] += confusion_matrix(labels, predicted.classes, classes)
                     costs[index].append(predicted.macs)
             bar.update(len(images))

@@ -14,6 +14,7 @@ from paumer.models.blocks import attend, block_macs, feed_forward
 from paumer.models.encoder import Encoder, Grid
 from paumer.models.heads import AuxiliaryHead, DecoderHead, Prediction, cells_to_map
 from paumer.models.upsampling import Rows, upsample, upsample_rows, upsampled_labels
+from paumer.registry import ORACLE
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import BALANCE, patch_loss
 from paumer.strategies.heads import Head
@@ -169,7 +170,7 @@ class Segmenter(nn.Module):
         Args:
             images: (batch, 3, height, width).
             strategies: what to run.
-            labels: class ids (batch, height, width), for criterion `oracle`; dense then runs once more beforehand.
+            labels: class ids (batch, height, width), for criterion `oracle` alone; dense then runs once more before.
             count: count the multiply-accumulates of every image.
         """
         results: dict[int, Output] = {}
@@ -177,8 +178,9 @@ class Segmenter(nn.Module):
         for group in _alike(numbered, lambda strategy: (strategy.per_image, strategy.input_scale)):
             first = group[0][1]
             parts = 1 if first.per_image else len(images)
+            known = labels if any(strategy.criterion_name == ORACLE for _, strategy in group) else None
             outputs = [
-                self._sweep_group(part, group, None if labels is None else labels[number * parts :][:parts], count)
+                self._sweep_group(part, group, None if known is None else known[number * parts :][:parts], count)
                 for number, part in enumerate(images.split(parts))
             ]
             for index, _ in group:

@@ -11,7 +11,8 @@ from tabulate import tabulate
 from paumer.intervals import mean_interval
 
 DECIMALS = 4
-SPECIAL = re.compile(r"[\\|*$`<]")  # what Markdown would not show as it is; `_` within words it does
+# What Markdown would not show as it is; `_` within words it does, and brackets that are no link.
+SPECIAL = re.compile(r"[\\|*$`<~]|(?<!\w)_|_(?!\w)|\[(?=[^\]]*\]\()|&(?=#?\w+;)")
 TEXT_HEADINGS = frozenset(
     [
         *("backbone", "decoder", "recipe", "strategy", "criterion", "schedule", "method", "class", "remark"),

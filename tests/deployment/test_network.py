@@ -19,6 +19,7 @@ import paumer
 from paumer.config import Data
 from paumer.data.changes import state
 from paumer.data.preparation import colours_now, prepare, samples, write_colours
+from paumer.deployment.card import model_card
 from paumer.deployment.description import colours_of, describe_run
 from paumer.deployment.images import read_picture
 from paumer.deployment.network import HubSegmenter
@@ -314,6 +315,12 @@ def test_colours_are_those_of_now_and_without_the_dataset_those_that_were_writte
     (own / "classes.yaml").unlink()
     assert colours_of(read_json(manifest), manifest) == [(1, 2, 3), (4, 5, 6), (7, 8, 9)]
     assert colours_now(data, manifest) == "#010203 #040506 #070809"
+
+
+def test_names_of_classes_are_shown_as_they_are_in_the_card(tmp_path) -> None:
+    names = ["a|b", "<b>road</b>", "*sky*", "[car](x)"]
+    description = describe_run(write_run(tmp_path / "experiment", classes=names))
+    assert r"4 classes: a\|b, \<b>road\</b>, \*sky\*, \[car](x)." in model_card(description)
 
 
 def test_the_example_of_the_page_works(exported, tmp_path, monkeypatch, capsys) -> None:

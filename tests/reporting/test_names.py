@@ -29,11 +29,15 @@ FAMILY = "Font of a test"
 @example("a|b")
 @example("cost $x^2$")
 @example("\\|*`<b>`*|\\")
+@example("_a_b_")
+@example("[a](b)")
+@example("&copy;&#9;")
+@example("~~a~~")
 def test_a_cell_of_markdown_shows_its_text(name: str) -> None:
     *_, row = markdown(Sheet(["class", "drop"], [[name, "1.00"]])).strip("\n").split("\n")
     cells = re.findall(r"\|((?:\\.|[^|\\])*)", row.rstrip()[:-1])  # as GitHub's Markdown splits them
     assert [re.sub(r"\\(.)", r"\1", cell.strip()) for cell in cells] == [name, "1.00"]
-    assert not re.search(r"(?<!\\)[$`*<]", re.sub(r"\\\\", "", cells[0]))
+    assert not re.search(r"(?<!\\)([$`*<~]|\[.*\]\(|&#?\w+;|\b_|_\b)", re.sub(r"\\\\", "", cells[0]))
 
 
 def test_dollars_are_no_formula() -> None:

@@ -215,6 +215,7 @@ def in_patches(pixels):
 class Listener(Strategy):
     """Dense inference that remembers the scores after block 2."""
 
+    criterion_name = "oracle"
     heard: torch.Tensor
 
     def after_block(self, block, tokens, state):
