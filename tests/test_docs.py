@@ -10,6 +10,7 @@ from tiers import first
 
 from paumer.config import Experiment, parse
 from paumer.data.folder import ClassList
+from paumer.errors import PaumerError
 
 REPOSITORY = Path(__file__).parents[1]
 TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/README.md")
@@ -54,8 +55,20 @@ def test_yaml_is_what_it_shows(page: Path, text: str) -> None:
         parse(Experiment, {"backbones": [{"name": "net", "options": {"depth": 12}}]} | content, page.name)
 
 
-def test_pages_show_yaml() -> None:
+def test_pages_show_yaml_and_unknown_keys_in_it_are_refused() -> None:
     assert len(FRAGMENTS) > 5
+    with pytest.raises(PaumerError, match=r"training\.options\.optimizer"):
+        test_yaml_is_what_it_shows(Path("page.md"), "training: {options: {optimizer: sgd}}")
+
+
+def test_keys_that_pages_name_exist() -> None:
+    table = (REPOSITORY / "docs/configuration.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"^\| `([^`]+)`", table, flags=re.MULTILINE))
+    sections = "|".join({re.escape(key.split(".")[0]) for key in known})
+    named = re.compile(rf"`((?:{sections})(?:\.[a-z_\[\]]+)+)`")
+    found = {key for page in PAGES for key in named.findall(page.read_text(encoding="utf-8"))}
+    assert len(found) > 20
+    assert {key for key in found - known if not key.endswith((".csv", ".json"))} == set()
 
 
 def test_readme_lists_every_page() -> None:
