@@ -170,6 +170,7 @@ def semantics(
     threads: Threads = None,
 ) -> None:
     """Relate what the auxiliary heads are certain of to the ground truth of every patch."""
+    from paumer.models.shipped import WEIGHTS, find_network
     from paumer.stages import SemanticsSettings
 
     chosen = on_gpu(read_settings(SemanticsSettings, settings))
@@ -177,7 +178,7 @@ def semantics(
 
     use_threads(threads)
     semantics(chosen, data, run, output)
-    record(output / "composition.csv", chosen, data, run / "model.safetensors")
+    record(output / "composition.csv", chosen, data, find_network(run) / WEIGHTS)
 
 
 @app.command()

@@ -14,9 +14,13 @@ import torch
 from deployment.finished_runs import write_run
 from PIL import Image
 from safetensors.torch import load_file
+from tiers import first
 
 import paumer
 from paumer import demo
+from paumer.config import Data
+from paumer.data.preparation import prepare
+from paumer.files import read_json
 from paumer.models.shipped import find_network
 
 REPOSITORY = Path(__file__).parents[1]
@@ -147,3 +151,23 @@ def test_predict_knows_it(tmp_path: Path, command_line) -> None:
     arguments = ["-i", tmp_path / "image.png", "-o", tmp_path / "out", "--threads", 1]
     assert command_line.run("predict", "demo", *arguments)[0] == 0
     assert (tmp_path / "out" / "overlay" / "image.png").is_file()
+
+
+STAGES = {
+    "semantics": ["--settings", "{fractions: [0.4]}", "--output", "out/semantics"],
+    "evaluate": ["--settings", "{sweep: [{strategy: pause, schedules: ['3:0.4']}]}", "--output", "out/accuracy.csv"],
+    "maps": ["--settings", "{figures: {pause_maps: 1, pause_schedule: '3:0.4'}}", "--output", "out/maps.png"],
+}
+
+
+@pytest.mark.parametrize("stage", first(STAGES))
+def test_stages_know_it(stage: str, tmp_path: Path, command_line, monkeypatch) -> None:
+    """And note with what they measured, where they do."""
+    monkeypatch.chdir(tmp_path)
+    prepare(Data(scenes={"train_images": 1, "val_images": 1, "height": 32, "width": 64}), Path("data.json"), 1)
+    arguments = ["--data", "data.json", "--run", "demo", "--threads", 1, *STAGES[stage]]
+    code, _, error = command_line.run(stage, *arguments)
+    assert code == 0, error
+    for path in Path("out").rglob("*.json"):
+        if stage != "maps":
+            assert "model.safetensors" in read_json(path)["inputs"]

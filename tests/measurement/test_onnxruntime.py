@@ -13,9 +13,9 @@ from paumer.config import Backbone, Evaluation, Heads, SweepItem, Throughput
 from paumer.errors import PaumerError
 from paumer.graphs import onnx_model, session
 from paumer.graphs.tracing import trace
+from paumer.intervals import ratio
 from paumer.measurement import modes
 from paumer.measurement.flops import flops
-from paumer.measurement.harness import ratio
 from paumer.measurement.modes import callable_of
 from paumer.measurement.throughput import throughput
 from paumer.reporting.speed_table import read_speed, write_speed

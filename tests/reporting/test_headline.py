@@ -8,7 +8,15 @@ from paumer.reporting.claims import CLAIM, read_claims
 from paumer.reporting.families import PAUMER, WORDS, family, family_points
 from paumer.reporting.findings import findings, paragraph
 from paumer.reporting.formatting import with_seeds
-from paumer.reporting.headline import HEADINGS, NOT_REACHED, SPEEDUPS, best_points, readable_headline
+from paumer.reporting.headline import (
+    CHOSEN,
+    HEADINGS,
+    NOT_REACHED,
+    SPEEDUPS,
+    best_points,
+    headline_notes,
+    readable_headline,
+)
 from paumer.reporting.readable import NOT_TIMED
 
 BATCH = {"tiny": 8, "small": 1}
@@ -20,6 +28,13 @@ def changed(main, values, **wanted):
     """The main table with other values where columns have these."""
     rows = (main[list(wanted)] == list(wanted.values())).all(axis=1)
     return main.assign(**{name: main[name].mask(rows, value) for name, value in values.items()})
+
+
+def test_notes_say_from_how_many_points_each_family_was_chosen(main, reported):
+    [note] = [note for note in headline_notes(main) if note.startswith(CHOSEN)]
+    counts = family_points(main).groupby("family").size()
+    assert all(f"{name} {count}" in note for name, count in counts.items())
+    assert note in (reported.tables / "headline.md").read_text()
 
 
 def sheet_rows(main, reported):
