@@ -14,18 +14,17 @@ import torch
 from torch import Tensor
 
 from paumer.config import Evaluation, Throughput, parse
-from paumer.data.datasets import IGNORE
 from paumer.data.scenes import draw_scene
 from paumer.data.scenes.writer import TRAIN_IDS
-from paumer.deployment.images import find_images, read_picture
 from paumer.deployment.network import HubSegmenter, load_network
 from paumer.errors import PaumerError
 from paumer.evaluation.metrics import confusion_matrix, mean_iou
+from paumer.handed_over import Images, Labels, batches_of, of_one_size
 from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.timing import Condition, Variant
 from paumer.measurement.timing import measure as time_variants
 from paumer.models.inference import predict
-from paumer.models.trained import TrainedSegmenter, evaluation_of, name_of, require_images
+from paumer.models.trained import TrainedSegmenter, evaluation_of, name_of
 from paumer.models.views import seen_size, window_size
 from paumer.progress import progress
 from paumer.registry import DENSE_AGAIN, ORACLE, Point, read_point
@@ -35,11 +34,8 @@ from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.floor import Floor
 from paumer.strategies.pause import Pause
 
-Images = Tensor | np.ndarray | Sequence[Tensor | np.ndarray] | str | Path
-Labels = Tensor | np.ndarray | Sequence[Tensor | np.ndarray]
 Schedules = Sequence[str | Schedule]
 NEW = 2  # after the numbers of the splits, train and val: scenes that no network was trained or scored on
-WIDE = (torch.uint16, torch.uint32, torch.uint64)  # with which torch hardly computes
 SPEED = ("images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "other_load", "status")
 
 
@@ -124,7 +120,7 @@ def sweep(
     costs: list[list[Tensor]] = [[] for _ in points]
     with torch.random.fork_rng(devices=[]), autocast(device, evaluation.precision):
         torch.manual_seed(0)  # for criterion random
-        batches = _batches(images, labels, classes, evaluation.batch if evaluation.views == 1 else 1)
+        batches = batches_of(images, labels, classes, evaluation.batch if evaluation.views == 1 else 1)
         for several, truth in progress(batches, title="sweep"):
             inputs, truth = network.inputs(several), truth if truth is None else truth.to(device)
             dense = torch.empty(0)
@@ -180,7 +176,7 @@ def measure(
     asked = {"batches": (batch,), "modes": (mode,), "rounds": rounds, "block_seconds": block_seconds}
     settings: Throughput = parse(Throughput, asked, "measure")
     _require_network(network)
-    pictures = _of_one_size(images)
+    pictures = of_one_size(images)
     if batch > len(pictures):
         raise PaumerError(f"batch: {batch} of {len(pictures)} images; give as many images, or a smaller batch")
     evaluation, size = network.evaluation, (int(pictures.shape[-2]), int(pictures.shape[-1]))
@@ -225,100 +221,3 @@ def _named(points: Sequence[Point]) -> pd.DataFrame:
     return pd.DataFrame([(one.strategy, one.criterion, one.schedule) for one in points]).set_axis(
         ["strategy", "criterion", "schedule"], axis=1
     )
-
-
-def _pictures(images: Images) -> list[Tensor]:
-    """Images, or batches of them, each (several, 3, height, width) uint8.
-
-    Raises:
-        PaumerError: they are none.
-    """
-    if isinstance(images, str | Path):
-        images = [read_picture(path) for path in find_images(Path(images))[1]]
-    if isinstance(images, Tensor | np.ndarray):
-        parts = [_tensor(images, "images")]
-    else:
-        parts = [_tensor(image, "images")[None] for image in _listed(images, "images")]
-    for part in parts:
-        require_images(part)
-    return parts
-
-
-def _of_one_size(images: Images) -> Tensor:
-    """Images as one batch.
-
-    Raises:
-        PaumerError: they are none, or have several sizes.
-    """
-    parts = _pictures(images)
-    if len({part.shape[1:] for part in parts}) > 1:
-        raise PaumerError("images: they have several sizes; give images of one size")
-    return torch.cat(parts)
-
-
-def _batches(images: Images, labels: Labels | None, classes: int, at_once: int) -> list[tuple[Tensor, Tensor | None]]:
-    """Images and labels to run together: a tensor in batches, single images one by one.
-
-    Raises:
-        PaumerError: their shapes or types do not fit, or a label is none of the classes.
-    """
-    parts = [batch for part in _pictures(images) for batch in part.split(at_once)]
-    if labels is None:
-        return [(part, None) for part in parts]
-    truths = [_tensor(truth, "labels") for truth in _listed(labels, "labels")]
-    if len(truths) != sum(map(len, parts)):
-        raise PaumerError(f"labels: {len(truths)} for {sum(map(len, parts))} images; give one for each")
-    ordered = iter(truths)
-    paired = [(part, [next(ordered) for _ in part]) for part in parts]
-    for part, several in paired:
-        for truth in several:
-            _require_labels(truth, part.shape[2:], classes)
-    if all(bool((truth == IGNORE).all()) for truth in truths):
-        raise PaumerError(f"labels: every pixel is {IGNORE}, ignored; give some that are labelled, or no labels")
-    return [(part, torch.stack(several)) for part, several in paired]
-
-
-def _require_labels(labels: Tensor, size: Sequence[int], classes: int) -> None:
-    """Refuse labels that are not of an image of `size`, or no classes of the network.
-
-    Raises:
-        PaumerError: says what they are.
-    """
-    if tuple(labels.shape) != tuple(size) or labels.is_floating_point():
-        raise PaumerError(
-            f"labels: {labels.dtype} of {tuple(labels.shape)} for images of {tuple(size)}; give class ids of the "
-            "images' size"
-        )
-    strange = labels[((labels < 0) | (labels >= classes)) & (labels != IGNORE)]
-    if len(strange):
-        raise PaumerError(
-            f"labels: {int(strange[0])} is none of the network's classes, 0 to {classes - 1}, nor {IGNORE}, ignored; "
-            "correct it"
-        )
-
-
-def _listed(values: Any, what: str) -> list[Any]:
-    """The members of what was given as a sequence.
-
-    Raises:
-        PaumerError: it is none, or has no members.
-    """
-    listed = list(values) if isinstance(values, Iterable) else []
-    if not listed:
-        raise PaumerError(f"{what}: {type(values).__name__} holds none; give one or more")
-    return listed
-
-
-def _tensor(values: Any, what: str) -> Tensor:
-    """A tensor of what was given as one, or as an array.
-
-    Raises:
-        PaumerError: it is neither.
-    """
-    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
-        native = values.astype(values.dtype.newbyteorder("="), copy=False)
-        values = torch.from_numpy(np.require(native, requirements=["C", "W"]))  # others torch does not share
-    if not isinstance(values, Tensor) or values.is_complex():
-        kind = values.dtype if isinstance(values, Tensor | np.ndarray) else type(values).__name__
-        raise PaumerError(f"{what}: {kind}; give tensors, or arrays of NumPy, of numbers")
-    return values.long() if values.dtype in WIDE else values

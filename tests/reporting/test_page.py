@@ -282,6 +282,12 @@ def test_runs_that_share_settings_are_grouped(reported):
     assert "tiny/paumer/0" in groups[2][0]
 
 
+def test_data_sheet_says_what_stage_data_noted(tmp_path):
+    note = "split val: no pixel is of class '<b>'"
+    write_json(tmp_path / "data.json", {"dataset": "folder", "classes": ["<b>", "c"], "notes": [note]})
+    assert data_sheet(tmp_path / "data.json").notes == [note]
+
+
 def test_data_sheet_leaves_the_folder_out(tmp_path):
     write_json(
         tmp_path / "data.json", {"dataset": "scenes", "folder": "/somewhere", "classes": ["a", "b"], "sha256": "x"}
