@@ -323,7 +323,7 @@ def test_compiles_without_a_break(plain, head, images) -> None:
 ONNX = ["local-merge 1:0.25+3:0.1", "token-exit 2:0.25 keep 1", "merge>pause 1:0.25>3:0.5"]
 
 
-@pytest.mark.parametrize("schedule", ONNX)
+@pytest.mark.parametrize("schedule", first(ONNX))
 def test_torchs_own_export_to_onnx_works(plain, head, images, schedule, tmp_path) -> None:
     """As people call it, with nothing of ours; what depends on the images is in no graph."""
     onnxruntime = pytest.importorskip("onnxruntime")

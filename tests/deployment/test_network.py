@@ -238,6 +238,10 @@ def test_the_demo_network_is_exported_as_runs_are(command, tmp_path) -> None:
     _, error = command("export", "hub", "demo", "--output", tmp_path / "own")
     assert error == ""
     assert torch.equal(logits(paumer.load(tmp_path / "own")), logits(paumer.load("demo")))
+
+
+@pytest.mark.exhaustive
+def test_the_demo_network_becomes_a_graph_as_runs_do(command, tmp_path) -> None:
     printed, error = command("export", "torch", "demo", "--schedule", "3:0.4", "--output", tmp_path / "demo.pt2")
     assert error == ""
     assert "pause 3:0.4, 96 x 192 pixels" in printed
