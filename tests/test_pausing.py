@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from tiers import first
 from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
