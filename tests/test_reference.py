@@ -17,7 +17,7 @@ from paumer.stages import CostSettings, TrainSettings
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results/reference"
-MEASURED = {"scenes": "config.yaml"}
+MEASURED = {"scenes": "config.yaml", "intel-xeon-2-threads": "workflow/experiments/speed.yaml"}
 
 
 def experiment(path: str) -> Experiment:

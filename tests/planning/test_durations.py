@@ -34,7 +34,10 @@ def test_every_stage_of_every_experiment_has_a_time(path: Path) -> None:
 def test_training_follows_steps_and_processors() -> None:
     plain = described(REPOSITORY / "config.yaml")
     training = plain.experiment.training.model_dump()
-    longer = {**training, "recipe_phase": {**training["recipe_phase"], "epochs": 7.5}}
+    longer = {
+        **training,
+        "recipe_phase": {**training["recipe_phase"], "epochs": 10 * training["recipe_phase"]["epochs"]},
+    }
     ten_times = described(REPOSITORY / "config.yaml", training=longer)
     short, long = (one.train("vit_micro_patch8", "dense", 2) - STARTUP for one in (plain, ten_times))
     assert long == pytest.approx(10 * short, rel=0.02)

@@ -184,7 +184,7 @@ def test_a_folder_that_may_only_be_read_is_one_line_before_any_work(settings, ma
     with small_disk(tmp_path / "disk", "16m") as disk:
         set_writable(disk, False)
         line = command_line.refuse(*verb(settings(), manifest, disk))
-        assert "cannot be written ([Errno 30] Read-only file system); make it writable" in line
+        assert "cannot be written to; allow writing there, or write elsewhere" in line
         assert not list(disk.iterdir())
         set_writable(disk, True)
         train(settings(epochs=1), manifest, disk / "run", disk / "checkpoint", None)

@@ -34,5 +34,5 @@ def test_no_recipe_plans_no_training(training: dict[str, Any], tmp_path: Path) -
 def test_recipes_plan_everything(tmp_path: Path) -> None:
     assert planned(tmp_path, SMOKE) == {
         *("data", "train", "evaluate", "semantics", "collect_accuracy", "bounds", "flops", "throughput"),
-        *("tables", "speed", "samples", "maps", "figures", "report", "all"),
+        *("tables", "speed", "colours", "samples", "maps", "figures", "report", "all"),
     }
