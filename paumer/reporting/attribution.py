@@ -37,7 +37,7 @@ def attribution_table(paths: Sequence[Path]) -> pd.DataFrame:
     runs = [read_table(path, columns) for path in paths]
     table = pd.concat(runs, ignore_index=True) if runs else pd.DataFrame(columns=columns)
     refuse_duplicates(table, [*SAME, "seed"], "attribution")
-    return over_seeds(table, GROUPS, SAME)[COLUMNS].round(DECIMALS)
+    return over_seeds(table, GROUPS, SAME).sort_values(SAME)[COLUMNS].round(DECIMALS)
 
 
 def reasons(table: pd.DataFrame) -> dict[str, str]:

@@ -105,9 +105,9 @@ def _tables(folder: Path, published: Path) -> Iterator[str]:
         again = Path(temporary)
         write_speed(flops, throughput, again)
         if accuracy.exists():
-            write_tables(
-                [accuracy], flops, throughput, folder / "bounds.csv", published, again, manifest=folder / MANIFEST
-            )
+            shares = sorted(folder.glob("runs/*/*/*/semantics/attribution.csv"))
+            raw = (flops, throughput, folder / "bounds.csv", published)
+            write_tables([accuracy], *raw, again, manifest=folder / MANIFEST, attribution=shares)
         if (folder / "tables/ablation.csv").exists():
             write_ablation(accuracy, _variants(folder), again)
         for path in sorted(again.iterdir()):

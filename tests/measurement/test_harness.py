@@ -37,7 +37,10 @@ def clock(monkeypatch) -> Clock:
     return turned
 
 
-@pytest.mark.parametrize("seconds", [1e-7, 0.001, 0.03, 0.19, 0.2, 0.5])
+SLOW = pytest.param(1e-7, marks=pytest.mark.exhaustive)  # ten million calls
+
+
+@pytest.mark.parametrize("seconds", [SLOW, 0.001, 0.03, 0.19, 0.2, 0.5])
 @pytest.mark.parametrize("first", [0.0, 10.0], ids=["steady", "slow first call"])
 def test_calibration_finds_the_calls_that_fill_a_block(clock, seconds, first) -> None:
     run = clock.function("a", seconds, first)

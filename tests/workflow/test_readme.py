@@ -44,7 +44,7 @@ def test_its_experiments_can_be_planned(command: str, tmp_path: Path) -> None:
 def test_commands_install_from_locks_that_exist() -> None:
     job, tests = re.findall(r"```bash\n(.*?)\n```", README, flags=re.DOTALL)[:2]
     assert job.endswith("snakemake --cores 8 all")
-    assert tests.endswith("pytest -n auto --cov")
+    assert tests.endswith("pytest -n auto")
     for lock in re.findall(r"-r (\S+)", job + tests):
         pins = re.sub(r" \\\n +", " ", (REPOSITORY / lock).read_text(encoding="utf-8")).splitlines()
         assert all(re.match(r"#|\S+==\S+( ; [^#]+?)?( --hash=sha256:[0-9a-f]{64})+$", line) for line in pins)
