@@ -88,6 +88,22 @@ def test_speedups_and_intervals_of_camvid_follow_from_its_rounds() -> None:
     assert all(re.search("token-exit (1:0.4|2:0.5) ", line) for line in differing)
 
 
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [((",1.2193,", ",1.2493,"), "speedup is 1.2493"), (("169.2560", "969.2560"), "images_per_s is 969.256")],
+)
+def test_a_timing_that_does_not_follow_from_its_rounds_is_named(
+    changed: tuple[str, str], named: str, tmp_path: Path
+) -> None:
+    copy = tmp_path / "h100"
+    shutil.copytree(REFERENCE / "camvid/h100", copy)
+    table = (copy / "throughput.csv").read_text(encoding="utf-8")
+    assert changed[0] in table
+    (copy / "throughput.csv").write_text(table.replace(*changed, 1), encoding="utf-8")
+    [line] = check_timings(copy)
+    assert named in line and "in its rounds" in line
+
+
 def test_a_figure_that_does_not_fit_is_found(tmp_path: Path) -> None:
     """In a page, and in a measurement behind it; the check would otherwise prove nothing."""
     text = (REFERENCE / "camvid/README.md").read_text(encoding="utf-8")
