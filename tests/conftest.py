@@ -27,16 +27,18 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("all" if config.option.markexpr == "exhaustive" else "few")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """One worker takes the tests of a file, and of all files those of the report, which share what is drawn once."""
+    folder = item.path.parent.name
+    item.add_marker(pytest.mark.xdist_group(folder if folder == "reporting" else item.path.stem))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Properties belong to both tiers: few examples in the first, all in the exhaustive one.
 
-    A worker takes the tests of a file together; those of the report, which share what is drawn once, of all files.
     What takes longest comes first: the workflow as a whole, then the report.
     """
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder == "reporting" else item.path.stem))
     longest = {"test_smoke": 0, "reporting": 1}
     items.sort(key=lambda item: min(longest.get(name, 2) for name in (item.path.stem, item.path.parent.name)))
     if config.option.markexpr == "exhaustive":
