@@ -27,12 +27,6 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("all" if config.option.markexpr == "exhaustive" else "few")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """One worker takes the tests of a file, and of all files those of the report, which share what is drawn once."""
-    folder = item.path.parent.name
-    item.add_marker(pytest.mark.xdist_group(folder if folder == "reporting" else item.path.stem))
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Properties belong to both tiers: few examples in the first, all in the exhaustive one.
