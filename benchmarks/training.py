@@ -15,11 +15,11 @@ from pathlib import Path
 import typer
 
 from paumer.config import Experiment, parse
-from paumer.files import read_json, read_yaml
-from paumer.runtime import find_device
-from paumer.stages import TrainSettings
+from paumer.config.runs import TrainSettings
+from paumer.system.files import read_json, read_yaml
+from paumer.system.machine import find_device
+from paumer.training.distributed import Processes
 from paumer.training.loop import Run, train
-from paumer.training.processes import Processes
 
 
 def main(manifest: Path, config: Path = Path("config.yaml"), steps: int = 30) -> None:

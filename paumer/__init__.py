@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from paumer.version import __version__
 
 if TYPE_CHECKING:
+    from paumer.deployment.api import load, measure, scenes, sweep
     from paumer.deployment.network import HubSegmenter as Segmenter
-    from paumer.interface import load, measure, scenes, sweep
     from paumer.models.inference import sliding_window_logits
     from paumer.models.published import load_segmenter
-    from paumer.pausing import wrap
-    from paumer.schedule import Schedule
+    from paumer.models.wrap import wrap
+    from paumer.strategies.notation import Schedule
 
 __all__ = [
     "Schedule",
@@ -39,15 +39,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Schedule": ("paumer.schedule", "Schedule"),
+    "Schedule": ("paumer.strategies.notation", "Schedule"),
     "Segmenter": ("paumer.deployment.network", "HubSegmenter"),
-    "load": ("paumer.interface", "load"),
+    "load": ("paumer.deployment.api", "load"),
     "load_segmenter": ("paumer.models.published", "load_segmenter"),
-    "measure": ("paumer.interface", "measure"),
-    "scenes": ("paumer.interface", "scenes"),
+    "measure": ("paumer.deployment.api", "measure"),
+    "scenes": ("paumer.deployment.api", "scenes"),
     "sliding_window_logits": ("paumer.models.inference", "sliding_window_logits"),
-    "sweep": ("paumer.interface", "sweep"),
-    "wrap": ("paumer.pausing", "wrap"),
+    "sweep": ("paumer.deployment.api", "sweep"),
+    "wrap": ("paumer.models.wrap", "wrap"),
 }
 
 

@@ -10,21 +10,10 @@ from typing import Annotated
 import typer
 
 from paumer.cli_options import Folder, Manifest, Output, Settings, Threads, on_gpu, read_settings, record, use_threads
-from paumer.cli_reporting import (
-    ablation,
-    collect,
-    figures,
-    maps,
-    paper,
-    provenance,
-    report,
-    speed,
-    tables,
-    verify,
-)
+from paumer.cli_reporting import ablation, collect, figures, maps, paper, provenance, report, speed, tables, verify
 from paumer.cli_using import demo, export, predict, tune
-from paumer.errors import mistakes_in_one_line
-from paumer.locks import beside, end_with_parent, held
+from paumer.system.errors import mistakes_in_one_line
+from paumer.system.locks import beside, end_with_parent, held
 
 app = typer.Typer(
     help="Patch pausing for semantic segmentation: train, evaluate, measure and report, one verb a stage.",
@@ -38,7 +27,7 @@ app = typer.Typer(
 @app.command()
 def doctor() -> None:
     """Check versions, device, threads and disk, and whether torch and torchvision fit together."""
-    from paumer.doctor import examine
+    from paumer.system.doctor import examine
 
     examine()
 
@@ -51,7 +40,7 @@ def schema(
     ),
 ) -> None:
     """Write the JSON schema of the configuration, the table of its keys, and the page of strategies and recipes."""
-    from paumer.schema import write_schema
+    from paumer.config.documents import write_schema
 
     write_schema(output, table)
 
@@ -91,7 +80,7 @@ def samples(
     data: Manifest, output: Output, split: Annotated[str, typer.Option(help="Split to show.")] = "train"
 ) -> None:
     """Draw nine samples of the dataset with their labels."""
-    from paumer.reporting.samples import draw_samples
+    from paumer.reporting.figures.samples import draw_samples
 
     draw_samples(data, split, output)
 
@@ -99,8 +88,8 @@ def samples(
 @app.command()
 def bounds(settings: Settings, data: Manifest, output: Output, threads: Threads = None) -> None:
     """Measure what frames every mIoU: the ceiling of the patch size, and a linear classifier on raw patches."""
+    from paumer.config.runs import BoundsSettings
     from paumer.evaluation.bounds import bounds
-    from paumer.stages import BoundsSettings
 
     chosen = read_settings(BoundsSettings, settings)
     use_threads(threads)
@@ -121,13 +110,13 @@ def train(
     threads: Threads = None,
 ) -> None:
     """Train one network; run again after a kill, it goes on where it stopped."""
-    from paumer.stages import TrainSettings
+    from paumer.config.runs import TrainSettings
 
     # Read when torch is loaded, below: several processes look for unused parameters on purpose, and torch warns of it.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     described = read_settings(TrainSettings, settings)
     if devices > 1:
-        from paumer.training.launch import launch
+        from paumer.training.distributed import launch
 
         named = {"--data": data, "--output": output, "--checkpoint": checkpoint, "--start": start, "--threads": threads}
         arguments = [str(part) for option in named.items() if option[1] is not None for part in option]
@@ -150,11 +139,11 @@ def evaluate(
     threads: Threads = None,
 ) -> None:
     """Measure the accuracy of a trained network at all its operating points."""
+    from paumer.config.runs import EvaluateSettings
     from paumer.models.shipped import WEIGHTS, find_network
-    from paumer.stages import EvaluateSettings
 
     chosen = on_gpu(read_settings(EvaluateSettings, settings))
-    from paumer.evaluation.sweep import evaluate
+    from paumer.evaluation.evaluate import evaluate
 
     use_threads(threads)
     evaluate(chosen, data, run, output)
@@ -170,8 +159,8 @@ def semantics(
     threads: Threads = None,
 ) -> None:
     """Relate what the auxiliary heads are certain of to the ground truth of every patch."""
+    from paumer.config.runs import SemanticsSettings
     from paumer.models.shipped import WEIGHTS, find_network
-    from paumer.stages import SemanticsSettings
 
     chosen = on_gpu(read_settings(SemanticsSettings, settings))
     from paumer.evaluation.semantics import semantics
@@ -184,8 +173,8 @@ def semantics(
 @app.command()
 def flops(settings: Settings, data: Manifest, output: Output) -> None:
     """Count multiply-accumulates (GMAC) of every operating point."""
+    from paumer.config.runs import CostSettings
     from paumer.measurement.flops import flops
-    from paumer.stages import CostSettings
 
     chosen = read_settings(CostSettings, settings)
     flops(chosen, data, output)
@@ -206,8 +195,8 @@ def throughput(
     threads: Threads = None,
 ) -> None:
     """Measure images/s of every operating point against dense, interleaved, with intervals."""
+    from paumer.config.runs import CostSettings
     from paumer.models.shipped import find_network, read_run
-    from paumer.stages import CostSettings
 
     chosen = on_gpu(read_settings(CostSettings, settings))
     from paumer.measurement.throughput import throughput

@@ -15,14 +15,14 @@ Folder = Annotated[Path, typer.Option(help="Folder to write to.")]
 def read_settings(model: Any, text: str) -> Any:
     """Read and check a stage's settings."""
     from paumer.config import parse
-    from paumer.files import read_yaml
+    from paumer.system.files import read_yaml
 
     return parse(model, *read_yaml(text))
 
 
 def on_gpu(settings: Any, count: int = 1) -> Any:
     """Give the settings of a stage back, with `count` GPUs of its own for this process if it computes on any."""
-    from paumer.gpus import hold_gpus
+    from paumer.system.locks import hold_gpus
 
     hold_gpus(settings.device, count)
     return settings
@@ -30,14 +30,14 @@ def on_gpu(settings: Any, count: int = 1) -> Any:
 
 def record(output: Path, settings: Any, manifest: Path, *inputs: Path) -> None:
     """Write what a table was measured with beside it."""
-    from paumer import provenance
+    from paumer.system.machine import record as write_record
 
-    provenance.record(output, settings, manifest, *inputs)
+    write_record(output, settings, manifest, *inputs)
 
 
 def use_threads(threads: int | None) -> int:
     """Let torch use so many threads, and keep freed memory; give their number."""
-    from paumer.runtime import keep_freed_memory, set_threads
+    from paumer.system.machine import keep_freed_memory, set_threads
 
     keep_freed_memory()
     return set_threads(threads)

@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from paumer.cli_options import Folder, Manifest, Output, Settings, Threads, on_gpu, read_settings, use_threads
-from paumer.errors import PaumerError
+from paumer.system.errors import PaumerError
 
 
 def collect(
     table: Annotated[list[Path], typer.Argument(help="CSV files with the same columns.")], output: Output
 ) -> None:
     """Put the rows of several CSV files into one."""
-    from paumer.reporting.tables import collect
+    from paumer.reporting.tables.write import collect
 
     collect(table, output)
 
@@ -29,7 +29,7 @@ def tables(
     attribution: Annotated[list[Path], typer.Option(help="attribution.csv of `paumer semantics`, once per run.")] = [],  # noqa: B006
 ) -> None:
     """Join accuracy, GMAC and images/s into the tables."""
-    from paumer.reporting.tables import write_tables
+    from paumer.reporting.tables.write import write_tables
 
     write_tables([accuracy], flops, throughput, bounds, published, output, manifest=data, attribution=attribution)
 
@@ -40,7 +40,7 @@ def ablation(
     output: Folder,
 ) -> None:
     """Compare recipe paumer with its ablations."""
-    from paumer.reporting.ablation import write_ablation
+    from paumer.reporting.tables.ablation import write_ablation
 
     write_ablation(accuracy, variant, output)
 
@@ -51,7 +51,7 @@ def speed(
     output: Folder,
 ) -> None:
     """Put images/s in every setting beside GMAC; needs no accuracy."""
-    from paumer.reporting.speed_table import write_speed
+    from paumer.reporting.tables.speed import write_speed
 
     write_speed(flops, throughput, output)
 
@@ -64,10 +64,10 @@ def maps(
     threads: Threads = None,
 ) -> None:
     """Draw what pauses where: image, entropy, paused patches, prediction, ground truth; to a .pdf for a paper."""
-    from paumer.stages import MapsSettings
+    from paumer.config.runs import MapsSettings
 
     chosen = on_gpu(read_settings(MapsSettings, settings))
-    from paumer.reporting.pause_maps import draw_pause_maps
+    from paumer.reporting.figures.maps import draw_pause_maps
 
     use_threads(threads)
     draw_pause_maps(chosen, data, run, output)
@@ -82,7 +82,7 @@ def figures(
     paper: Annotated[bool, typer.Option("--paper", help="As pdf, for one and for two columns of a paper.")] = False,
 ) -> None:
     """Draw the plots of the report, or with --paper those of a paper."""
-    from paumer.reporting.figures import write_figures, write_speed_figures
+    from paumer.reporting.figures.write import write_figures, write_speed_figures
 
     if accuracy is None:
         write_speed_figures(table, output, paper=paper)
@@ -103,7 +103,7 @@ def report(
     link: Annotated[list[Path], typer.Option(help="Further file to link, such as accuracy.csv.")] = [],  # noqa: B006
 ) -> None:
     """Write the report, one self-contained page."""
-    from paumer.reporting.page import write_report
+    from paumer.reporting.page.page import write_report
 
     write_report(experiment, tables, figures, flops, throughput, machine, run, data, output, link)
 
@@ -117,7 +117,7 @@ def paper(
 ) -> None:
     """Put experiments on the paper's datasets side by side, beside its claims, and name what had to be chosen."""
     from paumer.config import Experiment
-    from paumer.reporting.paper import write_paper
+    from paumer.reporting.tables.paper import write_paper
 
     if len(experiment) != len(main):
         raise PaumerError(f"paper: {len(experiment)} experiments and {len(main)} main tables; name one table for each")
@@ -128,7 +128,7 @@ def provenance(file: Annotated[Path, typer.Argument(help="A file of results/EXPE
     """Print as JSON where a file comes from: settings, code, environment, data and seeds of all it rests on."""
     import json
 
-    from paumer.provenance import trace
+    from paumer.reporting.provenance import trace
 
     print(json.dumps(trace(file), indent=2))
 
@@ -138,7 +138,7 @@ def verify(
     published: Annotated[Path, typer.Option(help="Published figures.")] = Path("results/reference/published.csv"),
 ) -> None:
     """Recompute the tables from the raw files; name what differs, and fail if anything does."""
-    from paumer.reporting.verification import verify
+    from paumer.reporting.verify import verify
 
     differences = verify(folder, published)
     print("\n".join(differences) or f"{folder}: every table follows from the raw files")

@@ -62,14 +62,14 @@ def tune(
 ) -> None:
     """Choose where and how much to pause for one budget: a speed-up, a drop in mIoU, or images/s."""
     from paumer.config import Throughput, parse
-    from paumer.stages import TuneSettings
+    from paumer.deployment.settings import TuneSettings
 
     options = {"speedup": speedup, "max_drop": max_drop, "images_per_second": images_per_second, "split": split}
     options |= {"images": images, "batch": batch, "criterion": criterion, "locations": locations, "scales": scales}
     measuring = {"device": device, "evaluation": _seen(evaluation)}
     measuring |= {"throughput": Throughput().quick()} if quick else {}
     settings = on_gpu(parse(TuneSettings, options | measuring, "tune"))
-    from paumer.tuning.tune import tune
+    from paumer.deployment.tuning.tune import tune
 
     use_threads(threads)
     tune(settings, data, run, output)
@@ -123,7 +123,7 @@ def demo(
     threads: Threads = None,
 ) -> None:
     """See within a minute what pausing does, with a small network that comes with the package."""
-    from paumer.demo import demo
+    from paumer.deployment.demo import demo
 
     use_threads(threads)
     demo(output, image, [part.strip() for part in schedules.split(",") if part.strip()], seed)
@@ -166,7 +166,7 @@ def export_torch(
 ) -> None:
     """Write the network at one operating point as torch.export saves it (.pt2), and check the file."""
     settings = _graph(schedule, strategy, criterion, speedup, size)
-    from paumer.deployment import graphs
+    from paumer.deployment import export as graphs
 
     graphs.export_torch(settings, run, output, data, _seen(evaluation))
 
@@ -185,7 +185,7 @@ def export_onnx(
 ) -> None:
     """Write the network at one operating point as an ONNX model, and check the file with onnxruntime."""
     settings = _graph(schedule, strategy, criterion, speedup, size)
-    from paumer.deployment import graphs
+    from paumer.deployment import export as graphs
 
     graphs.export_onnx(settings, run, output, data, _seen(evaluation))
 
@@ -202,7 +202,7 @@ def _graph(schedule: str | None, strategy: str, criterion: str, speedup: float |
 def _seen(text: str | None) -> Any:
     """The evaluation that was named, perhaps inside a whole experiment."""
     from paumer.config import read_evaluation
-    from paumer.files import read_yaml
+    from paumer.system.files import read_yaml
 
     if text is None:
         return None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paumer.errors import PaumerError
+from paumer.system.errors import PaumerError
 
 
 def refusal(call: Callable[..., Any], *arguments: Any, **options: Any) -> str:

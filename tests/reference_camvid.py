@@ -8,20 +8,18 @@ from textwrap import fill
 
 import pandas as pd
 
-from paumer.reporting.ablation import ablation_table, readable_ablation
-from paumer.reporting.aggregate import main_table, read_accuracy
-from paumer.reporting.claims import read_claims
-from paumer.reporting.drops import MIOU, PIXELS, drops_table, headline_choices, readable_drops
-from paumer.reporting.families import family_points
-from paumer.reporting.formatting import Sheet, csv, markdown, number, with_interval, with_seeds
-from paumer.reporting.headline import readable_headline
-from paumer.reporting.noise import noise_warnings
-from paumer.reporting.pareto import speed_points
-from paumer.reporting.points import POINT, is_dense
-from paumer.reporting.readable import readable_main, readable_methods
-from paumer.reporting.reading import read_table
-from paumer.reporting.selection import methods_table
-from paumer.reporting.tables import with_claims
+from paumer.reporting.figures.pareto import speed_points
+from paumer.reporting.frames import POINT, is_dense, read_table
+from paumer.reporting.sheets import Sheet, csv, markdown, number, with_interval, with_seeds
+from paumer.reporting.tables.ablation import ablation_table, readable_ablation
+from paumer.reporting.tables.aggregate import main_table, read_accuracy
+from paumer.reporting.tables.drops import MIOU, PIXELS, drops_table, headline_choices, readable_drops
+from paumer.reporting.tables.families import family_points
+from paumer.reporting.tables.headline import readable_headline
+from paumer.reporting.tables.main import readable_main, readable_methods
+from paumer.reporting.tables.noise import noise_warnings
+from paumer.reporting.tables.selection import methods_table, read_claims
+from paumer.reporting.tables.write import with_claims
 from paumer.reporting.timings import THROUGHPUT, read_throughput
 
 NETWORK = "vit_small_patch16"

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import reference_camvid as camvid
 
-from paumer.reporting.aggregate import read_accuracy
-from paumer.reporting.formatting import Sheet, markdown, number
-from paumer.reporting.plots_pareto import pareto_speed
-from paumer.reporting.reading import read_table
-from paumer.reporting.style import save, style
+from paumer.reporting.figures.pareto import pareto_speed
+from paumer.reporting.figures.style import save, style
+from paumer.reporting.frames import read_table
+from paumer.reporting.sheets import Sheet, markdown, number
+from paumer.reporting.tables.aggregate import read_accuracy
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = Path("results/reference")

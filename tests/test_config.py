@@ -8,9 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paumer.config import Experiment, Merging, Pausing, Resizing, SweepItem, Throughput, parse, sweep_points
-from paumer.errors import PaumerError
-from paumer.registry import Point
-from paumer.stages import BoundsSettings, CostSettings, EvaluateSettings, MapsSettings, SemanticsSettings, TrainSettings
+from paumer.config.runs import (
+    BoundsSettings,
+    CostSettings,
+    EvaluateSettings,
+    MapsSettings,
+    SemanticsSettings,
+    TrainSettings,
+)
+from paumer.strategies.registry import Point
+from paumer.system.errors import PaumerError
 
 SIX = {"depth": 6}
 RECIPES = ["dense", "multi-exit", "paumer", "merge", "resize"]

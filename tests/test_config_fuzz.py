@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tiers import examples
 
 from paumer.config import Experiment, parse
-from paumer.errors import PaumerError, printable
+from paumer.system.errors import PaumerError, printable
 
 REPOSITORY = Path(__file__).parents[1]
 FILES = [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "workflow/experiments").glob("*.yaml"))]

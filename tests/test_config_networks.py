@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from paumer.config import Data, Decoder, Experiment, Heads, Scenes, parse
+from paumer.config.runs import BoundsSettings, CostSettings, TrainSettings
 from paumer.data.preparation import prepare
-from paumer.errors import PaumerError
 from paumer.measurement.flops import flops
-from paumer.stages import BoundsSettings, CostSettings, TrainSettings
+from paumer.system.errors import PaumerError
 
 SHAPE = {"embed_dim": 32, "depth": 4, "num_heads": 2, "patch_size": 8}
 OWN = {

@@ -10,17 +10,17 @@ import pytest
 import timm
 import torch
 
-import paumer.registry
+import paumer.strategies.registry
 from paumer.config import SweepItem, sweep_points
+from paumer.config.documents import strategies_text
 from paumer.models.encoder import Encoder
 from paumer.models.heads import LinearHead
 from paumer.models.segmenter import Segmenter
-from paumer.parameters import parse_pausing
-from paumer.pausing import wrap
-from paumer.registry import REGISTRY, Entry, operating_point
-from paumer.schema import strategies_text
+from paumer.models.wrap import wrap
+from paumer.strategies.compose import build_strategy, runnable
 from paumer.strategies.contract import Dense
-from paumer.strategies.points import build_strategy, runnable
+from paumer.strategies.parameters import parse_pausing
+from paumer.strategies.registry import REGISTRY, Entry, operating_point
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -104,7 +104,7 @@ def test_example_is_in_our_style(tmp_path: Path) -> None:
         subprocess.run([*command, "--config", str(ROOT / "pyproject.toml"), str(path)], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("place", ["paumer/strategies/criteria.py:CRITERIA", "paumer/registry.py:SCORES"])
+@pytest.mark.parametrize("place", ["paumer/strategies/criteria.py:CRITERIA", "paumer/strategies/registry.py:SCORES"])
 def test_places_of_criteria_are_there(place: str) -> None:
     path, name = place.split(":")
     assert re.search(rf"^{name}\b.* = ", (ROOT / path).read_text(encoding="utf-8"), flags=re.MULTILINE)

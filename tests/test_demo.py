@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 from tiers import first
 
 import paumer
-from paumer import demo
 from paumer.config import Data
 from paumer.data.preparation import prepare
-from paumer.files import read_json
+from paumer.deployment import demo
 from paumer.models.shipped import find_network
+from paumer.system.files import read_json
 
 REPOSITORY = Path(__file__).parents[1]
 FILES = ("README.md", "config.json", "model.safetensors")
@@ -53,7 +53,7 @@ def test_the_wheel_contains_it(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
     assert {f"paumer/models/networks/demo/{name}" for name in FILES} <= held
-    assert "paumer/reporting/templates/report.css" in held
+    assert "paumer/reporting/page/templates/report.css" in held
 
 
 @pytest.mark.exhaustive

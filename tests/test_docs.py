@@ -9,8 +9,8 @@ import yaml
 from tiers import first
 
 from paumer.config import Experiment, parse
-from paumer.data.folder import ClassList
-from paumer.errors import PaumerError
+from paumer.data.catalogue import ClassList
+from paumer.system.errors import PaumerError
 
 REPOSITORY = Path(__file__).parents[1]
 TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/README.md")

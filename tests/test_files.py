@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from paumer.errors import PaumerError
-from paumer.files import require_folder, require_writable
+from paumer.system.errors import PaumerError
+from paumer.system.files import require_folder, require_writable
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from paumer.gpus import hold_gpus, visible_gpus
+from paumer.system.locks import hold_gpus, visible_gpus
 
 HOLD = """
 import os, sys, time

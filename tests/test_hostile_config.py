@@ -15,11 +15,11 @@ from tiers import first, named
 
 from paumer.data.preparation import described_split, samples
 from paumer.deployment.network import load_network
-from paumer.errors import HANDED_OVER, PaumerError
-from paumer.files import read_json, read_yaml, write_text
 from paumer.models.build import load_run
 from paumer.models.published import load_segmenter
-from paumer.provenance import trace
+from paumer.reporting.provenance import trace
+from paumer.system.errors import HANDED_OVER, PaumerError
+from paumer.system.files import read_json, read_yaml, write_text
 
 REPOSITORY = Path(__file__).parents[1]
 

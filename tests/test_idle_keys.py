@@ -6,9 +6,10 @@ import pytest
 
 from paumer.config import Evaluation, Experiment, parse, read_evaluation
 from paumer.config.measuring import MOST_LOCATIONS
-from paumer.errors import PaumerError
-from paumer.reporting.colours import LOCATION_COLOURS
-from paumer.stages import CostSettings, EvaluateSettings, NetworkSettings, TrainSettings
+from paumer.config.network import NetworkSettings
+from paumer.config.runs import CostSettings, EvaluateSettings, TrainSettings
+from paumer.reporting.figures.looks import LOCATION_COLOURS
+from paumer.system.errors import PaumerError
 
 BACKBONES = [{"name": "net", "options": {"depth": 12}}]
 CONTROL = {"name": "small", "control_for": "net"}

@@ -19,15 +19,15 @@ from timm.models.vision_transformer import VisionTransformer
 import paumer
 from paumer.config import Evaluation
 from paumer.data.transforms import normalize
-from paumer.errors import PaumerError
-from paumer.evaluation.metrics import confusion_matrix, mean_iou
+from paumer.evaluation.evaluate import confusion_matrix, mean_iou
 from paumer.measurement.flops import count
 from paumer.models.encoder import Encoder
 from paumer.models.heads import LinearHead
 from paumer.models.published import Published, PublishedSegmenter
-from paumer.pausing import PausingSegmenter
+from paumer.models.wrap import PausingSegmenter
 from paumer.strategies.contract import Dense
 from paumer.strategies.pause import Pause
+from paumer.system.errors import PaumerError
 
 SIZE = (32, 48)
 POINTS = ["2:0.5", "merge 1-3:0.1"]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paumer.intervals import mean_interval, median_interval, ratio
+from paumer.measurement.intervals import mean_interval, median_interval, ratio
 
 
 @given(st.floats(0.1, 10), st.lists(st.floats(1e-3, 10), min_size=3, max_size=20))

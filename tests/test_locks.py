@@ -15,13 +15,13 @@ import pytest
 from filelock import FileLock
 from tiers import first
 
-from paumer import locks
-from paumer.errors import PaumerError
-from paumer.locks import NAME, held, hold_run
+from paumer.system import locks
+from paumer.system.errors import PaumerError
+from paumer.system.locks import NAME, held, hold_run
 
-HOLD = "import sys, time; from paumer.locks import hold_run; hold_run(sys.argv[1]); print('held', flush=True); "
+HOLD = "import sys, time; from paumer.system.locks import hold_run; hold_run(sys.argv[1]); print('held', flush=True); "
 # A job that ends with the process that started its parent, as a shell stands between Snakemake and a job.
-JOB = "import time; from paumer.locks import end_with_parent; end_with_parent(); print('runs', flush=True); "
+JOB = "import time; from paumer.system.locks import end_with_parent; end_with_parent(); print('runs', flush=True); "
 WORKFLOW = (
     "import subprocess, sys, time; from paumer.locks import own_children; own_children(); "
     "job = subprocess.Popen(['sh', '-c', 'cat /dev/null; \"$@\"; :', 'sh', sys.executable, '-c', sys.argv[1]]); "

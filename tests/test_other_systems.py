@@ -13,9 +13,12 @@ import torch
 from deployment.finished_runs import write_run
 
 import paumer
-from paumer import environment, gpus, locks, runtime
-from paumer.measurement.machine import OtherLoad, PeakMemory, clocks
-from paumer.training import launch
+from paumer.system import locks
+from paumer.system import locks as gpus
+from paumer.system import machine as environment
+from paumer.system import machine as runtime
+from paumer.system.machine import OtherLoad, PeakMemory, clocks
+from paumer.training import distributed as launch
 
 CPU = torch.device("cpu")
 

@@ -17,13 +17,13 @@ from torch.testing import assert_close
 
 import paumer
 from paumer.config import Backbone, Decoder, Evaluation
-from paumer.errors import PaumerError
+from paumer.config.network import NetworkSettings
 from paumer.models.backbones import create_vit
 from paumer.models.inference import predict
-from paumer.pausing import PausingSegmenter
-from paumer.registry import read_point
-from paumer.stages import NetworkSettings
+from paumer.models.wrap import PausingSegmenter
 from paumer.strategies.contract import Dense
+from paumer.strategies.registry import read_point
+from paumer.system.errors import PaumerError
 
 WIDTH, DEPTH, CLASSES = 32, 6, 5
 TINY = {"patch_size": 8, "embed_dim": WIDTH, "depth": DEPTH, "num_heads": 2, "img_size": (32, 48)}

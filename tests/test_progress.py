@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paumer.progress import LAST_BYTES, last_state, progress
+from paumer.system.progress import LAST_BYTES, last_state, progress
 
 
 def test_what_is_written_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from paumer.errors import PaumerError
-from paumer.files import read_json, write_json
-from paumer.provenance import record, refuse_mixed_data, trace
-from paumer.reporting.tables import collect
-from paumer.stages import EvaluateSettings
+from paumer.config.runs import EvaluateSettings
+from paumer.reporting.provenance import refuse_mixed_data, trace
+from paumer.reporting.tables.write import collect
+from paumer.system.errors import PaumerError
+from paumer.system.files import read_json, write_json
+from paumer.system.machine import record
 
 
 def test_a_record_says_what_was_measured_with_what(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import yaml
 from reference_pages import PAGES, TABLES, rewritten, typed
 
 from paumer.config import Experiment, parse
-from paumer.reporting.verification import check_timings
-from paumer.stages import CostSettings, TrainSettings
+from paumer.config.runs import CostSettings, TrainSettings
+from paumer.reporting.verify import check_timings
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results/reference"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paumer.errors import PaumerError
-from paumer.parameters import (
+from paumer.strategies.notation import DECIMALS, Location, Schedule, Thresholds
+from paumer.strategies.parameters import (
     Exit,
     Parameters,
     Scale,
@@ -21,7 +21,7 @@ from paumer.parameters import (
     parse_scale,
     parse_token_exit,
 )
-from paumer.registry import (
+from paumer.strategies.registry import (
     CONTROLS,
     INFORMED,
     REGISTRY,
@@ -32,7 +32,7 @@ from paumer.registry import (
     read_point,
     recipes_of,
 )
-from paumer.schedule import DECIMALS, Location, Schedule, Thresholds
+from paumer.system.errors import PaumerError
 
 Parse = Callable[[str], Parameters]
 FRACTIONS = st.builds(
@@ -283,5 +283,7 @@ def test_every_part_of_a_composition_has_to_fit_the_network() -> None:
 
 
 def test_planning_imports_no_torch() -> None:
-    code = "import sys, paumer.registry, paumer.stages, paumer.config\nassert 'torch' not in sys.modules"
+    code = (
+        "import sys, paumer.strategies.registry, paumer.config.runs, paumer.config\nassert 'torch' not in sys.modules"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == ""

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from paumer.errors import PaumerError
-from paumer.schedule import DECIMALS, SHORTEST_RANGE, Location, Schedule, Thresholds
+from paumer.strategies.notation import DECIMALS, SHORTEST_RANGE, Location, Schedule, Thresholds
+from paumer.system.errors import PaumerError
 
 
 @st.composite

@@ -6,9 +6,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tiers import examples
 
-from paumer.errors import PaumerError
-from paumer.registry import CHAIN, REGISTRY, operating_point
-from paumer.schedule import Schedule, Thresholds
+from paumer.strategies.notation import Schedule, Thresholds
+from paumer.strategies.registry import CHAIN, REGISTRY, operating_point
+from paumer.system.errors import PaumerError
 
 CASES = examples(300)
 EXAMPLES = sorted({text for entry in REGISTRY.values() for text in entry.example})

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from paumer.config import Experiment, parse
-from paumer.errors import PaumerError
-from paumer.schema import schema_text, table_text, write_schema
+from paumer.config.documents import schema_text, table_text, write_schema
+from paumer.system.errors import PaumerError
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from paumer.errors import PaumerError
-from paumer.parameters import TokenExitParameters
-from paumer.registry import CONTROLS, INFORMED, RECIPES, REGISTRY, Point, operating_point
-from paumer.schema import strategies_text, write_schema
-from paumer.strategies.points import build_strategy
+from paumer.config.documents import strategies_text, write_schema
+from paumer.strategies.compose import build_strategy
+from paumer.strategies.parameters import TokenExitParameters
+from paumer.strategies.registry import CONTROLS, INFORMED, RECIPES, REGISTRY, Point, operating_point
+from paumer.system.errors import PaumerError
 
 PAGE = Path(__file__).parents[1] / "docs/strategies.md"
 

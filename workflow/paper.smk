@@ -14,9 +14,9 @@ min_version("9.20")
 ROOT = os.path.normpath(f"{workflow.current_basedir}/..")
 sys.path.insert(0, ROOT)
 
-from paumer import locks
-from paumer.errors import mistakes_in_one_line
-from paumer.files import read_yaml
+from paumer.system import locks
+from paumer.system.errors import mistakes_in_one_line
+from paumer.system.files import read_yaml
 
 FILES = {
     name: config.get(name, f"{ROOT}/workflow/experiments/{name}.yaml")

@@ -4,8 +4,7 @@ Imports no torch: the workflow plans with it.
 """
 
 from paumer.config.base import NAME, Section, Size, parse
-from paumer.config.experiment import Experiment
-from paumer.config.idle import read_evaluation
+from paumer.config.experiment import Experiment, read_evaluation
 from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput, sweep_points
 from paumer.config.network import (
     STATISTICS,

@@ -6,8 +6,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from paumer.config.base import Section, Size, different, positive_size
-from paumer.errors import PaumerError
-from paumer.registry import (
+from paumer.strategies.notation import Schedule
+from paumer.strategies.registry import (
     Point,
     RecipeName,
     check_criterion,
@@ -16,7 +16,7 @@ from paumer.registry import (
     operating_point,
     recipes_of,
 )
-from paumer.schedule import Schedule
+from paumer.system.errors import PaumerError
 
 MOST_LOCATIONS = 4  # of a schedule in the pause maps, one colour each
 

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from paumer.config.base import NAME, Section
-from paumer.errors import PaumerError
-from paumer.strict_yaml import load_yaml
+from paumer.config.base import NAME, Section, Size
+from paumer.system.errors import PaumerError
+from paumer.system.files import load_yaml
 
 
 class Scenes(Section):
@@ -214,3 +214,15 @@ def check_heads(blocks: tuple[int, ...], depth: int) -> None:
     for block in blocks:
         if block > depth:
             raise PaumerError(f"heads.blocks: no block {block} in a network of {depth} blocks; use 1 to {depth}")
+
+
+class NetworkSettings(Section):
+    """All that a network's shape depends on; stored beside its weights."""
+
+    backbone: Backbone
+    decoder: Decoder
+    heads: Heads | None
+    classes: int
+    class_frequencies: tuple[float, ...] = ()
+    image_size: Size
+    drop_path: float = 0.0

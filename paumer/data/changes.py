@@ -16,8 +16,8 @@ from typing import NamedTuple, Self
 from paumer.config import Data
 from paumer.data.catalogue import find_dataset, folder_of, stored_folder
 from paumer.data.datasets import Dataset, Sample
-from paumer.errors import PaumerError, printable
-from paumer.files import name_below, read_bytes, read_json, stamp, write_text
+from paumer.system.errors import PaumerError, printable
+from paumer.system.files import name_below, read_bytes, read_json, stamp, write_text
 
 RECORD = "data_files.json"
 READERS = 8  # samples that are read at once

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from paumer.config.base import IGNORE
+from paumer.data.catalogue import CLASS_LIST
 from paumer.data.changes import Seen
-from paumer.data.datasets import IGNORE, Dataset, Sample
-from paumer.data.folder import CLASS_LIST
+from paumer.data.datasets import Dataset, Sample
 from paumer.data.reading import read_sample
-from paumer.errors import PaumerError, printable
-from paumer.progress import progress
+from paumer.system.errors import PaumerError, printable
+from paumer.system.progress import progress
 
 MOST_IGNORED = 0.05  # of the pixels; more are worth a note where nobody asked to ignore them
 NAMED = 5  # classes or files in a note

@@ -1,5 +1,9 @@
-"""What the pipeline needs to know of a dataset: its classes, where images and labels lie, what a label pixel means."""
+"""What the pipeline needs to know of a dataset: its classes, where images and labels lie, what a label pixel means.
 
+Colours of classes: those of classes that come without, and how they are written.
+"""
+
+import colorsys
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -8,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from paumer.data.fetching import Source
-from paumer.errors import PaumerError
-from paumer.files import hidden
-from paumer.images import ENDINGS
+from paumer.config.base import IGNORE
+from paumer.data.archives import Source
+from paumer.data.images import ENDINGS
+from paumer.system.errors import PaumerError
+from paumer.system.files import hidden
 
-IGNORE = 255
 Colour = tuple[int, int, int]
 Finish = Callable[[Path, int], None]
 
@@ -146,3 +150,32 @@ class Dataset:
 def numbered(classes: int, first: int = 0, ignored: tuple[int, ...] = (IGNORE,)) -> dict[int, int]:
     """The plain encoding: class ids in a row from pixel value `first` on, and ignored values."""
     return {first + number: number for number in range(classes)} | dict.fromkeys(ignored, IGNORE)
+
+
+GOLDEN = 0.618034  # hues that are this far apart fall into the largest gap
+SHADES = ((0.65, 0.9), (0.95, 0.75), (0.4, 0.7), (0.8, 0.5))
+
+
+def distinct_colours(count: int) -> tuple[Colour, ...]:
+    """As many colours, none of them black or twice, neighbours far apart; the same every time."""
+    colours = []
+    for number in range(count):
+        saturation, value = SHADES[number % len(SHADES)]
+        red, green, blue = colorsys.hsv_to_rgb(number * GOLDEN % 1, saturation, value)
+        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return tuple(colours)
+
+
+def to_hex(colour: Colour) -> str:
+    """A colour as it is written, `#804080`."""
+    return f"#{bytes(colour).hex()}"
+
+
+def from_hex(text: str) -> Colour:
+    """The colour that is written so.
+
+    Raises:
+        ValueError: none is.
+    """
+    red, green, blue = bytes.fromhex(text.removeprefix("#"))
+    return red, green, blue

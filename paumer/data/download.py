@@ -1,7 +1,11 @@
-"""Download of one file over HTTP(S) that goes on where it stopped, whatever stopped it."""
+"""Download of one file over HTTP(S) that goes on where it stopped, whatever stopped it.
+
+Disks: whether there is room for what is about to be written.
+"""
 
 import hashlib
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from functools import partial
 from http.client import HTTPException, HTTPResponse
@@ -10,10 +14,29 @@ from time import sleep
 from urllib.error import HTTPError
 from urllib.request import OpenerDirector, Request, build_opener
 
-from paumer.data.space import require_space
-from paumer.errors import PaumerError, summary
-from paumer.files import disk_errors, read_json, write_json
-from paumer.progress import progress
+from tqdm import tqdm
+
+from paumer.system.errors import PaumerError, summary
+from paumer.system.files import disk_errors, read_json, write_json
+from paumer.system.progress import progress
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Refuse to begin what cannot end well.
+
+    Args:
+        folder: where it will be written; it need not be there yet.
+        needed: bytes.
+
+    Raises:
+        PaumerError: fewer bytes are free.
+    """
+    present = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(present).free
+    if free < needed:
+        wanted, found = (tqdm.format_sizeof(count, "B", 1000) for count in (needed, free))
+        raise PaumerError(f"{folder}: {wanted} are needed here and {found} are free; make room and run again")
+
 
 ATTEMPTS = 4
 PAUSE_SECONDS = 1.0

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from paumer.config import Data
-from paumer.data import folder as own_folder
+from paumer.data import catalogue as own_folder
+from paumer.data.archives import fetch, read_source
 from paumer.data.catalogue import (
     DATASETS,
     described_folder,
@@ -19,13 +20,11 @@ from paumer.data.catalogue import (
 )
 from paumer.data.changes import Record, require_unchanged, state
 from paumer.data.checking import check_split
-from paumer.data.colours import to_hex
-from paumer.data.datasets import Dataset, Sample
-from paumer.data.fetching import fetch, read_source
+from paumer.data.datasets import Dataset, Sample, to_hex
 from paumer.data.scenes import generate
-from paumer.errors import PaumerError
-from paumer.files import read_json, require_folder, require_writable, write_json, writing_folder
-from paumer.locks import beside, held
+from paumer.system.errors import PaumerError
+from paumer.system.files import read_json, require_folder, require_writable, write_json, writing_folder
+from paumer.system.locks import beside, held
 
 
 def prepare(data: Data, output: Path, threads: int) -> None:

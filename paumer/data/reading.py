@@ -1,14 +1,19 @@
-"""Read images and label maps, with errors that name the file."""
+"""Read images and label maps, with errors that name the file.
 
+Decoded samples on a fast disk, or in memory where the folder is (`/dev/shm`).
+"""
+
+import hashlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from paumer.data.datasets import IGNORE, Dataset, Sample
-from paumer.errors import PaumerError
-from paumer.files import same_stem
-from paumer.images import QUARTER_TURNED, read_rgb, read_stored
+from paumer.config.base import IGNORE
+from paumer.data.datasets import Dataset, Sample
+from paumer.data.images import QUARTER_TURNED, read_rgb, read_stored
+from paumer.system.errors import PaumerError
+from paumer.system.files import same_stem, stamp, writing
 
 REMEDY = "fetch it again"
 WHOLE_NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")  # modes whose pixels are one number
@@ -105,3 +110,35 @@ def _misfit(path: Path, values: np.ndarray, dataset: Dataset) -> str:
         if (table[values] >= 0).all():
             return f"{text}; its values are those of a file *{ending}: rename it"
     return f"{text}; {dataset.value_remedy}"
+
+
+def read_cached(sample: Sample, dataset: Dataset, folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """As `read_sample`, from the folder where the sample is there; otherwise it is put there.
+
+    Files are written whole or not at all, so any number of processes may share the folder. A file belongs to what its
+    image and label were when it was made; where they change another takes its place.
+
+    Raises:
+        PaumerError: the sample cannot be read, or the folder cannot be written.
+    """
+    if folder is None or not (sample.image.exists() and sample.label.exists()):
+        return read_sample(sample, dataset)
+    path = folder / f"{_key(sample, dataset)}.npy"
+    try:
+        planes = np.load(path)
+    except (OSError, ValueError, EOFError):  # not there yet, or damaged
+        image, label = read_sample(sample, dataset)
+        planes = np.concatenate([image.transpose(2, 0, 1), label[None]])
+        try:
+            with writing(path) as temporary:
+                np.save(temporary, planes)
+        except PaumerError as error:
+            raise PaumerError(f"{error}, or name another folder in training.options.cache, or none") from None
+    return planes[:3].transpose(1, 2, 0), planes[3]
+
+
+def _key(sample: Sample, dataset: Dataset) -> str:
+    """A name for what the files of a sample hold now, and for what the dataset makes of it."""
+    paths = (sample.image.resolve(), sample.label.resolve())
+    files = [(str(path), *stamp(path)) for path in paths]
+    return hashlib.sha256(repr((files, dataset.class_of_value(sample.label).tobytes())).encode()).hexdigest()[:32]

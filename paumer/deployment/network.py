@@ -12,14 +12,13 @@ from typing import Any, Self, TypeVar
 from huggingface_hub import ModelHubMixin, hf_hub_download
 
 from paumer.config import Evaluation, parse
-from paumer.deployment.card import model_card
-from paumer.deployment.description import Description, describe_run
+from paumer.deployment.description import Description, describe_run, model_card
 from paumer.deployment.presets import tuned
-from paumer.errors import PaumerError, summary
-from paumer.files import read_json, require_folder, write_json, write_text
 from paumer.models.build import build, copy_weights, load_weights, require_shape, save_weights
 from paumer.models.shipped import CONFIG, DEMO, WEIGHTS, find_network
 from paumer.models.trained import TrainedSegmenter
+from paumer.system.errors import PaumerError, summary
+from paumer.system.files import read_json, require_folder, write_json, write_text
 
 CARD = "README.md"
 DOWNLOAD = ("revision", "cache_dir", "token", "force_download", "local_files_only")

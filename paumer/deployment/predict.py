@@ -10,23 +10,20 @@ import torch
 from torch import Tensor
 
 from paumer.config import Evaluation
-from paumer.deployment.images import find_images, read_picture
+from paumer.deployment.files import COMPARISONS, PAUSES, Outputs, find_images, read_picture
 from paumer.deployment.network import HubSegmenter, load_network
-from paumer.deployment.outputs import COMPARISONS, PAUSES, Outputs
-from paumer.deployment.pause_maps import draw_pauses
-from paumer.deployment.pictures import check_cityscapes, label_ids, overlay, side_by_side
+from paumer.deployment.pictures import check_cityscapes, draw_pauses, label_ids, overlay, side_by_side
 from paumer.deployment.settings import PredictSettings
-from paumer.errors import PaumerError
-from paumer.files import require_folder
 from paumer.models.inference import Predictions, predict
 from paumer.models.shipped import WEIGHTS, find_network
 from paumer.models.views import seen_size, window_size
-from paumer.progress import progress
-from paumer.provenance import sha256
-from paumer.registry import Point
-from paumer.runtime import autocast, find_device, lacks_memory, synchronize
 from paumer.strategies.contract import Strategy
 from paumer.strategies.pause import Pause
+from paumer.strategies.registry import Point
+from paumer.system.errors import PaumerError
+from paumer.system.files import require_folder, sha256
+from paumer.system.machine import autocast, find_device, lacks_memory, synchronize
+from paumer.system.progress import progress
 
 TOO_LARGE = "does not fit into the memory of the device; lower batch or window in --evaluation"
 NAMED = 3  # images that could not be predicted, by name in the error

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from paumer.config import Section
-from paumer.errors import PaumerError
-from paumer.files import read_json
-from paumer.registry import CONTROLS, Point, operating_point
-from paumer.reporting.points import at_largest_batch, read_main
+from paumer.reporting.frames import at_largest_batch, read_main
+from paumer.strategies.registry import CONTROLS, Point, operating_point
+from paumer.system.errors import PaumerError
+from paumer.system.files import read_json
 
 TUNED = "tune.json"  # where `paumer tune --output` may put its result, in the folder of the run
 BELOW = 0.99  # of a speed-up that counts as met

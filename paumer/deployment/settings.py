@@ -7,11 +7,22 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from paumer.config import Section, Size
+from paumer.config import (
+    Evaluation,
+    Section,
+    Size,
+    Throughput,
+)
 from paumer.config.base import positive_size
 from paumer.deployment.presets import Preset, choose_preset
-from paumer.errors import PaumerError
-from paumer.registry import Point, read_point
+from paumer.strategies.parameters import parse_scale
+from paumer.strategies.registry import (
+    INFORMED,
+    SCORES,
+    Point,
+    read_point,
+)
+from paumer.system.errors import PaumerError
 
 Format = Literal["overlay", "ids", "cityscapes"]
 NO_ORACLE = "criterion oracle needs the ground truth, which images of one's own have not; use another"
@@ -108,3 +119,42 @@ class PredictSettings(PointSettings):
     def compared(self) -> list[Point]:
         """The operating points that stand side by side."""
         return [self.named(text) for text in self.compare]
+
+
+class TuneSettings(Section):
+    """A budget, exactly one, and what a schedule is chosen on."""
+
+    speedup: float | None = Field(None, gt=1)
+    max_drop: float | None = Field(None, ge=0)
+    images_per_second: float | None = Field(None, gt=0)
+    split: str = "val"
+    images: int | None = Field(None, ge=1)
+    batch: int = Field(1, ge=1)
+    criterion: str = SCORES[0]
+    locations: int = Field(2, ge=1)
+    scales: tuple[float, ...] = Field((1.0,), min_length=1)
+    device: str = "auto"
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    throughput: Throughput = Throughput(rounds=15, block_seconds=0.2)  # few candidates; the chosen one is timed longer
+
+    @field_validator("criterion")
+    @classmethod
+    def _usable(cls, criterion: str) -> str:
+        if criterion not in INFORMED:
+            raise ValueError(f"{criterion!r} chooses no patches by what a head says; use {', '.join(INFORMED)}")
+        return criterion
+
+    @field_validator("scales", mode="before")
+    @classmethod
+    def _read_scales(cls, text: str | tuple[float, ...]) -> tuple[float, ...]:
+        parts = text.split(",") if isinstance(text, str) else map(str, text)
+        try:
+            return tuple(dict.fromkeys(parse_scale(part).factor for part in parts))
+        except PaumerError as error:
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if sum(value is not None for value in (self.speedup, self.max_drop, self.images_per_second)) != 1:
+            raise ValueError("give exactly one of --speedup, --max-drop and --images-per-second")
+        return self

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paumer.data.datasets import IGNORE
+from paumer.config.base import IGNORE
+from paumer.config.runs import BoundsSettings
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
-from paumer.evaluation.metrics import confusion_matrix, mean_iou
-from paumer.files import require_writable, write_text
-from paumer.progress import progress
-from paumer.stages import BoundsSettings
+from paumer.evaluation.evaluate import confusion_matrix, mean_iou
+from paumer.system.files import require_writable, write_text
+from paumer.system.progress import progress
 
 EPOCHS = 2
 LEARNING_RATE = 3e-3

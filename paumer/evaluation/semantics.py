@@ -1,4 +1,7 @@
-"""Stage `semantics`: what auxiliary heads are certain of, beside the ground truth of every patch."""
+"""Stage `semantics`: what auxiliary heads are certain of, beside the ground truth of every patch.
+
+Where pausing loses accuracy: in the patches that paused, or in those that ran on and no longer saw them.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,24 +13,64 @@ import torch
 from torch import Tensor
 
 from paumer.config import Normalization
+from paumer.config.runs import SemanticsSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData
-from paumer.data.patches import boundary_distances
 from paumer.data.preparation import samples
 from paumer.data.transforms import normalize
-from paumer.errors import PaumerError
 from paumer.evaluation.alignment import tabulate
-from paumer.evaluation.attribution import Attribution
-from paumer.evaluation.metrics import patch_errors
-from paumer.files import require_folder, writing_folder
+from paumer.evaluation.evaluate import confusion_matrix, mean_iou, patch_errors
+from paumer.evaluation.pauses import watch_pauses
 from paumer.models.build import load_run, network_of, require_classes
+from paumer.models.labels import boundary_distances
 from paumer.models.segmenter import DENSE, Segmenter
-from paumer.progress import progress
-from paumer.runtime import find_device
-from paumer.schedule import Location, Schedule
-from paumer.stages import SemanticsSettings
 from paumer.strategies.criteria import scores
+from paumer.strategies.notation import Location, Schedule
 from paumer.strategies.pause import Pause
+from paumer.system.errors import PaumerError
+from paumer.system.files import require_folder, writing_folder
+from paumer.system.machine import find_device
+from paumer.system.progress import progress
+
+# The patches whose predictions come from the network that pauses; all others' come from the same network run dense.
+GROUPS = ("none", "paused", "running", "all")
+
+
+class Attribution:
+    """Confusion matrices of predictions that are put together from a dense and a paused pass over each image.
+
+    Attributes:
+        matrices: group of `GROUPS` -> (classes, classes).
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.matrices = {group: torch.zeros(classes, classes, dtype=torch.int64) for group in GROUPS}
+
+    @torch.inference_mode()
+    def add(self, model: Segmenter, image: Tensor, label: Tensor, pause: Pause) -> None:
+        """Run one image with and without pausing.
+
+        Args:
+            model: in eval mode.
+            image: normalised, (1, 3, height, width).
+            label: class ids (height, width), 255 where ignored.
+            pause: how patches pause.
+        """
+        pauses = watch_pauses(model, image, pause)
+        dense = model.label(model.patch_logits(image, DENSE), image)[0].cpu()
+        paused = model.label(pauses.patch_logits, image)[0].cpu()
+        size = model.encoder.patch_size
+        waited = (
+            (pauses.blocks > 0).repeat_interleave(size, 0).repeat_interleave(size, 1)[: len(label), : len(label[0])]
+        )
+        predicted = (dense, dense.where(~waited, paused), dense.where(waited, paused), paused)
+        for group, predictions in zip(GROUPS, predicted, strict=True):
+            self.matrices[group] += confusion_matrix(label.cpu(), predictions, len(self.matrices[group]))
+
+    def miou(self) -> dict[str, float]:
+        """Mean IoU in points by group of `GROUPS`."""
+        return {group: mean_iou(matrix) for group, matrix in self.matrices.items()}
+
 
 # Those that a head gives in one go, and the control.
 CRITERIA = ("entropy", "confidence", "random")

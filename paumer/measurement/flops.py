@@ -13,16 +13,16 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 
 from paumer.config import Size
+from paumer.config.runs import CostSettings
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
-from paumer.files import require_writable, write_text
-from paumer.graphs.tracing import Forward
-from paumer.measurement.inputs import inputs_of, untrained
+from paumer.measurement.throughput import inputs_of, untrained
+from paumer.models.graphs import Forward
 from paumer.models.segmenter import Segmenter
-from paumer.progress import progress
-from paumer.registry import SMALLER_BACKBONE
-from paumer.stages import CostSettings
 from paumer.strategies.contract import Dense, Strategy
+from paumer.strategies.registry import SMALLER_BACKBONE
+from paumer.system.files import require_writable, write_text
+from paumer.system.progress import progress
 
 # fvcore counts these by the element; they multiply no matrices.
 NOT_COUNTED = ("aten::layer_norm", "aten::upsample_bilinear2d", "aten::batch_norm", "aten::adaptive_avg_pool2d")

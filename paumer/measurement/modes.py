@@ -7,13 +7,11 @@ import torch
 from torch import Tensor
 
 from paumer.config import Evaluation, Size
-from paumer.graphs.onnx_model import to_onnx
-from paumer.graphs.session import Session
-from paumer.graphs.tracing import trace
+from paumer.models.graphs import Session, to_onnx, trace
 from paumer.models.segmenter import Segmenter
 from paumer.models.views import View, seen_size, window_corners, window_size
 from paumer.strategies.contract import Strategy
-from paumer.strategies.probabilities import of_two
+from paumer.strategies.tokens import of_two
 
 METHODS = {"logits": "forward", "labels": "predict_labels", "patch-logits": "patch_logits"}
 GRAPHS = 10_000  # every operating point is one of its own; the compiler would give up after a few

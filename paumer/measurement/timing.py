@@ -1,21 +1,69 @@
-"""Time the variants of one group against its dense variant, and describe them as rows."""
+"""Time the variants of one group against its dense variant, and describe them as rows.
 
+Time variants against each other: interleaved in random order, in blocks.
+
+Every round times every variant once; ratios to the reference are taken within a round, so slow drifts of the machine
+cancel.
+
+Groups of timings that are finished: a measurement that was killed goes on with the others.
+"""
+
+import random
 import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from paumer.config import Size, Throughput
-from paumer.environment import device_name
-from paumer.errors import PaumerError, summary
-from paumer.intervals import ratio
-from paumer.measurement.harness import time_block, time_rounds
-from paumer.measurement.machine import OtherLoad, PeakMemory
-from paumer.progress import progress
-from paumer.registry import Point
-from paumer.runtime import autocast, lacks_memory
+from paumer.measurement.intervals import ratio
+from paumer.strategies.registry import Point
+from paumer.system.errors import PaumerError, summary
+from paumer.system.files import read_json, write_json
+from paumer.system.machine import OtherLoad, PeakMemory, autocast, device_name, lacks_memory, synchronize
+from paumer.system.progress import progress
+
+
+def calibrate(run: Callable[[], object], device: torch.device, seconds: float) -> int:
+    """How often to call `run` for a block of at least `seconds`; the calls made here warm it up."""
+    run()
+    calls, elapsed = 1, 0.0
+    while True:
+        elapsed = time_block(run, device, calls) * calls
+        if elapsed >= seconds:
+            return calls
+        calls = max(calls + 1, min(10 * calls, int(np.ceil(1.1 * calls * seconds / max(elapsed, 1e-9)))))
+
+
+def time_block(run: Callable[[], object], device: torch.device, calls: int) -> float:
+    """Seconds per call over a block of `calls`, synchronised at its edges."""
+    synchronize(device)
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    synchronize(device)
+    return (time.perf_counter() - start) / calls
+
+
+def time_rounds(
+    variants: Mapping[str, Callable[[], object]], device: torch.device, rounds: int, seconds: float, title: str
+) -> dict[str, list[float]]:
+    """Seconds per call of every variant in every round."""
+    work = progress(variants.items(), title=f"{title}, warming up")
+    calls = {name: calibrate(run, device, seconds) for name, run in work}
+    order = list(variants)
+    timed: dict[str, list[float]] = {name: [] for name in variants}
+    shuffle = random.Random(0)
+    for _ in progress(range(rounds), title=title):
+        shuffle.shuffle(order)
+        for name in order:
+            timed[name].append(time_block(variants[name], device, calls[name]))
+    return timed
+
 
 SETTING = ("device", "dtype", "mode", "scope", "height", "width", "batch")
 COLUMNS = [
@@ -204,3 +252,37 @@ def _row(point: Point, condition: Condition, timed: dict[str, list[float]], firs
 def _name(point: Point) -> str:
     """A variant's name among the rounds."""
     return " ".join(filter(None, [point.strategy, point.criterion, point.schedule]))
+
+
+class Finished:
+    """The timings of finished groups, in a file until the tables are written.
+
+    What is compared is timed within a group, so that an interruption between two groups changes no ratio. A file of
+    other code, settings, weights or images, or of another machine, counts for nothing.
+    """
+
+    def __init__(self, path: Path, made_by: dict[str, Any]) -> None:
+        self.path, self.made_by = path, made_by
+        self.groups: dict[str, dict[str, Any]] = {}
+        try:
+            content = read_json(path, made_by=dict, groups=dict)
+        except PaumerError:
+            return
+        if content["made_by"] == made_by:
+            self.groups = content["groups"]
+            print(f"{path}: {len(self.groups)} groups were timed before, and are kept")
+
+    def take(self, condition: Condition) -> Timing | None:
+        """What was timed under a condition; None where nothing was."""
+        found = self.groups.get(condition.title())
+        return None if found is None else Timing(**found)
+
+    def keep(self, condition: Condition, timing: Timing) -> Timing:
+        """Store what was timed under a condition; give it back."""
+        self.groups[condition.title()] = asdict(timing)
+        write_json(self.path, {"made_by": self.made_by, "groups": self.groups})
+        return timing
+
+    def remove(self) -> None:
+        """Once all is written elsewhere."""
+        self.path.unlink(missing_ok=True)

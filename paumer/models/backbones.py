@@ -2,6 +2,8 @@
 
 Weights of the hub are fetched as a file, and every file is read the same way: strictly, except for its classifier of
 images, and resampled by timm to the patch and image size of the network.
+
+Which vision transformers can run: timm's plain ones, whose blocks the encoder runs one by one.
 """
 
 import difflib
@@ -13,6 +15,7 @@ import numpy as np
 import timm
 import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from timm.layers import PatchEmbed
 from timm.models import (
     get_arch_name,
     get_pretrained_cfg,
@@ -20,14 +23,43 @@ from timm.models import (
     load_state_dict,
     model_entrypoint,
 )
+from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 from paumer.config import Backbone, Size
-from paumer.errors import PaumerError, summary
-from paumer.models.checkpoints import FIRST, backbone_weights, holds
-from paumer.models.plain import MODULES, REMEDY, obstacle_in, obstacle_of
-from paumer.models.weights import refuse_bomb, require_weights, unreadable
-from paumer.stages import NetworkSettings
+from paumer.config.network import NetworkSettings
+from paumer.models.weights import FIRST, backbone_weights, holds, refuse_bomb, require_weights, unreadable
+from paumer.system.errors import PaumerError, summary
+
+MODULES = ("vision_transformer", "deit")  # where timm defines plain vision transformers
+CLASSES = (VisionTransformer, VisionTransformerDistilled)
+REMEDY = "use a plain one, such as vit_small_patch16_224, deit3_small_patch16_224 or vit_small_patch14_dinov2"
+# By timm's module, what keeps others from running; people ask for these.
+OBSTACLES = {
+    "eva": "networks of timm's class Eva (DINOv3, EVA-02) rotate queries and keys by position, which does not run here",
+    "naflexvit": "NaFlex networks take sequences of patches in the place of images, which does not run here",
+    "vision_transformer_hybrid": "hybrid networks make patches by a convolutional network, which does not run here",
+}
+
+
+def obstacle_of(vit: nn.Module) -> str:
+    """What keeps a network from running here, in a sentence; empty where nothing does."""
+    kind = type(vit)
+    if kind not in CLASSES:
+        return obstacle_in(kind.__module__, kind.__name__)
+    patches = type(vit.patch_embed)
+    if patches is not PatchEmbed:
+        hybrid = patches.__module__.endswith("hybrid_embed")
+        return OBSTACLES["vision_transformer_hybrid"] if hybrid else f"its patches are made by {patches.__name__}"
+    return ""
+
+
+def obstacle_in(module: str, name: str) -> str:
+    """What keeps the network `name` that a module defines, which is none of `MODULES`, from running here."""
+    family = module.removeprefix("timm.models.")
+    return OBSTACLES.get(family, f"{name} of {module} is none of timm's plain vision transformers")
+
 
 LOGGER = logging.getLogger("paumer")
 

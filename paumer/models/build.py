@@ -11,16 +11,15 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from paumer.config import Backbone, Heads, check_heads, parse
-from paumer.errors import PaumerError, summary
-from paumer.files import writing
+from paumer.config.network import NetworkSettings
 from paumer.models.backbones import create_vit
-from paumer.models.decoders import build_decoder
 from paumer.models.encoder import Encoder
-from paumer.models.heads import Adapter, AuxiliaryHead, DecoderHead, LinearHead
+from paumer.models.heads import Adapter, AuxiliaryHead, DecoderHead, LinearHead, build_decoder
 from paumer.models.segmenter import Segmenter
 from paumer.models.shipped import CONFIG, WEIGHTS, find_network, read_run
 from paumer.models.weights import read_safetensors, require_weights
-from paumer.stages import NetworkSettings
+from paumer.system.errors import PaumerError, summary
+from paumer.system.files import writing
 
 SHAPE = frozenset(inspect.signature(VisionTransformer).parameters) - {"self"}
 

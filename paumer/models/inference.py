@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from paumer.config import Evaluation, Size
-from paumer.errors import PaumerError
+from paumer.models.labels import BAND, CHUNK, FLOAT, Rows, bands
 from paumer.models.segmenter import Output, Segmenter
-from paumer.models.upsampling import BAND, CHUNK, FLOAT, Rows, bands
 from paumer.models.views import Corner, View, views, window_corners, window_size
 from paumer.strategies.contract import Strategy
-from paumer.strategies.probabilities import of_two
+from paumer.strategies.tokens import of_two
+from paumer.system.errors import PaumerError
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,13 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from paumer.config import Evaluation, Section, Size, parse
-from paumer.errors import PaumerError
-from paumer.files import read_bytes
-from paumer.models.decoders import MaskTransformer
 from paumer.models.encoder import Encoder, Grid
-from paumer.models.heads import LinearHead
+from paumer.models.heads import LinearHead, MaskTransformer
 from paumer.models.shipped import folder_named
 from paumer.models.trained import TrainedSegmenter
 from paumer.models.weights import read_tensors, require_weights
-from paumer.strict_yaml import StrictLoader, load_yaml
+from paumer.system.errors import PaumerError
+from paumer.system.files import StrictLoader, load_yaml, read_bytes
 
 LOGGER = logging.getLogger("paumer")
 CHECKPOINT, VARIANT = "checkpoint.pth", "variant.yml"

@@ -8,17 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paumer.data.balance import balance_classes
-from paumer.data.patches import class_counts
-from paumer.models.blocks import attend, block_macs, feed_forward
-from paumer.models.encoder import Encoder, Grid
+from paumer.models.encoder import Encoder, Grid, attend, block_macs, feed_forward
 from paumer.models.heads import AuxiliaryHead, DecoderHead, Prediction, cells_to_map
-from paumer.models.upsampling import Rows, upsample, upsample_rows, upsampled_labels
-from paumer.registry import ORACLE
+from paumer.models.labels import Rows, balance_classes, class_counts, upsample, upsample_rows, upsampled_labels
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import BALANCE, patch_loss
-from paumer.strategies.heads import Head
+from paumer.strategies.registry import ORACLE
 from paumer.strategies.state import State
+from paumer.strategies.tokens import Head
 
 DENSE = Dense()
 

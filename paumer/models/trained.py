@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from paumer.config import Evaluation, Normalization, read_evaluation
 from paumer.data.transforms import normalize
-from paumer.errors import PaumerError
 from paumer.models.encoder import Encoder
 from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
-from paumer.registry import ORACLE, Point, read_point
-from paumer.schedule import Schedule
+from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Strategy
-from paumer.strategies.points import build_strategy
+from paumer.strategies.notation import Schedule
+from paumer.strategies.registry import ORACLE, Point, read_point
+from paumer.system.errors import PaumerError
 
 LAYOUT = "(3, height, width) or (batch, 3, height, width)"
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from paumer.config import Evaluation, Size
 from paumer.data.transforms import scaled_size, short_side_factor
-from paumer.models.upsampling import Rows, source_rows, upsample, upsample_rows
+from paumer.models.labels import Rows, source_rows, upsample, upsample_rows
 
 Corner = tuple[int, int]
 

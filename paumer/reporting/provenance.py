@@ -1,104 +1,135 @@
-"""Where the numbers come from: data, runs, environment, settings. Tolerant, so that old runs still make a report."""
+"""Where the numbers of a file come from: configuration, code, environment, data and seeds.
 
-import json
-from collections.abc import Sequence
+Stages write a record beside what they measured; `trace` joins the records that a file rests on.
+"""
+
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from paumer.files import read_json
-from paumer.reporting.formatting import Sheet, number
+from paumer.config.runs import ABLATION
+from paumer.strategies.registry import SMALLER_BACKBONE
+from paumer.system.errors import PaumerError
+from paumer.system.files import MANIFEST, RUN, WEIGHTS, read_json, read_text, sha256
+from paumer.system.machine import data_checksums
 
-SEVERAL_MACHINES = "These networks were trained on different machines, which scores may show in their last digits"
-RUN_HEADINGS = [
-    "backbone",
-    "recipe",
-    "seed",
-    "steps",
-    "epochs",
-    "minutes",
-    "final loss",
-    "parameters (millions)",
-    "code",
-]
+# The records of what is measured for the whole experiment.
+MEASURED = {"flops": "flops.json", "bounds": "bounds.json", "throughput": "machine.json"}
 
 
-def read_runs(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Read every run.json.
+def refuse_mixed_data(paths: Sequence[Path]) -> dict[str, str]:
+    """Refuse files that rest on different data; those without a record are taken for what they are.
 
-    Raises:
-        PaumerError: a file is missing or is not JSON.
-    """
-    return [read_json(path) for path in paths]
+    Args:
+        paths: tables, and the `data.json` of an experiment.
 
-
-def runs_sheet(runs: Sequence[dict[str, Any]]) -> Sheet:
-    """One row per trained run; unknown values stay empty."""
-    rows = []
-    for run in runs:
-        rows.append(
-            [
-                *(str(run.get(name, "")) for name in ("backbone", "recipe", "seed", "steps")),
-                _scaled(run.get("epochs"), 1, 1),
-                _scaled(run.get("wall_seconds"), 60, 1),
-                _scaled(run.get("final_loss"), 1, 4),
-                _scaled(run.get("parameters"), 1e6, 2),
-                _code(run),
-            ]
-        )
-    return Sheet(RUN_HEADINGS, rows)
-
-
-def environment_sheet(runs: Sequence[dict[str, Any]]) -> Sheet:
-    """The code, and one row per entry of the environment; where runs differ, all their values, and a note says so."""
-    values: dict[str, list[str]] = {}
-    for run in runs:
-        for name, value in {"code": _code(run), **(run.get("environment") or {})}.items():
-            if str(value) not in values.setdefault(name, []):
-                values[name].append(str(value))
-    rows = [[name, " | ".join(found)] for name, found in values.items()]
-    several = [name for name in ("host", "device") if len(values.get(name, ())) > 1]
-    notes = [f"{SEVERAL_MACHINES}: see {' and '.join(several)}."] if several else []
-    return Sheet(["environment", "value"], rows, notes)
-
-
-def settings_groups(runs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Names of the runs that share settings (apart from the seed), and these settings as JSON."""
-    groups: dict[str, list[str]] = {}
-    for run in runs:
-        settings = {name: value for name, value in (run.get("settings") or {}).items() if name != "seed"}
-        text = json.dumps(settings, indent=2)
-        groups.setdefault(text, []).append("/".join(str(run.get(name, "?")) for name in ("backbone", "recipe", "seed")))
-    return [(", ".join(names), text) for text, names in groups.items()]
-
-
-def data_sheet(data: Path) -> Sheet:
-    """Dataset, splits and classes, and what stage `data` noted of them.
+    Returns:
+        The checksum of every split that they rest on, as far as it is known.
 
     Raises:
-        PaumerError: the manifest is missing or is not JSON.
+        PaumerError: two of them saw another split of one name.
     """
-    manifest = read_json(data)
-    rows = [["dataset", str(manifest.get("dataset", ""))]]
-    for name, split in (manifest.get("splits") or {}).items():
-        ignored = f", {split['ignored']:.1%} of the pixels ignored" if split.get("ignored") else ""
-        rows.append([f"split {name}", f"{split.get('images', 'unknown number of')} images{ignored}"])
-    classes = [str(name) for name in manifest.get("classes") or []]
-    rows.append(["classes", f"{len(classes)}: {', '.join(classes)}"])
-    # What else describes the data in a line, such as a checksum; the folder concerns only this machine.
-    known = {"dataset", "splits", "classes", "folder"}
-    rows += [[name, str(value)] for name, value in manifest.items() if name not in known and not _nested(value)]
-    return Sheet(["data", "value"], rows, [str(note) for note in manifest.get("notes") or []])
+    seen: dict[str, tuple[str, Path]] = {}
+    for path in paths:
+        for split, checksum in _data_behind(path).items():
+            first, other = seen.setdefault(split, (checksum, path))
+            if checksum != first:
+                raise PaumerError(
+                    f"{path} and {other}: measured on different data (split {split!r} was changed in between); run the "
+                    "workflow again, or remove the older one and run its stage again"
+                )
+    return {split: checksum for split, (checksum, _) in seen.items()}
 
 
-def _code(run: dict[str, Any]) -> str:
-    """Version and revision of the code, as far as they are known."""
-    code = run.get("code") or {}
-    return " ".join(str(code[name]) for name in ("version", "revision") if name in code)
+def _data_behind(path: Path) -> dict[str, str]:
+    """The checksums of the splits that a table rests on, and of what the network beside it was trained on."""
+    if path.suffix == ".json":
+        return data_checksums(path)
+    beside = path.with_name(MEASURED.get(path.stem, f"{path.stem}.json"))
+    known = read_json(beside).get("data") if beside.exists() else None
+    found = known if isinstance(known, dict) else {}
+    if (path.parent / RUN).exists():
+        run = read_json(path.parent / RUN)
+        if run.get("data_sha256") and "split" in (run.get("settings") or {}):
+            found = found | {run["settings"]["split"]: run["data_sha256"]}
+    return found
 
 
-def _nested(value: Any) -> bool:
-    return isinstance(value, dict | list)
+def trace(path: Path) -> dict[str, Any]:
+    """All that is known of where a file comes from.
+
+    Returns:
+        `file`, `sha256`, `data` (the manifest with its checksums), `runs` (for each run that the file rests on: seed,
+        code, environment, settings, checksum of its weights, and how it was evaluated), `measured` (records of what
+        was measured for the whole experiment), and for a table `rows`: the runs of each row, counted from 1.
+
+    Raises:
+        PaumerError: the file is missing, or lies in no results of an experiment.
+    """
+    checksum = sha256(path)
+    folder = experiment_folder(path)
+    rows = _rows(path, folder)
+    named = {run for runs in rows for run in runs} or _around(path, folder)
+    runs = {name: _describe_run(folder / name) for name in sorted(named)}
+    measured = {name: read_json(folder / file) for name, file in MEASURED.items() if (folder / file).exists()}
+    found: dict[str, Any] = {"file": str(path), "sha256": checksum, "data": read_json(folder / MANIFEST)}
+    found |= {"runs": runs, "measured": measured}
+    return found | ({"rows": dict(enumerate(rows, start=1))} if rows else {})
 
 
-def _scaled(value: Any, divisor: float, decimals: int) -> str:
-    return number(value / divisor, decimals) if isinstance(value, int | float) else ""
+def experiment_folder(path: Path) -> Path:
+    """The results folder that a file lies in.
+
+    Raises:
+        PaumerError: there is none.
+    """
+    for folder in path.resolve().parents:
+        if (folder / MANIFEST).exists():
+            return folder
+    raise PaumerError(f"{path}: no {MANIFEST} in a folder above it; name a file of results/EXPERIMENT")
+
+
+def run_folders(folder: Path) -> list[str]:
+    """The runs of an experiment, `runs/BACKBONE/RECIPE/seedK`."""
+    return sorted(str(path.parent.relative_to(folder)) for path in folder.glob(f"runs/*/*/seed*/{RUN}"))
+
+
+def _rows(path: Path, folder: Path) -> list[list[str]]:
+    """The runs behind every row of a table; empty for files of another kind, and where rows name no network."""
+    if path.suffix != ".csv":
+        return []
+    table = read_text(path)
+    if "backbone" not in table or not {"recipe", "variant"} & set(table.columns):
+        return []
+    runs = run_folders(folder)
+    return [list(_runs_of(row, runs)) for row in table.to_dict("records")]
+
+
+def _runs_of(row: dict[Any, str], runs: list[str]) -> Iterator[str]:
+    """The runs of one row: that of its seed, or those of all seeds; none for a row that needs no trained network."""
+    backbone = row["schedule"] if row.get("strategy") == SMALLER_BACKBONE else row["backbone"]
+    recipe = row.get("recipe") or "paumer"
+    if row.get("variant") not in (None, "", "paumer"):
+        recipe = f"{ABLATION}{row['variant']}"
+    seed = f"seed{row['seed']}" if row.get("seed") else None
+    for name in runs:
+        _, its_backbone, its_recipe, its_seed = name.split("/")
+        if (its_backbone, its_recipe) == (backbone, recipe) and seed in (None, its_seed):
+            yield name
+
+
+def _around(path: Path, folder: Path) -> set[str]:
+    """The run whose folder a file lies in; all runs for a file of the whole experiment."""
+    runs = run_folders(folder)
+    inside = {name for name in runs if (folder / name) in path.resolve().parents}
+    return inside or set(runs)
+
+
+def _describe_run(folder: Path) -> dict[str, Any]:
+    """A run's own description, the checksum of its weights, and the record of its evaluation."""
+    evaluation = folder / "accuracy.json"
+    return {
+        **read_json(folder / RUN),
+        "weights_sha256": sha256(folder / WEIGHTS),
+        "evaluation": read_json(evaluation) if evaluation.exists() else None,
+    }

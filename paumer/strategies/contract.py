@@ -6,9 +6,9 @@ from typing import Protocol
 from timm.models.vision_transformer import Attention, Block
 from torch import Tensor, nn
 
-from paumer.errors import PaumerError
-from paumer.strategies.reductions import Paused
 from paumer.strategies.state import State
+from paumer.strategies.tokens import Paused
+from paumer.system.errors import PaumerError
 
 
 class Network(Protocol):

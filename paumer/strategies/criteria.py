@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from paumer.registry import BALANCED, CHANCE, ORACLE
-from paumer.strategies.places import Places
-from paumer.strategies.probabilities import log_probabilities, of_two
+from paumer.strategies.registry import BALANCED, CHANCE, ORACLE
 from paumer.strategies.state import State
+from paumer.strategies.tokens import Places, log_probabilities, of_two
 
 BALANCE = 0.5  # classes count by their frequency to the power of minus this
 SMALLEST = 1e-8  # where nothing runs around, which nobody asks for

@@ -1,16 +1,140 @@
-"""Merging by bipartite matching on keys.
+"""What merging strategies share: matching patches, averaging them, and remembering who went where.
+
+Merging by bipartite matching on keys.
 
 Written from the description in Bolya et al., "Token Merging: Your ViT But Faster", ICLR 2023; the fractions of a
 schedule stand for its number of merged pairs per block.
+
+Merging of neighbours first, of any pairs later.
+
+After the description of ALGM (Norouzi et al., "ALGM: Adaptive Local-then-Global Token Merging for Efficient Semantic
+Segmentation with Plain Vision Transformers", CVPR 2024). Fractions instead of thresholds, the sizes in the attention,
+and what the similarity is taken of are ours.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
-from paumer.schedule import Schedule
-from paumer.strategies.merging import Merging, match_macs, merge, most_similar_pairs
+from paumer.strategies.contract import Strategy
+from paumer.strategies.notation import Schedule, Thresholds
 from paumer.strategies.state import State
+from paumer.strategies.tokens import Merged, add_at, complement, take
+
+
+class Merging(Strategy):
+    """Merges patches between the attention and the feed-forward network of a block."""
+
+    parameters: Schedule | Thresholds
+
+    @property
+    def schedule_text(self) -> str:
+        """Fractions or thresholds, `1-8:0.05`."""
+        return str(self.parameters)
+
+    @property
+    def per_image(self) -> bool:  # type: ignore[override]
+        """How many patches exceed a threshold depends on the image."""
+        return isinstance(self.parameters, Thresholds)
+
+    @property
+    def halves(self) -> bool:
+        """Patches merge between the halves of a block."""
+        return True
+
+    def inside(self, block: int) -> Hashable:
+        """Fraction or threshold at this block; None where nothing merges."""
+        values = self.parameters.values
+        return (self.name, self.per_image, values[block]) if block in values else None
+
+    def count(self, block: int, running: int, state: State) -> int:
+        """How many of the running patches a fraction merges away in a block."""
+        assert isinstance(self.parameters, Schedule)
+        return running - state.left_by(self.name, self.parameters, block, running)
+
+
+def match(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """For every second patch the most similar one of the others, by the cosine of their keys.
+
+    Bipartite matching as described in Bolya et al., "Token Merging: Your ViT But Faster", ICLR 2023. In float32 at
+    least, under autocast too: in bfloat16 patches that are alike are all as similar, and it is chance who merges.
+
+    Args:
+        keys: (batch, running, channels).
+
+    Returns:
+        Similarity of patches 0, 2, 4, ... to their best match, (batch, half), and the match's place among all
+        running patches, (batch, half).
+    """
+    unit = functional.normalize(at_least_float32(keys), dim=-1)
+    with torch.autocast(keys.device.type, enabled=False):
+        similarity, match = (unit[:, ::2] @ unit[:, 1::2].transpose(1, 2)).max(dim=-1)
+    return similarity, 2 * match + 1
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """The values in float32 where they are less precise."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def match_macs(running: int, channels: int) -> float:
+    """Multiply-accumulates of `match` for one image."""
+    return (running - running // 2) * (running // 2) * channels
+
+
+def most_similar_pairs(keys: Tensor, count: int | None, threshold: float) -> tuple[Tensor, Tensor]:
+    """Choose which patches merge away into which.
+
+    Args:
+        keys: (batch, running, channels).
+        count: pairs per image; None: as many as exceed the threshold, of one image.
+        threshold: on the cosine of the keys.
+
+    Returns:
+        Patches that go, and where each goes to, both (batch, pairs) among the running patches.
+    """
+    if keys.shape[1] < 2:
+        return (empty := keys.new_zeros(keys.shape[0], 0, dtype=torch.long)), empty
+    similarity, target = match(keys)
+    if count is None:
+        count = int((similarity > threshold).sum())
+    pairs = similarity.topk(min(count, similarity.shape[1]), dim=1, sorted=False).indices
+    return 2 * pairs, target.gather(1, pairs)
+
+
+def merge(tokens: Tensor, gone: Tensor, target: Tensor, state: State, by: str) -> Tensor:
+    """Average patches by their sizes; the state remembers how to undo it.
+
+    Args:
+        tokens: (batch, prefix + running, width).
+        gone: patches that merge away, (batch, count), each once.
+        target: where each goes to, (batch, count); none of these is gone.
+        state: the forward pass.
+        by: name of the strategy.
+
+    Returns:
+        Tokens (batch, prefix + running - count, width), in the old order.
+    """
+    if gone.shape[1] == 0:
+        return tokens
+    patches, running = tokens[:, state.prefix :], state.running(tokens)
+    kept = complement(gone, running)
+    places = torch.arange(running - gone.shape[1], device=kept.device).expand_as(kept)
+    place = kept.new_zeros(kept.shape[0], running).scatter(1, kept, places)
+    goal = place.gather(1, target)
+    place = place.scatter(1, gone, goal)
+    sizes = patches.new_ones(patches.shape[:2]) if state.sizes is None else state.sizes
+
+    def add(values: Tensor) -> Tensor:
+        """Add the values (batch, running, ...) of those that go to those that stay."""
+        return add_at(take(values, kept), goal, take(values, gone))
+
+    summed, merged_sizes = add(patches * sizes.unsqueeze(-1)), add(sizes)
+    state.merge(add, merged_sizes, Merged(by, place))
+    return torch.cat([tokens[:, : state.prefix], summed / merged_sizes.unsqueeze(-1)], dim=1)
 
 
 @dataclass(frozen=True)
@@ -29,3 +153,51 @@ class Merge(Merging):
         state.charge(lambda: match_macs(running, keys.shape[-1]))
         gone, target = most_similar_pairs(keys[:, state.prefix :], self.count(block, running, state), 0.0)
         return merge(tokens, gone, target, state, self.name)
+
+
+@dataclass(frozen=True)
+class LocalMerge(Merging):
+    """At the first location merge 2 x 2 neighbours into one token, at the later ones the most similar pairs.
+
+    A square merges where the mean cosine similarity of its patches is highest (fractions) or above the threshold.
+    """
+
+    parameters: Schedule | Thresholds
+    name = "local-merge"
+
+    def inside_block(self, block: int, tokens: Tensor, keys: Tensor, state: State) -> Tensor:
+        """Merge; give prefix and merged patches."""
+        running = state.running(tokens)
+        count = None if self.per_image else self.count(block, running, state)
+        threshold = self.parameters.values[block]
+        if block == self.parameters.blocks[0]:
+            gone, target = alike_squares(tokens[:, state.prefix :], state.grid, count, threshold)
+        else:
+            state.charge(lambda: match_macs(running, keys.shape[-1]))
+            gone, target = most_similar_pairs(keys[:, state.prefix :], count, threshold)
+        return merge(tokens, gone, target, state, self.name)
+
+
+def alike_squares(patches: Tensor, grid: tuple[int, int], count: int | None, threshold: float) -> tuple[Tensor, Tensor]:
+    """Choose squares of 2 x 2 patches whose patches are alike.
+
+    Args:
+        patches: (batch, patches, width), the whole grid; a last odd row or column takes no part.
+        grid: patches along height and width.
+        count: patches to merge away per image, rounded to whole squares of three; None: all squares above the
+            threshold, of one image.
+        threshold: on the mean cosine similarity of the pairs of a square.
+
+    Returns:
+        Patches that go, and where each goes to (the upper left one of its square), both (batch, 3 x squares).
+    """
+    rows, columns = grid[0] // 2, grid[1] // 2
+    corners = torch.arange(rows, device=patches.device)[:, None] * 2 * grid[1]
+    corners = (corners + 2 * torch.arange(columns, device=patches.device)).flatten()
+    members = torch.stack([corners, corners + 1, corners + grid[1], corners + grid[1] + 1], dim=1)
+    unit = functional.normalize(at_least_float32(patches), dim=-1)[:, members]
+    # Sum over all ordered pairs of a square, each patch with itself included: the squared length of the sum.
+    similarity = (unit.sum(dim=2).square().sum(dim=-1) - 4) / 12
+    chosen = int((similarity > threshold).sum()) if count is None else min(round(count / 3), rows * columns)
+    squares = members[similarity.topk(chosen, dim=1, sorted=False).indices]
+    return squares[..., 1:].flatten(1), squares[..., :1].expand(-1, -1, 3).flatten(1)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from paumer.parameters import Scale
 from paumer.strategies.contract import Strategy
+from paumer.strategies.parameters import Scale
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,20 @@ from typing import Self, cast
 import torch
 from torch import Tensor, nn
 
-from paumer.schedule import Schedule
-from paumer.strategies.heads import Carrier, Count, Head, scale_gradient
-from paumer.strategies.packing import Packing
-from paumer.strategies.places import Places
-from paumer.strategies.reductions import Finished, Merged, Paused, Reduction, rows_of
+from paumer.strategies.notation import Schedule
+from paumer.strategies.tokens import (
+    Carrier,
+    Count,
+    Finished,
+    Head,
+    Merged,
+    Packing,
+    Paused,
+    Places,
+    Reduction,
+    rows_of,
+    scale_gradient,
+)
 
 
 @dataclass

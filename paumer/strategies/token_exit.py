@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from paumer.parameters import TokenExitParameters
-from paumer.schedule import Schedule
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import scores
-from paumer.strategies.probabilities import of_two
-from paumer.strategies.reductions import complement
+from paumer.strategies.notation import Schedule
+from paumer.strategies.parameters import TokenExitParameters
 from paumer.strategies.state import State
+from paumer.strategies.tokens import complement, of_two
 
 
 @dataclass(frozen=True)

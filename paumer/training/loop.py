@@ -17,31 +17,32 @@ import torch
 from torch import Tensor
 
 from paumer.config import EXECUTION
-from paumer.data.augmentation import training_transform
-from paumer.data.balance import balance_classes
-from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, loader_errors, training_loader
+from paumer.config.network import NetworkSettings
+from paumer.config.runs import TrainSettings
+from paumer.data.loading import (
+    SegmentationData,
+    TrainingBatches,
+    draw_seed,
+    loader_errors,
+    training_loader,
+    training_transform,
+)
 from paumer.data.preparation import described_split, samples
 from paumer.data.transforms import normalize
-from paumer.environment import describe_code, describe_environment
-from paumer.errors import PaumerError
-from paumer.files import read_json, require_folder, write_json
-from paumer.locks import NAME, held
 from paumer.models.build import build, save_weights, start_from
-from paumer.models.normalization import asked_for, described, normalization_of
-from paumer.models.shipped import trained_network
-from paumer.progress import progress
-from paumer.provenance import WEIGHTS, sha256
-from paumer.runtime import autocast
-from paumer.stages import NetworkSettings, TrainSettings
+from paumer.models.labels import balance_classes
+from paumer.models.shipped import asked_for, described, normalization_of, trained_network
 from paumer.strategies.contract import Strategy
+from paumer.system.errors import PaumerError
+from paumer.system.files import WEIGHTS, read_json, require_folder, sha256, write_json
+from paumer.system.locks import NAME, held
+from paumer.system.machine import autocast, describe_code, describe_environment
+from paumer.system.progress import progress
 from paumer.training import checkpoints
-from paumer.training.compiling import compile_blocks, compiling
-from paumer.training.drop_path import DropPaths
-from paumer.training.log import Log
-from paumer.training.losses import Objective, weight_of
-from paumer.training.optimization import Optimization, learning_rate_factor
-from paumer.training.processes import AGAIN, Processes, joined
-from paumer.training.recipes import draw_strategy
+from paumer.training.checkpoints import Log
+from paumer.training.distributed import AGAIN, Processes, joined
+from paumer.training.objective import Objective, draw_strategy, weight_of
+from paumer.training.optimization import DropPaths, Optimization, compile_blocks, compiling, learning_rate_factor
 
 LOG_STEPS = 20
 

@@ -11,13 +11,13 @@ from PIL import Image
 
 from paumer.config import Data
 from paumer.data import ade20k, download
+from paumer.data.archives import Source
 from paumer.data.catalogue import DATASETS
-from paumer.data.fetching import Source
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.preparation import obtain, prepare, samples
 from paumer.data.reading import read_sample
-from paumer.errors import PaumerError
-from paumer.files import read_json
+from paumer.system.errors import PaumerError
+from paumer.system.files import read_json
 
 FILES = {"training": 3, "validation": 2}
 TOP = "ADEChallengeData2016/"

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paumer.data.cache import read_cached
+from paumer.config.base import IGNORE
 from paumer.data.catalogue import DATASETS
-from paumer.data.datasets import IGNORE, Sample
-from paumer.data.reading import read_sample
-from paumer.errors import PaumerError
+from paumer.data.datasets import Sample
+from paumer.data.reading import read_cached, read_sample
+from paumer.system.errors import PaumerError
 
 CAMVID = DATASETS["camvid"]  # 11 stands for unlabelled there
 
@@ -38,7 +38,7 @@ def test_cached_samples_are_those_read(sample, tmp_path, monkeypatch) -> None:
     assert not folder.exists()
     assert_same(read_cached(sample, CAMVID, folder), expected)
     assert len(list(folder.iterdir())) == 1
-    monkeypatch.setattr("paumer.data.cache.read_sample", None)  # nothing is decoded any more
+    monkeypatch.setattr("paumer.data.reading.read_sample", None)  # nothing is decoded any more
     assert_same(read_cached(sample, CAMVID, folder), expected)
 
 

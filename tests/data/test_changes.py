@@ -15,7 +15,7 @@ from paumer.config import Data
 from paumer.data import changes
 from paumer.data.changes import RECORD, state
 from paumer.data.preparation import prepare, samples
-from paumer.files import read_json
+from paumer.system.files import read_json
 
 CLASSES = "classes: [a, b, c]\nignored: [255]\n"
 

@@ -10,8 +10,8 @@ from PIL import Image
 from paumer.config import Data
 from paumer.data.preparation import prepare, samples
 from paumer.data.reading import read_sample
-from paumer.files import read_json
-from paumer.reporting.provenance import data_sheet
+from paumer.reporting.page.provenance import data_sheet
+from paumer.system.files import read_json
 
 
 def data(folder: Path) -> Data:

@@ -9,13 +9,14 @@ from cityscapesscripts.helpers.labels import id2label, trainId2label
 from PIL import Image
 
 from paumer.config import Data, Scenes
-from paumer.data import cityscapes, cityscapes_labels
+from paumer.data import cityscapes
+from paumer.data import cityscapes as cityscapes_labels
 from paumer.data.catalogue import DATASETS
-from paumer.data.cityscapes_labels import draw_train_ids, train_id_drawer
+from paumer.data.cityscapes import draw_train_ids, train_id_drawer
 from paumer.data.preparation import prepare, samples
 from paumer.data.reading import read_label, read_sample
-from paumer.errors import PaumerError
-from paumer.files import read_json
+from paumer.system.errors import PaumerError
+from paumer.system.files import read_json
 
 DATASET = DATASETS["cityscapes"]
 PUBLISHED = ("polygons.json", "labelIds.png", "instanceIds.png", "color.png")

@@ -10,11 +10,12 @@ import pytest
 from servers import Site, running
 
 from paumer.config import Data
-from paumer.data import cityscapes, cityscapes_labels, cityscapes_site, download
+from paumer.data import cityscapes, cityscapes_site, download
+from paumer.data import cityscapes as cityscapes_labels
 from paumer.data.catalogue import DATASETS
 from paumer.data.preparation import obtain, prepare
-from paumer.errors import PaumerError
-from paumer.files import read_json
+from paumer.system.errors import PaumerError
+from paumer.system.files import read_json
 
 LABELS, IMAGES = "gtFine_trainvaltest.zip", "leftImg8bit_trainvaltest.zip"
 EVIL = "leftImg8bit/train/aachen/../../../../evil_000000_000019_leftImg8bit.png"

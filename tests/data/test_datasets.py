@@ -10,8 +10,8 @@ from paumer.config import Data, Scenes
 from paumer.data.catalogue import DATASETS, named_folder
 from paumer.data.preparation import prepare, samples
 from paumer.data.reading import read_sample
-from paumer.errors import PaumerError
-from paumer.files import read_json
+from paumer.system.errors import PaumerError
+from paumer.system.files import read_json
 
 SIZE = (24, 32)
 

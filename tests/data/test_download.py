@@ -14,7 +14,7 @@ import pytest
 
 from paumer.data import download as module
 from paumer.data.download import ATTEMPTS, download
-from paumer.errors import PaumerError
+from paumer.system.errors import PaumerError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 HALF = 150_000

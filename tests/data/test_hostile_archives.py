@@ -13,8 +13,7 @@ import pytest
 from hostile import NO_PLAIN_FILES, files, no_plain_files, refusal
 from tiers import first
 
-from paumer.data.fetching import Archive, Origin, Source, fetch
-from paumer.data.unpacking import UnfitArchiveError, opened_zip, unpack
+from paumer.data.archives import Archive, Origin, Source, UnfitArchiveError, fetch, opened_zip, unpack
 
 LARGEST, TOTAL = 1000, 3000
 Members = dict[str, bytes]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from paumer.data import login
-from paumer.data.login import Login, find_login
-from paumer.errors import PaumerError
+from paumer.data import cityscapes_site as login
+from paumer.data.cityscapes_site import Login, find_login
+from paumer.system.errors import PaumerError
 
 HOST = "www.example.org"
 SECRETS = ("anna@example.org", "p4ss word")

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from paumer.data.datasets import IGNORE
-from paumer.data.patches import boundary_distances, class_counts
+from paumer.config.base import IGNORE
+from paumer.models.labels import boundary_distances, class_counts
 
 CLASSES = 5
 

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from paumer.data.cityscapes import EVALUATED, IGNORE, LABELS, image_paths, label_path
-from paumer.data.scenes import draw_scene, generate, writer
-from paumer.errors import PaumerError
+from paumer.data.scenes import draw_scene, generate
+from paumer.data.scenes import scene as writer
+from paumer.system.errors import PaumerError
 
 # Percent of the evaluated pixels, lowest and highest that a street may have.
 BANDS = {

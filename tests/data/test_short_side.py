@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torchvision.tv_tensors import Image, Mask
 
 from paumer.config import Augmentation
-from paumer.data.augmentation import training_transform
+from paumer.data.loading import training_transform
 from paumer.data.transforms import LONGEST, short_side_factor
 
 SIDES = st.integers(1, 4000)

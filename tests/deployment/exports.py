@@ -10,7 +10,7 @@ from torch import Tensor
 
 from paumer.data.scenes.scene import draw_scene
 from paumer.data.transforms import normalize
-from paumer.deployment.graphs import GraphSettings
+from paumer.deployment.export import GraphSettings
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Strategy
 

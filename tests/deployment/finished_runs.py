@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from paumer.config import Backbone, Decoder, Heads
+from paumer.config.network import NetworkSettings
 from paumer.data.catalogue import DATASETS
-from paumer.files import write_json
 from paumer.models.build import build, save_weights
-from paumer.stages import NetworkSettings
+from paumer.system.files import write_json
 
 OPTIONS = {"patch_size": 8, "embed_dim": 32, "num_heads": 2}
 CROP = (32, 48)

@@ -16,14 +16,12 @@ from tiers import first
 from torch.testing import assert_close
 
 from paumer.data.transforms import normalize
-from paumer.deployment import graphs
+from paumer.deployment import export as graphs
 from paumer.deployment.network import load_network
-from paumer.graphs import onnx_model
-from paumer.graphs.onnx_model import to_onnx
-from paumer.graphs.session import Session
-from paumer.graphs.tracing import trace
-from paumer.registry import operating_point
-from paumer.strategies.points import build_strategy
+from paumer.models import graphs as onnx_model
+from paumer.models.graphs import Session, to_onnx, trace
+from paumer.strategies.compose import build_strategy
+from paumer.strategies.registry import operating_point
 
 PAGE = Path(__file__).parents[2] / "docs/export.md"
 CPU = torch.device("cpu")

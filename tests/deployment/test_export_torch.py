@@ -13,12 +13,12 @@ from finished_runs import CROP
 from tiers import first
 from torch.testing import assert_close
 
-from paumer.deployment import graphs
+from paumer.deployment import export as graphs
 from paumer.deployment.network import load_network
-from paumer.errors import PaumerError
-from paumer.graphs.tracing import trace, weight_bytes
-from paumer.registry import operating_point
-from paumer.strategies.points import build_strategy
+from paumer.models.graphs import trace, weight_bytes
+from paumer.strategies.compose import build_strategy
+from paumer.strategies.registry import operating_point
+from paumer.system.errors import PaumerError
 
 ALONE = """
 import sys, torch

@@ -19,16 +19,15 @@ import paumer
 from paumer.config import Data
 from paumer.data.changes import state
 from paumer.data.preparation import colours_now, prepare, samples, write_colours
-from paumer.deployment.card import model_card
-from paumer.deployment.description import colours_of, describe_run
-from paumer.deployment.images import read_picture
+from paumer.deployment.description import colours_of, describe_run, model_card
+from paumer.deployment.files import read_picture
 from paumer.deployment.network import HubSegmenter
-from paumer.errors import PaumerError
-from paumer.files import read_json, write_json
 from paumer.models.build import load_run
-from paumer.reporting.colours import colourise
+from paumer.reporting.figures.looks import colourise
 from paumer.strategies.contract import Dense
 from paumer.strategies.pause import Pause
+from paumer.system.errors import PaumerError
+from paumer.system.files import read_json, write_json
 
 CLIENT = """
 import sys, torch, paumer

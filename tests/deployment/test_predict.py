@@ -14,17 +14,16 @@ from finished_runs import write_run
 from PIL import Image
 
 from paumer.config import Data, Evaluation
+from paumer.config.runs import EvaluateSettings
 from paumer.data.catalogue import described_folder
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import prepare, samples
-from paumer.deployment.images import read_picture
+from paumer.deployment.files import read_picture
 from paumer.deployment.network import load_network
-from paumer.evaluation.metrics import mean_iou
-from paumer.evaluation.sweep import tally
-from paumer.files import read_json, write_json
+from paumer.evaluation.evaluate import mean_iou, tally
 from paumer.models.segmenter import Segmenter
-from paumer.stages import EvaluateSettings
 from paumer.strategies.contract import Dense
+from paumer.system.files import read_json, write_json
 
 SIZES = {"a.png": (32, 48), "b.png": (32, 48), "deep/c.jpg": (40, 72), "tiny.png": (12, 9)}
 WHOLE = "{inference: whole, batch: 2}"

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from paumer.deployment.presets import Preset, choose_preset, known_presets
-from paumer.errors import PaumerError
-from paumer.files import write_json
-from paumer.registry import Point
+from paumer.strategies.registry import Point
+from paumer.system.errors import PaumerError
+from paumer.system.files import write_json
 
 RUN = {"backbone": "net", "recipe": "paumer"}
 SPREADS = ("miou_spread", "drop_spread")

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from paumer.config import Backbone, Data, Decoder, Heads
+from paumer.config.network import NetworkSettings
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import prepare, samples
-from paumer.files import write_json
 from paumer.models.build import build, save_weights
 from paumer.models.segmenter import Segmenter
-from paumer.stages import NetworkSettings
+from paumer.system.files import write_json
 
 OPTIONS = {"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
 

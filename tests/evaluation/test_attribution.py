@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from paumer.evaluation.attribution import Attribution
-from paumer.evaluation.metrics import confusion_matrix, mean_iou
+from paumer.evaluation.evaluate import confusion_matrix, mean_iou
 from paumer.evaluation.pauses import watch_pauses
+from paumer.evaluation.semantics import Attribution
 from paumer.models.segmenter import DENSE
-from paumer.schedule import Schedule
+from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
 
 PAUSE = Pause(Schedule.parse("2:0.5"))

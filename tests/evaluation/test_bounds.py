@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from paumer.config.base import IGNORE
 from paumer.data.catalogue import DATASETS
-from paumer.data.datasets import IGNORE
 from paumer.evaluation.bounds import patch_ceiling, raw_patch_score
 
 

@@ -6,17 +6,16 @@ import torch
 from tiers import first
 
 from paumer.config import Evaluation, SweepItem, sweep_points
+from paumer.config.runs import EvaluateSettings
 from paumer.data.catalogue import DATASETS
 from paumer.data.loading import evaluation_batches
 from paumer.data.transforms import normalize
-from paumer.errors import PaumerError
-from paumer.evaluation.metrics import confusion_matrix, mean_iou, pixel_accuracy
-from paumer.evaluation.sweep import evaluate, tally
+from paumer.evaluation.evaluate import confusion_matrix, evaluate, mean_iou, pixel_accuracy, tally
 from paumer.measurement.flops import count
 from paumer.models.build import load_run
-from paumer.registry import Point
-from paumer.stages import EvaluateSettings
-from paumer.strategies.points import build_strategy
+from paumer.strategies.compose import build_strategy
+from paumer.strategies.registry import Point
+from paumer.system.errors import PaumerError
 
 SWEEP = (
     SweepItem(strategy="pause", schedules=("2:0.4", "2:0.3+3:0.3"), criteria=("entropy", "random", "oracle")),

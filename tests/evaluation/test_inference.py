@@ -9,13 +9,13 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from paumer.config import Evaluation
-from paumer.errors import PaumerError
 from paumer.models.inference import look, predict, sliding_logits, sliding_window_logits
 from paumer.models.segmenter import Output
 from paumer.models.views import View, window_starts
-from paumer.registry import operating_point
+from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense
-from paumer.strategies.points import build_strategy
+from paumer.strategies.registry import operating_point
+from paumer.system.errors import PaumerError
 
 TEXTS = [("pause", "2:0.4"), ("early-exit", "exit:2"), ("adaptive-exit", "2@0.24"), ("token-exit", "2@0.3 keep 1")]
 TEXTS += [("merge", "1-3:0.1"), ("local-merge", "1@0.6"), ("resize", "scale:0.5"), ("merge>pause", "1:0.1>2:0.4")]
@@ -187,7 +187,7 @@ def test_bands_of_rows_give_what_whole_images_give(model, settings, rows, monkey
     points = [POINTS[0], POINTS[1], POINTS[-2]]  # one with an input of its own
     whole = dict(predict(model, images, points, evaluation))
     with monkeypatch.context() as patch:
-        patch.setattr("paumer.models.upsampling.BAND", rows * 4 * 19 * 56)
+        patch.setattr("paumer.models.labels.BAND", rows * 4 * 19 * 56)
         banded = dict(predict(model, images, points, evaluation))
     for index, predicted in whole.items():
         assert (banded[index].classes == predicted.classes).double().mean() > 0.999
@@ -196,7 +196,7 @@ def test_bands_of_rows_give_what_whole_images_give(model, settings, rows, monkey
 @pytest.mark.parametrize("settings", BANDED.values(), ids=BANDED.keys())
 def test_logits_of_all_classes_are_never_held_at_the_size_of_the_image(model, settings, monkeypatch) -> None:
     evaluation, images = Evaluation(**settings), torch.randn(1, 3, 200, 280)
-    monkeypatch.setattr("paumer.models.upsampling.BAND", 4 * 19 * 280 * 4)
+    monkeypatch.setattr("paumer.models.labels.BAND", 4 * 19 * 280 * 4)
     with Largest(lambda tensor: tensor.ndim == 4 and tensor.shape[1] == 19) as made:
         [(_, predicted)] = predict(copy.deepcopy(model).float(), images, [Dense()], evaluation)
     assert predicted.classes.shape == (1, 200, 280)

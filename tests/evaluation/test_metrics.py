@@ -8,8 +8,8 @@ import torch
 from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling
 from cityscapesscripts.helpers.labels import labels as official_labels
 
-from paumer.data.datasets import IGNORE
-from paumer.evaluation.metrics import class_iou, confusion_matrix, mean_iou, pixel_accuracy
+from paumer.config.base import IGNORE
+from paumer.evaluation.evaluate import class_iou, confusion_matrix, mean_iou, pixel_accuracy
 
 
 def draw(classes: int, absent: tuple[int, ...] = (), seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

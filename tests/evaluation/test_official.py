@@ -12,10 +12,11 @@ from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling
 from cityscapesscripts.helpers.labels import labels as official_labels
 from PIL import Image
 
+from paumer.config.base import IGNORE
 from paumer.data.catalogue import DATASETS
-from paumer.data.datasets import IGNORE, Dataset
+from paumer.data.datasets import Dataset
 from paumer.data.reading import read_sample
-from paumer.evaluation.metrics import class_iou, confusion_matrix, mean_iou, pixel_accuracy
+from paumer.evaluation.evaluate import class_iou, confusion_matrix, mean_iou, pixel_accuracy
 
 ID_OF_CLASS = np.array([label.id for label in official_labels if not label.ignoreInEval], dtype=np.uint8)
 

@@ -5,18 +5,18 @@ import pandas as pd
 import pytest
 import torch
 
-from paumer.data.datasets import IGNORE
+from paumer.config.base import IGNORE
+from paumer.config.runs import SemanticsSettings
 from paumer.data.loading import SegmentationData
 from paumer.data.transforms import normalize
-from paumer.errors import PaumerError
 from paumer.evaluation.semantics import CRITERIA, observe, paused_from, semantics
 from paumer.models.build import load_run
-from paumer.parameters import Exit
-from paumer.schedule import Schedule
-from paumer.stages import SemanticsSettings
 from paumer.strategies.criteria import confidence, entropy
 from paumer.strategies.early_exit import EarlyExit
+from paumer.strategies.notation import Schedule
+from paumer.strategies.parameters import Exit
 from paumer.strategies.pause import Pause
+from paumer.system.errors import PaumerError
 
 FRACTIONS = (0.25, 0.5)
 SETTINGS = SemanticsSettings(device="cpu", fractions=FRACTIONS, schedule="2:0.5")

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from paumer.config import Evaluation, parse
-from paumer.errors import PaumerError
 from paumer.models.views import View, seen_size, views, window_corners, window_size, window_starts
+from paumer.system.errors import PaumerError
 
 SIDES = st.integers(1, 3000)
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from paumer.config import Backbone, Data, Decoder, Heads
+from paumer.config.network import NetworkSettings
 from paumer.data.preparation import prepare
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
-from paumer.stages import NetworkSettings
 
 TINY = {"patch_size": 8, "embed_dim": 32, "depth": 6, "num_heads": 2}
 LINEAR = Decoder()

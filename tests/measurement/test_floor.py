@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from paumer.schedule import Schedule
-from paumer.strategies.floor import Floor
-from paumer.strategies.pause import Pause
+from paumer.strategies.notation import Schedule
+from paumer.strategies.pause import Floor, Pause
 
 OVERHEAD = {"gather", "index_select", "index_copy_", "scatter", "topk", "sort", "index", "cat", "arange"}
 

@@ -11,16 +11,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from paumer.config import Backbone, Decoder, Heads, SweepItem
+from paumer.config.runs import CostSettings
 from paumer.measurement.flops import count, flops
-from paumer.parameters import Exit
-from paumer.registry import operating_point
-from paumer.schedule import Schedule
-from paumer.stages import CostSettings
+from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense
 from paumer.strategies.early_exit import EarlyExit
 from paumer.strategies.merge import Merge
+from paumer.strategies.notation import Schedule
+from paumer.strategies.parameters import Exit
 from paumer.strategies.pause import Pause
-from paumer.strategies.points import build_strategy
+from paumer.strategies.registry import operating_point
 
 MASK = Decoder(name="mask_transformer")
 SIZE = (32, 64)

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from paumer.config import Backbone, Heads, SweepItem, Throughput
-from paumer.measurement import machine as watched
+from paumer.config.runs import CostSettings
 from paumer.measurement import timing
-from paumer.measurement.machine import OtherLoad, PeakMemory, clocks
 from paumer.measurement.throughput import throughput
-from paumer.stages import CostSettings
+from paumer.system import machine as watched
+from paumer.system.machine import OtherLoad, PeakMemory, clocks
 
 CPU = torch.device("cpu")
 OPTIONS = {"patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from paumer.measurement import harness
-from paumer.measurement.harness import calibrate, time_block, time_rounds
+from paumer.measurement import timing as harness
+from paumer.measurement.timing import calibrate, time_block, time_rounds
 
 CPU = torch.device("cpu")
 

@@ -9,10 +9,9 @@ from tiers import exhaustive
 from torch.testing import assert_close
 
 from paumer.measurement.modes import callable_of, with_explicit_attention
-from paumer.schedule import Schedule
 from paumer.strategies.contract import Dense
-from paumer.strategies.floor import Floor
-from paumer.strategies.pause import Pause
+from paumer.strategies.notation import Schedule
+from paumer.strategies.pause import Floor, Pause
 
 SCHEDULES = ["2:0.4", "1:0.2+3:0.3"]
 SIZES = [(32, 64), (48, 40)]

@@ -10,18 +10,19 @@ import pytest
 import torch
 
 from paumer.config import Backbone, Evaluation, Heads, SweepItem, Throughput
-from paumer.errors import PaumerError
-from paumer.graphs import onnx_model, session
-from paumer.graphs.tracing import trace
-from paumer.intervals import ratio
+from paumer.config.runs import CostSettings
 from paumer.measurement import modes
 from paumer.measurement.flops import flops
+from paumer.measurement.intervals import ratio
 from paumer.measurement.modes import callable_of
 from paumer.measurement.throughput import throughput
-from paumer.reporting.speed_table import read_speed, write_speed
-from paumer.schedule import Schedule
-from paumer.stages import CostSettings
+from paumer.models import graphs as onnx_model
+from paumer.models import graphs as session
+from paumer.models.graphs import trace
+from paumer.reporting.tables.speed import read_speed, write_speed
+from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
+from paumer.system.errors import PaumerError
 
 OPTIONS = {"patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 1}
 NET = Backbone(name="net", architecture="vit_tiny_patch16_224", options=OPTIONS)

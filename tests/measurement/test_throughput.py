@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from paumer.config import Backbone, Evaluation, Heads, SweepItem, Throughput
+from paumer.config.network import NetworkSettings
+from paumer.config.runs import CostSettings
 from paumer.data.datasets import Sample
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
-from paumer.files import write_json
-from paumer.intervals import ratio
 from paumer.measurement import throughput as stage
-from paumer.measurement.inputs import evenly, input_images, input_size, mean_windows, untrained
+from paumer.measurement.intervals import ratio
 from paumer.measurement.modes import callable_of
-from paumer.measurement.throughput import throughput
+from paumer.measurement.throughput import evenly, input_images, input_size, mean_windows, throughput, untrained
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Variant
 from paumer.models.build import build, save_weights
 from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
-from paumer.registry import Point
-from paumer.stages import CostSettings, NetworkSettings
-from paumer.strategies.points import build_strategy
+from paumer.strategies.compose import build_strategy
+from paumer.strategies.registry import Point
+from paumer.system.files import write_json
 
 OPTIONS = {"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
 NET = Backbone(name="net", architecture="vit_tiny_patch16_224", options=OPTIONS)

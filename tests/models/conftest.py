@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from paumer.config import Backbone, Decoder, Heads
+from paumer.config.network import NetworkSettings
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
-from paumer.stages import NetworkSettings
 
 TINY = {"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
 

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 
-from paumer.errors import PaumerError
 from paumer.models.backbones import create_vit
+from paumer.system.errors import PaumerError
 
 TINY = {"embed_dim": 32, "depth": 4, "num_heads": 2}
 

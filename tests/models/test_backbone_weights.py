@@ -21,11 +21,11 @@ from tiers import first
 from timm.models.vision_transformer import VisionTransformer
 from torch.testing import assert_close
 
-from paumer.errors import PaumerError
-from paumer.images import read_rgb
+from paumer.data.images import read_rgb
 from paumer.models.backbones import create_vit
 from paumer.models.build import load_weights
 from paumer.models.weights import read_tensors
+from paumer.system.errors import PaumerError
 
 # Weights of the hub that no hub is needed to refuse; test_hub.py fetches some.
 

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 from paumer.config import Heads
-from paumer.errors import PaumerError
-from paumer.files import write_json
 from paumer.models.build import build, copy_weights, load_run, load_weights, save_weights, start_from
 from paumer.models.segmenter import Segmenter
+from paumer.system.errors import PaumerError
+from paumer.system.files import write_json
 
 TINY = {"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
 

@@ -8,8 +8,7 @@ from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
 from paumer.config import Decoder
-from paumer.models.decoders import MaskTransformer, build_decoder
-from paumer.models.heads import LinearHead, cells_to_map
+from paumer.models.heads import LinearHead, MaskTransformer, build_decoder, cells_to_map
 
 
 @pytest.mark.parametrize("side", [1, 2, 3])

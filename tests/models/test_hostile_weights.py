@@ -17,11 +17,11 @@ from safetensors.torch import save_file
 from small_vits import TINY, save_timm
 from tiers import first
 
-from paumer.files import write_json
 from paumer.models.backbones import create_vit
 from paumer.models.build import build, load_run, load_weights, save_weights
 from paumer.models.published import load_segmenter
 from paumer.models.weights import refuse_bomb, require_weights
+from paumer.system.files import write_json
 from paumer.training import checkpoints
 
 VARIANT = """

@@ -12,8 +12,8 @@ from loopback_hub import Hub, run_beside
 from safetensors.torch import load_file, save
 
 from paumer.config import Backbone, Decoder
+from paumer.config.network import NetworkSettings
 from paumer.models.backbones import create_vit
-from paumer.stages import NetworkSettings
 
 TINY = {"embed_dim": 32, "depth": 2, "num_heads": 2}
 AUGREG = "vit_tiny_patch16_384.augreg_in21k_ft_in1k"

@@ -10,11 +10,11 @@ from hostile import refusal
 from timm.models import get_pretrained_cfg, is_model_in_modules
 
 from paumer.config import Backbone, Statistics, parse
+from paumer.config.network import NetworkSettings
 from paumer.data.transforms import normalize, statistics_of
-from paumer.files import write_json
 from paumer.models.backbones import MODULES
-from paumer.models.normalization import asked_for, described, normalization_of
-from paumer.stages import NetworkSettings
+from paumer.models.shipped import asked_for, described, normalization_of
+from paumer.system.files import write_json
 
 OWN = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
 CLIP = Statistics(mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711))

@@ -19,9 +19,9 @@ from torch.testing import assert_close
 
 import paumer
 from paumer import load_segmenter, sliding_window_logits
-from paumer.errors import PaumerError
 from paumer.models.encoder import Encoder
 from paumer.models.published import Published
+from paumer.system.errors import PaumerError
 
 ROUNDING = 5e-5  # what float32 leaves after a few layers of large weights
 HEADS = ["encoder.head.weight", "encoder.head.bias"]

@@ -5,10 +5,10 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
-from paumer.data.patches import class_counts
 from paumer.models.heads import cells_to_map
-from paumer.parameters import Scale
+from paumer.models.labels import class_counts
 from paumer.strategies.contract import Dense
+from paumer.strategies.parameters import Scale
 from paumer.strategies.resize import Resize
 
 DECODERS = {"linear": {}, "sub-patch": {"sub_patch": 2}, "mask transformer": {"name": "mask_transformer"}}

@@ -8,9 +8,9 @@ from largest import Largest
 from torch.nn import functional
 from torch.testing import assert_close
 
-from paumer.models import upsampling as module
-from paumer.models.upsampling import source_rows, upsample, upsample_rows, upsampled_labels
-from paumer.strategies.probabilities import of_two
+from paumer.models import labels as module
+from paumer.models.labels import source_rows, upsample, upsample_rows, upsampled_labels
+from paumer.strategies.tokens import of_two
 
 
 @given(

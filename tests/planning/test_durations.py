@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from paumer.config import Experiment, parse
-from paumer.files import read_yaml
-from paumer.planning.durations import STARTUP, Durations
+from paumer.measurement.durations import Durations
+from paumer.system.files import read_yaml
+from paumer.system.progress import STARTUP
 
 REPOSITORY = Path(__file__).parents[2]
 FILES = [REPOSITORY / "config.yaml", *(REPOSITORY / "workflow/experiments").glob("*.yaml")]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paumer.planning.remaining import PRIOR, Job, Run, simulate
+from paumer.system.terminal import PRIOR, Job, Run, simulate
 
 
 @st.composite

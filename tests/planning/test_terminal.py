@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from paumer.planning.terminal import approximate
+from paumer.system.terminal import approximate
 
 TIME = r"\d\d:\d\d"
 SNAKEFILE = """\

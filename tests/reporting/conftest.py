@@ -14,12 +14,12 @@ from synthetic import Measured, Reported, write_measurements
 from synthetic_maps import maps
 from tiers import once
 
-from paumer.files import write_json
-from paumer.reporting.figures import write_figures
-from paumer.reporting.page import write_report
-from paumer.reporting.points import per_batch, read_main
-from paumer.reporting.speed_table import write_speed
-from paumer.reporting.tables import write_tables
+from paumer.reporting.figures.write import write_figures
+from paumer.reporting.frames import per_batch, read_main
+from paumer.reporting.page.page import write_report
+from paumer.reporting.tables.speed import write_speed
+from paumer.reporting.tables.write import write_tables
+from paumer.system.files import write_json
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 

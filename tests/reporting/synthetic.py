@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from paumer.evaluation.alignment import tabulate
-from paumer.files import write_json
-from paumer.schedule import Schedule
+from paumer.strategies.notation import Schedule
+from paumer.system.files import write_json
 
 BACKBONES = {"tiny": (60.0, 12.8, 240.0), "small": (68.0, 38.6, 90.0)}  # mIoU, GMAC, images/s of dense
 RECIPES = ["dense", "multi-exit", "paumer", "merge"]

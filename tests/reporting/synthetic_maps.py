@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from paumer.config.base import IGNORE
 from paumer.data.catalogue import DATASETS
-from paumer.data.datasets import IGNORE
-from paumer.reporting.interactive.viewer import viewer_data
-from paumer.reporting.plots_maps import PauseMap, Sample
-from paumer.schedule import Schedule
+from paumer.reporting.figures.maps import PauseMap, Sample, viewer_data
+from paumer.strategies.notation import Schedule
 
 HEIGHT, WIDTH, PATCH = 20, 48, 8  # the last row of patches is half padding
 GRID = (3, 6)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from paumer.errors import PaumerError
-from paumer.reporting.ablation import ablation_table, readable_ablation, write_ablation
-from paumer.reporting.formatting import markdown
+from paumer.reporting.sheets import markdown
+from paumer.reporting.tables.ablation import ablation_table, readable_ablation, write_ablation
+from paumer.system.errors import PaumerError
 
 DENSE = {0: 70.0, 1: 72.0}
 MIOU = {"": {"dense": -0.1, "3:0.4": -0.5}, "plain heads": {"dense": -0.2, "3:0.4": -1.5}}

@@ -8,8 +8,8 @@ import pytest
 from browsing import CHARTS, Opened, executable, names
 from synthetic_maps import GRID
 
-from paumer.reporting.pareto import dominated, gmac_points
-from paumer.reporting.points import read_main
+from paumer.reporting.figures.pareto import dominated, gmac_points
+from paumer.reporting.frames import read_main
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 pytestmark = [

@@ -5,11 +5,16 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from paumer.errors import PaumerError
-from paumer.files import write_json
-from paumer.reporting.criteria import COLUMNS, criteria_table
-from paumer.reporting.published import OURS, published_table
-from paumer.reporting.readable_comparisons import readable_criteria, readable_published
+from paumer.reporting.tables.comparisons import CRITERIA_COLUMNS as COLUMNS
+from paumer.reporting.tables.comparisons import (
+    OURS,
+    criteria_table,
+    published_table,
+    readable_criteria,
+    readable_published,
+)
+from paumer.system.errors import PaumerError
+from paumer.system.files import write_json
 
 POINT = ["backbone", "recipe", "strategy", "schedule"]
 

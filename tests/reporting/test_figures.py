@@ -5,17 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from paumer.errors import PaumerError
-from paumer.reporting.figures import write_speed_figures
-from paumer.reporting.labels import label_points
-from paumer.reporting.pareto import PUBLISHED, dominated, gmac_points, speed_points
-from paumer.reporting.plots_cost import cost_spread
-from paumer.reporting.plots_floor import floor_overhead
-from paumer.reporting.plots_overview import overview
-from paumer.reporting.plots_speed import speedup_gmac
-from paumer.reporting.plots_training import loss_curves
-from paumer.reporting.style import save, style
-from paumer.reporting.variants import timed, timed_alone
+from paumer.reporting.figures.accuracy import loss_curves
+from paumer.reporting.figures.looks import label_points
+from paumer.reporting.figures.overview import overview
+from paumer.reporting.figures.pareto import PUBLISHED, cost_spread, dominated, gmac_points, speed_points
+from paumer.reporting.figures.speed import floor_overhead, speedup_gmac
+from paumer.reporting.figures.style import save, style
+from paumer.reporting.figures.write import write_speed_figures
+from paumer.reporting.tables.speed import timed, timed_alone
+from paumer.system.errors import PaumerError
 
 NAMES = [
     *("overview", "pareto_speed", "cost_spread", "drop_per_class"),

@@ -3,12 +3,10 @@
 import pandas as pd
 import pytest
 
-from paumer.registry import REGISTRY, SMALLER_BACKBONE
-from paumer.reporting.claims import CLAIM, read_claims
-from paumer.reporting.families import PAUMER, WORDS, family, family_points
-from paumer.reporting.findings import findings, paragraph
-from paumer.reporting.formatting import with_seeds
-from paumer.reporting.headline import (
+from paumer.reporting.sheets import with_seeds
+from paumer.reporting.tables.families import PAUMER, WORDS, family, family_points
+from paumer.reporting.tables.findings import findings, paragraph
+from paumer.reporting.tables.headline import (
     CHOSEN,
     HEADINGS,
     NOT_REACHED,
@@ -17,7 +15,9 @@ from paumer.reporting.headline import (
     headline_notes,
     readable_headline,
 )
-from paumer.reporting.readable import NOT_TIMED
+from paumer.reporting.tables.main import NOT_TIMED
+from paumer.reporting.tables.selection import CLAIM, read_claims
+from paumer.strategies.registry import REGISTRY, SMALLER_BACKBONE
 
 BATCH = {"tiny": 8, "small": 1}
 

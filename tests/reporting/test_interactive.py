@@ -6,22 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paumer.reporting.interactive.assets import as_json, library, scripts
-from paumer.reporting.interactive.charts import explorer_chart, training_chart
-from paumer.reporting.interactive.exploring import columns, explorer_data
-from paumer.reporting.interactive.symbols import outline, symbols
-from paumer.reporting.links import links
-from paumer.reporting.looks import looks
-from paumer.reporting.points import DENSE
-from paumer.reporting.speed_table import read_speed
-from paumer.reporting.style import MARKERS
+from paumer.reporting.figures.looks import looks
+from paumer.reporting.figures.style import MARKERS
+from paumer.reporting.frames import DENSE
+from paumer.reporting.page.charts import explorer_chart, outline, symbols, training_chart
+from paumer.reporting.page.data import as_json, columns, explorer_data, library, scripts
+from paumer.reporting.page.page import links
+from paumer.reporting.tables.speed import read_speed
 
 KEY = ["backbone", "recipe", "strategy", "criterion", "schedule"]
 
 
 @pytest.fixture(scope="module")
 def explored(reported):
-    from paumer.reporting.points import read_main
+    from paumer.reporting.frames import read_main
 
     main, speed = read_main(reported.tables / "main.csv"), read_speed(reported.tables / "speed.csv")
     return main, speed, explorer_data(main, speed)

@@ -5,10 +5,10 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from paumer.registry import RECIPES, REGISTRY
-from paumer.reporting.looks import in_legend, looks
-from paumer.reporting.order import descriptions, in_order, recipe_key, strategy_key
-from paumer.reporting.style import COLOURS, MARKERS
+from paumer.reporting.figures.looks import in_legend, looks
+from paumer.reporting.figures.style import COLOURS, MARKERS
+from paumer.reporting.frames import descriptions, in_order, recipe_key, strategy_key
+from paumer.strategies.registry import RECIPES, REGISTRY
 
 
 def methods(*rows):

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from PIL import Image
 
-from paumer.reporting import fonts
-from paumer.reporting.formatting import Sheet, markdown
-from paumer.reporting.style import panels, save_as, style
+from paumer.reporting.figures import style as fonts
+from paumer.reporting.figures.style import panels, save_as, style
+from paumer.reporting.sheets import Sheet, markdown
 
 # Of an area that no font of the machine has: in the font of these tests, and in none.
 OWN, NONE = "\U0010fffc", "\U0010fffd"

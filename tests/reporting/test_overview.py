@@ -5,12 +5,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from paumer.reporting.families import PAUMER, family_points
-from paumer.reporting.labels import Labels
-from paumer.reporting.overview import CLAIMED, COLUMNS, DENSE, overview_points
-from paumer.reporting.pareto import dominated
-from paumer.reporting.plots_overview import overview
-from paumer.reporting.style import SCREEN, style
+from paumer.reporting.figures.looks import Labels
+from paumer.reporting.figures.overview import CLAIMED, COLUMNS, DENSE, overview, overview_points
+from paumer.reporting.figures.pareto import dominated
+from paumer.reporting.figures.style import SCREEN, style
+from paumer.reporting.tables.families import PAUMER, family_points
 
 
 @pytest.fixture

@@ -10,18 +10,18 @@ import pytest
 from markupsafe import escape
 from tiers import first
 
-from paumer.errors import PaumerError
-from paumer.files import read_json, write_json
-from paumer.registry import REGISTRY
-from paumer.reporting.claims import CLAIM, read_claims
-from paumer.reporting.findings import findings
-from paumer.reporting.formatting import Sheet, joined, narrowed
-from paumer.reporting.noise import noise_warnings
-from paumer.reporting.order import SMALLER
-from paumer.reporting.page import breakable, write_report
-from paumer.reporting.provenance import data_sheet, environment_sheet, runs_sheet, settings_groups
-from paumer.reporting.speed_table import write_speed
+from paumer.reporting.frames import SMALLER
+from paumer.reporting.page.page import breakable, write_report
+from paumer.reporting.page.provenance import data_sheet, environment_sheet, runs_sheet, settings_groups
+from paumer.reporting.sheets import Sheet, joined, narrowed
+from paumer.reporting.tables.findings import findings
+from paumer.reporting.tables.noise import noise_warnings
+from paumer.reporting.tables.selection import CLAIM, read_claims
+from paumer.reporting.tables.speed import write_speed
 from paumer.reporting.timings import in_first_setting, read_throughput
+from paumer.strategies.registry import REGISTRY
+from paumer.system.errors import PaumerError
+from paumer.system.files import read_json, write_json
 
 SECTIONS = [
     *("headline", "about", "explorer", "methods", "maps", "classes", "semantics", "criteria", "speed", "bounds"),

@@ -8,11 +8,18 @@ import yaml
 from synthetic import BACKBONES
 
 from paumer.config import Experiment
-from paumer.errors import PaumerError
-from paumer.reporting.choices import AS_SEGMENTER, NOT_AS_SEGMENTER, OURS, choices_table
-from paumer.reporting.claims import CLAIM, Claim
-from paumer.reporting.paper import Measured, answers, dense_table, write_paper
-from paumer.reporting.selection import methods_table
+from paumer.reporting.tables.paper import (
+    AS_SEGMENTER,
+    NOT_AS_SEGMENTER,
+    OURS,
+    Measured,
+    answers,
+    choices_table,
+    dense_table,
+    write_paper,
+)
+from paumer.reporting.tables.selection import CLAIM, Claim, methods_table
+from paumer.system.errors import PaumerError
 
 REPOSITORY = Path(__file__).parents[2]
 SEGMENTER = REPOSITORY / "results/reference/segmenter.yaml"

@@ -6,17 +6,14 @@ import pytest
 from matplotlib.text import Text
 from tiers import first
 
-from paumer.reporting import plots_semantics
-from paumer.reporting.figures import write_speed_figures
-from paumer.reporting.plots_classes import drop_per_class
-from paumer.reporting.plots_cost import cost_spread
-from paumer.reporting.plots_floor import floor_overhead
-from paumer.reporting.plots_overview import overview
-from paumer.reporting.plots_pareto import pareto_gmac, pareto_speed
-from paumer.reporting.plots_speed import speedup_gmac, throughput_batch
-from paumer.reporting.plots_training import loss_curves
-from paumer.reporting.style import PAPER, SCREEN, legend_below, panels, sized, style
-from paumer.reporting.variants import timed
+from paumer.reporting.figures import semantics as plots_semantics
+from paumer.reporting.figures.accuracy import drop_per_class, loss_curves
+from paumer.reporting.figures.overview import overview
+from paumer.reporting.figures.pareto import cost_spread, pareto_gmac, pareto_speed
+from paumer.reporting.figures.speed import floor_overhead, speedup_gmac, throughput_batch
+from paumer.reporting.figures.style import PAPER, SCREEN, legend_below, panels, sized, style
+from paumer.reporting.figures.write import write_speed_figures
+from paumer.reporting.tables.speed import timed
 
 WIDTHS = {"one_column": 85, "two_columns": 180}  # millimetres
 SMALLEST = 5  # points
@@ -52,7 +49,7 @@ def test_a_paper_has_all_figures_of_the_report_and_one_more(reported, printed):
 
 @pytest.mark.exhaustive
 def test_paper_figures_are_the_same_twice(printed, main, tmp_path):
-    from paumer.reporting.style import save_as
+    from paumer.reporting.figures.style import save_as
 
     for chosen in PAPER:
         with style(chosen):

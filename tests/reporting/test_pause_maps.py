@@ -11,15 +11,14 @@ from PIL import Image
 from synthetic_maps import GRID, HEIGHT, PATCH, SCHEDULES, WIDTH, maps, pause_map, sample
 
 from paumer.config import Backbone, Decoder, Heads
+from paumer.config.base import IGNORE
+from paumer.config.network import NetworkSettings
 from paumer.data.catalogue import DATASETS
-from paumer.data.datasets import IGNORE
 from paumer.data.transforms import normalize
 from paumer.models.build import build
-from paumer.reporting.interactive.viewer import LARGEST, PAUSED, STEPS, viewer_data
-from paumer.reporting.pause_maps import pause_map as look
-from paumer.reporting.plots_maps import PauseMap, Sample, save_maps
-from paumer.schedule import Schedule
-from paumer.stages import NetworkSettings
+from paumer.reporting.figures.maps import LARGEST, PAUSED, STEPS, PauseMap, Sample, save_maps, viewer_data
+from paumer.reporting.figures.maps import pause_map as look
+from paumer.strategies.notation import Schedule
 
 BACKBONE = Backbone(
     name="net",

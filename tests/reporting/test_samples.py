@@ -7,8 +7,8 @@ from PIL import Image
 from paumer.config import Data
 from paumer.data.preparation import prepare, samples
 from paumer.data.reading import read_sample
-from paumer.reporting.colours import colourise
-from paumer.reporting.samples import GAP, WIDTH, draw_samples
+from paumer.reporting.figures.looks import colourise
+from paumer.reporting.figures.samples import GAP, WIDTH, draw_samples
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ import pandas as pd
 import pytest
 from synthetic import CLASSES, FRACTIONS, HEADS, write_semantics
 
-from paumer.errors import PaumerError
-from paumer.reporting import plots_semantics
-from paumer.reporting.reading import read_table
-from paumer.reporting.semantics import AT, findings, read_semantics
-from paumer.reporting.style import save
+from paumer.reporting.figures import semantics as plots_semantics
+from paumer.reporting.figures.semantics import AT, findings, read_semantics
+from paumer.reporting.figures.style import save
+from paumer.reporting.frames import read_table
+from paumer.system.errors import PaumerError
 
 FIGURES = ["composition", "uniform", "boundary", "correlation"]
 

@@ -4,11 +4,11 @@ import pandas as pd
 import pytest
 from synthetic import BACKBONES, BATCHES, EXPLICIT, SETTINGS, SIZES, SKIPPED, UNCOMPILED
 
-from paumer.errors import PaumerError
-from paumer.reporting.aggregate import main_table
-from paumer.reporting.published import OURS, published_table
-from paumer.reporting.readable import readable_main
-from paumer.reporting.speed_table import COLUMNS, read_speed, readable_speed, speed_table, write_speed
+from paumer.reporting.tables.aggregate import main_table
+from paumer.reporting.tables.comparisons import OURS, published_table
+from paumer.reporting.tables.main import readable_main
+from paumer.reporting.tables.speed import COLUMNS, read_speed, readable_speed, speed_table, write_speed
+from paumer.system.errors import PaumerError
 
 GROUP = ["backbone", "dtype", "mode", "scope", "height", "width", "batch"]
 KEYS = [*GROUP, "recipe", "strategy", "criterion", "schedule"]

@@ -5,16 +5,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paumer.errors import PaumerError
-from paumer.reporting.aggregate import main_table
-from paumer.reporting.drops import COLUMNS
-from paumer.reporting.formatting import with_seeds
-from paumer.reporting.noise import noise_warnings, quiet
-from paumer.reporting.points import at_largest_batch
-from paumer.reporting.selection import methods_table
-from paumer.reporting.speed_table import write_speed
-from paumer.reporting.tables import collect
+from paumer.reporting.frames import at_largest_batch
+from paumer.reporting.sheets import with_seeds
+from paumer.reporting.tables.aggregate import main_table
+from paumer.reporting.tables.drops import COLUMNS
+from paumer.reporting.tables.noise import noise_warnings, quiet
+from paumer.reporting.tables.selection import methods_table
+from paumer.reporting.tables.speed import write_speed
+from paumer.reporting.tables.write import collect
 from paumer.reporting.timings import in_first_setting, read_throughput
+from paumer.system.errors import PaumerError
 
 MEASURES = ["images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "floor_low", "floor_high"]
 KEY = ["backbone", "recipe", "strategy", "criterion", "schedule"]

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 from synthetic import OTHER_LOAD, OWN_DENSE, SIZES, SKIPPED
 
-from paumer.errors import PaumerError
-from paumer.reporting.aggregate import main_table
-from paumer.reporting.readable import readable_main
-from paumer.reporting.speed import null_sheet
+from paumer.reporting.tables.aggregate import main_table
+from paumer.reporting.tables.main import readable_main
+from paumer.reporting.tables.speed import null_sheet
+from paumer.system.errors import PaumerError
 
 MEASURES = ("images_per_s", "speedup", "speedup_low", "speedup_high")
 

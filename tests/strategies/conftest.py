@@ -9,10 +9,10 @@ import torch
 from tiers import first, named
 
 from paumer.config import Backbone, Decoder, Heads
-from paumer.data.datasets import IGNORE
+from paumer.config.base import IGNORE
+from paumer.config.network import NetworkSettings
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
-from paumer.stages import NetworkSettings
 
 DEPTH = 6
 DEEP = 9  # as deep as the examples of the registry need

@@ -2,10 +2,10 @@
 
 from itertools import permutations
 
-from paumer.errors import PaumerError
-from paumer.registry import CHAIN, REGISTRY, Point, operating_point
+from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Strategy
-from paumer.strategies.points import build_strategy
+from paumer.strategies.registry import CHAIN, REGISTRY, Point, operating_point
+from paumer.system.errors import PaumerError
 
 # For compositions: thresholds that some images of a tiny network exceed, and parameters that may stand second.
 FIRST = {"adaptive-exit": "3@0.19+6@0.25"}

@@ -10,11 +10,10 @@ from torch.testing import assert_close
 
 from paumer.measurement.flops import count
 from paumer.models.heads import Adapter, cells_to_map
-from paumer.parameters import OVER_BATCH
-from paumer.registry import Point, criteria_of
-from paumer.strategies.heads import scale_gradient
-from paumer.strategies.places import Places
-from paumer.strategies.points import build_strategy
+from paumer.strategies.compose import build_strategy
+from paumer.strategies.parameters import OVER_BATCH
+from paumer.strategies.registry import Point, criteria_of
+from paumer.strategies.tokens import Places, scale_gradient
 
 SINGLES = [point for point in examples() if point.criterion in ("", *criteria_of(point.strategy)[:1])]
 POINTS = [*SINGLES, *pairs()]

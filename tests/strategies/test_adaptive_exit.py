@@ -11,12 +11,11 @@ from tiers import examples
 from torch.testing import assert_close
 
 from paumer.models.heads import cells_to_map
-from paumer.parameters import Exit
-from paumer.schedule import Thresholds
-from paumer.strategies.adaptive_exit import AdaptiveExit
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import CRITERIA
-from paumer.strategies.early_exit import EarlyExit
+from paumer.strategies.early_exit import AdaptiveExit, EarlyExit
+from paumer.strategies.notation import Thresholds
+from paumer.strategies.parameters import Exit
 
 
 def adaptive(*locations: tuple[int, float], criterion: str = "entropy") -> AdaptiveExit:

@@ -13,13 +13,13 @@ from torch import nn
 from torch.testing import assert_close
 
 from paumer.config import Backbone, Decoder
+from paumer.config.network import NetworkSettings
 from paumer.measurement.flops import count
-from paumer.models.blocks import attend, block_macs, feed_forward
 from paumer.models.build import build
-from paumer.schedule import Schedule
-from paumer.stages import NetworkSettings
+from paumer.models.encoder import attend, block_macs, feed_forward
 from paumer.strategies.contract import Dense
 from paumer.strategies.merge import Merge
+from paumer.strategies.notation import Schedule
 
 WIDTH = 32
 KINDS = {

@@ -6,15 +6,13 @@ from operating_points import describe, pairs, strategy
 from tiers import first
 from torch.testing import assert_close
 
-from paumer.errors import PaumerError
-from paumer.schedule import Schedule
-from paumer.strategies.adaptive_exit import AdaptiveExit
-from paumer.strategies.chain import Chain
+from paumer.strategies.compose import Chain, build_strategy
 from paumer.strategies.criteria import entropy
-from paumer.strategies.local_merge import LocalMerge
-from paumer.strategies.merge import Merge
+from paumer.strategies.early_exit import AdaptiveExit
+from paumer.strategies.merge import LocalMerge, Merge
+from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
-from paumer.strategies.points import build_strategy
+from paumer.system.errors import PaumerError
 
 PAIRS = pairs()
 LINKS = [

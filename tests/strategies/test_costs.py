@@ -9,13 +9,13 @@ from tiers import first
 
 from paumer.measurement.flops import count
 from paumer.models.segmenter import Segmenter
-from paumer.parameters import OVER_BATCH
-from paumer.registry import criteria_of
-from paumer.schedule import Thresholds
-from paumer.strategies.adaptive_exit import AdaptiveExit
+from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import entropy
-from paumer.strategies.points import build_strategy
+from paumer.strategies.early_exit import AdaptiveExit
+from paumer.strategies.notation import Thresholds
+from paumer.strategies.parameters import OVER_BATCH
+from paumer.strategies.registry import criteria_of
 
 SIZE = (32, 64)
 SINGLES, PAIRS = examples(), pairs()

@@ -11,24 +11,15 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from torch.testing import assert_close
 
-from paumer.data.datasets import IGNORE
+from paumer.config.base import IGNORE
 from paumer.models.heads import cells_to_map
-from paumer.registry import INFORMED, criteria_of, head_blocks, operating_point, read_point
-from paumer.schedule import Schedule
+from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense, Strategy
-from paumer.strategies.criteria import (
-    CRITERIA,
-    balanced,
-    confidence,
-    entropy,
-    margin,
-    scores,
-    smooth,
-    space,
-)
+from paumer.strategies.criteria import CRITERIA, balanced, confidence, entropy, margin, scores, smooth, space
+from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
-from paumer.strategies.places import Places
-from paumer.strategies.points import build_strategy
+from paumer.strategies.registry import INFORMED, criteria_of, head_blocks, operating_point, read_point
+from paumer.strategies.tokens import Places
 
 BOUNDED = pytest.mark.parametrize("criterion", CRITERIA.values(), ids=CRITERIA)
 

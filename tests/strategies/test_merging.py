@@ -12,12 +12,10 @@ from tiers import examples
 from torch.nn import ModuleDict, functional
 from torch.testing import assert_close
 
-from paumer.models.blocks import attend, feed_forward
-from paumer.schedule import Schedule, Thresholds
+from paumer.models.encoder import attend, feed_forward
 from paumer.strategies.contract import Dense
-from paumer.strategies.local_merge import LocalMerge, alike_squares
-from paumer.strategies.merge import Merge
-from paumer.strategies.merging import match, match_macs, merge, most_similar_pairs
+from paumer.strategies.merge import LocalMerge, Merge, alike_squares, match, match_macs, merge, most_similar_pairs
+from paumer.strategies.notation import Schedule, Thresholds
 from paumer.strategies.state import State
 
 WIDTH = 6

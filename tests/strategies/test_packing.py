@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from operating_points import strategy
 from torch.testing import assert_close
 
-from paumer.errors import PaumerError
-from paumer.models.blocks import block_macs
-from paumer.registry import operating_point
+from paumer.models.encoder import block_macs
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import entropy
-from paumer.strategies.packing import Packing
+from paumer.strategies.registry import operating_point
+from paumer.strategies.tokens import Packing
+from paumer.system.errors import PaumerError
 
 PATCHES = 4 * 8
 CPU = torch.device("cpu")

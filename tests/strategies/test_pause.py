@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tiers import examples
 from torch.testing import assert_close
 
-from paumer.schedule import Location, Schedule
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import entropy
+from paumer.strategies.notation import Location, Schedule
 from paumer.strategies.pause import Pause
 
 DEPTH = 6

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from torch.nn import ModuleDict
 from torch.testing import assert_close
 
-from paumer.schedule import Schedule
-from paumer.strategies.reductions import Finished, Left, Merged, Paused, complement, rows_of, take
+from paumer.strategies.notation import Schedule
 from paumer.strategies.state import State
+from paumer.strategies.tokens import Finished, Left, Merged, Paused, complement, rows_of, take
 
 BATCH = 3
 

@@ -10,9 +10,9 @@ from operating_points import describe, examples, strategy
 from tiers import first
 from torch.testing import assert_close
 
-from paumer.registry import RECIPES, REGISTRY, Point, operating_point
+from paumer.strategies.compose import build_strategy, runnable
 from paumer.strategies.contract import Dense, Strategy
-from paumer.strategies.points import build_strategy, runnable
+from paumer.strategies.registry import RECIPES, REGISTRY, Point, operating_point
 
 EXAMPLES = examples()
 ENTRIES = pytest.mark.parametrize("name", REGISTRY)

@@ -10,10 +10,10 @@ from operating_points import strategy
 from torch.testing import assert_close
 
 from paumer.models.heads import cells_to_map
-from paumer.parameters import TokenExitParameters
-from paumer.schedule import Schedule
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import CRITERIA
+from paumer.strategies.notation import Schedule
+from paumer.strategies.parameters import TokenExitParameters
 from paumer.strategies.pause import Pause
 from paumer.strategies.token_exit import TokenExit, best_of_each_class
 

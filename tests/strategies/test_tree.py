@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from operating_points import strategy
 from tiers import examples
 
-from paumer.schedule import Location, Schedule
 from paumer.strategies.contract import Dense
+from paumer.strategies.notation import Location, Schedule
 from paumer.strategies.pause import Pause
 
 POINTS = [

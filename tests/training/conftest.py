@@ -10,12 +10,13 @@ import torch
 
 from paumer.cli import main
 from paumer.config import Backbone, Decoder, Heads, Merging, Pausing, Resizing, parse
+from paumer.config.network import NetworkSettings
+from paumer.config.runs import TrainSettings
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
-from paumer.registry import WITH_HEADS
-from paumer.stages import NetworkSettings, TrainSettings
+from paumer.strategies.registry import WITH_HEADS
 from paumer.training.loop import train
 from paumer.training.optimization import Optimization
 

@@ -3,8 +3,8 @@
 import torch
 from torchvision.tv_tensors import Image, Mask
 
-from paumer.data.augmentation import ClassSafeCrop
-from paumer.data.datasets import IGNORE
+from paumer.config.base import IGNORE
+from paumer.data.loading import ClassSafeCrop
 
 
 def pair(labels: torch.Tensor) -> tuple[Image, Mask]:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from paumer.errors import PaumerError
+from paumer.system.errors import PaumerError
 from paumer.training.loop import train
 
 COMPILE = nn.Module.compile

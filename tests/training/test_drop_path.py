@@ -5,9 +5,9 @@ import torch
 from timm.layers import DropPath
 from torch import nn
 
+from paumer.config.network import NetworkSettings
 from paumer.models.build import build
-from paumer.stages import NetworkSettings
-from paumer.training.drop_path import DropPaths
+from paumer.training.optimization import DropPaths
 
 RATE = 0.4
 

@@ -18,9 +18,9 @@ from test_training_run import assert_same_run
 from tiers import first
 
 from paumer.data.catalogue import described_folder
-from paumer.errors import PaumerError
-from paumer.files import read_json, write_json
-from paumer.locks import held
+from paumer.system.errors import PaumerError
+from paumer.system.files import read_json, write_json
+from paumer.system.locks import held
 from paumer.training import checkpoints
 from paumer.training.loop import train
 

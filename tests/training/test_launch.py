@@ -14,7 +14,7 @@ import torch
 from tiers import first
 
 from paumer.cli import main
-from paumer.files import read_json
+from paumer.system.files import read_json
 from paumer.training import checkpoints
 from paumer.training.loop import Run, train
 

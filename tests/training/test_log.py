@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from paumer.errors import PaumerError
+from paumer.system.errors import PaumerError
 from paumer.training import loop
-from paumer.training.log import Log
+from paumer.training.checkpoints import Log
 from paumer.training.loop import train
 
 

@@ -12,21 +12,19 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from paumer.config import Heads
-from paumer.data.balance import balance_classes
-from paumer.data.datasets import IGNORE
-from paumer.data.patches import class_counts
+from paumer.config.base import IGNORE
 from paumer.models.heads import Prediction, cells_to_map
-from paumer.parameters import Scale
-from paumer.registry import operating_point
-from paumer.schedule import Schedule
+from paumer.models.labels import balance_classes, class_counts
+from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense, Strategy
-from paumer.strategies.local_merge import LocalMerge
+from paumer.strategies.merge import LocalMerge
+from paumer.strategies.notation import Schedule
+from paumer.strategies.parameters import Scale
 from paumer.strategies.pause import Pause
-from paumer.strategies.points import build_strategy
-from paumer.strategies.reductions import Paused
+from paumer.strategies.registry import operating_point
 from paumer.strategies.resize import Resize
-from paumer.training.losses import auxiliary_sum, compute_losses, weight_of
-from paumer.training.recipes import draw_strategy
+from paumer.strategies.tokens import Paused
+from paumer.training.objective import auxiliary_sum, compute_losses, draw_strategy, weight_of
 
 CLASSES = 5
 

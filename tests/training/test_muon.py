@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from paumer.training import optimization
-from paumer.training.muon import Muon, orthogonalized
-from paumer.training.optimization import Optimization
+from paumer.training.optimization import Muon, Optimization, orthogonalized
 
 SHAPES = [(48, 16), (16, 16), (48, 16), (16, 64)]
 

@@ -15,12 +15,12 @@ from tiers import first
 from torch import nn
 
 from paumer.config import EXECUTION, TrainingOptions
-from paumer.errors import PaumerError
-from paumer.files import read_json
+from paumer.system.errors import PaumerError
+from paumer.system.files import read_json
 from paumer.training import checkpoints, loop
+from paumer.training.distributed import Processes, joined
 from paumer.training.loop import train
 from paumer.training.optimization import Optimization
-from paumer.training.processes import Processes, joined
 
 LOSSES = ["loss", "final_loss", "auxiliary_loss"]
 # Without Adam's division by the size of the gradient, which turns rounding errors into steps.

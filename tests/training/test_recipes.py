@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from paumer.config import Heads, Merging, Pausing, Resizing
 from paumer.data.loading import draw_seed
-from paumer.errors import PaumerError
-from paumer.schedule import Schedule
 from paumer.strategies.contract import Dense
-from paumer.strategies.local_merge import LocalMerge
+from paumer.strategies.merge import LocalMerge
+from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
 from paumer.strategies.resize import Resize
-from paumer.training.recipes import draw_schedule, draw_strategy
+from paumer.system.errors import PaumerError
+from paumer.training.objective import draw_schedule, draw_strategy
 
 BLOCKS = (2, 3, 4, 6)
 

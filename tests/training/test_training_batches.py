@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paumer.config import Augmentation
-from paumer.data.augmentation import training_transform
-from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader
+from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader, training_transform
 from paumer.data.preparation import samples
-from paumer.training.processes import Processes
+from paumer.training.distributed import Processes
 
 
 @given(st.integers(1, 20), st.integers(1, 7), st.integers(0, 5), st.integers(0, 12), st.integers(0, 12))

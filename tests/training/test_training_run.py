@@ -17,8 +17,8 @@ from paumer.cli import main
 from paumer.config import Data, Heads
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import prepare
-from paumer.files import read_json
 from paumer.models.build import load_run
+from paumer.system.files import read_json
 from paumer.training import checkpoints, loop
 from paumer.training.loop import train
 from paumer.training.optimization import Optimization

@@ -3,8 +3,7 @@
 from hypothesis import settings
 from tiers import examples
 
-from paumer.tuning.shapes import Reduction
-from paumer.tuning.speedups import Speed, SpeedModel
+from paumer.deployment.tuning.search import Reduction, Speed, SpeedModel
 
 DEPTH = 12
 some = settings(max_examples=examples(30))

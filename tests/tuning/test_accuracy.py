@@ -7,9 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import Device, loss, some
 
-from paumer.tuning.accuracy import FINE, SLACK, most_accurate, within_drop
-from paumer.tuning.shapes import MOST, pilots, shapes
-from paumer.tuning.speedups import candidates_for
+from paumer.deployment.tuning.search import (
+    FINE,
+    MOST,
+    SLACK,
+    candidates_for,
+    most_accurate,
+    pilots,
+    shapes,
+    within_drop,
+)
 
 SCALES = (1.0, 0.9)
 FAMILIES = shapes([2, 3, 6, 9], 2, SCALES)

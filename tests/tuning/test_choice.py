@@ -4,11 +4,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import Device, loss, macs, some
 
-from paumer.schedule import Schedule
-from paumer.tuning.accuracy import most_accurate
-from paumer.tuning.choice import Finalist, choose_accurate, choose_fastest
-from paumer.tuning.shapes import Reduction, pilots, shapes
-from paumer.tuning.speedups import ABOVE, BELOW, Speed, candidates_for, settle
+from paumer.deployment.tuning.search import (
+    ABOVE,
+    BELOW,
+    Reduction,
+    Speed,
+    candidates_for,
+    most_accurate,
+    pilots,
+    settle,
+    shapes,
+)
+from paumer.deployment.tuning.tune import Finalist, choose_accurate, choose_fastest
+from paumer.strategies.notation import Schedule
 
 SCALES = (1.0, 0.9)
 FAMILIES, PILOTS = shapes([3, 6, 9], 2, SCALES), pilots([3, 6, 9], 2, SCALES)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import some
 
-from paumer.registry import Point, operating_point
-from paumer.schedule import Schedule
-from paumer.tuning.shapes import MOST, PARTS, UNPAUSED, Shape, pilots, shapes
+from paumer.deployment.tuning.search import MOST, PARTS, UNPAUSED, Shape, pilots, shapes
+from paumer.strategies.notation import Schedule
+from paumer.strategies.registry import Point, operating_point
 
 FAMILIES = shapes([2, 3, 6, 9, 10], 3, (1.0, 0.85))
 

@@ -5,8 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import Device, macs, some
 
-from paumer.tuning.shapes import MOST, Candidate, Shape, pilots, shapes
-from paumer.tuning.speedups import ABOVE, ATTEMPTS, Speed, candidates_for, just_enough, meets, settle
+from paumer.deployment.tuning.search import (
+    ABOVE,
+    ATTEMPTS,
+    MOST,
+    Candidate,
+    Shape,
+    Speed,
+    candidates_for,
+    just_enough,
+    meets,
+    pilots,
+    settle,
+    shapes,
+)
 
 SCALES = (1.0, 0.9, 0.8)
 FAMILIES, PILOTS = shapes([3, 6, 9], 2, SCALES), pilots([3, 6, 9], 2, SCALES)

@@ -12,21 +12,21 @@ import yaml
 from torch import Tensor
 
 from paumer.config import Backbone, Data, Decoder, Heads, SweepItem
+from paumer.config.network import NetworkSettings
 from paumer.data.preparation import prepare
 from paumer.deployment.presets import tuned_presets
-from paumer.errors import PaumerError
-from paumer.files import write_json
+from paumer.deployment.settings import TuneSettings
+from paumer.deployment.tuning.bench import Bench, schedule_macs
+from paumer.deployment.tuning.search import UNPAUSED, Reduction, Speed
 from paumer.models.build import build, load_run, save_weights
 from paumer.models.segmenter import Segmenter
-from paumer.registry import Point
-from paumer.schedule import Schedule
-from paumer.stages import NetworkSettings, TuneSettings
+from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense
+from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
-from paumer.strategies.points import build_strategy
-from paumer.tuning.bench import Bench, schedule_macs
-from paumer.tuning.shapes import UNPAUSED, Reduction
-from paumer.tuning.speedups import Speed
+from paumer.strategies.registry import Point
+from paumer.system.errors import PaumerError
+from paumer.system.files import write_json
 
 OPTIONS = {"patch_size": 8, "embed_dim": 32, "depth": 6, "num_heads": 2}
 

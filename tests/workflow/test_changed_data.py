@@ -9,7 +9,7 @@ import pytest
 import yaml
 from miniature import masks
 
-from paumer.files import read_json
+from paumer.system.files import read_json
 
 pytestmark = pytest.mark.exhaustive  # on other data than the run of test_smoke.py
 REPOSITORY = Path(__file__).parents[2]

@@ -11,10 +11,10 @@ from tiers import first
 from timm.models import get_pretrained_cfg
 
 from paumer.config import Experiment, parse
+from paumer.config.network import NetworkSettings
 from paumer.data.transforms import statistics_of
 from paumer.models.build import build
-from paumer.models.normalization import normalization_of
-from paumer.stages import NetworkSettings
+from paumer.models.shipped import normalization_of
 
 REPOSITORY = Path(__file__).parents[2]
 FILES = {

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from disks import resize, set_writable, small_disk
 
-from paumer import locks
+from paumer.system import locks
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = yaml.safe_load((Path(__file__).parent / "tiny.yaml").read_text(encoding="utf-8"))

@@ -14,9 +14,9 @@ import yaml
 from command_line import CommandLine
 from tiers import first
 
-from paumer.provenance import trace
-from paumer.registry import REGISTRY
-from paumer.schedule import Schedule
+from paumer.reporting.provenance import trace
+from paumer.strategies.notation import Schedule
+from paumer.strategies.registry import REGISTRY
 
 REPOSITORY = Path(__file__).parents[2]
 PLAIN = {"heads": {"adapter": 0, "context": 0, "classifier": "own"}, "pausing": {"none": 0.5}}

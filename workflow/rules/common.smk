@@ -15,11 +15,11 @@ except ModuleNotFoundError:  # a module that Snakemake fetched, file by file
         "paumer: error: the Python package is not installed where Snakemake runs; config/README.md says how"
     )
 
-from paumer import stages
+from paumer.config import runs as stages
 from paumer.config import Experiment
 from paumer.config import parse as parse_section
-from paumer.errors import mistakes_in_one_line
-from paumer.files import read_yaml
+from paumer.system.errors import mistakes_in_one_line
+from paumer.system.files import read_yaml
 
 with mistakes_in_one_line():
     # Snakemake takes the last of several keys of one name; here they are an error.

@@ -1,5 +1,5 @@
 # One run in a results folder at a time, and no job that goes on after its run was killed.
-from paumer import locks
+from paumer.system import locks
 
 locks.own_children()
 

@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from paumer.data import cityscapes
-from paumer.data.scenes.scene import draw_scene
-from paumer.data.scenes.writer import generate
+from paumer.data.scenes.scene import draw_scene, generate
 
 __all__ = ["DATASET", "draw_scene", "generate"]
 

@@ -3,8 +3,20 @@
 import numpy as np
 
 from paumer.data.scenes.canvas import FINE, SMOOTH, Canvas, Ink, Plane, Point
-from paumer.data.scenes.labels import BICYCLE, MOTORCYCLE, PERSON, RIDER
-from paumer.data.scenes.palette import CLOTHES, GREYS, SKINS, VEHICLES, Colour, chance, shaded, tinted
+from paumer.data.scenes.labels import (
+    BICYCLE,
+    CLOTHES,
+    GREYS,
+    MOTORCYCLE,
+    PERSON,
+    RIDER,
+    SKINS,
+    VEHICLES,
+    Colour,
+    chance,
+    shaded,
+    tinted,
+)
 
 HAIR: tuple[Colour, ...] = ((25, 20, 18), (60, 42, 28), (130, 100, 60), (120, 120, 120))
 BLACK: Colour = (22, 22, 24)

@@ -5,12 +5,15 @@ from typing import NamedTuple
 import numpy as np
 
 from paumer.data.scenes.canvas import FINE, SMOOTH, Box, Canvas, Ink, Plane
-from paumer.data.scenes.labels import BUS, CAR, TRAIN, TRUCK
-from paumer.data.scenes.palette import (
+from paumer.data.scenes.labels import (
+    BUS,
+    CAR,
     EARTHS,
     GLASS,
     GREENS,
     PALES,
+    TRAIN,
+    TRUCK,
     VEHICLES,
     VIVIDS,
     Colour,

@@ -1,0 +1,290 @@
+"""The ground: road, pavements, verges, and what is painted or laid on the road.
+
+Trees, hedges and bushes.
+
+The sky and the light of the day.
+
+From the drawn canvas to a photograph: grain of materials, exposure, colour temperature, blur and noise.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from paumer.data.scenes.canvas import FINE, GRASS, LEAVES, ROUGH, SMOOTH, Canvas, Ink, Light
+from paumer.data.scenes.labels import (
+    ASPHALTS,
+    EARTHS,
+    GRASSES,
+    GREYS,
+    PAVEMENTS,
+    PLANTS,
+    ROAD,
+    SIDEWALK,
+    TERRAIN,
+    VEGETATION,
+    Colour,
+    chance,
+    mixed,
+    pick,
+    shaded,
+    tinted,
+)
+
+DEPTHS = (1.0, 3.0, 5.0, 8.0, 12.0, 18.0, 28.0, 45.0, 75.0, 130.0, 260.0)
+KERB_HEIGHT = 0.13
+
+
+class Side(NamedTuple):
+    """One side of the street, in metres from the camera's line: `sign` is -1 left and 1 right."""
+
+    sign: int
+    kerb: float
+    verge: float
+    line: float
+    outer_label: int
+
+    def x(self, distance: float) -> float:
+        """The world x that lies `distance` metres to this side."""
+        return self.sign * distance
+
+
+def random_side(rng: np.random.Generator, sign: int, green: float) -> Side:
+    """A pavement with or without a verge; `green` is how likely grass is, 0 to 1."""
+    kerb = rng.uniform(2.3, 5.6) if sign > 0 else rng.uniform(3.0, 8.4)
+    pavement = rng.uniform(2.0, 5.5)
+    verge = kerb + (rng.uniform(0.8, 3.0) if chance(rng, 0.75 * green) else 0.0)
+    return Side(sign, kerb, verge, verge + pavement, TERRAIN if chance(rng, green) else pick(rng, (SIDEWALK, ROAD)))
+
+
+def draw_ground(canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, Side]) -> None:
+    """Everything flat: outer ground, pavements with kerbs, verges, the road and its markings."""
+    asphalt = tinted(rng, ASPHALTS)
+    road = Ink(asphalt, ROAD, FINE)
+    left, right = sides
+    for side in sides:
+        pavement = Ink(tinted(rng, (*PAVEMENTS, asphalt)), SIDEWALK, pick(rng, (FINE, ROUGH)))
+        grass = Ink(tinted(rng, GRASSES), TERRAIN, GRASS)
+        outer = {TERRAIN: grass, SIDEWALK: pavement, ROAD: road}[side.outer_label]
+        _draw_strip(canvas, side.x(side.line), side.x(200.0), outer)
+        _draw_strip(canvas, side.x(side.verge), side.x(side.line), pavement)
+        _draw_joints(canvas, rng, side, pavement)
+        if side.verge > side.kerb:
+            _draw_strip(canvas, side.x(side.kerb), side.x(side.verge), grass)
+    _draw_strip(canvas, left.x(left.kerb), right.x(right.kerb), road)
+    _draw_wear(canvas, rng, sides, asphalt)
+    _draw_markings(canvas, rng, sides, asphalt)
+    for side in sides:
+        _draw_kerb(canvas, rng, side)
+
+
+def _draw_strip(canvas: Canvas, first: float, second: float, ink: Ink) -> None:
+    for far, near in zip(DEPTHS[:0:-1], DEPTHS[-2::-1], strict=True):
+        canvas.ground(((first, near), (second, near), (second, far), (first, far)), ink)
+
+
+def _draw_kerb(canvas: Canvas, rng: np.random.Generator, side: Side) -> None:
+    colour = tinted(rng, PAVEMENTS)
+    project, x = canvas.camera.project, side.x(side.kerb)
+    top = side.x(side.kerb + 0.18)
+    for far, near in zip(DEPTHS[-2:0:-1], DEPTHS[-3::-1], strict=True):
+        face = [project(x, 0, near), project(x, 0, far), project(x, KERB_HEIGHT, far), project(x, KERB_HEIGHT, near)]
+        canvas.polygon(face, Ink(shaded(colour, 0.72), SIDEWALK, FINE), near)
+        canvas.ground(((x, near), (x, far), (top, far), (top, near)), Ink(colour, SIDEWALK, FINE), KERB_HEIGHT)
+
+
+def _draw_joints(canvas: Canvas, rng: np.random.Generator, side: Side, pavement: Ink) -> None:
+    """Dark joints between the slabs, which tell a pavement from a road of its colour."""
+    assert pavement.colour is not None
+    joint = Ink(shaded(pavement.colour, rng.uniform(0.68, 0.85)))
+    first, second, slab = side.x(side.verge), side.x(side.line), rng.uniform(0.8, 1.4)
+    for z in np.arange(3.0, 20.0, slab):
+        canvas.ground(((first, z), (second, z), (second, z + 0.06), (first, z + 0.06)), joint)
+    for distance in np.arange(side.verge + slab, side.line, slab):
+        left, right = side.x(distance), side.x(distance + 0.06)
+        canvas.ground(((left, 2.0), (right, 2.0), (right, 30.0), (left, 30.0)), joint)
+
+
+def _draw_wear(canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, Side], asphalt: Colour) -> None:
+    """Mended patches, covers and dark tyre tracks."""
+    left, right = sides[0].x(sides[0].kerb), sides[1].x(sides[1].kerb)
+    for _ in range(int(rng.integers(0, 6))):
+        x, z = rng.uniform(left, right - 1), rng.uniform(4, 25)
+        width, length = min(rng.uniform(0.4, 3.0), right - x), rng.uniform(0.4, 8.0)
+        corners = ((x, z), (x + width, z), (x + width, z + length), (x, z + length))
+        canvas.ground(corners, Ink(shaded(asphalt, rng.uniform(0.75, 1.2))))
+    if chance(rng, 0.5):
+        for x in (-0.9, 0.7):
+            canvas.ground(((x, 3), (x + 0.35, 3), (x + 0.35, 60), (x, 60)), Ink(shaded(asphalt, 0.9)))
+
+
+def _draw_markings(canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, Side], asphalt: Colour) -> None:
+    """Lane lines, sometimes a crossing or a bicycle lane; worn paint is close to the asphalt."""
+    paint = Ink(tinted(rng, ((225, 225, 220), (200, 200, 195), shaded(asphalt, 1.35), (205, 175, 70))))
+    left, right = sides[0].x(sides[0].kerb), sides[1].x(sides[1].kerb)
+    if chance(rng, 0.15):
+        canvas.ground(((right - 1.5, 2), (right, 2), (right, 90), (right - 1.5, 90)), Ink(tinted(rng, EARTHS[:2])))
+    if chance(rng, 0.8):
+        for x in (-1.9, 1.9, -5.2):
+            if left + 1.0 < x < right - 1.0:
+                _draw_line(canvas, rng, x, paint)
+    if chance(rng, 0.25):
+        z = rng.uniform(6.0, 22.0)
+        for x in np.arange(left + 0.4, right - 0.6, 1.1):
+            canvas.ground(((x, z), (x + 0.55, z), (x + 0.55, z + 3.0), (x, z + 3.0)), paint)
+
+
+def _draw_line(canvas: Canvas, rng: np.random.Generator, x: float, paint: Ink) -> None:
+    dash, start = pick(rng, (3.0, 4.0, 6.0, 100.0)), rng.uniform(0.0, 4.0)
+    for z in np.arange(start, 60.0, 2.2 * dash):
+        canvas.ground(((x, z), (x + 0.14, z), (x + 0.14, z + dash), (x, z + dash)), paint)
+
+
+def draw_rails(canvas: Canvas, rng: np.random.Generator, x: float) -> None:
+    """Tram rails sunk into the road around `x`."""
+    steel = Ink(tinted(rng, ((60, 60, 62), (150, 150, 152))))
+    for rail in (x - 0.72, x + 0.72):
+        canvas.ground(((rail - 0.06, 2), (rail + 0.06, 2), (rail + 0.06, 90), (rail - 0.06, 90)), steel)
+
+
+def draw_foliage(
+    canvas: Canvas, rng: np.random.Generator, x: float, y: float, z: float, width: float, height: float, colour: Colour
+) -> None:
+    """A clump of leaves around (x, y, z), `width` x `height` metres: dark blobs first, light ones on top."""
+    scale = canvas.camera.focal / max(z, 1.0)
+    u, v = canvas.camera.project(x, y, z)
+    if not canvas.shows(u - 0.7 * width * scale, u + 0.7 * width * scale):
+        return
+    count = int(min(max(width * scale / 4, 5), 16))
+    offsets, sizes = rng.triangular(-0.45, 0.0, 0.45, (count, 2)).tolist(), rng.uniform(0.15, 0.32, count).tolist()
+    for index, ((right, up), size) in enumerate(zip(offsets, sizes, strict=True)):
+        tone = 0.6 + 0.65 * index / count
+        centre = (u + right * width * scale, v - (up + 0.12 * (tone - 0.9)) * height * scale)
+        radii = (size * width * scale, size * height * scale)
+        canvas.ellipse(centre, radii, Ink(shaded(colour, tone), VEGETATION, LEAVES), z)
+
+
+def draw_tree(canvas: Canvas, rng: np.random.Generator, x: float, z: float, height: float) -> None:
+    """A tree on a trunk; the trunk counts as vegetation too."""
+    trunk, thickness = tinted(rng, EARTHS[1:] + GREYS[:3]), rng.uniform(0.12, 0.3) * height / 6
+    crown, lift = rng.uniform(0.5, 0.95) * height, rng.uniform(0.3, 0.45) * height
+    project = canvas.camera.project
+    corners = [(x - thickness, 0.0), (x + thickness, 0.0), (x + thickness / 2, 0.8 * height), (x, 0.8 * height)]
+    canvas.polygon([project(a, b, z) for a, b in corners], Ink(trunk, VEGETATION, FINE), z)
+    colour = tinted(rng, PLANTS)
+    draw_foliage(canvas, rng, x, lift + 0.4 * height, z, crown, 0.8 * height, colour)
+
+
+def draw_hedge(canvas: Canvas, rng: np.random.Generator, x: float, near: float, far: float, height: float) -> None:
+    """A row of bushes or trees along the street, from far to near."""
+    colour = tinted(rng, PLANTS)
+    z = far
+    while z > near:
+        spread = height * rng.uniform(0.9, 1.6)
+        size = height * rng.uniform(0.75, 1.15)
+        draw_foliage(canvas, rng, x + rng.normal(0, 0.1 * height), size * 0.42, z, spread, size, colour)
+        z -= max(0.45 * spread, 0.06 * z)
+
+
+# Zenith and horizon of clear, overcast, dull and low-sun skies.
+SKIES: tuple[tuple[Colour, Colour], ...] = (
+    ((80, 125, 190), (190, 208, 222)),
+    ((120, 160, 205), (215, 222, 226)),
+    ((205, 208, 210), (228, 228, 226)),
+    ((150, 154, 160), (188, 190, 192)),
+    ((110, 120, 150), (232, 196, 160)),
+    ((128, 132, 142), (170, 170, 170)),
+)
+
+
+def draw_sky(rng: np.random.Generator, height: int, width: int, horizon: float) -> tuple[Image.Image, Colour]:
+    """A sky with clouds for the whole canvas, and the colour that haze takes from it."""
+    zenith, low = pick(rng, SKIES)
+    # A sky has no edges: a quarter of the resolution is plenty.
+    rows, columns = -(-height // 4), -(-width // 4)
+    share = np.clip(4 * np.arange(rows) / max(horizon, 1.0), 0.0, 1.0)[:, None, None] ** rng.uniform(0.6, 1.6)
+    pixels = np.array(zenith) * (1.0 - share) + np.array(low) * share
+    clouds = _clouds(rng, rows, columns)[..., None] * rng.uniform(0.0, 0.9)
+    cover = np.array(tinted(rng, ((240, 240, 240), (215, 215, 218), (170, 172, 178))))
+    sky = Image.fromarray((pixels * (1.0 - clouds) + cover * clouds).clip(0, 255).astype(np.uint8))
+    haze = mixed(low, tinted(rng, ((200, 200, 200), (170, 175, 185))), 0.4)
+    return sky.resize((width, height), Image.Resampling.BILINEAR), haze
+
+
+def _clouds(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Cloud cover (H, W) from 0 to 1, wide and flat."""
+    cover = np.zeros((height, width), dtype=np.float32)
+    for rows, columns in ((4, 3), (9, 7), (20, 14)):
+        coarse = Image.fromarray(rng.standard_normal((rows, columns), dtype=np.float32) / np.float32(rows**0.4))
+        cover += np.asarray(coarse.resize((width, height), Image.Resampling.BILINEAR))
+    return np.clip(cover * 1.2 + rng.uniform(-0.4, 0.4), 0.0, 1.0)
+
+
+def random_light(rng: np.random.Generator, haze: Colour) -> Light:
+    """A sun on either side, high or low, or an overcast day without clear shadows."""
+    sunny, side = rng.random(), pick(rng, (-1.0, 1.0))
+    contrast = 0.35 * sunny
+    return Light(
+        right=1.0 + contrast * side,
+        left=1.0 - contrast * side,
+        front=rng.uniform(0.75, 1.05),
+        haze=haze,
+        visibility=float(np.exp(rng.uniform(np.log(140.0), np.log(900.0)))),
+        # A sun on the right brightens what faces right and throws shadows to the left.
+        sun=-side * rng.uniform(0.1, 1.6),
+        shadow=int(60 + 100 * sunny),
+    )
+
+
+# Share of fine, of horizontal and of blotchy noise in each material's brightness.
+GRAIN = {
+    SMOOTH: (0.01, 0.0, 0.03),
+    FINE: (0.025, 0.01, 0.035),
+    ROUGH: (0.035, 0.05, 0.035),
+    GRASS: (0.1, 0.06, 0.1),
+    LEAVES: (0.12, 0.0, 0.2),
+}
+
+
+def photograph(rng: np.random.Generator, colours: np.ndarray, materials: np.ndarray) -> np.ndarray:
+    """The camera's image (H, W, 3) uint8 of drawn `colours` (H, W, 3) uint8 with `materials` (H, W) uint8."""
+    image = colours.astype(np.float32) * (1.0 + _grain(rng, materials))[..., None]
+    image = _expose(rng, image)
+    photo = Image.fromarray(image.clip(0, 255).astype(np.uint8))
+    photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(0.0, 0.5)))
+    noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(1.0, 3.0))
+    return (np.asarray(photo, dtype=np.float32) + noise).clip(0, 255).astype(np.uint8)
+
+
+def _grain(rng: np.random.Generator, materials: np.ndarray) -> np.ndarray:
+    """Relative brightness (H, W) around 0 by material."""
+    shares = np.array([GRAIN[material] for material in sorted(GRAIN)], dtype=np.float32) * rng.uniform(0.6, 1.4)
+    weights = shares[materials]
+    height, width = materials.shape
+    fields = (_noise(rng, height, width, 1, 1), _noise(rng, height, width, 1, 3), _noise(rng, height, width, 3, 4))
+    return sum((weights[..., k] * field for k, field in enumerate(fields)), np.zeros_like(fields[0]))
+
+
+def _noise(rng: np.random.Generator, height: int, width: int, rows: int, columns: int) -> np.ndarray:
+    """Normal noise (H, W) whose blots are `rows` x `columns` pixels."""
+    coarse = rng.standard_normal((-(-height // rows), -(-width // columns)), dtype=np.float32)
+    if rows == columns == 1:
+        return coarse
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _expose(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Exposure, contrast, colour temperature, darker corners, and at times a low sun's veil."""
+    height, width = image.shape[:2]
+    warmth, tint = rng.normal(0.0, 0.025), rng.normal(0.0, 0.01)
+    gains = np.array([1.0 + warmth, 1.0 + tint, 1.0 - warmth], dtype=np.float32) * rng.uniform(0.88, 1.12)
+    rows, columns = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
+    corners = 1.0 - rng.uniform(0.0, 0.15) * (rows**2 + columns**2) / 2
+    image = image * gains * corners[..., None].astype(np.float32)
+    middle = np.float32(image.mean())
+    image = middle + (image - middle) * np.float32(rng.uniform(0.94, 1.12))
+    if chance(rng, 0.06):
+        veil = np.exp(-((columns - rng.uniform(-1, 1)) ** 2 + (rows + 0.6) ** 2) / 0.3)
+        image = image + (rng.uniform(20, 80) * veil[..., None]).astype(np.float32)
+    return image

@@ -1,0 +1,222 @@
+"""What one calls from Python: load a network, compare its operating points, draw scenes to try them on.
+
+An operating point is written as on the command line: `dense`; a schedule of pausing, `3:0.4` or a `Schedule`; or
+`STRATEGY PARAMETERS`, `merge 1-8:0.04`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from paumer.config import Evaluation, Throughput, parse
+from paumer.data.scenes import draw_scene
+from paumer.data.scenes.scene import TRAIN_IDS
+from paumer.deployment.batches import Images, Labels, batches_of, of_one_size
+from paumer.deployment.network import HubSegmenter, load_network
+from paumer.evaluation.evaluate import confusion_matrix, mean_iou
+from paumer.measurement.modes import callable_of, on_batches
+from paumer.measurement.timing import Condition, Variant
+from paumer.measurement.timing import measure as time_variants
+from paumer.models.inference import predict
+from paumer.models.trained import TrainedSegmenter, evaluation_of, name_of
+from paumer.models.views import seen_size, window_size
+from paumer.strategies.contract import Dense, Strategy
+from paumer.strategies.notation import Schedule
+from paumer.strategies.pause import Floor, Pause
+from paumer.strategies.registry import DENSE_AGAIN, ORACLE, Point, read_point
+from paumer.system.errors import PaumerError
+from paumer.system.machine import autocast, keep_freed_memory
+from paumer.system.progress import progress
+
+Schedules = Sequence[str | Schedule]
+NEW = 2  # after the numbers of the splits, train and val: scenes that no network was trained or scored on
+SPEED = ("images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "other_load", "status")
+
+
+class Scenes(NamedTuple):
+    """Drawn street scenes.
+
+    Attributes:
+        images: (n, 3, height, width) uint8.
+        labels: class ids (n, height, width) int64, 255 where a pixel has none.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+
+def load(name: str | Path, evaluation: Evaluation | Mapping[str, Any] | None = None) -> HubSegmenter:
+    """Load a trained network, ready to predict.
+
+    Args:
+        name: the folder of a run that `paumer train` wrote, or one that `paumer export hub` wrote; or `demo`, the small
+            network for drawn street scenes that comes with the package.
+        evaluation: how images are seen (windows, short side, scales); by default as the folder says.
+
+    Raises:
+        PaumerError: there is no such folder, it is neither, or is damaged; or a key of `evaluation` is unknown.
+    """
+    return load_network(name, evaluation=None if evaluation is None else evaluation_of(evaluation))
+
+
+def scenes(count: int, seed: int = 0, height: int = 96, width: int = 192) -> Scenes:
+    """Draw street scenes with the 19 classes of Cityscapes; the same seed draws the same, and none that trains.
+
+    Raises:
+        PaumerError: a count or a size is not possible.
+    """
+    for value in (count, seed, height, width):
+        if not isinstance(value, int | np.integer):
+            raise PaumerError(f"scenes: {value!r} is no whole number; give whole numbers")
+    if count < 1 or seed < 0 or min(height, width) < 32:
+        raise PaumerError(
+            f"scenes: {count} of {height} x {width} pixels, seed {seed}; give 1 or more, of 32 x 32 or more"
+        )
+    drawn = [draw_scene(np.random.default_rng([seed, NEW, number]), height, width) for number in range(count)]
+    images = torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image, _ in drawn])
+    return Scenes(images, torch.stack([torch.from_numpy(TRAIN_IDS[labels]).long() for _, labels in drawn]))
+
+
+@torch.inference_mode()
+def sweep(
+    network: TrainedSegmenter,
+    images: Images,
+    schedules: Schedules,
+    labels: Labels | None = None,
+    criterion: str | None = "",
+) -> pd.DataFrame:
+    """Run a network at several operating points, in one pass over the images.
+
+    Args:
+        network: as `load`, `wrap` and `load_segmenter` give it; on the device that it is on.
+        images: RGB uint8, (n, 3, height, width), or a sequence of (3, height, width) of any size; or the name of an
+            image or of a folder of them.
+        schedules: the operating points; dense is always run, too.
+        labels: class ids of the images, (n, height, width) or a sequence of (height, width), 255 where there is none.
+        criterion: by which patches are chosen; empty: the strategy's usual one.
+
+    Returns:
+        A row for every operating point, dense first: `strategy`, `criterion`, `schedule`, `images`; with labels `miou`
+        and `drop` below dense, in points; `agreement`, the share of pixels that get the class that dense gives them;
+        `gmac` of an image, its mean; and `gmac_ratio`, how many times as much dense takes.
+
+    Raises:
+        PaumerError: an operating point is not possible, or images and labels do not fit.
+    """
+    _require_network(network)
+    points = _points(schedules, criterion)
+    if labels is None and any(point.criterion == ORACLE for point in points):
+        raise PaumerError("criterion oracle needs the ground truth; give labels, or use another")
+    evaluation, classes = network.evaluation, network.classes
+    strategies, device = [network.strategy_of(point) for point in points], network.device
+    counts = torch.zeros(len(points), classes, classes, dtype=torch.int64, device=device)
+    same, pixels = torch.zeros(len(points), dtype=torch.float64), 0
+    costs: list[list[Tensor]] = [[] for _ in points]
+    with torch.random.fork_rng(devices=[]), autocast(device, evaluation.precision):
+        torch.manual_seed(0)  # for criterion random
+        batches = batches_of(images, labels, classes, evaluation.batch if evaluation.views == 1 else 1)
+        for several, truth in progress(batches, title="sweep"):
+            inputs, truth = network.inputs(several), truth if truth is None else truth.to(device)
+            dense = torch.empty(0)
+            for index, predicted in predict(network, inputs, strategies, evaluation, truth):
+                dense = predicted.classes if index == 0 else dense
+                same[index] += int((predicted.classes == dense).sum())
+                costs[index].append(predicted.macs)
+                if truth is not None:
+                    counts[index] += confusion_matrix(truth, predicted.classes, classes)
+            pixels += dense.numel()
+    macs = [torch.cat(each) for each in costs]
+    table = _named(points).assign(images=len(macs[0]))
+    if labels is not None:
+        miou = [mean_iou(matrix) for matrix in counts]
+        table = table.assign(miou=miou, drop=[miou[0] - one for one in miou])
+    gmac = [float(each.mean()) / 1e9 for each in macs]
+    return table.assign(agreement=same.numpy() / pixels, gmac=gmac, gmac_ratio=[gmac[0] / one for one in gmac])
+
+
+def measure(
+    network: TrainedSegmenter,
+    images: Images,
+    schedules: Schedules,
+    *,
+    batch: int = 1,
+    rounds: int = 31,
+    block_seconds: float = 0.1,
+    mode: str = "eager",
+    criterion: str | None = "",
+) -> pd.DataFrame:
+    """Time a network at several operating points against dense, interleaved, as docs/measuring.md says.
+
+    Args:
+        network: as `load`, `wrap` and `load_segmenter` give it; on the device that it is on.
+        images: as for `sweep`, all of one size; every variant runs all of them.
+        schedules: the operating points; dense is always timed, twice: `dense-again` shows the noise. Where the interval
+            of its speed-up leaves out 1 or is wide, the machine was too noisy to believe the others.
+        batch: images per forward pass.
+        rounds: each times every variant once, in random order; 3 or more.
+        block_seconds: shortest time of a timed block.
+        mode: `eager`, `compile`, `cuda-graphs` or `onnxruntime`.
+        criterion: by which patches are chosen; empty: the strategy's usual one.
+
+    Returns:
+        A row for every operating point, and `dense-again`: `strategy`, `criterion`, `schedule`, `batch`;
+        `images_per_s`; `speedup` over dense, the median over the rounds, with its 95% interval `speedup_low` and
+        `speedup_high`; `floor_ratio`, the time over that of the same blocks on tokens already cut; `other_load`, how
+        many processors other programs kept busy; and `status`: `ok`, `oom` or `skipped`.
+
+    Raises:
+        PaumerError: an operating point or a setting is not possible.
+    """
+    asked = {"batches": (batch,), "modes": (mode,), "rounds": rounds, "block_seconds": block_seconds}
+    settings: Throughput = parse(Throughput, asked, "measure")
+    _require_network(network)
+    pictures = of_one_size(images)
+    if batch > len(pictures):
+        raise PaumerError(f"batch: {batch} of {len(pictures)} images; give as many images, or a smaller batch")
+    evaluation, size = network.evaluation, (int(pictures.shape[-2]), int(pictures.shape[-1]))
+    seen = seen_size(evaluation, size)
+    whole = evaluation.views == 1 and window_size(evaluation, seen) == seen == size
+    scope = "logits" if whole else "image"
+    points = _points(schedules, criterion)
+    strategies: list[tuple[Point, Strategy]] = [(point, network.strategy_of(point)) for point in points]
+    fixed = [one.parameters for _, one in strategies if isinstance(one, Pause) and isinstance(one.parameters, Schedule)]
+    strategies += [(Point(DENSE_AGAIN), Dense()), *((Point("floor", "", str(one)), Floor(one)) for one in fixed)]
+    batches = network.inputs(pictures).split(batch)
+    variants = [
+        Variant(point, on_batches(callable_of(network, strategy, scope, mode, evaluation), batches))
+        for point, strategy in strategies
+    ]
+    keep_freed_memory()
+    common = (network.device, evaluation.precision, mode, scope, size)
+    timed = time_variants(variants, Condition("network", "", *common, batch, len(pictures)), settings)
+    rows = pd.DataFrame(timed.rows)
+    return rows[["strategy", "criterion", "schedule", "batch", *(column for column in SPEED if column in rows)]]
+
+
+def _require_network(network: Any) -> None:
+    """Refuse what is no network.
+
+    Raises:
+        PaumerError: it is something else.
+    """
+    if not isinstance(network, TrainedSegmenter):
+        raise PaumerError(f"network: {type(network).__name__}; give what load, wrap or load_segmenter gives")
+
+
+def _points(schedules: Schedules, criterion: str | None) -> list[Point]:
+    """Dense, and the operating points that were asked for, each once."""
+    criterion = name_of(criterion, "criterion")
+    if isinstance(schedules, str | Schedule) or not isinstance(schedules, Iterable):
+        raise PaumerError(f"schedules: {str(schedules)!r} is one; give a list of them")
+    return list(dict.fromkeys([Point(), *(read_point(str(schedule), criterion=criterion) for schedule in schedules)]))
+
+
+def _named(points: Sequence[Point]) -> pd.DataFrame:
+    return pd.DataFrame([(one.strategy, one.criterion, one.schedule) for one in points]).set_axis(
+        ["strategy", "criterion", "schedule"], axis=1
+    )

@@ -1,0 +1,115 @@
+"""Images and labels as people hand them over, as tensors."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paumer.config.base import IGNORE
+from paumer.deployment.files import find_images, read_picture
+from paumer.models.trained import require_images
+from paumer.system.errors import PaumerError
+
+Images = Tensor | np.ndarray | Sequence[Tensor | np.ndarray] | str | Path
+Labels = Tensor | np.ndarray | Sequence[Tensor | np.ndarray]
+WIDE = (torch.uint16, torch.uint32, torch.uint64)  # with which torch hardly computes
+
+
+def _pictures(images: Images) -> list[Tensor]:
+    """Images, or batches of them, each (several, 3, height, width) uint8.
+
+    Raises:
+        PaumerError: they are none.
+    """
+    if isinstance(images, str | Path):
+        images = [read_picture(path) for path in find_images(Path(images))[1]]
+    if isinstance(images, Tensor | np.ndarray):
+        parts = [_tensor(images, "images")]
+    else:
+        parts = [_tensor(image, "images")[None] for image in _listed(images, "images")]
+    for part in parts:
+        require_images(part)
+    return parts
+
+
+def of_one_size(images: Images) -> Tensor:
+    """Images as one batch.
+
+    Raises:
+        PaumerError: they are none, or have several sizes.
+    """
+    parts = _pictures(images)
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise PaumerError("images: they have several sizes; give images of one size")
+    return torch.cat(parts)
+
+
+def batches_of(images: Images, labels: Labels | None, classes: int, at_once: int) -> list[tuple[Tensor, Tensor | None]]:
+    """Images and labels to run together: a tensor in batches, single images one by one.
+
+    Raises:
+        PaumerError: their shapes or types do not fit, or a label is none of the classes.
+    """
+    parts = [batch for part in _pictures(images) for batch in part.split(at_once)]
+    if labels is None:
+        return [(part, None) for part in parts]
+    truths = [_tensor(truth, "labels") for truth in _listed(labels, "labels")]
+    if len(truths) != sum(map(len, parts)):
+        raise PaumerError(f"labels: {len(truths)} for {sum(map(len, parts))} images; give one for each")
+    ordered = iter(truths)
+    paired = [(part, [next(ordered) for _ in part]) for part in parts]
+    for part, several in paired:
+        for truth in several:
+            _require_labels(truth, part.shape[2:], classes)
+    if all(bool((truth == IGNORE).all()) for truth in truths):
+        raise PaumerError(f"labels: every pixel is {IGNORE}, ignored; give some that are labelled, or no labels")
+    return [(part, torch.stack(several)) for part, several in paired]
+
+
+def _require_labels(labels: Tensor, size: Sequence[int], classes: int) -> None:
+    """Refuse labels that are not of an image of `size`, or no classes of the network.
+
+    Raises:
+        PaumerError: says what they are.
+    """
+    if tuple(labels.shape) != tuple(size) or labels.is_floating_point():
+        raise PaumerError(
+            f"labels: {labels.dtype} of {tuple(labels.shape)} for images of {tuple(size)}; give class ids of the "
+            "images' size"
+        )
+    strange = labels[((labels < 0) | (labels >= classes)) & (labels != IGNORE)]
+    if len(strange):
+        raise PaumerError(
+            f"labels: {int(strange[0])} is none of the network's classes, 0 to {classes - 1}, nor {IGNORE}, ignored; "
+            "correct it"
+        )
+
+
+def _listed(values: Any, what: str) -> list[Any]:
+    """The members of what was given as a sequence.
+
+    Raises:
+        PaumerError: it is none, or has no members.
+    """
+    listed = list(values) if isinstance(values, Iterable) else []
+    if not listed:
+        raise PaumerError(f"{what}: {type(values).__name__} holds none; give one or more")
+    return listed
+
+
+def _tensor(values: Any, what: str) -> Tensor:
+    """A tensor of what was given as one, or as an array.
+
+    Raises:
+        PaumerError: it is neither.
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+        native = values.astype(values.dtype.newbyteorder("="), copy=False)
+        values = torch.from_numpy(np.require(native, requirements=["C", "W"]))  # others torch does not share
+    if not isinstance(values, Tensor) or values.is_complex():
+        kind = values.dtype if isinstance(values, Tensor | np.ndarray) else type(values).__name__
+        raise PaumerError(f"{what}: {kind}; give tensors, or arrays of NumPy, of numbers")
+    return values.long() if values.dtype in WIDE else values

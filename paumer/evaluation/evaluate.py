@@ -1,0 +1,153 @@
+"""Stage `evaluate`: accuracy of one trained network at all its operating points, in one pass over the data.
+
+Confusion matrix and mean intersection over union; errors of single patches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from paumer.config import Normalization, sweep_points
+from paumer.config.base import IGNORE
+from paumer.config.runs import EvaluateSettings
+from paumer.data.datasets import Dataset
+from paumer.data.loading import SegmentationData, evaluation_batches
+from paumer.data.preparation import samples
+from paumer.data.transforms import normalize
+from paumer.models.build import load_run, network_of, require_classes
+from paumer.models.inference import predict
+from paumer.models.segmenter import Segmenter
+from paumer.strategies.compose import runnable
+from paumer.strategies.contract import Strategy
+from paumer.strategies.registry import SMALLER_BACKBONE
+from paumer.system.files import require_writable, write_text
+from paumer.system.machine import autocast, find_device
+from paumer.system.progress import progress
+
+
+def confusion_matrix(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
+    """Count pixels by label (rows) and prediction (columns), (classes, classes) int64; ignored pixels are left out."""
+    valid = labels != IGNORE
+    slots = labels[valid].long() * classes + predictions[valid].long()
+    return torch.bincount(slots, minlength=classes**2).view(classes, classes)
+
+
+def class_iou(matrix: Tensor) -> Tensor:
+    """Intersection over union per class in points, (classes,); NaN where neither label nor prediction has the class."""
+    hits = matrix.diagonal().double()
+    return 100 * hits / (matrix.sum(0) + matrix.sum(1) - matrix.diagonal())
+
+
+def mean_iou(matrix: Tensor) -> float:
+    """Mean IoU in points; classes absent from labels and predictions are left out, as cityscapesScripts does."""
+    return float(class_iou(matrix).nanmean())
+
+
+def pixel_accuracy(matrix: Tensor) -> float:
+    """Share of labelled pixels predicted right, in points."""
+    return float(100 * matrix.diagonal().sum() / matrix.sum())
+
+
+def patch_errors(logits: Tensor, truth: Tensor) -> Tensor:
+    """Share of the labelled pixels of every patch whose class its cells do not predict.
+
+    Args:
+        logits: (batch, patches, cells, classes).
+        truth: pixels of each class in every cell, same shape.
+
+    Returns:
+        (batch, patches), NaN where no pixel is labelled.
+    """
+    hits = truth.gather(-1, logits.argmax(dim=-1, keepdim=True))
+    return 1 - hits.sum(dim=(-2, -1)) / truth.sum(dim=(-2, -1))
+
+
+def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, output: Path) -> None:
+    """Write one row per operating point of a trained network to `output`; those that it cannot run are named."""
+    model, run = load_run(run_folder)
+    dataset, found = samples(manifest, settings.split)
+    require_classes(model, dataset.classes, run_folder)
+    require_writable(output, ".csv")
+    points = runnable(model, sweep_points(settings.sweep), run["recipe"])
+    data = SegmentationData(dataset, found)
+    backbone = network_of(run, run_folder).backbone
+    tallies = tally(model, data, [strategy for _, strategy in points], settings, backbone.normalization)
+    rows = [
+        {
+            "experiment": settings.experiment,
+            "backbone": backbone.control_for or backbone.name,
+            "decoder": run["network"]["decoder"]["name"],
+            "recipe": run["recipe"],
+            **({"variant": run["variant"]} if run.get("variant") else {}),
+            "strategy": point.strategy if backbone.control_for is None else SMALLER_BACKBONE,
+            "criterion": point.criterion,
+            "schedule": point.schedule if backbone.control_for is None else backbone.name,
+            "seed": run["seed"],
+            **_scores(tallied, dataset),
+            "images": len(found),
+            **_costs(tallied),
+        }
+        for (point, _), tallied in zip(points, tallies, strict=True)
+    ]
+    write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6f"))
+
+
+@dataclass
+class Tally:
+    """What one strategy did over a whole split.
+
+    Attributes:
+        matrix: confusion matrix (classes, classes).
+        macs: multiply-accumulates of every image, (images,).
+    """
+
+    matrix: Tensor
+    macs: Tensor
+
+
+@torch.inference_mode()
+def tally(
+    model: Segmenter,
+    data: SegmentationData,
+    strategies: Sequence[Strategy],
+    settings: EvaluateSettings,
+    normalization: Normalization,
+) -> list[Tally]:
+    """Confusion matrix and costs over the whole split for each strategy."""
+    device = find_device(settings.device)
+    model = model.to(device)
+    classes = len(data.dataset.classes)
+    matrices = [torch.zeros(classes, classes, dtype=torch.int64, device=device) for _ in strategies]
+    costs: list[list[Tensor]] = [[] for _ in strategies]
+    torch.manual_seed(0)  # for criterion random
+    at_once = settings.evaluation.batch if settings.evaluation.views == 1 else 1
+    with progress(title="evaluate", total=len(data)) as bar:
+        for images, labels in evaluation_batches(data, at_once):
+            labels = labels.to(device)
+            inputs = normalize(images.to(device), normalization)
+            with autocast(device, settings.evaluation.precision):
+                for index, predicted in predict(model, inputs, strategies, settings.evaluation, labels):
+                    matrices[index] += confusion_matrix(labels, predicted.classes, classes)
+                    costs[index].append(predicted.macs)
+            bar.update(len(images))
+    return [Tally(matrix, torch.cat(spent)) for matrix, spent in zip(matrices, costs, strict=True)]
+
+
+def _costs(tallied: Tally) -> dict[str, float]:
+    """Mean, 5th and 95th percentile of an image's GMAC."""
+    low, high = torch.quantile(tallied.macs, torch.tensor([0.05, 0.95], dtype=tallied.macs.dtype)).tolist()
+    return {"gmac": float(tallied.macs.mean()) / 1e9, "gmac_low": low / 1e9, "gmac_high": high / 1e9}
+
+
+def _scores(tallied: Tally, dataset: Dataset) -> dict[str, float]:
+    matrix = tallied.matrix
+    ious = class_iou(matrix).tolist()
+    return {
+        "miou": mean_iou(matrix),
+        "pixel_accuracy": pixel_accuracy(matrix),
+        **{f"iou_{name}": iou for name, iou in zip(dataset.classes, ious, strict=True)},
+    }

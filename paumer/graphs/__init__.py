@@ -1,1 +1,0 @@
-"""A network at one operating point as one graph, which other runtimes read."""

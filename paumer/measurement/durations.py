@@ -1,0 +1,157 @@
+"""Expected duration of each stage of an experiment, estimated from its settings alone. Imports no torch.
+
+The time of a forward pass is proportional to the multiply-accumulates of the encoder. The constants were fitted to the
+default experiment on two threads of a Xeon; `remaining` corrects the estimate while the workflow runs.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from itertools import product
+
+from paumer.config import Backbone, Experiment, Size, sweep_points
+from paumer.config.runs import CostSettings, EvaluateSettings, TrainSettings
+from paumer.data import ade20k, camvid, cityscapes
+from paumer.system.progress import STARTUP
+
+MACS_PER_SECOND = 5e10  # of one thread
+GPU_THREADS = 100  # one GPU counts as so many threads
+BACKWARD = 2  # a backward pass in forward passes
+ACTIVATION = 2.5e-7  # thread-seconds of training per channel, patch and block: what is no matrix product
+STEP = 0.05  # seconds of overhead of a training step
+DRAW_PIXEL, READ_PIXEL = 1.4e-6, 4e-8  # thread-seconds
+BOUNDS_PIXEL = 3e-7  # seconds
+SEMANTICS = 3  # an image of stage semantics in forward passes
+WARM_UP = 4  # calibration and first calls in rounds of timing
+WIDTHS = {"tiny": 192, "small": 384, "base": 768, "large": 1024}  # in timm's names
+SIZES: dict[str, Size] = {"camvid": (360, 480), "ade20k": (512, 683), "cityscapes": (1024, 2048)}  # of most images
+IMAGES = {"camvid": camvid.IMAGES, "ade20k": ade20k.IMAGES, "cityscapes": cityscapes.IMAGES}
+UNKNOWN_SIZE, UNKNOWN_IMAGES = (512, 512), 1000  # of other datasets
+
+
+@dataclass(frozen=True)
+class Durations:
+    """Expected seconds of the stages of an experiment, given the threads of the job.
+
+    Attributes:
+        experiment: the experiment.
+        on_gpu: whether networks run on a GPU.
+    """
+
+    experiment: Experiment
+    on_gpu: bool = False
+
+    def data(self, threads: int) -> int:
+        """Drawing or reading all images; the time of a download is not included."""
+        scenes = self.experiment.data.dataset == "scenes"
+        pixels = (self._train_images + self._eval_images) * math.prod(self._size)
+        return round(STARTUP + pixels * (DRAW_PIXEL if scenes else READ_PIXEL) / threads)
+
+    def train(self, backbone: str, recipe: str, threads: int) -> int:
+        """One training run, by a recipe or an ablation."""
+        settings = TrainSettings.of(self.experiment, backbone, recipe, seed=0)
+        crops, size = settings.options.batch, settings.options.crop
+        patch, width, depth = _shape(settings.backbone)
+        other = ACTIVATION * depth * _patches(size, patch) * width / self._threads(threads)
+        step = STEP + crops * ((1 + BACKWARD) * self._forward(settings.backbone, size, threads) + other)
+        return round(STARTUP + settings.phase.epochs * self._train_images / crops * step)
+
+    def evaluate(self, backbone: str, recipe: str, threads: int) -> int:
+        """One trained network at all its operating points."""
+        settings, network = EvaluateSettings.of(self.experiment, backbone, recipe), self.experiment.backbone(backbone)
+        points = 1 if network.control_for else len(sweep_points(settings.sweep))
+        passes = self._eval_images * settings.evaluation.views * self._windows * points
+        return round(STARTUP + passes * self._forward(network, self._seen, threads))
+
+    def semantics(self, backbone: str, threads: int) -> int:
+        """Stage `semantics` of one trained network."""
+        image = SEMANTICS * self._forward(self.experiment.backbone(backbone), self._size, threads)
+        return round(STARTUP + self._eval_images * image)
+
+    def bounds(self) -> int:
+        """Stage `bounds`: two passes over each split."""
+        return round(STARTUP + 2 * (self._train_images + self._eval_images) * math.prod(self._size) * BOUNDS_PIXEL)
+
+    def throughput(self, threads: int) -> int:
+        """Images/s of every operating point in every setting."""
+        settings = CostSettings.of(self.experiment, timed=True)
+        timing, points = settings.throughput, settings.fixed_points()
+        fixed = len(points) + 1 + sum(point.strategy == "pause" for point in points)  # dense-again, floors
+        varying = sum(len(named) + 2 for recipe in settings.recipes if (named := settings.image_points(recipe)))
+        conditions = len(timing.dtypes) * len(timing.scopes)
+        seconds = 0.0
+        for backbone in settings.studied:
+            alike = len(timing.modes) * (fixed + len(settings.controls(backbone)))
+            for size, batch in product(settings.sizes_of(backbone) or (self._seen,), timing.batches):
+                image = self._forward(backbone, size, threads)
+                block = max(timing.block_seconds, batch * image)
+                several = max(timing.block_seconds, max(batch, timing.images) * image)
+                seconds += conditions * (timing.rounds + WARM_UP) * (alike * block + varying * several)
+        return round(STARTUP + seconds)
+
+    @property
+    def _train_images(self) -> int:
+        return self._images(self.experiment.data.train_split, self.experiment.data.scenes.train_images)
+
+    @property
+    def _eval_images(self) -> int:
+        return self._images(self.experiment.data.eval_split, self.experiment.data.scenes.val_images)
+
+    def _images(self, split: str, drawn: int) -> int:
+        data = self.experiment.data
+        return drawn if data.dataset == "scenes" else IMAGES.get(data.dataset, {}).get(split, UNKNOWN_IMAGES)
+
+    @property
+    def _size(self) -> Size:
+        """Height and width of an image."""
+        data = self.experiment.data
+        drawn = data.scenes.height, data.scenes.width
+        return drawn if data.dataset == "scenes" else SIZES.get(data.dataset, UNKNOWN_SIZE)
+
+    @property
+    def _whole(self) -> Size:
+        """Height and width at which evaluation sees an image."""
+        short, (height, width) = self.experiment.evaluation.short_side, self._size
+        factor = short / min(height, width) if short else 1
+        return round(height * factor), round(width * factor)
+
+    @property
+    def _seen(self) -> Size:
+        """Height and width of one forward pass of evaluation."""
+        evaluation, (height, width) = self.experiment.evaluation, self._whole
+        sliding = evaluation.inference == "sliding"
+        return (min(height, evaluation.window[0]), min(width, evaluation.window[1])) if sliding else (height, width)
+
+    @property
+    def _windows(self) -> int:
+        """Forward passes of evaluation over an image."""
+        sides = zip(self._whole, self._seen, self.experiment.evaluation.stride, strict=True)
+        return math.prod(1 + math.ceil((whole - seen) / stride) for whole, seen, stride in sides)
+
+    def _forward(self, backbone: Backbone, size: Size, threads: int) -> float:
+        """Seconds of a forward pass over one image."""
+        patch, width, depth = _shape(backbone)
+        patches = _patches(size, patch)
+        return depth * patches * width * (12 * width + 2 * patches) / (MACS_PER_SECOND * self._threads(threads))
+
+    def _threads(self, threads: int) -> int:
+        return GPU_THREADS if self.on_gpu else threads
+
+
+def _patches(size: Size, patch: int) -> int:
+    return math.prod(math.ceil(side / patch) for side in size)
+
+
+def _shape(backbone: Backbone) -> tuple[int, int, int]:
+    """Patch size, channels and blocks: as the options say, else as timm's name does."""
+    patch = re.search(r"_patch(\d+)", backbone.architecture)
+    size = next((size for size in WIDTHS if f"_{size}_" in backbone.architecture), "base")
+
+    def option(name: str, usual: int | str) -> int:
+        return int(backbone.options.get(name, usual))
+
+    return (
+        option("patch_size", patch[1] if patch else 16),
+        option("embed_dim", WIDTHS[size]),
+        option("depth", 24 if size == "large" else 12),
+    )

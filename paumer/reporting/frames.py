@@ -1,0 +1,247 @@
+"""Read the measured CSV files without guessing: empty text stays empty, empty numbers become NaN.
+
+The order in which tables and legends name recipes, strategies and criteria, and what the strategies do.
+
+The main table's rows: operating points, read back and looked at by batch size.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from paumer.strategies.registry import CHAIN, CONTROLS, RECIPES, REGISTRY, SMALLER_BACKBONE
+from paumer.system.errors import PaumerError
+from paumer.system.files import read_text
+
+TEXT = frozenset(
+    [
+        *("experiment", "backbone", "decoder", "recipe", "strategy", "criterion", "schedule"),
+        *("device", "dtype", "mode", "scope", "status", "bound", "class"),
+        *("source", "method", "variant", "dataset", "setting", "timing_note", "same", "between"),
+        *("remark", "fastest_schedule", "most_accurate_schedule"),
+        *("group", "bin", "target", "measure"),
+    ]
+)
+
+INPUT = ["height", "width"]
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read a CSV file; columns named in `TEXT` stay text, all others are numbers.
+
+    Args:
+        path: the file.
+        columns: those that must be there; a further column that holds no numbers stays text.
+
+    Raises:
+        PaumerError: the file or a column is missing, or a needed column does not hold numbers.
+    """
+    table = read_text(path)
+    for name in columns:
+        if name not in table:
+            raise PaumerError(f"{path}: column {name!r} is missing; remove the file and run its stage again")
+    for name in table.columns.difference(list(TEXT)):
+        try:
+            table[name] = pd.to_numeric(table[name])
+        except ValueError:
+            if name in columns:
+                raise PaumerError(f"{path}: column {name!r} must hold numbers; run its stage again") from None
+    return table
+
+
+def require_numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
+    """Refuse a table that lacks a number in one of these columns, or has an endless one there.
+
+    Raises:
+        PaumerError: it does; the text names column and row.
+    """
+    for name in columns:
+        values = pd.to_numeric(table[name], errors="coerce")
+        wrong = ~np.isfinite(values.to_numpy(dtype=float))
+        if wrong.any():
+            row = int(wrong.argmax()) + 1
+            raise PaumerError(
+                f"{path}: column {name!r} has no number in row {row}; remove the file and run its stage again"
+            )
+
+
+def at_first_size(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the first input size of their backbone, which is the one that the main table shows."""
+    return table[(table[INPUT] == table.groupby("backbone")[INPUT].transform("first")).all(axis=1)]
+
+
+def join(left: pd.DataFrame, right: pd.DataFrame, keys: Sequence[str], origin: str, remedy: str) -> pd.DataFrame:
+    """Put beside each row of `left` the one row of `right` with the same `keys`.
+
+    Raises:
+        PaumerError: `right` (called `origin`) has none, or several; the text names the keys and ends with `remedy`.
+    """
+    refuse_duplicates(right, keys, origin)
+    joined = left.merge(right, on=list(keys), how="left", indicator="found")
+    missing = joined[joined["found"] == "left_only"]
+    if len(missing):
+        raise PaumerError(f"{origin}: no row for {describe(missing, keys)}; {remedy}")
+    return joined.drop(columns="found")
+
+
+def refuse_duplicates(table: pd.DataFrame, keys: Sequence[str], origin: str) -> None:
+    """Refuse a table with two rows of the same `keys`.
+
+    Raises:
+        PaumerError: it has; the text names them.
+    """
+    duplicates = table[table.duplicated(list(keys))]
+    if len(duplicates):
+        raise PaumerError(f"{origin}: more than one row for {describe(duplicates, keys)}; name each file once")
+
+
+def describe(table: pd.DataFrame, keys: Sequence[str]) -> str:
+    """Name the first row of `table` by its filled `keys`, such as `backbone tiny, schedule 3:0.4`."""
+    row = table.iloc[0]
+    return ", ".join(f"{key} {row[key]}" for key in keys if row[key] != "")
+
+
+# The criteria that frame every other: by chance, and by the ground truth.
+CHANCE, BEST = CONTROLS
+# The rows of a table that no registered strategy makes.
+DENSE_KEY = ("dense", "every patch runs through every block")
+SMALLER = (SMALLER_BACKBONE, "a smaller network, run dense: what the same time buys without any method")
+
+
+def in_order(names: Iterable[str], key: Callable[[str], tuple]) -> list[str]:
+    """Each name once, sorted by one of the keys below."""
+    return sorted(set(names), key=key)
+
+
+def ranks(names: Iterable[str], key: Callable[[str], tuple]) -> dict[str, int]:
+    """The place of each name when sorted by one of the keys below."""
+    return {name: place for place, name in enumerate(in_order(names, key))}
+
+
+def recipe_key(recipe: str) -> tuple:
+    """Recipes in their usual order, others after them."""
+    return _place(recipe, list(RECIPES)), recipe
+
+
+def strategy_key(strategy: str) -> tuple:
+    """Dense, the registered strategies in their order, others, and then compositions by their parts."""
+    parts = strategy.split(CHAIN)
+    known = [DENSE_KEY[0], *(name for name in REGISTRY if name != DENSE_KEY[0])]
+    return len(parts), [_place(part, known) for part in parts], strategy
+
+
+def criterion_key(criterion: str) -> tuple:
+    """Informed criteria, and then the controls."""
+    return CONTROLS.index(criterion) + 1 if criterion in CONTROLS else 0, criterion
+
+
+def descriptions(strategies: Iterable[str]) -> list[tuple[str, str]]:
+    """What each single strategy that occurs does, alone or within a composition, in a line."""
+    known = dict([DENSE_KEY, *((name, entry.description) for name, entry in REGISTRY.items()), SMALLER])
+    parts = [part for strategy in strategies for part in strategy.split(CHAIN)]
+    return [(name, known[name]) for name in in_order(parts, strategy_key) if name in known]
+
+
+def _place(name: str, known: list[str]) -> int:
+    return known.index(name) if name in known else len(known)
+
+
+NETWORK = ["backbone", "decoder"]
+POINT = ["backbone", "recipe", "strategy", "criterion", "schedule"]
+COST = ["gmac", "gmac_low", "gmac_high"]
+MEASURES = [
+    *("images_per_s", "speedup", "speedup_low", "speedup_high"),
+    *("floor_ratio", "floor_low", "floor_high"),
+]
+
+# The method of the network that everything is compared with.
+DENSE = "dense/dense"
+
+
+def read_main(path: Path) -> pd.DataFrame:
+    """Read a main table that was written before.
+
+    Raises:
+        PaumerError: it is unusable.
+    """
+    return read_table(path, [*POINT, "seeds", "miou", "miou_spread", "drop", "drop_spread", *COST, "gmac_ratio"])
+
+
+def is_dense(table: pd.DataFrame) -> pd.Series:
+    """Rows of the networks that were trained and run without any method."""
+    return (table["recipe"] == "dense") & (table["strategy"] == "dense")
+
+
+def depends_on_image(main: pd.DataFrame) -> pd.Series:
+    """Rows whose cost depends on what the image shows."""
+    return main["gmac_low"].notna()
+
+
+def method_names(table: pd.DataFrame) -> pd.Series:
+    """What each row runs, apart from its schedule: `paumer/pause/entropy`, `multi-exit/early-exit`, `dense/dense`."""
+    rows = table[["recipe", "strategy", "criterion"]].itertuples(index=False)
+    return pd.Series(["/".join(part for part in row if part) for row in rows], index=table.index, dtype=str)
+
+
+def batches(main: pd.DataFrame) -> list[int]:
+    """The batch sizes that the main table has columns for, rising."""
+    matches = [re.fullmatch(r"images_per_s_b(\d+)", name) for name in main.columns]
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def per_batch(main: pd.DataFrame) -> pd.DataFrame:
+    """One row per operating point and batch, in the order of `main`.
+
+    Returns:
+        The columns of `main` that concern no batch, `method`, `batch`, images_per_s, speedup, speedup_low,
+        speedup_high, floor_ratio, floor_low and floor_high.
+    """
+    suffixed = [f"{name}_b{batch}" for name in MEASURES for batch in batches(main)]
+    common = main.drop(columns=suffixed).assign(method=method_names(main))
+    parts = [
+        common.assign(batch=batch, **{name: main[f"{name}_b{batch}"] for name in MEASURES}) for batch in batches(main)
+    ]
+    return pd.concat(parts).sort_index(kind="stable", ignore_index=True)
+
+
+def on_one_scale(points: pd.DataFrame) -> pd.Series:
+    """images/s of operating points of one setting, as if all had been timed beside one dense network.
+
+    A machine is not equally fast in every minute: what was timed at different times, or on other images, only compares
+    by its speed-up over the dense that was timed with it. So that places it, times the rate of the first dense.
+
+    Args:
+        points: rows with backbone, strategy, batch, images_per_s and speedup, those of dense among them. Without a
+            speed-up, as where dense does not fit into memory, images/s stay as measured.
+    """
+    keys = ["backbone", "batch"]
+    dense = points[points["strategy"] == "dense"].drop_duplicates(keys).rename(columns={"images_per_s": "rate"})
+    rate = points[keys].merge(dense[[*keys, "rate"]], how="left")["rate"].set_axis(points.index)
+    return points["images_per_s"].mask(points["speedup"].notna(), rate * points["speedup"])
+
+
+def with_speed_intervals(points: pd.DataFrame) -> pd.DataFrame:
+    """Add images_per_s_low and images_per_s_high, the interval of the speed-up."""
+    ends = {
+        f"images_per_s_{side}": points["images_per_s"] * points[f"speedup_{side}"] / points["speedup"]
+        for side in ("low", "high")
+    }
+    return points.assign(**ends)
+
+
+def at_largest_batch(main: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `per_batch` at each backbone's largest batch at which its dense network fits into memory.
+
+    Raises:
+        PaumerError: it fits at none.
+    """
+    table = per_batch(main)
+    fits = table[is_dense(table) & table["images_per_s"].notna()]
+    largest = fits.groupby("backbone", as_index=False)["batch"].max()
+    for backbone in main["backbone"].unique():
+        if backbone not in set(largest["backbone"]):
+            raise PaumerError(f"throughput: dense {backbone} never fitted into memory; add a smaller batch")
+    return table.merge(largest, on=["backbone", "batch"])

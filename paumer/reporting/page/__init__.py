@@ -1,0 +1,1 @@
+"""The report: one self-contained page whose charts and pictures react."""

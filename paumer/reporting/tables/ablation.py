@@ -1,0 +1,115 @@
+"""What each part of the method is worth: recipe `paumer` beside its variants, at the same schedules."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from paumer.reporting.frames import NETWORK, is_dense, read_table
+from paumer.reporting.provenance import refuse_mixed_data
+from paumer.reporting.sheets import DECIMALS, Sheet, csv, markdown, number, with_seeds
+from paumer.reporting.tables.aggregate import ACCURACY, add_drop, over_seeds, read_accuracy
+from paumer.reporting.tables.latex import tabular
+from paumer.strategies.registry import CONTROLS, pauses_last
+from paumer.system.errors import PaumerError
+from paumer.system.files import write_text
+
+WHOLE = "paumer"  # the row of the recipe itself
+KEYS = [*NETWORK, "variant", "strategy", "criterion", "schedule"]
+POINT_KEYS = [key for key in KEYS if key != "variant"]
+CHANGE = ["change", "change_spread", "change_seeds"]
+COLUMNS = [*KEYS, "seeds", "miou", "miou_spread", "drop", "drop_spread", *CHANGE, "gmac", "gmac_ratio"]
+
+
+def write_ablation(accuracy: Path, variants: Sequence[Path], output: Path) -> None:
+    """Write ablation.{csv,md,tex}.
+
+    Args:
+        accuracy: accuracy.csv of all recipes.
+        variants: accuracy.csv of every run of an ablation.
+        output: folder for the tables.
+
+    Raises:
+        PaumerError: a file is unusable, recipe dense is missing, or two files rest on different data.
+    """
+    refuse_mixed_data([accuracy, *variants])
+    table = ablation_table(accuracy, variants)
+    write_text(output / "ablation.csv", csv(table))
+    write_text(output / "ablation.md", markdown(*readable_ablation(table)))
+    write_text(output / "ablation.tex", "\n".join(map(tabular, readable_ablation(table))))
+
+
+def ablation_table(accuracy: Path, variants: Sequence[Path]) -> pd.DataFrame:
+    """One row per variant and schedule, the recipe itself first.
+
+    Returns:
+        Columns backbone, decoder, variant (`paumer`: the recipe itself), strategy (`dense`: nothing pauses), criterion,
+        schedule, seeds, miou, miou_spread, drop (from recipe dense), drop_spread, change (of the drop against the
+        recipe with the same seeds, mean), change_spread (its standard deviation; NaN for one seed), change_seeds (those
+        that both have), gmac, gmac_ratio (dense / row).
+
+    Raises:
+        PaumerError: a file is unusable, or recipe dense is missing.
+    """
+    whole = read_accuracy([accuracy]).assign(variant=WHOLE)
+    changed = [read_table(path, [*ACCURACY, "variant"]) for path in variants]
+    rows = pd.concat([whole, *changed], ignore_index=True)
+    rows = add_drop(rows, "miou", [*NETWORK, "seed"])
+    dense = rows.loc[is_dense(rows), [*NETWORK, "seed", "gmac"]].rename(columns={"gmac": "gmac_dense"})
+    kept = (rows["recipe"] == "paumer") & ((rows["strategy"] == "dense") | rows["strategy"].map(pauses_last))
+    kept &= ~rows["criterion"].isin(CONTROLS)
+    rows = rows[kept].merge(dense, on=[*NETWORK, "seed"])
+    if rows.empty:
+        raise PaumerError(f"{accuracy}: holds no run of recipe paumer; ablations are variants of it")
+    costs = rows.assign(gmac_ratio=rows["gmac_dense"] / rows["gmac"]).groupby(KEYS, sort=False)
+    means = costs[["gmac", "gmac_ratio"]].mean().reset_index()
+    table = over_seeds(rows, ["miou", "drop"], KEYS).merge(_changes(rows), on=KEYS, how="left")
+    return table.merge(means, on=KEYS)[COLUMNS].round(DECIMALS)
+
+
+def _changes(rows: pd.DataFrame) -> pd.DataFrame:
+    """How much more every variant drops than the recipe, over the seeds that both have: mean and spread."""
+    own = rows.loc[rows["variant"] == WHOLE, [*POINT_KEYS, "seed", "drop"]].rename(columns={"drop": "own"})
+    pairs = rows[rows["variant"] != WHOLE].merge(own, on=[*POINT_KEYS, "seed"])
+    return (
+        pairs.assign(change=pairs["drop"] - pairs["own"])
+        .groupby(KEYS)["change"]
+        .agg(["mean", "std", "count"])
+        .set_axis(CHANGE, axis=1)
+        .reset_index()
+    )
+
+
+def readable_ablation(table: pd.DataFrame) -> list[Sheet]:
+    """A sheet per backbone and criterion: the drop of every variant without pausing and at each schedule."""
+    note = "Drop of mIoU in points from recipe dense, mean over seeds with its 95% interval (Student's t)."
+    ratio_note = (
+        "In brackets, of a schedule: how many times fewer GMAC the recipe takes; ablation.csv has each variant's."
+    )
+    change = "In brackets, of a variant: what that adds to the recipe's drop with the same seeds, likewise."
+    sheets = []
+    unpaused, paused = table[table["strategy"] == "dense"], table[table["strategy"] != "dense"]
+    for (backbone, criterion), group in paused.groupby(["backbone", "criterion"], sort=False):
+        ratios = group.groupby("schedule", sort=False)["gmac_ratio"].first()
+        rows = []
+        for first in unpaused[unpaused["backbone"] == backbone].to_dict("records"):
+            points = group[group["variant"] == first["variant"]].to_dict("records")
+            drops = {row["schedule"]: _drop(row) for row in points}
+            if not drops:
+                continue
+            rows.append(
+                [first["variant"], str(first["seeds"]), _drop(first), *(drops.get(name, "") for name in ratios.index)]
+            )
+        headings = [f"{name} ({number(ratio, 2)})" for name, ratio in ratios.items()]
+        title = f"{backbone}, {criterion}"
+        if [row[0] for row in rows] != [WHOLE]:  # a criterion by which no variant was paused
+            sheets.append(Sheet(["variant", "seeds", "unpaused", *headings], rows, [note, ratio_note, change], title))
+    return sheets
+
+
+def _drop(row: dict) -> str:
+    """`0.12 [0.02, 0.22] (-0.30 [-0.50, -0.10])`."""
+    drop = with_seeds(row["drop"], row["drop_spread"], row["seeds"])
+    if pd.isna(row["change"]):
+        return drop
+    return f"{drop} ({with_seeds(row['change'], row['change_spread'], row['change_seeds'])})"

@@ -1,0 +1,227 @@
+"""Published figures beside those of this experiment, as far as dataset or network are the same.
+
+Does a criterion choose better than chance, and how far is it from the best choice there is?
+
+The tables that compare: criteria with their bounds, and published figures with ours.
+
+IoU and drop of each class, where averages hide that one class pays for all.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from paumer.reporting.frames import (
+    BEST,
+    CHANCE,
+    INPUT,
+    NETWORK,
+    POINT,
+    at_first_size,
+    at_largest_batch,
+    depends_on_image,
+    is_dense,
+    method_names,
+    read_table,
+)
+from paumer.reporting.sheets import DECIMALS, Sheet, number, significant
+from paumer.reporting.tables.aggregate import FLOPS, add_drop, over_seeds, read_accuracy
+from paumer.reporting.tables.selection import near_claim, select
+from paumer.reporting.timings import in_first_setting, read_throughput, windows_per_s
+from paumer.strategies.registry import CONTROLS
+from paumer.system.files import read_json
+
+COLUMNS = [
+    *("source", "method", "dataset", *NETWORK, "crop", "setting"),
+    *("miou", "miou_change", "gmac", "images_per_s", "speedup", "timing_note"),
+]
+OURS = "this experiment"
+
+
+def read_published(path: Path) -> pd.DataFrame:
+    """Read published figures, or the table made of them.
+
+    Raises:
+        PaumerError: the file is unusable.
+    """
+    return read_table(path, COLUMNS)
+
+
+def published_table(main: pd.DataFrame, published: Path, manifest: Path, flops: Path, throughput: Path) -> pd.DataFrame:
+    """Published figures of the same dataset or network, and below them our operating points in the same columns.
+
+    Returns:
+        The columns of published.csv and `same`: what a published row shares with this experiment, `dataset`, `network`
+        (backbone and decoder) or both. Where no row shares anything: all published rows, and none of ours.
+
+    Raises:
+        PaumerError: a file is unusable.
+    """
+    theirs = read_published(published)[COLUMNS]
+    dataset = str(read_json(manifest).get("dataset", ""))
+    ours = _our_rows(main, dataset, flops, throughput)
+    theirs["same"], related = _shared(theirs, ours), _shared(ours, theirs)
+    if not (theirs["same"] != "").any():
+        return theirs
+    return pd.concat([theirs[theirs["same"] != ""], ours[related != ""].assign(same="")], ignore_index=True)
+
+
+def _our_rows(main: pd.DataFrame, dataset: str, flops: Path, throughput: Path) -> pd.DataFrame:
+    """Every operating point at the backbone's largest batch, in the columns of the published figures.
+
+    These are of one crop; so are GMAC and images/s here, of one window where an image is several.
+    """
+    inputs = at_first_size(read_table(flops, [*FLOPS, *INPUT]))
+    inputs = inputs[inputs["strategy"] == "dense"].rename(columns={"height": "crop"})
+    points = at_largest_batch(main).merge(inputs[[*NETWORK, "crop"]], on="backbone", how="left")
+    setting = in_first_setting(read_throughput(throughput)).iloc[0]
+    notes = f"{setting['device']}, {setting['dtype']}, batch " + points["batch"].astype(str)
+    notes = notes.where(points["images_per_s"].notna(), "")
+    points["decoder"] = points["decoder"].fillna("")
+    points["gmac"], points["images_per_s"] = points["gmac"] / points["windows"], windows_per_s(points)
+    rows = points.rename(columns={"schedule": "setting"}).assign(source=OURS, dataset=dataset, timing_note=notes)
+    return rows.assign(miou_change=0 - rows["drop"])[COLUMNS].round(DECIMALS)
+
+
+def _shared(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
+    """What each row has in common with any of the others."""
+    networks = set(others[NETWORK].itertuples(index=False, name=None))
+    dataset = rows["dataset"].ne("") & rows["dataset"].isin(others["dataset"])
+    network = pd.Series([tuple(row) in networks for row in rows[NETWORK].to_numpy()], index=rows.index, dtype=bool)
+    named = dataset.map({True: "dataset", False: ""}).str.cat(network.map({True: "network", False: ""}), sep=", ")
+    return named.str.strip(", ")
+
+
+SAME = ["backbone", "recipe", "strategy", "schedule"]
+CRITERIA_COLUMNS = [*SAME, "criterion", "seeds", CHANCE, "miou", BEST, "between", "seeds_between"]
+
+
+def criteria_table(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame:
+    """Each informed criterion between the random one and the one that knows the ground truth, at the same schedule.
+
+    Returns:
+        Columns backbone, recipe, strategy, schedule, criterion, seeds, random, miou (of the criterion), oracle (means
+        over seeds, NaN where not run), between (`yes`, `no: below random`, `no: above oracle`), seeds_between (in how
+        many seeds it lies between). The last two are empty where one bound is missing, or where cost depends on the
+        image: there the same schedule costs each criterion something else. In the order of `main`.
+
+    Raises:
+        PaumerError: an accuracy file is unusable.
+    """
+    scores = read_accuracy(accuracy)
+    paired = scores[~scores["criterion"].isin(["", *CONTROLS])]
+    for name in CONTROLS:
+        control = scores.loc[scores["criterion"] == name, [*SAME, "seed", "miou"]].rename(columns={"miou": name})
+        paired = paired.merge(control, on=[*SAME, "seed"], how="left")
+    paired = paired[paired[list(CONTROLS)].notna().any(axis=1)]
+    paired = paired.assign(inside=paired["miou"].between(paired[CHANCE], paired[BEST]))
+    means = {name: (name, "mean") for name in (CHANCE, "miou", BEST)}
+    grouped = paired.groupby(POINT).agg(seeds=("seed", "nunique"), **means, seeds_between=("inside", "sum"))
+    table = main.assign(fixed=~depends_on_image(main))[[*POINT, "fixed"]].merge(grouped.reset_index(), on=POINT)
+    table["between"] = [_verdict(row) for row in table.to_dict("records")]
+    table["seeds_between"] = table["seeds_between"].astype("Int64").mask(table["between"] == "")
+    return table[CRITERIA_COLUMNS].round(DECIMALS)
+
+
+def _verdict(row: dict) -> str:
+    """Whether the criterion lies between its bounds; empty where that cannot be said."""
+    if not row["fixed"] or pd.isna(row[CHANCE]) or pd.isna(row[BEST]):
+        return ""
+    if row["miou"] < row[CHANCE]:
+        return f"no: below {CHANCE}"
+    return f"no: above {BEST}" if row["miou"] > row[BEST] else "yes"
+
+
+def readable_criteria(criteria: pd.DataFrame) -> Sheet:
+    """Each informed criterion between chance and ground truth, and how many lie there."""
+    headings = [*SAME, "criterion", "seeds", *(f"{name}: mIoU (points)" for name in (CHANCE, "criterion", BEST))]
+    rows = [
+        [
+            *(row[name] for name in (*SAME, "criterion")),
+            str(row["seeds"]),
+            *(number(row[name], 2) for name in (CHANCE, "miou", BEST)),
+            _between(row),
+        ]
+        for row in criteria.to_dict("records")
+    ]
+    return Sheet([*headings, f"between {CHANCE} and {BEST}"], rows, _verdicts(criteria))
+
+
+def _between(row: dict) -> str:
+    """The verdict, with the number of seeds that share it where there are several."""
+    several = row["seeds"] > 1 and not pd.isna(row["seeds_between"])
+    return row["between"] + (f" ({row['seeds_between']:.0f} of {row['seeds']} seeds between)" if several else "")
+
+
+def _verdicts(criteria: pd.DataFrame) -> list[str]:
+    judged = criteria[criteria["between"] != ""]
+    if judged.empty:
+        return [f"No criterion ran at the same cost beside both {CHANCE} and {BEST}, so none is judged."]
+    outside = judged[judged["between"] != "yes"]
+    names = method_names(outside) + " " + outside["schedule"] + " of " + outside["backbone"]
+    exceptions = "; not " + ", ".join(names) if len(outside) else ""
+    notes = [f"Between {CHANCE} and {BEST}: {len(judged) - len(outside)} of {len(judged)} rows{exceptions}."]
+    if len(judged) < len(criteria):
+        notes.append(
+            "No verdict where one of the two did not run, or where the same schedule costs each something else."
+        )
+    return notes
+
+
+def readable_published(published: pd.DataFrame) -> Sheet:
+    """Published figures, and ours where dataset or network are the same."""
+    comparable = (published["source"] == OURS).any()
+    headings = [
+        *COLUMNS[:5],
+        "crop (pixels)",
+        "setting",
+        "mIoU (points)",
+        "change of mIoU (points)",
+        "GMAC",
+        "images/s",
+        "speed-up",
+        "timing",
+    ]
+    rows = [
+        [
+            *(row[name] for name in COLUMNS[:5]),
+            number(row["crop"], 0),
+            row["setting"],
+            *(number(row[name], 2) for name in ("miou", "miou_change")),
+            *(significant(row[name]) for name in ("gmac", "images_per_s")),
+            number(row["speedup"], 2),
+            row["timing_note"],
+            *([row["same"]] if comparable else []),
+        ]
+        for row in published.to_dict("records")
+    ]
+    if not comparable:
+        opening = "Dataset and networks differ from those of this experiment: no row is comparable with it."
+        return Sheet(headings, rows, opening=opening)
+    notes = ["Figures of other devices and implementations: compare ratios and changes, not images/s."]
+    return Sheet([*headings, "same as here"], rows, notes)
+
+
+PREFIX = "iou_"
+
+
+def class_table(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame:
+    """IoU of each class for the dense network and each method's operating point near the claimed speed-up.
+
+    Returns:
+        Columns backbone, recipe, strategy, criterion, schedule, class, seeds, iou, iou_spread, drop, drop_spread
+        (points); one row per operating point and class, classes absent from the split left out.
+
+    Raises:
+        PaumerError: an accuracy file is unusable, or a dense row is missing.
+    """
+    table = read_accuracy(accuracy)
+    classes = [name for name in table.columns if name.startswith(PREFIX)]
+    long = table.melt([*POINT, "seed"], classes, "class", "iou").dropna(subset="iou")
+    long["class"] = long["class"].str.removeprefix(PREFIX)
+    keys = ["backbone", "seed", "class"]
+    long = long.merge(long.loc[is_dense(long), keys])  # a class that only some other row predicts has no drop
+    scored = over_seeds(add_drop(long, "iou", keys), ["iou", "drop"], [*POINT, "class"])
+    chosen = pd.concat([main.loc[is_dense(main), POINT], near_claim(main)[POINT]])
+    return select(scored, main[POINT].merge(chosen, on=POINT)).round(DECIMALS)

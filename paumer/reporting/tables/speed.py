@@ -1,0 +1,272 @@
+"""Every timing of every setting beside what its GMAC promise. Needs no accuracy, so measuring alone makes it.
+
+Sheets of the report's speed section: dense against itself, and where the GMAC go.
+
+What the speed plots show: one row per batch and timed variant, from the main table or from the speed table.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from paumer.reporting.frames import INPUT, MEASURES, POINT, depends_on_image, per_batch, read_table, refuse_duplicates
+from paumer.reporting.provenance import refuse_mixed_data
+from paumer.reporting.sheets import DECIMALS, Sheet, csv, markdown, number, significant, with_interval
+from paumer.reporting.tables.aggregate import FLOPS
+from paumer.reporting.tables.noise import noise_warnings, quiet
+from paumer.reporting.timings import (
+    LACKING,
+    SETTING,
+    WHOLE,
+    in_first_setting,
+    latency_ms,
+    null_rows,
+    pixels,
+    read_throughput,
+    read_timings,
+    runs_on_windows,
+    timed_group,
+    windows_per_s,
+)
+from paumer.strategies.registry import DENSE_AGAIN, EXPLICIT_ATTENTION
+from paumer.system.files import write_text
+
+COUNTED = ["backbone", "strategy", "schedule", *INPUT]
+COLUMNS = [
+    *(*POINT, *SETTING, *WHOLE, "windows"),
+    *(
+        "images_per_s",
+        "windows_per_s",
+        "latency_ms",
+        "speedup",
+        "speedup_low",
+        "speedup_high",
+        "gmac",
+        "gmac_ratio",
+        "realised",
+    ),
+    *("floor_ratio", "floor_low", "floor_high", "peak_memory_mb", "compile_s", "other_load", "status"),
+]
+HEADINGS = [
+    *(*POINT, "device", "type", "mode", "scope", "input (pixels)", "batch"),
+    *("images/s", "latency (ms)", "speed-up [95%]", "GMAC", "GMAC ratio (dense / row)", "realised"),
+    *("time / floor [95%]", "peak memory (MB)", "compiling (s)", "other load (processors)"),
+]
+
+# Notes, and the columns that they explain.
+NOTES = {
+    "images_per_s": "Images/s count whole images. Where windows/s stand beside them, windows were timed: images/s are "
+    "then windows/s over the windows of an image, without cutting windows and putting them together. Scope image times "
+    "that, too, for a batch of whole images. GMAC are of one window.",
+    "recipe": "What names a recipe was timed on many images, beside the dense row of that recipe, which ran on the "
+    "same ones: compare its speed-up, not images/s.",
+    "latency_ms": "Latency is the time of one batch. Brackets hold the 95% interval of ratios within a round.",
+    "realised": "Realised is speed-up over GMAC ratio: 1 where all saved computation became saved time. It is empty "
+    "where no GMAC are counted, as where the cost depends on the image.",
+    "floor_ratio": "Time / floor is the time over that of the same blocks on tokens already cut: 1 would be free.",
+    "compile_s": "Compiling is how much longer the first call took.",
+    "other_load": "Other load is how many processors other programs kept busy meanwhile.",
+}
+
+
+def write_speed(flops: Path, throughput: Path, output: Path) -> None:
+    """Write speed.{csv,md}.
+
+    Args:
+        flops: flops.csv.
+        throughput: throughput.csv.
+        output: folder for the table.
+
+    Raises:
+        PaumerError: a file is unusable, or both rest on different data.
+    """
+    refuse_mixed_data([flops, throughput])
+    speed = speed_table(flops, throughput)
+    files = {"speed.csv": csv(speed), "speed.md": markdown(readable_speed(speed, all_warnings(throughput)))}
+    for name, text in files.items():
+        write_text(output / name, text)
+
+
+def read_speed(path: Path) -> pd.DataFrame:
+    """Read a speed table that was written before.
+
+    Raises:
+        PaumerError: it is unusable or empty.
+    """
+    return read_timings(path, COLUMNS)
+
+
+def all_warnings(throughput: Path) -> list[str]:
+    """The warnings on all settings.
+
+    Raises:
+        PaumerError: throughput.csv is unusable.
+    """
+    return noise_warnings(read_throughput(throughput))
+
+
+def speed_table(flops: Path, throughput: Path) -> pd.DataFrame:
+    """One row per timing in the order of throughput.csv, null variants left out.
+
+    Returns:
+        Columns backbone, recipe, strategy, criterion, schedule, device, dtype, mode, scope, height, width, batch,
+        windows (forward passes for an image where the batch counts windows, else 1), images_per_s (of whole images),
+        windows_per_s, latency_ms (of one batch), speedup, speedup_low, speedup_high, gmac, gmac_ratio (dense of this
+        input size / row; both NaN where flops.csv lacks them, as where the cost depends on the image), realised
+        (speedup / gmac_ratio), floor_ratio, floor_low, floor_high, peak_memory_mb, compile_s, other_load, status.
+
+    Raises:
+        PaumerError: a file is unusable.
+    """
+    table = read_throughput(throughput)
+    table = table[table["strategy"] != DENSE_AGAIN].reset_index(drop=True)
+    counted = read_table(flops, [*FLOPS, *INPUT])
+    refuse_duplicates(counted, COUNTED, str(flops))
+    gmac = _gmac(table.assign(strategy=table["strategy"].replace(EXPLICIT_ATTENTION, "dense")), counted)
+    ratio = _gmac(table.assign(strategy="dense", schedule="dense"), counted) / gmac
+    table = table.assign(windows_per_s=windows_per_s(table))
+    costs = {"gmac": gmac, "gmac_ratio": ratio, "realised": table["speedup"] / ratio}
+    return table.assign(latency_ms=latency_ms(table), **costs)[COLUMNS].round(DECIMALS)
+
+
+def _gmac(rows: pd.DataFrame, counted: pd.DataFrame) -> pd.Series:
+    return rows[COUNTED].merge(counted, on=COUNTED, how="left")["gmac_total"]
+
+
+def readable_speed(speed: pd.DataFrame, warnings: list[str]) -> Sheet:
+    """The speed table."""
+    windows = runs_on_windows(speed)
+    rows = [
+        [
+            *(row[name] for name in (*POINT, *SETTING)),
+            pixels(row),
+            str(row["batch"]),
+            LACKING.get(row["status"]) or significant(row["images_per_s"]),
+            *([_windows(row)] if windows else []),
+            *_measured(row),
+        ]
+        for row in speed.to_dict("records")
+    ]
+    first = HEADINGS.index("images/s") + 1
+    headings = [*HEADINGS[:first], *(["windows/s (windows an image)"] if windows else []), *HEADINGS[first:]]
+    return Sheet(headings, rows, [*_explanations(speed), *warnings])
+
+
+def _windows(row: dict) -> str:
+    """Windows a second, and how many an image has; empty where whole images were timed."""
+    timed = row["windows"] > 1 and pd.notna(row["windows_per_s"])
+    return f"{significant(row['windows_per_s'])} ({significant(row['windows'])})" if timed else ""
+
+
+def _measured(row: dict) -> list[str]:
+    """Cells from latency on."""
+    return [
+        significant(row["latency_ms"]),
+        with_interval(row["speedup"], row["speedup_low"], row["speedup_high"]),
+        significant(row["gmac"]),
+        number(row["gmac_ratio"], 2),
+        number(row["realised"], 2),
+        with_interval(row["floor_ratio"], row["floor_low"], row["floor_high"]),
+        number(row["peak_memory_mb"], 0),
+        number(row["compile_s"], 1),
+        number(row["other_load"], 2),
+    ]
+
+
+def _explanations(speed: pd.DataFrame) -> list[str]:
+    """Notes on the speed table, those that it needs."""
+    needed = {name: bool(speed[name].notna().any()) for name in NOTES}
+    needed |= {"images_per_s": runs_on_windows(speed), "recipe": bool((speed["recipe"] != "").any())}
+    notes = [note for name, note in NOTES.items() if needed[name]]
+    slower = 1 / speed.loc[speed["strategy"] == EXPLICIT_ATTENTION, "speedup"].dropna()
+    if len(slower):
+        times = " to ".join(dict.fromkeys(number(value, 2) for value in (slower.min(), slower.max())))
+        notes.append(
+            f"{EXPLICIT_ATTENTION} is dense with the matrix of all pairs of patches written out, as Segmenter was "
+            f"published: it takes {times} times as long as dense."
+        )
+    return notes
+
+
+PARTS = ["gmac_encoder", "gmac_decoder", "gmac_heads"]
+
+
+def null_sheet(throughput: Path) -> Sheet:
+    """Dense timed against itself in each group of variants: how far from 1 a speed-up of nothing comes out.
+
+    Raises:
+        PaumerError: throughput.csv is unusable.
+    """
+    nulls = null_rows(read_throughput(throughput))
+    verdicts = nulls["speedup"].notna().map({True: "too noisy", False: ""}).mask(quiet(nulls), "quiet")
+    rows = [
+        [
+            row["backbone"],
+            timed_group(row),
+            *(row[name] for name in ("dtype", "mode", "scope")),
+            pixels(row),
+            str(row["batch"]),
+            LACKING.get(row["status"]) or with_interval(row["speedup"], row["speedup_low"], row["speedup_high"], 3),
+            row["verdict"],
+            number(row["other_load"], 2),
+        ]
+        for row in nulls.assign(verdict=verdicts).to_dict("records")
+    ]
+    headings = ["backbone", "timed together", "type", "mode", "scope", "input (pixels)", "batch"]
+    return Sheet([*headings, "speed-up of dense over dense [95%]", "remark", "other load (processors)"], rows)
+
+
+def gmac_sheet(flops: Path) -> Sheet:
+    """GMAC of every strategy and schedule, by part of the network.
+
+    Raises:
+        PaumerError: flops.csv is unusable.
+    """
+    table = read_table(flops, [*FLOPS, *INPUT, *PARTS])
+    rows = [
+        [
+            *(row[name] for name in ("backbone", "decoder", "strategy", "schedule")),
+            pixels(row),
+            *(significant(row[name]) for name in ("gmac_total", *PARTS)),
+        ]
+        for row in table.to_dict("records")
+    ]
+    headings = ["backbone", "decoder", "strategy", "schedule", "input (pixels)"]
+    return Sheet([*headings, "GMAC", "in the encoder", "in the decoder", "in the heads"], rows)
+
+
+def settings_timed(throughput: Path) -> list[str]:
+    """Device, number type, mode and scope of the timings; the first are those of the main table.
+
+    Raises:
+        PaumerError: throughput.csv is unusable.
+    """
+    settings = read_throughput(throughput)[SETTING].drop_duplicates()
+    return [", ".join(filter(None, row)) for row in settings.itertuples(index=False)]
+
+
+VARIANT_COLUMNS = [*POINT, "batch", "windows", "gmac_ratio", *MEASURES]
+
+
+def timed(main: pd.DataFrame) -> pd.DataFrame:
+    """The variants of the main table; recipe and criterion are empty where speed does not depend on them.
+
+    Returns:
+        Columns backbone, recipe, strategy, criterion, schedule, batch, windows, gmac_ratio, images_per_s (NaN: out of
+        memory or skipped), speedup, speedup_low, speedup_high, floor_ratio, floor_low, floor_high.
+    """
+    points = per_batch(main)
+    shared = ~depends_on_image(points)
+    points[["recipe", "criterion"]] = points[["recipe", "criterion"]].mask(shared, "")
+    return points.drop_duplicates([*POINT, "batch"])[VARIANT_COLUMNS]
+
+
+def timed_alone(speed: Path) -> pd.DataFrame:
+    """The variants of the speed table in its first setting, where there is no main table; columns as of `timed`.
+
+    Raises:
+        PaumerError: it is unusable or empty.
+    """
+    table = in_first_setting(read_speed(speed))
+    beside = (table["strategy"] == EXPLICIT_ATTENTION) | ((table["strategy"] == "dense") & (table["recipe"] != ""))
+    return table.loc[~beside, VARIANT_COLUMNS]

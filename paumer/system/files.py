@@ -1,0 +1,378 @@
+"""Writing files whole or not at all, and reading them with errors for people.
+
+YAML of settings: plain values alone, every key once, and no text that grows without bounds when it is read.
+
+CSV files of results: whole rows of one length under names that differ, or one line that says what is wrong.
+"""
+
+import codecs
+import csv
+import errno
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from paumer.system.errors import PaumerError, summary
+
+# What aliases may make of a text: the largest of our own experiment files has about 300 values.
+MAX_VALUES = 100_000
+
+
+class StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, which builds no objects, without repeated keys and without alias bombs."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        """The tree of a document, refused where aliases make it endless or too large."""
+        node = super().get_single_node()
+        if node is not None and self._count(node, {}, set()) > MAX_VALUES:
+            raise yaml.YAMLError(f"aliases make more than {MAX_VALUES} values of it")
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A mapping, refused where a key stands twice; what `<<` merges in later may be replaced."""
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # refused when it is built: it is no key
+            if key.value in seen:
+                raise yaml.composer.ComposerError(
+                    problem=f"key {key.value!r} stands there twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return node
+
+    def _count(self, node: yaml.Node, known: dict[int, int], open_nodes: set[int]) -> int:
+        """How many values a node stands for, those of its aliases each time."""
+        if id(node) in open_nodes:
+            raise yaml.YAMLError("an alias stands inside what it names")
+        if id(node) not in known:
+            open_nodes.add(id(node))
+            inside = [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
+            parts = inside if isinstance(node, yaml.CollectionNode) else []
+            known[id(node)] = 1 + sum(self._count(part, known, open_nodes) for part in parts)
+            open_nodes.discard(id(node))
+        return known[id(node)]
+
+
+def load_yaml(text: str, loader: type[StrictLoader] = StrictLoader) -> Any:
+    """Read a YAML document.
+
+    Raises:
+        ValueError: it is none, or one that is refused; the text is one line.
+    """
+    try:
+        return yaml.load(text, Loader=loader)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:  # tags of wrong values, too
+        raise ValueError(" ".join(str(error).replace('"<unicode string>", ', "").split())) from None
+
+
+NAME_KEPT = 48  # characters of a name in that of its temporary file, which must not be longer than 255 bytes
+LEFTOVERS = ".*.part*"  # the names of what is being written, which a kill leaves behind
+IN_WRITING = re.compile(r"/\.([^/]+)\.\w+\.part\b")
+LFS, PAGE = "version https://git-lfs.github.com/spec/", re.compile(r"<(!doctype html|!--|html|head|body|\?xml)", re.I)
+BEGINNING = 256  # bytes that tell text from other files
+REMEDIES = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room within your quota",
+    errno.EROFS: "make it writable, or write elsewhere",
+    errno.EACCES: "allow writing there, or write elsewhere",
+}
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Say what a full disk, a quota or a missing permission prevented.
+
+    Raises:
+        PaumerError: the block raised OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        problem = f"[Errno {error.errno}] {error.strerror}" if error.strerror else summary(error)
+        remedy = REMEDIES.get(error.errno or 0, "mend that")
+        shown = IN_WRITING.sub(r"/\1", str(path))
+        raise PaumerError(f"{shown}: cannot be written ({problem}); {remedy} and run again") from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; rename it to `path` when the block ends well, remove it otherwise.
+
+    Raises:
+        PaumerError: it cannot be written.
+    """
+    # The ending stays last: image and plot writers choose their format by it.
+    temporary = path.with_name(f".{path.stem[-NAME_KEPT:]}.{os.getpid()}.part{path.suffix}")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_folder(path: Path) -> Iterator[Path]:
+    """Give an empty temporary folder beside `path`; it takes the place of `path` when the block ends well.
+
+    Raises:
+        PaumerError: it cannot be written.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[-NAME_KEPT:]}.", suffix=".part", dir=path.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_writable(path: Path, *endings: str) -> None:
+    """Refuse before the work a file that could not be written after it.
+
+    Args:
+        path: the file to be.
+        endings: how its name may end, the usual one first; without any, as it likes.
+
+    Raises:
+        PaumerError: it is a folder, its name ends otherwise, or nothing can be written where it is to lie.
+    """
+    if path.is_dir():
+        raise PaumerError(f"{path}: is a folder; name a file, as {path / 'name'}{''.join(endings[:1])}")
+    if endings and path.suffix.lower() not in endings:
+        known = f"the ending {endings[0]}" if len(endings) == 1 else f"one of the endings {', '.join(endings)}"
+        raise PaumerError(f"{path}: name it {path.with_suffix(endings[0]).name}, with {known}")
+    require_folder(path.parent)
+
+
+def require_folder(path: Path) -> None:
+    """Refuse before the work a folder that files could not be written to after it; it need not be there yet.
+
+    Raises:
+        PaumerError: it or what it is to lie in is a file, or may not be written to.
+    """
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not there.is_dir():
+        raise PaumerError(f"{there}: is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PaumerError(f"{there}: cannot be written to; {REMEDIES[errno.EACCES]}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file whole.
+
+    Raises:
+        OSError: it is missing, may not be read, or is no plain file: opening a pipe would wait for ever.
+    """
+    require_plain(path)
+    return path.read_bytes()
+
+
+def require_plain(path: Path) -> None:
+    """Refuse what is there and is no plain file.
+
+    Raises:
+        OSError: it is a folder, a pipe or a device.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is no plain file")
+
+
+def stamp(path: Path) -> tuple[int, int, int]:
+    """What changes with the content of a file, without reading it: its size, and two times in nanoseconds.
+
+    Beside the time of the content, which programs may set, that of any change, which they may not: copies keep the
+    former, and so do some tools that correct a file. Elsewhere than on POSIX the latter is that of creation.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def name_below(path: Path, folder: Path) -> str:
+    """What a path is called below a folder; as `relative_to`, in a fraction of the time."""
+    return str(path).removeprefix(f"{folder}{os.sep}")
+
+
+def hidden(path: Path, folder: Path) -> bool:
+    """Whether a path below a folder is hidden, or lies in a hidden folder: `._a.png`, `.ipynb_checkpoints/a.png`."""
+    return f"{os.sep}." in os.sep + name_below(path, folder)
+
+
+def same_stem(path: Path) -> list[Path]:
+    """What lies beside a path under its name with other endings, sorted."""
+    return sorted(other for other in path.parent.glob(f"{glob.escape(path.stem)}.*") if other.stem == path.stem)
+
+
+def require_fetched(path: Path) -> None:
+    """Refuse what stands in the place of a file that was never fetched.
+
+    Raises:
+        PaumerError: it is a pointer of Git LFS, or a page of the web.
+        OSError: there is nothing to read.
+    """
+    text = text_at_start(path)
+    if text.startswith(LFS):
+        raise PaumerError(f"{path}: is a pointer of Git LFS in the place of the file; fetch that by `git lfs pull`")
+    if PAGE.match(text):
+        raise PaumerError(f"{path}: is a web page in the place of the file; download the file itself")
+
+
+def text_at_start(path: Path) -> str:
+    """The beginning of a file as text in one line; empty where it is none.
+
+    Raises:
+        OSError: there is nothing to read.
+    """
+    with path.open("rb") as file:
+        start = file.read(BEGINNING)
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)  # which lets the last character be cut
+    except UnicodeDecodeError:
+        return ""
+    words = " ".join(text.split())
+    return words if words.isprintable() else ""
+
+
+def files_below(folder: Path, endings: tuple[str, ...]) -> list[Path]:
+    """What lies below a folder under names with these endings, sorted; folders and what is hidden are none of it.
+
+    What is no plain file (a link to nothing, a pipe) is named too: it is an error where it is read, not passed over.
+
+    Raises:
+        PaumerError: a folder in it is a link, which would not be followed.
+    """
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(parent, name) for name in folders):
+            if path.is_symlink():
+                raise PaumerError(
+                    f"{path}: links to a folder, which is not followed; move the folder here, or remove it"
+                )
+        found += [Path(parent, name) for name in names if name.lower().endswith(endings) and not name.startswith(".")]
+    return sorted(found)
+
+
+def read_json(path: Path, **needed: type) -> dict[str, Any]:
+    """Read a JSON file that holds keys and values, as all of ours do.
+
+    Args:
+        path: the file.
+        needed: keys that must be there, with the types of their values.
+
+    Raises:
+        PaumerError: the file is missing, is not JSON, or holds something else.
+    """
+    remedy = "remove it and run its stage again"
+    try:
+        content = json.loads(read_bytes(path))
+    except FileNotFoundError:
+        raise PaumerError(f"{path}: no such file; run the stage that writes it first") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise PaumerError(f"{path}: not readable as JSON ({summary(error)}); {remedy}") from None
+    if not isinstance(content, dict):
+        raise PaumerError(f"{path}: must hold keys and values, not {type(content).__name__}; {remedy}")
+    for key, kind in needed.items():
+        if not isinstance(content.get(key), kind):
+            found = f"holds {type(content[key]).__name__} under" if key in content else "has no"
+            raise PaumerError(f"{path}: {found} key {key!r}: it is damaged or of another version; {remedy}")
+    return content
+
+
+def read_yaml(text_or_path: str) -> tuple[Any, str]:
+    """Read settings from YAML text that holds a mapping, or from the file of that name.
+
+    Returns:
+        The content, and a name for it in error messages.
+
+    Raises:
+        PaumerError: the file is missing, or the text is not YAML.
+    """
+    inline = text_or_path.lstrip().startswith("{")
+    origin = "settings" if inline else text_or_path
+    try:
+        content = load_yaml(text_or_path if inline else read_bytes(Path(text_or_path)).decode())
+    except OSError as error:
+        raise PaumerError(f"{text_or_path}: {error.strerror or error}; name a YAML file with settings") from None
+    except ValueError as error:
+        raise PaumerError(f"{origin}: not valid YAML ({error}); mend it") from None
+    if not isinstance(content, dict):
+        raise PaumerError(f"{origin}: must hold keys and values, not {type(content).__name__}")
+    return content, origin
+
+
+def read_text(path: Path) -> pd.DataFrame:
+    """Read a CSV file with every cell as the text it is.
+
+    Raises:
+        PaumerError: the file is missing or is no CSV file, or a row has more or fewer cells than the first.
+    """
+    remedy = "remove it and run its stage again"
+    try:
+        # pandas would fill a row that was cut off, and take a column too many for an index.
+        table = [row for row in csv.reader(StringIO(read_bytes(path).decode(), newline=""), strict=True) if row]
+    except FileNotFoundError:
+        raise PaumerError(f"{path}: no such file; run the stage that writes it first") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise PaumerError(f"{path}: not readable as CSV ({summary(error)}); {remedy}") from None
+    header, *rows = table or [[]]
+    odd = next((number for number, row in enumerate(rows, start=1) if len(row) != len(header)), None)
+    if odd is not None:
+        found = f"row {odd} has {len(rows[odd - 1])} cells, not {len(header)}"
+        raise PaumerError(f"{path}: not readable as CSV ({found}); {remedy}")
+    if not header or len(set(header)) < len(header):
+        raise PaumerError(
+            f"{path}: not readable as CSV ({'two columns have one name' if header else 'it is empty'}); {remedy}"
+        )
+    return pd.DataFrame(rows, columns=header, dtype=str)
+
+
+MANIFEST, WEIGHTS, RUN = "data.json", "model.safetensors", "run.json"
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file.
+
+    Raises:
+        PaumerError: it is missing.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise PaumerError(f"{path}: {error.strerror or error}; run the stage that writes it first") from None

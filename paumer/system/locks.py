@@ -1,0 +1,211 @@
+"""Who may write where, and for how long: one run in a folder at a time, and no job that outlives its workflow.
+
+A lock is taken back by the operating system when its process ends, however it ends; so a killed run leaves none behind,
+and nobody has to remove one. Imports no torch: the workflow takes its lock before any job starts.
+
+Several GPUs on one host without a scheduler: each process takes one that no other process of ours has.
+
+Snakemake counts how many GPUs are in use, not which. A lock file per GPU tells them apart; the operating system gives
+it back when the process ends, however it ends. Imports no torch: the choice has to be made before CUDA starts.
+"""
+
+import errno
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from paumer.system.errors import PaumerError
+from paumer.system.files import LEFTOVERS, disk_errors
+
+NAME = ".lock"
+PARENT = "PAUMER_PARENT"  # tells a job which process it shall not outlive
+# A killed process is gone within a second, its loader processes notice that within five.
+PATIENCE = 20.0
+WATCH_SECONDS = 0.5
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)  # of some network file systems
+_runs: list[FileLock] = []  # for the life of the process
+
+
+@contextmanager
+def held(path: Path, work: str, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold a lock while the block runs; wait a little for one who is about to end.
+
+    Args:
+        path: the lock file; one that a kill leaves behind means nothing.
+        work: what it protects, for the error message.
+        patience: seconds to wait.
+
+    Raises:
+        PaumerError: another process holds it.
+    """
+    lock = _acquire(path, work, patience)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def beside(path: Path) -> Path:
+    """The lock file of a file or a folder that may be replaced as a whole."""
+    return path.with_name(f".{path.name}.lock")
+
+
+def hold_run(folder: str | Path) -> None:
+    """Hold a results folder until this process ends, and remove what a killed run has left half written there.
+
+    Raises:
+        PaumerError: another run holds it, or it cannot be written.
+    """
+    folder = Path(folder)
+    _runs.append(_acquire(folder / NAME, f"{folder}: another run works here", patience=0))
+    for path in folder.rglob(LEFTOVERS):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def own_children() -> None:
+    """Let the jobs that this process starts end with it."""
+    os.environ[PARENT] = _own_name()
+
+
+def end_with_parent() -> None:
+    """Let this process end soon after the workflow that started it, even if that was killed without a chance to say so.
+
+    Otherwise the job would go on alone and meet its own repetition when the workflow is started again. Windows has no
+    way to ask for a process that does not end it.
+    """
+    if os.name == "nt":
+        return
+    host, _, number = os.environ.get(PARENT, "").rpartition(" process ")
+    if host == socket.gethostname() and number.isdigit():
+        threading.Thread(target=_watch, args=(int(number),), daemon=True).start()
+
+
+def _watch(process: int) -> None:
+    while _is_alive(process):
+        time.sleep(WATCH_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _own_name() -> str:
+    return f"{socket.gethostname()} process {os.getpid()}"
+
+
+def _acquire(path: Path, work: str, patience: float) -> FileLock:
+    """Take a lock and write down who has it.
+
+    Raises:
+        PaumerError: another process holds it, or its file cannot be written.
+    """
+    lock = FileLock(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _take(lock, path, work, patience)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            print(f"{path}: this file system has no locks; let no two runs work here at once", file=sys.stderr)
+        path.write_text(_own_name(), encoding="utf-8")
+    return lock
+
+
+def _take(lock: FileLock, path: Path, work: str, patience: float) -> None:
+    try:
+        lock.acquire(blocking=False)
+        return
+    except Timeout:
+        holder = path.read_text(encoding="utf-8") or "another process"
+    if patience:
+        print(f"waiting up to {patience:g} s: {work} ({holder})", file=sys.stderr, flush=True)
+    try:
+        lock.acquire(timeout=patience)
+    except Timeout:
+        raise PaumerError(f"{work} ({holder}); wait until it has ended, or end it, and run this again") from None
+
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+HELD = "PAUMER_GPUS_HELD"  # tells child processes that the visible GPUs are theirs already
+WAIT_SECONDS = 0.5
+_held: list[FileLock] = []  # for the life of the process
+
+
+def hold_gpus(device: str, count: int = 1) -> None:
+    """Make only `count` GPUs visible that no other process holds, and hold them until this process ends.
+
+    Waits while too few are free. Does nothing where there is nothing to choose: on another device than `auto` or
+    `cuda`, in a Slurm job, which has its own GPUs, in one of the processes that `torchrun` starts, each of which takes
+    the GPU of its number, and where no more than `count` are visible.
+
+    Args:
+        device: as in the configuration.
+        count: how many are needed.
+    """
+    if device not in ("auto", "cuda") or any(name in os.environ for name in (HELD, "SLURM_JOB_ID", "LOCAL_RANK")):
+        return
+    names = visible_gpus()
+    if len(names) <= count:
+        return
+    taken = _take_gpu(names, count)
+    if not taken:
+        print(f"waiting for {count} of the GPUs {', '.join(names)}: other processes hold them", file=sys.stderr)
+    while not taken:
+        time.sleep(WAIT_SECONDS)
+        taken = _take_gpu(names, count)
+    os.environ[VISIBLE] = os.environ[HELD] = ",".join(taken)
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use: those named in CUDA_VISIBLE_DEVICES, else all of the host."""
+    if VISIBLE in os.environ:
+        return [name.strip() for name in os.environ[VISIBLE].split(",") if name.strip()]
+    query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]  # numbers may mean others to CUDA
+    try:
+        return subprocess.run(query, capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        return []
+
+
+def _take_gpu(names: list[str], count: int) -> list[str]:
+    """Lock the first `count` that are free; none at all where fewer are."""
+    user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""  # Windows has a folder for each user
+    folder = Path(tempfile.gettempdir()) / f"paumer-gpus{user}"
+    folder.mkdir(exist_ok=True)
+    taken: dict[str, FileLock] = {}
+    for name in names:
+        lock = FileLock(folder / f"{name.replace('/', '-')}.lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        taken[name] = lock
+        if len(taken) == count:
+            _held.extend(taken.values())
+            return list(taken)
+    for lock in taken.values():
+        lock.release()
+    return []
