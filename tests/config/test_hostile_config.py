@@ -21,7 +21,7 @@ from paumer.reporting.provenance import trace
 from paumer.system.errors import HANDED_OVER, PaumerError
 from paumer.system.files import read_json, read_yaml, write_text
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 
 def laughs(form: str) -> str:

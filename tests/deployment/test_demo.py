@@ -23,7 +23,7 @@ from paumer.deployment import demo
 from paumer.models.shipped import find_network
 from paumer.system.files import read_json
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 FILES = ("README.md", "config.json", "model.safetensors")
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 

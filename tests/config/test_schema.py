@@ -12,7 +12,7 @@ from paumer.config import Experiment, parse
 from paumer.config.documents import schema_text, table_text, write_schema
 from paumer.system.errors import PaumerError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.json"
 TABLE = ROOT / "docs/configuration.md"
 EXPERIMENTS = [ROOT / "config.yaml", *sorted((ROOT / "workflow/experiments").glob("*.yaml"))]

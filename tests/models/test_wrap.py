@@ -35,7 +35,7 @@ VITS = {
     "norm before the blocks": ("vit_base_patch16_clip_224", {}),
     "without classifier": ("vit_tiny_patch16_224", {"num_classes": 0}),
 }
-PAGE = (Path(__file__).parents[1] / "docs/drop-in.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/drop-in.md").read_text(encoding="utf-8")
 
 
 def stir(module: nn.Module) -> nn.Module:
@@ -546,4 +546,4 @@ def test_the_pages_code_runs() -> None:
 
 def test_the_pages_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", PAGE):
-        assert target.startswith("https://") or (Path(__file__).parents[1] / "docs" / target).exists()
+        assert target.startswith("https://") or (Path(__file__).parents[2] / "docs" / target).exists()

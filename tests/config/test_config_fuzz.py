@@ -15,7 +15,7 @@ from tiers import examples
 from paumer.config import Experiment, parse
 from paumer.system.errors import PaumerError, printable
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 FILES = [REPOSITORY / "config.yaml", *sorted((REPOSITORY / "workflow/experiments").glob("*.yaml"))]
 CASES = examples(250)
 

@@ -11,7 +11,7 @@ from paumer.strategies.parameters import TokenExitParameters
 from paumer.strategies.registry import CONTROLS, INFORMED, RECIPES, REGISTRY, Point, operating_point
 from paumer.system.errors import PaumerError
 
-PAGE = Path(__file__).parents[1] / "docs/strategies.md"
+PAGE = Path(__file__).parents[2] / "docs/strategies.md"
 
 
 def test_committed_page_is_what_the_registry_generates() -> None:
