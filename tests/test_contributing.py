@@ -35,7 +35,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Entry:
     module = ModuleType(MODULE)
     monkeypatch.setitem(sys.modules, MODULE, module)
     exec(FILE, module.__dict__)
-    entries = eval(f"{{{ENTRY}}}", vars(paumer.registry) | {"parse_pausing": parse_pausing})
+    entries = eval(f"{{{ENTRY}}}", vars(paumer.strategies.registry) | {"parse_pausing": parse_pausing})
     assert list(entries) == [NAME]
     monkeypatch.setitem(REGISTRY, NAME, entries[NAME])
     return entries[NAME]
