@@ -46,8 +46,8 @@ from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Floor, Pause
 from paumer.strategies.registry import DENSE_AGAIN, EXPLICIT_ATTENTION, SMALLER_BACKBONE, Point
-from paumer.system.files import WEIGHTS, require_writable, sha256, write_json, write_text
-from paumer.system.machine import clocks, data_checksums, describe_code, describe_environment, find_device
+from paumer.system.files import WEIGHTS, data_checksums, require_writable, sha256, write_json, write_text
+from paumer.system.machine import clocks, describe_code, describe_environment, find_device
 
 Points = list[tuple[Point, Strategy]]
 
