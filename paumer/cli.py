@@ -12,8 +12,8 @@ import typer
 from paumer.cli_options import Folder, Manifest, Output, Settings, Threads, on_gpu, read_settings, record, use_threads
 from paumer.cli_reporting import ablation, collect, figures, maps, paper, provenance, report, speed, tables, verify
 from paumer.cli_using import demo, export, predict, tune
-from paumer.system.errors import mistakes_in_one_line
-from paumer.system.locks import beside, end_with_parent, held
+from paumer.system.errors import exit_on_user_error
+from paumer.system.locks import die_with_parent, lock, lock_path
 
 app = typer.Typer(
     help="Patch pausing for semantic segmentation: train, evaluate, measure and report, one verb a stage.",
@@ -206,7 +206,7 @@ def throughput(
     folders = {(content["backbone"], content["recipe"]): folder for folder, content in described.items()}
     if quick:
         chosen = chosen.model_copy(update={"throughput": chosen.throughput.quick()})
-    with held(beside(output), f"{output}: another process measures this"):
+    with lock(lock_path(output), f"{output}: another process measures this"):
         throughput(chosen, data, folders, output, rounds, machine)
 
 
@@ -217,6 +217,6 @@ app.add_typer(export, name="export")
 
 def main() -> None:
     """Run the command line; mistakes of the user are one line and exit code 1."""
-    end_with_parent()
-    with mistakes_in_one_line():
+    die_with_parent()
+    with exit_on_user_error():
         app()

@@ -128,7 +128,7 @@ def provenance(file: Annotated[Path, typer.Argument(help="A file of results/EXPE
     """Print as JSON where a file comes from: settings, code, environment, data and seeds of all it rests on."""
     import json
 
-    from paumer.reporting.provenance import trace
+    from paumer.reporting.verify import trace
 
     print(json.dumps(trace(file), indent=2))
 

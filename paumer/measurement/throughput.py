@@ -46,8 +46,16 @@ from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Floor, Pause
 from paumer.strategies.registry import DENSE_AGAIN, EXPLICIT_ATTENTION, SMALLER_BACKBONE, Point
 from paumer.system.errors import PaumerError
-from paumer.system.files import WEIGHTS, read_json, require_writable, sha256, write_json, write_text
-from paumer.system.machine import clocks, data_checksums, describe_code, describe_environment, find_device
+from paumer.system.files import (
+    WEIGHTS,
+    data_checksums,
+    read_json,
+    require_writable,
+    sha256,
+    write_json,
+    write_text,
+)
+from paumer.system.machine import clocks, describe_code, describe_environment, find_device
 
 NULL = Point(DENSE_AGAIN)
 Runs = dict[tuple[str, str], Path]

@@ -365,6 +365,40 @@ def read_text(path: Path) -> pd.DataFrame:
 MANIFEST, WEIGHTS, RUN = "data.json", "model.safetensors", "run.json"
 
 
+class ExperimentFiles:
+    """Paths of the files of an experiment below its folder `results/EXPERIMENT`; they need not exist."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest = folder / MANIFEST
+        self.accuracy, self.flops, self.bounds = (folder / f"{name}.csv" for name in ("accuracy", "flops", "bounds"))
+        self.throughput, self.rounds = folder / "throughput.csv", folder / "throughput_rounds.csv"
+        self.machine = folder / "machine.json"
+        self.tables, self.figures = folder / "tables", folder / "figures"
+        self.main = self.tables / "main.csv"
+
+    @property
+    def runs(self) -> list[Path]:
+        """Folders of the finished runs, `runs/BACKBONE/RECIPE/seedK`, sorted by name."""
+        return sorted(path.parent for path in self.folder.glob(f"runs/*/*/seed*/{RUN}"))
+
+
+def experiment_of(path: Path, remedy: str = "name a file of results/EXPERIMENT") -> ExperimentFiles:
+    """The experiment whose folder a file is in.
+
+    Args:
+        path: of the file.
+        remedy: what the error message asks for.
+
+    Raises:
+        PaumerError: no folder above the file has a `data.json`.
+    """
+    for folder in path.resolve().parents:
+        if (folder / MANIFEST).exists():
+            return ExperimentFiles(folder)
+    raise PaumerError(f"{path}: no {MANIFEST} in a folder above it; {remedy}")
+
+
 def sha256(path: Path) -> str:
     """The checksum of a file.
 
@@ -376,3 +410,10 @@ def sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise PaumerError(f"{path}: {error.strerror or error}; run the stage that writes it first") from None
+
+
+def data_checksums(manifest: Path) -> dict[str, str]:
+    """The checksum of every split that a manifest describes."""
+    splits = read_json(manifest).get("splits")
+    described = splits.items() if isinstance(splits, dict) else ()
+    return {name: str(split["sha256"]) for name, split in described if isinstance(split, dict) and "sha256" in split}

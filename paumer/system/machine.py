@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from paumer.system.errors import PaumerError
-from paumer.system.files import read_json, sha256, write_json
+from paumer.system.files import data_checksums, sha256, write_json
 from paumer.system.locks import visible_gpus
 from paumer.version import __version__
 
@@ -272,10 +272,3 @@ def record(output: Path, settings: Any, manifest: Path, *inputs: Path) -> None:
         "sha256": sha256(output),
     }
     write_json(output.with_suffix(".json"), content)
-
-
-def data_checksums(manifest: Path) -> dict[str, str]:
-    """The checksum of every split that a manifest describes."""
-    splits = read_json(manifest).get("splits")
-    described = splits.items() if isinstance(splits, dict) else ()
-    return {name: str(split["sha256"]) for name, split in described if isinstance(split, dict) and "sha256" in split}

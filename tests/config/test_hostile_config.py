@@ -17,7 +17,7 @@ from paumer.data.preparation import described_split, samples
 from paumer.deployment.network import load_network
 from paumer.models.build import load_run
 from paumer.models.published import load_segmenter
-from paumer.reporting.provenance import trace
+from paumer.reporting.verify import trace
 from paumer.system.errors import HANDED_OVER, PaumerError
 from paumer.system.files import read_json, read_yaml, write_text
 
