@@ -1,8 +1,8 @@
 """PAUMER: patch pausing for semantic segmentation with vision transformers, and a fair benchmark around it.
 
 The package follows the pipeline, one subpackage per stage: `config` -> `data` -> `models` and `strategies` ->
-`training` -> `evaluation` and `measurement` -> `reporting`. `deployment` runs a trained network on other images, exports
-it, and chooses a schedule for a budget; `system` has what all share: files, locks, progress, errors.
+`training` -> `evaluation` and `measurement` -> `reporting`. `deployment` runs a trained network on other images,
+exports it, and chooses a schedule for a budget; `system` has files, locks, progress and errors.
 
 For use as a library: `paumer.load` gives a trained network, a `paumer.Segmenter`; `paumer.Schedule` says where and how
 much to pause; `paumer.sweep` and `paumer.measure` compare operating points by accuracy, cost and speed; `paumer.scenes`

@@ -71,8 +71,7 @@ def _read(model: "type[S]", text: str) -> "S":
     Raises:
         PaumerError: they are no YAML, or not those of the stage.
     """
-    from paumer.config import parse
-    from paumer.system.files import read_yaml
+    from paumer.config.base import parse, read_yaml
 
     return parse(model, *read_yaml(text))
 
@@ -80,7 +79,7 @@ def _read(model: "type[S]", text: str) -> "S":
 def _evaluation(text: str | None) -> "Evaluation | None":
     """The evaluation that `--evaluation` names, by itself or as part of an experiment."""
     from paumer.config import read_evaluation
-    from paumer.system.files import read_yaml
+    from paumer.config.base import read_yaml
 
     if text is None:
         return None
@@ -545,10 +544,10 @@ def hub(
 
 
 @export.command(
-    "torch", help="Write the network at one operating point as torch.export saves it (.pt2), and check the file."
+    "onnx", help="Write the network at one operating point as an ONNX model, and check the file with onnxruntime."
 )
 @export.command(
-    "onnx", help="Write the network at one operating point as an ONNX model, and check the file with onnxruntime."
+    "torch", help="Write the network at one operating point as torch.export saves it (.pt2), and check the file."
 )
 def export_graph(
     context: typer.Context,

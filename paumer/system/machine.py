@@ -260,8 +260,6 @@ def record(output: Path, settings: Any, manifest: Path, *inputs: Path) -> None:
         manifest: `data.json` of the data that it saw.
         inputs: further files that it read.
     """
-    from paumer.system.machine import describe_code, describe_environment, find_device
-
     content = {
         "code": describe_code(),
         "environment": describe_environment(find_device(getattr(settings, "device", "cpu"))),
