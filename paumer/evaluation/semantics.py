@@ -16,7 +16,7 @@ from paumer.config import Normalization
 from paumer.config.runs import SemanticsSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.data.transforms import normalize
 from paumer.evaluation.alignment import tabulate
 from paumer.evaluation.evaluate import confusion_matrix, mean_iou, patch_errors

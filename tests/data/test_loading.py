@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from paumer.config import Augmentation
 from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader, training_transform
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.training.distributed import Processes
 
 
@@ -68,8 +68,8 @@ def test_augmentation_leaves_the_global_generator_alone(augmented) -> None:
 
 
 @pytest.mark.parametrize("index", [0, 3])
-def test_without_transform_samples_are_as_they_lie_on_disk(data, index) -> None:
-    image, label = data[index]
+def test_without_transform_samples_are_as_they_lie_on_disk(manifest, index) -> None:
+    image, label = SegmentationData(*samples(manifest, "train"))[index]
     assert image.shape == (3, 32, 64)
     assert label.shape == (32, 64)
     assert image.dtype == label.dtype == torch.uint8
