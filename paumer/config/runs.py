@@ -26,16 +26,9 @@ from paumer.config import (
     TrainingOptions,
     sweep_points,
 )
+from paumer.strategies.criteria import CONTROLS, CRITERIA
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import (
-    BALANCED,
-    CONTROLS,
-    RECIPES,
-    WITH_HEADS,
-    Point,
-    RecipeName,
-    pauses_last,
-)
+from paumer.strategies.registry import RECIPES, WITH_HEADS, OperatingPoint, RecipeName, pauses_last
 
 Recipe = Literal["shared"] | RecipeName
 ABLATION = "ablation-"  # before the name of an ablation, in the place of a recipe: the folder of its runs
@@ -178,8 +171,8 @@ class SemanticsSettings(Section):
     def of(cls, experiment: Experiment) -> Self:
         """Pick them; the fractions are those of all schedules that pause at one location, if there are any."""
         points = [point for point in sweep_points(experiment.sweep) if point.strategy == "pause"]
-        links = [parameters for point in points for _, parameters in point.links]
-        schedules = [parameters for parameters in links if isinstance(parameters, Schedule)]
+        every = [part.parameters for point in points for part in point.parts]
+        schedules = [parameters for parameters in every if isinstance(parameters, Schedule)]
         fractions = {schedule.paused for schedule in schedules if len(schedule.locations) == 1}
         chosen = {"fractions": tuple(sorted(fractions))} if fractions else {}
         shown = experiment.figures.pause_schedule
@@ -235,23 +228,23 @@ class CostSettings(Section):
         """The backbones without the controls."""
         return [item for item in self.backbones if item.control_for is None]
 
-    def fixed_points(self) -> list[Point]:
+    def fixed_points(self) -> list[OperatingPoint]:
         """Dense, and every operating point whose cost does not depend on the image; the criterion does not change it.
 
         Of several criteria the dearest is taken; `random`, which needs no head, and `oracle` stand back.
         """
         recipes = self.recipes or RECIPES
         points = [point for recipe in recipes for point in sweep_points(self.sweep, recipe)]
-        points.sort(key=lambda point: (point.criterion in CONTROLS, point.criterion != BALANCED[-1]))
-        chosen: dict[tuple[str, str], Point] = {}
+        points.sort(key=lambda point: -CRITERIA[point.criterion].cost if point.criterion else -1)
+        chosen: dict[tuple[str, str], OperatingPoint] = {}
         for point in points:
-            if not point.depends_on_image:
+            if not point.varies:
                 chosen.setdefault((point.strategy, point.schedule), point)
         return list(chosen.values())
 
-    def image_points(self, recipe: str) -> list[Point]:
+    def image_points(self, recipe: str) -> list[OperatingPoint]:
         """The operating points of a recipe whose cost depends on the image."""
-        return [point for point in sweep_points(self.sweep, recipe) if point.depends_on_image]
+        return [point for point in sweep_points(self.sweep, recipe) if point.varies]
 
     def timed_recipes(self) -> list[RecipeName]:
         """The recipes whose trained networks are timed: paumer, on which every strategy of fixed cost runs, and others
@@ -276,7 +269,7 @@ class MapsSettings(Section):
         """Pick them; the schedules are those at which the sweep pauses the same share of every image."""
         points = [point for point in sweep_points(experiment.sweep) if point.strategy == "pause"]
         plain = dict.fromkeys(
-            point.schedule for point in points for _, values in point.links if isinstance(values, Schedule)
+            point.schedule for point in points for part in point.parts if isinstance(part.parameters, Schedule)
         )
         settings = {"device": experiment.device, "figures": experiment.figures, "schedules": tuple(plain)}
         return cls(split=experiment.data.eval_split, **settings)

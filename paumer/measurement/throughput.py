@@ -41,15 +41,21 @@ from paumer.models.graphs import require_onnx
 from paumer.models.segmenter import Segmenter
 from paumer.models.shipped import normalization_of
 from paumer.models.views import seen_size, window_corners, window_size
-from paumer.strategies.compose import runnable
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Floor, Pause
-from paumer.strategies.registry import DENSE_AGAIN, EXPLICIT_ATTENTION, SMALLER_BACKBONE, Point
+from paumer.strategies.registry import (
+    DENSE_AGAIN,
+    EXPLICIT_ATTENTION,
+    SMALLER_BACKBONE,
+    Label,
+    OperatingPoint,
+    runnable,
+)
 from paumer.system.files import WEIGHTS, require_writable, sha256, write_json, write_text
 from paumer.system.machine import clocks, data_checksums, describe_code, describe_environment, find_device
 
-Points = list[tuple[Point, Strategy]]
+Points = list[tuple[OperatingPoint, Strategy]]
 
 
 def input_size(evaluation: Evaluation, image: Tensor) -> Size:
@@ -132,10 +138,10 @@ def _fit(image: Tensor, size: Size) -> Tensor:
     return image[..., : size[0], : size[1]]
 
 
-NULL, EXPLICIT = Point(DENSE_AGAIN), Point(EXPLICIT_ATTENTION)
+NULL, EXPLICIT = Label(DENSE_AGAIN), Label(EXPLICIT_ATTENTION)
 Runs = dict[tuple[str, str], Path]
 Networks = dict[tuple[str, str], Segmenter]
-Candidate = tuple[Point, Segmenter, Strategy]
+Candidate = tuple[Label, Segmenter, Strategy]
 
 
 def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path, rounds: Path, machine: Path) -> None:
@@ -225,16 +231,16 @@ def _fixed_costs(
         model.to(device)
     else:
         model, points = trained, runnable(trained, settings.fixed_points(), backbone.name)
-    candidates: list[Candidate] = [(Point(point.strategy, "", point.schedule), model, one) for point, one in points]
+    candidates: list[Candidate] = [(point.label._replace(criterion=""), model, one) for point, one in points]
     for control in settings.controls(backbone):
         smaller, _ = untrained(settings, control, classes, size)
-        candidates.append((Point(SMALLER_BACKBONE, "", control.name), smaller.to(device), Dense()))
+        candidates.append((Label(SMALLER_BACKBONE, "", control.name), smaller.to(device), Dense()))
     if settings.throughput.explicit_attention:
         candidates.append((EXPLICIT, with_explicit_attention(model), Dense()))
     candidates.append((NULL, model, Dense()))
     pauses = [strategy.parameters for _, strategy in points if isinstance(strategy, Pause)]
     schedules = [parameters for parameters in pauses if isinstance(parameters, Schedule)]
-    return candidates + [(Point("floor", "", str(one)), model, Floor(one)) for one in schedules]
+    return candidates + [(Label("floor", "", str(one)), model, Floor(one)) for one in schedules]
 
 
 def _costs_by_image(settings: CostSettings, backbone: Backbone, networks: Networks) -> dict[str, list[Candidate]]:
@@ -244,13 +250,13 @@ def _costs_by_image(settings: CostSettings, backbone: Backbone, networks: Networ
         points, model = settings.image_points(recipe), networks.get((backbone.name, recipe))
         if points and model is not None:
             named = runnable(model, points, f"{backbone.name} {recipe}")
-            every = [(Point(), Dense()), *named, (NULL, Dense())]
-            found[recipe] = [(point, model, strategy) for point, strategy in every]
+            every = [(Label(), Dense()), *((point.label, strategy) for point, strategy in named), (NULL, Dense())]
+            found[recipe] = [(label, model, strategy) for label, strategy in every]
     return found
 
 
 def _calls(
     candidates: list[Candidate], scope: str, mode: str, evaluation: Evaluation
-) -> list[tuple[Point, Callable[[Tensor], Tensor]]]:
+) -> list[tuple[Label, Callable[[Tensor], Tensor]]]:
     """The candidates as functions of images, the same ones for every batch size."""
     return [(point, callable_of(model, strategy, scope, mode, evaluation)) for point, model, strategy in candidates]

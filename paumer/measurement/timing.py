@@ -21,7 +21,7 @@ import torch
 
 from paumer.config import Size, Throughput
 from paumer.measurement.intervals import ratio
-from paumer.strategies.registry import Point
+from paumer.strategies.registry import Label
 from paumer.system.errors import PaumerError, summary
 from paumer.system.files import read_json, write_json
 from paumer.system.machine import OtherLoad, PeakMemory, autocast, device_name, lacks_memory, synchronize
@@ -72,15 +72,15 @@ COLUMNS = [
     *("peak_memory_mb", "compile_s", "other_load", "rounds", "status"),
 ]
 ROUND_COLUMNS = ["backbone", "recipe", *SETTING, "images", "variant", "round", "seconds"]
-DENSE = Point()
+DENSE = Label()
 UNTABLED = ("floor",)  # variants that only others are compared with
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Something to time: an operating point and a call that runs it."""
+    """Something to time: what names it in tables, and a call that runs it."""
 
-    point: Point
+    point: Label
     run: Callable[[], object]
 
 
@@ -219,7 +219,7 @@ def _check_mode(condition: Condition) -> None:
         raise PaumerError(f"onnxruntime runs float32 here, not {condition.dtype}")
 
 
-def _row(point: Point, condition: Condition, timed: dict[str, list[float]], first: FirstCall) -> dict[str, Any]:
+def _row(point: Label, condition: Condition, timed: dict[str, list[float]], first: FirstCall) -> dict[str, Any]:
     """The table's row of a variant."""
     name, dense = _name(point), timed.get(_name(DENSE))
     row: dict[str, Any] = {
@@ -234,7 +234,7 @@ def _row(point: Point, condition: Condition, timed: dict[str, list[float]], firs
         return row
     nothing = (None, None, None)
     speedup, low, high = ratio(dense, timed[name]) if dense else nothing
-    floor = timed.get(_name(Point("floor", "", point.schedule))) if point.strategy == "pause" else None
+    floor = timed.get(_name(Label("floor", "", point.schedule))) if point.strategy == "pause" else None
     floor_ratio, floor_low, floor_high = ratio(timed[name], floor) if floor else nothing
     return row | {
         "images_per_s": condition.images / statistics.median(timed[name]),
@@ -249,9 +249,9 @@ def _row(point: Point, condition: Condition, timed: dict[str, list[float]], firs
     }
 
 
-def _name(point: Point) -> str:
+def _name(point: Label) -> str:
     """A variant's name among the rounds."""
-    return " ".join(filter(None, [point.strategy, point.criterion, point.schedule]))
+    return " ".join(filter(None, point))
 
 
 class Finished:

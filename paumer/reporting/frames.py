@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from paumer.strategies.registry import CHAIN, CONTROLS, RECIPES, REGISTRY, SMALLER_BACKBONE
+from paumer.strategies.contract import CHAIN
+from paumer.strategies.criteria import CONTROLS
+from paumer.strategies.registry import RECIPES, REGISTRY, SMALLER_BACKBONE
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_text
 

@@ -10,7 +10,8 @@ from paumer.reporting.provenance import refuse_mixed_data
 from paumer.reporting.sheets import DECIMALS, Sheet, csv, markdown, number, with_seeds
 from paumer.reporting.tables.aggregate import ACCURACY, add_drop, over_seeds, read_accuracy
 from paumer.reporting.tables.latex import tabular
-from paumer.strategies.registry import CONTROLS, pauses_last
+from paumer.strategies.criteria import CONTROLS
+from paumer.strategies.registry import pauses_last
 from paumer.system.errors import PaumerError
 from paumer.system.files import write_text
 

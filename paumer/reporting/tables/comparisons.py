@@ -29,7 +29,7 @@ from paumer.reporting.sheets import DECIMALS, Sheet, number, significant
 from paumer.reporting.tables.aggregate import FLOPS, add_drop, over_seeds, read_accuracy
 from paumer.reporting.tables.selection import near_claim, select
 from paumer.reporting.timings import in_first_setting, read_throughput, windows_per_s
-from paumer.strategies.registry import CONTROLS
+from paumer.strategies.criteria import CONTROLS
 from paumer.system.files import read_json
 
 COLUMNS = [

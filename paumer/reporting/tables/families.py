@@ -4,7 +4,8 @@ import pandas as pd
 
 from paumer.reporting.frames import CHANCE
 from paumer.reporting.tables.selection import methods_at_largest_batch
-from paumer.strategies.registry import CHAIN, SMALLER_BACKBONE
+from paumer.strategies.contract import CHAIN
+from paumer.strategies.registry import SMALLER_BACKBONE
 
 # The published method; pausing by what else a head says is a family of its own.
 PAUMER, PUBLISHED_CRITERION = "PAUMER: pause by entropy", "entropy"
