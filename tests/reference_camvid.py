@@ -9,18 +9,14 @@ from textwrap import fill
 import pandas as pd
 
 from paumer.reporting.figures.pareto import speed_points
-from paumer.reporting.frames import POINT, is_dense, read_table
+from paumer.reporting.frames import POINT, THROUGHPUT, is_dense, read_table, read_throughput
 from paumer.reporting.sheets import Sheet, csv, markdown, number, with_interval, with_seeds
 from paumer.reporting.tables.ablation import ablation_table, readable_ablation
-from paumer.reporting.tables.aggregate import main_table, read_accuracy
 from paumer.reporting.tables.drops import MIOU, PIXELS, drops_table, headline_choices, readable_drops
-from paumer.reporting.tables.families import family_points
 from paumer.reporting.tables.headline import readable_headline
-from paumer.reporting.tables.main import readable_main, readable_methods
-from paumer.reporting.tables.noise import noise_warnings
-from paumer.reporting.tables.selection import methods_table, read_claims
-from paumer.reporting.tables.write import with_claims
-from paumer.reporting.timings import THROUGHPUT, read_throughput
+from paumer.reporting.tables.main import main_table, read_accuracy, readable_main
+from paumer.reporting.tables.methods import family_points, methods_table, read_claims, readable_methods, with_claims
+from paumer.reporting.tables.speed import noise_warnings
 
 NETWORK = "vit_small_patch16"
 FIRST = [  # recipe, strategy, criterion, schedule

@@ -15,7 +15,7 @@ from paumer.reporting.figures.pareto import pareto_speed
 from paumer.reporting.figures.style import save, style
 from paumer.reporting.frames import read_table
 from paumer.reporting.sheets import Sheet, markdown, number
-from paumer.reporting.tables.aggregate import read_accuracy
+from paumer.reporting.tables.main import read_accuracy
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = Path("results/reference")

@@ -5,8 +5,10 @@ The order in which tables and legends name recipes, strategies and criteria, and
 The main table's rows: operating points, read back and looked at by batch size.
 """
 
+import csv
 import re
 from collections.abc import Callable, Iterable, Sequence
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,9 @@ import pandas as pd
 
 from paumer.strategies.contract import CHAIN
 from paumer.strategies.criteria import CONTROLS
-from paumer.strategies.registry import RECIPES, REGISTRY, SMALLER_BACKBONE
-from paumer.system.errors import PaumerError
-from paumer.system.files import read_text
+from paumer.strategies.registry import DENSE_AGAIN, RECIPES, REGISTRY, SMALLER_BACKBONE
+from paumer.system.errors import PaumerError, summary
+from paumer.system.files import RUN, data_checksums, read_bytes, read_json
 
 TEXT = frozenset(
     [
@@ -29,6 +31,32 @@ TEXT = frozenset(
 )
 
 INPUT = ["height", "width"]
+
+
+def read_text(path: Path) -> pd.DataFrame:
+    """Read a CSV file with every cell as the text it is.
+
+    Raises:
+        PaumerError: the file is missing or is no CSV file, or a row has more or fewer cells than the first.
+    """
+    remedy = "remove it and run its stage again"
+    try:
+        # pandas would fill a row that was cut off, and take a column too many for an index.
+        table = [row for row in csv.reader(StringIO(read_bytes(path).decode(), newline=""), strict=True) if row]
+    except FileNotFoundError:
+        raise PaumerError(f"{path}: no such file; run the stage that writes it first") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise PaumerError(f"{path}: not readable as CSV ({summary(error)}); {remedy}") from None
+    header, *rows = table or [[]]
+    odd = next((number for number, row in enumerate(rows, start=1) if len(row) != len(header)), None)
+    if odd is not None:
+        found = f"row {odd} has {len(rows[odd - 1])} cells, not {len(header)}"
+        raise PaumerError(f"{path}: not readable as CSV ({found}); {remedy}")
+    if not header or len(set(header)) < len(header):
+        raise PaumerError(
+            f"{path}: not readable as CSV ({'two columns have one name' if header else 'it is empty'}); {remedy}"
+        )
+    return pd.DataFrame(rows, columns=header, dtype=str)
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -247,3 +275,151 @@ def at_largest_batch(main: pd.DataFrame) -> pd.DataFrame:
         if backbone not in set(largest["backbone"]):
             raise PaumerError(f"throughput: dense {backbone} never fitted into memory; add a smaller batch")
     return table.merge(largest, on=["backbone", "batch"])
+
+
+SETTING = ["device", "dtype", "mode", "scope"]
+INPUT_SHAPE = [*INPUT, "batch"]
+THROUGHPUT = [
+    *(*POINT, *SETTING, *INPUT_SHAPE, "windows", *MEASURES),
+    *("peak_memory_mb", "compile_s", "other_load", "rounds", "status"),
+]
+# What rows share that were measured together; a group that was measured again differs in one of the last two.
+MEASURED_TOGETHER = ["backbone", "recipe", *SETTING, *INPUT_SHAPE, "other_load", "rounds"]
+# A row that names no recipe and criterion costs the same with each of them.
+SHARED = ["backbone", "strategy", "schedule"]
+OUT_OF_MEMORY = "out of memory"
+# What stands in place of the numbers that a row lacks.
+LACKING = {"oom": OUT_OF_MEMORY, "skipped": "skipped"}
+ALONE = "alone"
+
+
+def read_throughput(path: Path) -> pd.DataFrame:
+    """Read throughput.csv, with whole numbers for batch, height and width.
+
+    A speed-up over a dense that is not in the file cannot be checked, and images/s of another hour do not compare. Such
+    rows have `ALONE` for their status, and images/s from their speed-up and the dense that is in the file.
+
+    Raises:
+        PaumerError: it is unusable or empty.
+    """
+    return _placed(read_timings(path, THROUGHPUT))
+
+
+def _placed(throughput: pd.DataFrame) -> pd.DataFrame:
+    """Mark rows that were not measured together with a dense of this table, and bring them to the scale of that one."""
+    dense = throughput.loc[throughput["strategy"] == "dense", [*MEASURED_TOGETHER, "images_per_s"]]
+
+    def rate(keys: list[str]) -> pd.Series:
+        """images/s of the dense with the same `keys`."""
+        found = throughput[keys].merge(dense.drop_duplicates(keys), how="left", on=keys)
+        return found["images_per_s"].set_axis(throughput.index)
+
+    alone = throughput["speedup"].notna() & rate(MEASURED_TOGETHER).isna()
+    placed = rate(MEASURED_TOGETHER[:-2]) * throughput["speedup"]
+    return throughput.assign(
+        images_per_s=throughput["images_per_s"].mask(alone, placed), status=throughput["status"].mask(alone, ALONE)
+    )
+
+
+def read_timings(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read a table with a row per timing, with whole numbers for batch, height and width.
+
+    Raises:
+        PaumerError: it is unusable or empty.
+    """
+    table = read_table(path, columns)
+    if table.empty:
+        raise PaumerError(f"{path}: no rows; run the throughput stage again")
+    require_numbers(table, INPUT_SHAPE, path)
+    return table.astype(dict.fromkeys(INPUT_SHAPE, int))
+
+
+def in_first_setting(throughput: pd.DataFrame) -> pd.DataFrame:
+    """The rows that the main table shows: device, number type, mode, scope of the first row, and each first size."""
+    return at_first_size(throughput[(throughput[SETTING] == throughput[SETTING].iloc[0]).all(axis=1)])
+
+
+def null_rows(throughput: pd.DataFrame) -> pd.DataFrame:
+    """The null variants, dense timed again: one for each group of variants that were timed together."""
+    return throughput[throughput["strategy"] == DENSE_AGAIN]
+
+
+def timed_group(row: dict) -> str:
+    """What was timed together with a row: all fixed costs, or what one network does with many images."""
+    return f"{row['recipe']}, cost by image" if row["recipe"] else "fixed cost"
+
+
+def pixels(row: dict) -> str:
+    """The size of a row's input, `512 x 1024`."""
+    return f"{row['height']} x {row['width']}"
+
+
+def latency_ms(timings: pd.DataFrame, images_per_s: str = "images_per_s") -> pd.Series:
+    """Milliseconds for one batch, of windows where those are what is timed."""
+    return 1000 * timings["batch"] / windows_per_s(timings, images_per_s)
+
+
+def windows_per_s(timings: pd.DataFrame, images_per_s: str = "images_per_s") -> pd.Series:
+    """Forward passes a second, batch by batch: of windows, or of images where networks run on those."""
+    return timings[images_per_s] * timings["windows"]
+
+
+def runs_on_windows(timings: pd.DataFrame) -> bool:
+    """Whether an image is several forward passes in some of the timings."""
+    return bool((timings["windows"] > 1).any())
+
+
+def of_points(points: pd.DataFrame, timed: pd.DataFrame) -> pd.DataFrame:
+    """The timing of each operating point: the one that names no recipe where there is one, else its own.
+
+    Args:
+        points: operating points, with the columns of `POINT`.
+        timed: rows of throughput.csv or of the speed table, of one setting and batch.
+
+    Returns:
+        The columns of `timed`, with the `POINT` that each row is for; also the timings of no operating point.
+    """
+    shared = timed[timed["recipe"] == ""].drop(columns=["recipe", "criterion"])
+    return pd.concat([points[POINT].merge(shared, on=SHARED), timed]).drop_duplicates(POINT)
+
+
+# The records of what is measured for the whole experiment.
+RECORDS = {"flops": "flops.json", "bounds": "bounds.json", "throughput": "machine.json"}
+
+
+def refuse_mixed_data(paths: Sequence[Path]) -> dict[str, str]:
+    """Refuse files that rest on different data; those without a record are taken for what they are.
+
+    Args:
+        paths: tables, and the `data.json` of an experiment.
+
+    Returns:
+        The checksum of every split that they rest on, as far as it is known.
+
+    Raises:
+        PaumerError: two of them saw another split of one name.
+    """
+    seen: dict[str, tuple[str, Path]] = {}
+    for path in paths:
+        for split, checksum in _data_behind(path).items():
+            first, other = seen.setdefault(split, (checksum, path))
+            if checksum != first:
+                raise PaumerError(
+                    f"{path} and {other}: measured on different data (split {split!r} was changed in between); run the "
+                    "workflow again, or remove the older one and run its stage again"
+                )
+    return {split: checksum for split, (checksum, _) in seen.items()}
+
+
+def _data_behind(path: Path) -> dict[str, str]:
+    """The checksums of the splits that a table rests on, and of what the network beside it was trained on."""
+    if path.suffix == ".json":
+        return data_checksums(path)
+    beside = path.with_name(RECORDS.get(path.stem, f"{path.stem}.json"))
+    known = read_json(beside).get("data") if beside.exists() else None
+    found = known if isinstance(known, dict) else {}
+    if (path.parent / RUN).exists():
+        run = read_json(path.parent / RUN)
+        if run.get("data_sha256") and "split" in (run.get("settings") or {}):
+            found = found | {run["settings"]["split"]: run["data_sha256"]}
+    return found

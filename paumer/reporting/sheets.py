@@ -123,3 +123,81 @@ def markdown(*sheets: Sheet) -> str:
         notes = "\n".join(f"- {note}" for note in sheet.notes)
         parts.append("\n\n".join(filter(None, [title, sheet.opening, table, notes])))
     return "\n\n".join(parts) + "\n"
+
+
+LATEX_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
+LATEX_SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+LATEX_SPECIAL |= {"<": "$<$", ">": "$>$", "±": r"$\pm$"}
+SMALL = "\\scriptsize\n\\setlength{\\tabcolsep}{3pt}\n"
+# A table that is too wide for its column becomes smaller.
+FITTED = (
+    "\\sbox0{{{table}}}%\n\\ifdim\\wd0>\\linewidth\\resizebox{{\\linewidth}}{{!}}{{\\usebox0}}\\else\\usebox0\\fi%\n"
+)
+# Rows of several columns' headings: text, columns.
+Spans = Sequence[tuple[str, int]]
+
+
+def text(cell: str) -> str:
+    """Plain text as LaTeX; minus signs before numbers are as long as they should be."""
+    compared = re.split("(<=|>=)", cell)
+    escaped = [
+        {"<=": r"$\le$", ">=": r"$\ge$"}.get(part)
+        or "".join(LATEX_SPECIAL.get(character, character) for character in part)
+        for part in compared
+    ]
+    return re.sub(r"(?<![\w.:@)])-(?=\d)", "$-$", "".join(escaped))
+
+
+def tabular(sheet: Sheet, spans: Spans = (), turned: bool = False) -> str:
+    """A tabular with its notes below.
+
+    Args:
+        sheet: its texts.
+        spans: headings over several columns each.
+        turned: write the headings from below upwards, but for the first.
+    """
+    heading = _turned(sheet.headings) if turned else _row(sheet.headings)
+    parts = [f"\\begin{{tabular}}{{{_columns(sheet)}}}", "\\toprule", *_spanning(spans), heading, "\\midrule"]
+    parts += [*map(_row, sheet.rows), "\\bottomrule", "\\end{tabular}"]
+    return _titled(sheet) + "{" + SMALL + FITTED.format(table="\n".join(parts)) + "}\n" + notes(sheet)
+
+
+def longtable(sheet: Sheet) -> str:
+    """A table that may run over several pages, each with the headings."""
+    parts = [f"\\begin{{longtable}}{{{_columns(sheet)}}}", "\\toprule", _row(sheet.headings), "\\midrule", "\\endhead"]
+    parts += ["\\bottomrule", "\\endfoot", *map(_row, sheet.rows), "\\end{longtable}"]
+    return _titled(sheet) + "{" + SMALL + "\n".join(parts) + "}\n" + notes(sheet)
+
+
+def _columns(sheet: Sheet) -> str:
+    return "".join("l" if aligned == "left" else "r" for aligned in sheet.aligned)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(map(text, cells)) + r" \\"
+
+
+def _turned(headings: Sequence[str]) -> str:
+    first, *others = map(text, headings)
+    return " & ".join([first, *(f"\\rotatebox{{90}}{{{heading}}}" for heading in others)]) + r" \\"
+
+
+def _spanning(spans: Spans) -> list[str]:
+    if not spans:
+        return []
+    cells, rules, at = [], [], 1
+    for heading, columns in spans:
+        cells.append(f"\\multicolumn{{{columns}}}{{c}}{{{text(heading)}}}" if heading else "")
+        rules += [f"\\cmidrule(lr){{{at}-{at + columns - 1}}}"] if heading else []
+        at += columns
+    return [" & ".join(cells) + r" \\", "".join(rules)]
+
+
+def _titled(sheet: Sheet) -> str:
+    title = f"\\par\\noindent\\textbf{{{text(sheet.title)}}}\\par\\nopagebreak\\smallskip\\noindent\n"
+    return title if sheet.title else ""
+
+
+def notes(sheet: Sheet) -> str:
+    """The notes of a sheet in LaTeX, a small paragraph each."""
+    return "".join(f"\\par{{\\footnotesize {text(note)}\\par}}\n" for note in sheet.notes)

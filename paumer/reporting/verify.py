@@ -1,26 +1,42 @@
-"""Do the tables of an experiment follow from its raw files? Recompute and compare."""
+"""Check the tables of an experiment against its raw files, and trace a file to the runs and settings behind it.
+
+Stages write a record beside what they measured; `trace` joins the records that a file rests on.
+"""
 
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from paumer.config.runs import ABLATION
-from paumer.reporting.frames import MEASURES, POINT
-from paumer.reporting.provenance import experiment_folder, run_folders
-from paumer.reporting.tables.ablation import WHOLE, write_ablation
+from paumer.measurement.intervals import ratio
+from paumer.reporting.frames import (
+    INPUT_SHAPE,
+    MEASURES,
+    POINT,
+    RECORDS,
+    SETTING,
+    pixels,
+    read_table,
+    read_text,
+    read_throughput,
+)
+from paumer.reporting.tables.ablation import UNCHANGED, write_ablation
 from paumer.reporting.tables.speed import write_speed
 from paumer.reporting.tables.write import write_tables
-from paumer.reporting.timings import TIMED, measures_of_rounds, pixels, read_throughput
+from paumer.strategies.registry import SMALLER_BACKBONE
 from paumer.system.errors import PaumerError
-from paumer.system.files import MANIFEST, WEIGHTS, read_json, read_text, sha256
+from paumer.system.files import MANIFEST, RUN, WEIGHTS, ExperimentFiles, experiment_of, read_json, sha256
 
 ROUNDING = 1e-3  # relative; both files are rounded
+TIMED = ["backbone", "recipe", *SETTING, *INPUT_SHAPE]
+DENSE, PAUSE, FLOOR = "dense dense", "pause ", "floor "  # variants of throughput_rounds.csv
 
 
 def verify(folder: Path, published: Path) -> list[str]:
-    """What does not follow from the raw files, one sentence each.
+    """Differences between an experiment's files and what its raw files give, one sentence each.
 
     Compares accuracy.csv with the runs it was collected from, recorded checksums with the files, throughput.csv with
     the timed rounds, and every table with one that is computed anew.
@@ -36,22 +52,22 @@ def verify(folder: Path, published: Path) -> list[str]:
         raise PaumerError(
             f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}; name results/EXPERIMENT"
         )
-    experiment_folder(folder / MANIFEST)
-    return [*_accuracy(folder), *_checksums(folder), *check_timings(folder), *_tables(folder, published)]
+    experiment_of(folder / MANIFEST)
+    files = ExperimentFiles(folder)
+    return [*_accuracy(files), *_checksums(files), *check_timings(folder), *_tables(files, published)]
 
 
-def _accuracy(folder: Path) -> Iterator[str]:
-    """Rows of accuracy.csv that no run has, and the other way round."""
-    whole = folder / "accuracy.csv"
-    if not whole.exists():
+def _accuracy(files: ExperimentFiles) -> Iterator[str]:
+    """Rows of accuracy.csv that no run has, rows of runs that it lacks, and cells that differ."""
+    if not files.accuracy.exists():
         return
-    runs = [folder / name / whole.name for name in run_folders(folder) if f"/{ABLATION}" not in name]
+    runs = [run / files.accuracy.name for run in files.runs if not run.parent.name.startswith(ABLATION)]
     measured = pd.concat([read_text(path) for path in runs if path.exists()]).fillna("")
-    collected = read_text(whole).fillna("")
+    collected = read_text(files.accuracy).fillna("")
     keys = [*POINT, "seed"]
     joined = collected.merge(measured, on=keys, how="outer", suffixes=("", " of the run"), indicator=True)
     for row in joined.to_dict("records"):
-        name = f"{whole}: row {' '.join(filter(None, (row[key] for key in keys)))}"
+        name = f"{files.accuracy}: row {' '.join(filter(None, (row[key] for key in keys)))}"
         if row["_merge"] != "both":
             yield f"{name} is in {'no run' if row['_merge'] == 'left_only' else 'a run, but not here'}"
             continue
@@ -60,9 +76,9 @@ def _accuracy(folder: Path) -> Iterator[str]:
                 yield f"{name}: {column} is {row[column]}, but {row[f'{column} of the run']} in its run"
 
 
-def _checksums(folder: Path) -> Iterator[str]:
-    """Tables and weights that are not those that were recorded."""
-    for path in (*folder.glob("*.json"), *folder.glob("runs/*/*/*/accuracy.json")):
+def _checksums(files: ExperimentFiles) -> Iterator[str]:
+    """Tables and weights whose checksum differs from the recorded one."""
+    for path in (*files.folder.glob("*.json"), *files.folder.glob("runs/*/*/*/accuracy.json")):
         table = path.with_suffix(".csv")
         recorded = read_json(path) if table.exists() else {}
         if "sha256" in recorded and recorded["sha256"] != sha256(table):
@@ -73,61 +89,90 @@ def _checksums(folder: Path) -> Iterator[str]:
 
 
 def check_timings(folder: Path) -> Iterator[str]:
-    """Images/s, speed-ups and their intervals that are not those of their rounds, one sentence for each timing.
+    """Images/s, speed-ups and intervals that differ from those of the timed rounds, one sentence for each timing.
 
     Args:
-        folder: where throughput.csv and throughput_rounds.csv are.
+        folder: of throughput.csv and throughput_rounds.csv.
 
     Raises:
         PaumerError: one of them is unusable.
     """
-    named = read_throughput(folder / "throughput.csv")
-    named["variant"] = named[["strategy", "criterion", "schedule"]].apply(
-        lambda row: " ".join(filter(None, row)), axis=1
+    files = ExperimentFiles(folder)
+    timings = read_throughput(files.throughput)
+    variants = [" ".join(filter(None, row)) for row in timings[POINT[2:]].itertuples(index=False)]
+    rounds = measures_of_rounds(files.rounds).drop(columns="rounds")
+    joined = timings.assign(variant=variants).merge(
+        rounds, on=[*TIMED, "variant"], how="left", suffixes=("", " of the rounds")
     )
-    rounds = measures_of_rounds(folder / "throughput_rounds.csv").drop(columns="rounds")
-    joined = named.merge(rounds, on=[*TIMED, "variant"], how="left", suffixes=("", " of the rounds"))
     for row in joined.to_dict("records"):
         for name in MEASURES:
             value, computed = row[name], row[f"{name} of the rounds"]
             if pd.notna(value) and not abs(value / computed - 1) <= ROUNDING:
                 variant = f"{row['backbone']} {row['variant']} ({pixels(row)}, batch {row['batch']})"
-                yield f"{folder / 'throughput.csv'}: {variant}: {name} is {value:g}, but {computed:g} in its rounds"
+                yield f"{files.throughput}: {variant}: {name} is {value:g}, but {computed:g} in its rounds"
                 break
 
 
-def _tables(folder: Path, published: Path) -> Iterator[str]:
-    """Tables that are not what their inputs give."""
-    accuracy, flops, throughput = (folder / name for name in ("accuracy.csv", "flops.csv", "throughput.csv"))
+def measures_of_rounds(path: Path) -> pd.DataFrame:
+    """The numbers of throughput.csv, computed from the rounds.
+
+    Args:
+        path: throughput_rounds.csv.
+
+    Returns:
+        A row per timed variant: the columns of `TIMED`, `variant`, `rounds`, and `MEASURES`; ratios are NaN where dense
+        (or the floor) was not timed in as many rounds.
+
+    Raises:
+        PaumerError: the file is unusable.
+    """
+    rounds = read_table(path, [*TIMED, "variant", "images", "round", "seconds"]).sort_values("round", kind="stable")
+    rows = []
+    for keys, group in rounds.groupby(TIMED, sort=False):
+        seconds = {str(name): part["seconds"].to_numpy() for name, part in group.groupby("variant", sort=False)}
+        images = group.groupby("variant")["images"].first()
+        for name, own in seconds.items():
+            row = dict(zip(TIMED, keys, strict=True)) | {"variant": name, "rounds": len(own)}
+            row["images_per_s"] = float((images[name] / pd.Series(own)).median())
+            dense, floor = seconds.get(DENSE), seconds.get(FLOOR + name.removeprefix(PAUSE))
+            if dense is not None and len(dense) == len(own):
+                row |= zip(MEASURES[1:4], ratio(dense, own), strict=True)
+            if name.startswith(PAUSE) and floor is not None and len(floor) == len(own):
+                row |= zip(MEASURES[4:], ratio(own, floor), strict=True)
+            rows.append(row)
+    return pd.DataFrame(rows, columns=[*TIMED, "variant", "rounds", *MEASURES])
+
+
+def _tables(files: ExperimentFiles, published: Path) -> Iterator[str]:
+    """Tables that are missing or differ from those computed from the raw files."""
     with tempfile.TemporaryDirectory() as temporary:
         again = Path(temporary)
-        write_speed(flops, throughput, again)
-        if accuracy.exists():
-            shares = sorted(folder.glob("runs/*/*/*/semantics/attribution.csv"))
-            raw = (flops, throughput, folder / "bounds.csv", published)
-            write_tables([accuracy], *raw, again, manifest=folder / MANIFEST, attribution=shares)
-        if (folder / "tables/ablation.csv").exists():
-            write_ablation(accuracy, _variants(folder), again)
+        write_speed(files.flops, files.throughput, again)
+        if files.accuracy.exists():
+            shares = sorted(files.folder.glob("runs/*/*/*/semantics/attribution.csv"))
+            raw = (files.flops, files.throughput, files.bounds, published)
+            write_tables([files.accuracy], *raw, again, manifest=files.manifest, attribution=shares)
+        if (files.tables / "ablation.csv").exists():
+            write_ablation(files.accuracy, _variants(files), again)
         for path in sorted(again.iterdir()):
-            table = folder / "tables" / path.name
+            table = files.tables / path.name
             if not table.exists():
                 yield f"{table}: is missing"
             elif table.read_bytes() != path.read_bytes():
                 yield f"{table}: line {_first_difference(table, path)} is not what the raw files give"
 
 
-def _variants(folder: Path) -> list[Path]:
+def _variants(files: ExperimentFiles) -> list[Path]:
     """The evaluated ablations, in the order of the table."""
-    names = [name for name in read_text(folder / "tables/ablation.csv")["variant"].unique() if name != WHOLE]
-    backbones = list(dict.fromkeys(read_text(folder / "accuracy.csv")["backbone"]))
+    names = [name for name in read_text(files.tables / "ablation.csv")["variant"].unique() if name != UNCHANGED]
     found = [
         path
-        for backbone in backbones
+        for backbone in read_text(files.accuracy)["backbone"].unique()
         for name in names
-        for path in sorted(folder.glob(f"runs/{backbone}/{ABLATION}{name}/seed*/accuracy.csv"))
+        for path in sorted(files.folder.glob(f"runs/{backbone}/{ABLATION}{name}/seed*/accuracy.csv"))
     ]
     if not found:
-        raise PaumerError(f"{folder}/runs: holds no evaluated ablation, but tables/ablation.csv has some")
+        raise PaumerError(f"{files.folder}/runs: holds no evaluated ablation, but tables/ablation.csv has some")
     return found
 
 
@@ -136,3 +181,64 @@ def _first_difference(one: Path, other: Path) -> int:
     first, second = (path.read_text(encoding="utf-8").splitlines() for path in (one, other))
     same = (a == b for a, b in zip(first, second, strict=False))
     return next((number for number, equal in enumerate(same, start=1) if not equal), min(len(first), len(second)) + 1)
+
+
+def trace(path: Path) -> dict[str, Any]:
+    """Everything recorded about the origin of a file.
+
+    Returns:
+        `file`, `sha256`, `data` (the manifest with its checksums), `runs` (for each run that the file rests on: seed,
+        code, environment, settings, checksum of its weights, and how it was evaluated), `measured` (records of what
+        was measured for the whole experiment), and for a table `rows`: the runs of each row, counted from 1.
+
+    Raises:
+        PaumerError: the file is missing, or is in no results of an experiment.
+    """
+    checksum = sha256(path)
+    files = experiment_of(path)
+    runs = {str(run.relative_to(files.folder)): run for run in files.runs}
+    rows = _rows(path, list(runs))
+    inside = {name for name, run in runs.items() if run in path.resolve().parents}
+    named = {run for runs in rows for run in runs} or inside or set(runs)
+    measured = {name: files.folder / file for name, file in RECORDS.items() if (files.folder / file).exists()}
+    found = {
+        "file": str(path),
+        "sha256": checksum,
+        "data": read_json(files.manifest),
+        "runs": {name: _describe_run(runs[name]) for name in sorted(named)},
+        "measured": {name: read_json(record) for name, record in measured.items()},
+    }
+    return found | ({"rows": dict(enumerate(rows, start=1))} if rows else {})
+
+
+def _rows(path: Path, runs: list[str]) -> list[list[str]]:
+    """The runs behind every row of a table; empty for files of another kind, and where rows name no network."""
+    if path.suffix != ".csv":
+        return []
+    table = read_text(path)
+    if "backbone" not in table or not {"recipe", "variant"} & set(table.columns):
+        return []
+    return [list(_runs_of(row, runs)) for row in table.to_dict("records")]
+
+
+def _runs_of(row: dict[Any, str], runs: list[str]) -> Iterator[str]:
+    """The runs of one row: that of its seed, or those of all seeds; none for a row that needs no trained network."""
+    backbone = row["schedule"] if row.get("strategy") == SMALLER_BACKBONE else row["backbone"]
+    recipe = row.get("recipe") or "paumer"
+    if row.get("variant") not in (None, "", UNCHANGED):
+        recipe = f"{ABLATION}{row['variant']}"
+    seed = f"seed{row['seed']}" if row.get("seed") else None
+    for name in runs:
+        _, its_backbone, its_recipe, its_seed = name.split("/")
+        if (its_backbone, its_recipe) == (backbone, recipe) and seed in (None, its_seed):
+            yield name
+
+
+def _describe_run(folder: Path) -> dict[str, Any]:
+    """A run's own description, the checksum of its weights, and the record of its evaluation."""
+    evaluation = folder / "accuracy.json"
+    return {
+        **read_json(folder / RUN),
+        "weights_sha256": sha256(folder / WEIGHTS),
+        "evaluation": read_json(evaluation) if evaluation.exists() else None,
+    }

@@ -4,19 +4,19 @@ import pandas as pd
 import pytest
 
 from paumer.reporting.sheets import with_seeds
-from paumer.reporting.tables.families import PAUMER, WORDS, family, family_points
-from paumer.reporting.tables.findings import findings, paragraph
 from paumer.reporting.tables.headline import (
     CHOSEN,
     HEADINGS,
     NOT_REACHED,
     SPEEDUPS,
     best_points,
+    findings,
     headline_notes,
+    paragraph,
     readable_headline,
 )
 from paumer.reporting.tables.main import NOT_TIMED
-from paumer.reporting.tables.selection import CLAIM, read_claims
+from paumer.reporting.tables.methods import CLAIM, PAUMER, WORDS, family, family_points, read_claims
 from paumer.strategies.registry import REGISTRY, SMALLER_BACKBONE
 
 BATCH = {"tiny": 8, "small": 1}

@@ -6,8 +6,7 @@ import subprocess
 
 import pytest
 
-from paumer.reporting.sheets import Sheet
-from paumer.reporting.tables.latex import tabular, text
+from paumer.reporting.sheets import Sheet, tabular, text
 
 NAMES = ["main", "headline", "methods", "classes", "criteria", "bounds"]
 DOCUMENT = r"""\documentclass{article}

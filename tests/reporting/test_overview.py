@@ -9,7 +9,7 @@ from paumer.reporting.figures.looks import Labels
 from paumer.reporting.figures.overview import CLAIMED, COLUMNS, DENSE, overview, overview_points
 from paumer.reporting.figures.pareto import dominated
 from paumer.reporting.figures.style import SCREEN, style
-from paumer.reporting.tables.families import PAUMER, family_points
+from paumer.reporting.tables.methods import PAUMER, family_points
 
 
 @pytest.fixture

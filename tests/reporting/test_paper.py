@@ -8,6 +8,7 @@ import yaml
 from synthetic import BACKBONES
 
 from paumer.config import Experiment
+from paumer.reporting.tables.methods import CLAIM, Claim, methods_table
 from paumer.reporting.tables.paper import (
     AS_SEGMENTER,
     NOT_AS_SEGMENTER,
@@ -18,7 +19,6 @@ from paumer.reporting.tables.paper import (
     dense_table,
     write_paper,
 )
-from paumer.reporting.tables.selection import CLAIM, Claim, methods_table
 from paumer.system.errors import PaumerError
 
 REPOSITORY = Path(__file__).parents[2]

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from paumer.config.runs import EvaluateSettings
-from paumer.reporting.provenance import refuse_mixed_data, trace
+from paumer.reporting.frames import refuse_mixed_data
 from paumer.reporting.tables.write import collect
+from paumer.reporting.verify import trace
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json, write_json
 from paumer.system.machine import record

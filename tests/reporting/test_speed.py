@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 from synthetic import BACKBONES, BATCHES, EXPLICIT, SETTINGS, SIZES, SKIPPED, UNCOMPILED
 
-from paumer.reporting.tables.aggregate import main_table
 from paumer.reporting.tables.comparisons import OURS, published_table
-from paumer.reporting.tables.main import readable_main
+from paumer.reporting.tables.main import main_table, readable_main
 from paumer.reporting.tables.speed import COLUMNS, read_speed, readable_speed, speed_table, write_speed
 from paumer.system.errors import PaumerError
 

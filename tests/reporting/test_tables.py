@@ -5,15 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paumer.reporting.frames import at_largest_batch
+from paumer.reporting.frames import at_largest_batch, in_first_setting, read_throughput
 from paumer.reporting.sheets import with_seeds
-from paumer.reporting.tables.aggregate import main_table
 from paumer.reporting.tables.drops import COLUMNS
-from paumer.reporting.tables.noise import noise_warnings, quiet
-from paumer.reporting.tables.selection import methods_table
-from paumer.reporting.tables.speed import write_speed
+from paumer.reporting.tables.main import main_table
+from paumer.reporting.tables.methods import methods_table
+from paumer.reporting.tables.speed import noise_warnings, quiet, write_speed
 from paumer.reporting.tables.write import collect
-from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.system.errors import PaumerError
 
 MEASURES = ["images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "floor_low", "floor_high"]

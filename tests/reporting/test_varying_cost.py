@@ -4,8 +4,7 @@ import pandas as pd
 import pytest
 from synthetic import OTHER_LOAD, OWN_DENSE, SIZES, SKIPPED
 
-from paumer.reporting.tables.aggregate import main_table
-from paumer.reporting.tables.main import readable_main
+from paumer.reporting.tables.main import main_table, readable_main
 from paumer.reporting.tables.speed import null_sheet
 from paumer.system.errors import PaumerError
 

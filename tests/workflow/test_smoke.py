@@ -14,7 +14,7 @@ import yaml
 from command_line import CommandLine
 from tiers import first
 
-from paumer.reporting.provenance import trace
+from paumer.reporting.verify import trace
 from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import REGISTRY
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from paumer.reporting.figures.style import HATCHES, LINES, legend_below, nothing, palette, panels, sized
 from paumer.reporting.frames import read_table
-from paumer.reporting.tables.comparisons import class_table
+from paumer.reporting.tables.drops import class_table
 from paumer.system.errors import PaumerError
 
 

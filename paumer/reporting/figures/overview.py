@@ -27,8 +27,7 @@ from paumer.reporting.figures.style import (
 )
 from paumer.reporting.frames import at_largest_batch, is_dense, on_one_scale, with_speed_intervals
 from paumer.reporting.sheets import number
-from paumer.reporting.tables.families import PAUMER, family_points, short
-from paumer.reporting.tables.selection import CLAIM
+from paumer.reporting.tables.methods import CLAIM, PAUMER, family_points, short
 
 DENSE, CLAIMED = "dense", f"claim ({CLAIM.dataset})"
 SPEED = ["images_per_s", "images_per_s_low", "images_per_s_high"]

@@ -25,7 +25,7 @@ from paumer.reporting.frames import (
     on_one_scale,
     with_speed_intervals,
 )
-from paumer.reporting.tables.selection import CLAIM
+from paumer.reporting.tables.methods import CLAIM
 
 PUBLISHED = f"published claim ({CLAIM.dataset}, other network)"
 COMMON = ["backbone", "method", "schedule", "seeds", "miou", "miou_spread"]

@@ -12,10 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paumer.reporting.figures.style import LINES, PALE, legend_below, markers, palette, panels, sized
-from paumer.reporting.frames import CHANCE, read_table, refuse_duplicates
-from paumer.reporting.provenance import refuse_mixed_data
+from paumer.reporting.frames import CHANCE, read_table, refuse_duplicates, refuse_mixed_data
 from paumer.reporting.sheets import number
-from paumer.reporting.tables.aggregate import over_seeds
+from paumer.reporting.tables.main import over_seeds
 
 # The criterion that is shown where there is room for one.
 SHOWN = "entropy"

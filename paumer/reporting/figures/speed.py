@@ -23,9 +23,8 @@ from paumer.reporting.figures.style import (
     panels,
     sized,
 )
-from paumer.reporting.frames import POINT, in_order, on_one_scale, ranks, strategy_key, with_speed_intervals
-from paumer.reporting.tables.selection import CLAIM
-from paumer.reporting.timings import latency_ms
+from paumer.reporting.frames import POINT, in_order, latency_ms, on_one_scale, ranks, strategy_key, with_speed_intervals
+from paumer.reporting.tables.methods import CLAIM
 
 # Schedules drawn of a strategy, from the mildest to the strongest; of every other the one nearest the claimed speed-up.
 SHOWN_SCHEDULES = {"pause": 3, "early-exit": 2}

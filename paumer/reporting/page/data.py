@@ -16,11 +16,22 @@ from markupsafe import Markup
 
 from paumer.reporting.figures.looks import looks
 from paumer.reporting.figures.pareto import beside_dense
-from paumer.reporting.frames import BEST, COST, DENSE, POINT, is_dense, method_names
+from paumer.reporting.frames import (
+    BEST,
+    COST,
+    DENSE,
+    INPUT_SHAPE,
+    POINT,
+    SETTING,
+    is_dense,
+    latency_ms,
+    method_names,
+    of_points,
+    pixels,
+)
 from paumer.reporting.page.charts import SERIES, classes_chart, explorer_chart, methods_chart, symbols, training_chart
 from paumer.reporting.sheets import DECIMALS
-from paumer.reporting.tables.selection import CLAIM
-from paumer.reporting.timings import SETTING, WHOLE, latency_ms, of_points, pixels
+from paumer.reporting.tables.methods import CLAIM
 
 POINTS = ["backbone", "method", "schedule", "seeds", "miou", "miou_spread", "drop", "drop_spread", *COST]
 MEASURED = [
@@ -46,7 +57,7 @@ def explorer_data(main: pd.DataFrame, speed: pd.DataFrame) -> dict[str, Any]:
         the name of the method that it is counted from.
     """
     points = main.assign(method=method_names(main)).reset_index(drop=True)
-    keys = ["backbone", *SETTING, *WHOLE]
+    keys = ["backbone", *SETTING, *INPUT_SHAPE]
     settings = speed[keys].drop_duplicates().reset_index(drop=True)
     parts = [_timings(points, speed.merge(settings.iloc[[at]], on=keys)).assign(setting=at) for at in settings.index]
     timings = pd.concat(parts, ignore_index=True)

@@ -19,33 +19,41 @@ from markupsafe import Markup
 
 from paumer.reporting.figures.semantics import AT
 from paumer.reporting.figures.semantics import findings as semantic_findings
-from paumer.reporting.frames import POINT, descriptions, read_main, read_table
+from paumer.reporting.frames import (
+    POINT,
+    descriptions,
+    in_first_setting,
+    read_main,
+    read_table,
+    read_text,
+    read_throughput,
+)
 from paumer.reporting.page.data import TEMPLATES, as_json, interactive_sections, library, scripts, stylesheet
 from paumer.reporting.page.provenance import data_sheet, environment_sheet, read_runs, runs_sheet, settings_groups
 from paumer.reporting.sheets import Sheet, joined, narrowed
 from paumer.reporting.tables.ablation import COLUMNS as ABLATION
 from paumer.reporting.tables.ablation import readable_ablation
 from paumer.reporting.tables.comparisons import CRITERIA_COLUMNS as CRITERIA
-from paumer.reporting.tables.comparisons import read_published, readable_criteria, readable_published
+from paumer.reporting.tables.comparisons import read_published, readable_bounds, readable_criteria, readable_published
 from paumer.reporting.tables.drops import ATTRIBUTION_COLUMNS as ATTRIBUTION
 from paumer.reporting.tables.drops import COLUMNS as DROPS
-from paumer.reporting.tables.drops import readable_drops, reasons
-from paumer.reporting.tables.findings import findings
-from paumer.reporting.tables.headline import SPEEDUPS, counted, headline_notes
-from paumer.reporting.tables.main import readable_bounds, readable_classes, readable_main, readable_methods
-from paumer.reporting.tables.noise import OFF, WIDE, noise_warnings
-from paumer.reporting.tables.selection import CLAIM
+from paumer.reporting.tables.drops import readable_classes, readable_drops, reasons
+from paumer.reporting.tables.headline import SPEEDUPS, counted, findings, headline_notes
+from paumer.reporting.tables.main import readable_main
+from paumer.reporting.tables.methods import CLAIM, readable_methods
 from paumer.reporting.tables.speed import (
+    OFF,
+    WIDE,
     all_warnings,
     gmac_sheet,
+    noise_warnings,
     null_sheet,
     read_speed,
     readable_speed,
     settings_timed,
 )
-from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.system.errors import PaumerError
-from paumer.system.files import read_json, read_text, write_text
+from paumer.system.files import read_json, write_text
 
 ENDINGS = (".csv", ".tex", ".pdf", ".svg", ".png")
 

@@ -5,17 +5,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from paumer.reporting.frames import NETWORK, is_dense, read_table
-from paumer.reporting.provenance import refuse_mixed_data
-from paumer.reporting.sheets import DECIMALS, Sheet, csv, markdown, number, with_seeds
-from paumer.reporting.tables.aggregate import ACCURACY, add_drop, over_seeds, read_accuracy
-from paumer.reporting.tables.latex import tabular
+from paumer.reporting.frames import NETWORK, is_dense, read_table, refuse_mixed_data
+from paumer.reporting.sheets import DECIMALS, Sheet, csv, markdown, number, tabular, with_seeds
+from paumer.reporting.tables.main import ACCURACY, add_drop, over_seeds, read_accuracy
 from paumer.strategies.criteria import CONTROLS
 from paumer.strategies.registry import pauses_last
 from paumer.system.errors import PaumerError
 from paumer.system.files import write_text
 
-WHOLE = "paumer"  # the row of the recipe itself
+UNCHANGED = "paumer"  # the row of the recipe itself
 KEYS = [*NETWORK, "variant", "strategy", "criterion", "schedule"]
 POINT_KEYS = [key for key in KEYS if key != "variant"]
 CHANGE = ["change", "change_spread", "change_seeds"]
@@ -52,7 +50,7 @@ def ablation_table(accuracy: Path, variants: Sequence[Path]) -> pd.DataFrame:
     Raises:
         PaumerError: a file is unusable, or recipe dense is missing.
     """
-    whole = read_accuracy([accuracy]).assign(variant=WHOLE)
+    whole = read_accuracy([accuracy]).assign(variant=UNCHANGED)
     changed = [read_table(path, [*ACCURACY, "variant"]) for path in variants]
     rows = pd.concat([whole, *changed], ignore_index=True)
     rows = add_drop(rows, "miou", [*NETWORK, "seed"])
@@ -70,8 +68,8 @@ def ablation_table(accuracy: Path, variants: Sequence[Path]) -> pd.DataFrame:
 
 def _changes(rows: pd.DataFrame) -> pd.DataFrame:
     """How much more every variant drops than the recipe, over the seeds that both have: mean and spread."""
-    own = rows.loc[rows["variant"] == WHOLE, [*POINT_KEYS, "seed", "drop"]].rename(columns={"drop": "own"})
-    pairs = rows[rows["variant"] != WHOLE].merge(own, on=[*POINT_KEYS, "seed"])
+    own = rows.loc[rows["variant"] == UNCHANGED, [*POINT_KEYS, "seed", "drop"]].rename(columns={"drop": "own"})
+    pairs = rows[rows["variant"] != UNCHANGED].merge(own, on=[*POINT_KEYS, "seed"])
     return (
         pairs.assign(change=pairs["drop"] - pairs["own"])
         .groupby(KEYS)["change"]
@@ -103,7 +101,7 @@ def readable_ablation(table: pd.DataFrame) -> list[Sheet]:
             )
         headings = [f"{name} ({number(ratio, 2)})" for name, ratio in ratios.items()]
         title = f"{backbone}, {criterion}"
-        if [row[0] for row in rows] != [WHOLE]:  # a criterion by which no variant was paused
+        if [row[0] for row in rows] != [UNCHANGED]:  # a criterion by which no variant was paused
             sheets.append(Sheet(["variant", "seeds", "unpaused", *headings], rows, [note, ratio_note, change], title))
     return sheets
 

@@ -21,14 +21,18 @@ from paumer.reporting.frames import (
     at_first_size,
     at_largest_batch,
     depends_on_image,
+    in_first_setting,
     is_dense,
     method_names,
     read_table,
+    read_throughput,
+    windows_per_s,
 )
 from paumer.reporting.sheets import DECIMALS, Sheet, number, significant
-from paumer.reporting.tables.aggregate import FLOPS, add_drop, over_seeds, read_accuracy
-from paumer.reporting.tables.selection import near_claim, select
-from paumer.reporting.timings import in_first_setting, read_throughput, windows_per_s
+from paumer.reporting.tables.main import (
+    FLOPS,
+    read_accuracy,
+)
 from paumer.strategies.criteria import CONTROLS
 from paumer.system.files import read_json
 
@@ -203,25 +207,32 @@ def readable_published(published: pd.DataFrame) -> Sheet:
     return Sheet([*headings, "same as here"], rows, notes)
 
 
-PREFIX = "iou_"
-
-
-def class_table(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame:
-    """IoU of each class for the dense network and each method's operating point near the claimed speed-up.
+def bounds_table(bounds: Path, main: pd.DataFrame) -> pd.DataFrame:
+    """One row per backbone.
 
     Returns:
-        Columns backbone, recipe, strategy, criterion, schedule, class, seeds, iou, iou_spread, drop, drop_spread
-        (points); one row per operating point and class, classes absent from the split left out.
+        Columns backbone, dense (mean mIoU of the network trained and run without pausing), and one per bound.
 
     Raises:
-        PaumerError: an accuracy file is unusable, or a dense row is missing.
+        PaumerError: bounds.csv is unusable.
     """
-    table = read_accuracy(accuracy)
-    classes = [name for name in table.columns if name.startswith(PREFIX)]
-    long = table.melt([*POINT, "seed"], classes, "class", "iou").dropna(subset="iou")
-    long["class"] = long["class"].str.removeprefix(PREFIX)
-    keys = ["backbone", "seed", "class"]
-    long = long.merge(long.loc[is_dense(long), keys])  # a class that only some other row predicts has no drop
-    scored = over_seeds(add_drop(long, "iou", keys), ["iou", "drop"], [*POINT, "class"])
-    chosen = pd.concat([main.loc[is_dense(main), POINT], near_claim(main)[POINT]])
-    return select(scored, main[POINT].merge(chosen, on=POINT)).round(DECIMALS)
+    table = read_table(bounds, ["backbone", "bound", "miou"])
+    wide = table.pivot_table(index="backbone", columns="bound", values="miou", aggfunc="mean", sort=False)
+    dense = main[is_dense(main)].set_index("backbone")["miou"]
+    wide.insert(0, "dense", dense)
+    return wide.reset_index().rename_axis(columns=None).round(DECIMALS)
+
+
+def readable_bounds(bounds: pd.DataFrame) -> Sheet:
+    """Each bound beside the dense network it bounds."""
+    names = [name for name in bounds.columns if name not in ("backbone", "dense")]
+    rows = [
+        [row["backbone"], number(row["dense"], 2), *(number(row[name], 2) for name in names)]
+        for row in bounds.to_dict("records")
+    ]
+    headings = ["backbone", "dense network: mIoU (points)", *(f"{name}: mIoU (points)" for name in names)]
+    notes = [
+        "Patch ceiling: ground truth pooled to the prediction grid, what a perfect network of this patch size reaches.",
+        "Linear on raw patches: what a linear classifier reaches that sees one patch at a time.",
+    ]
+    return Sheet(headings, rows, notes)

@@ -8,13 +8,85 @@ from pathlib import Path
 
 import pandas as pd
 
-from paumer.reporting.frames import NETWORK, POINT, is_dense, method_names, read_table, refuse_duplicates
-from paumer.reporting.provenance import refuse_mixed_data
-from paumer.reporting.sheets import DECIMALS, Sheet, number, with_seeds
-from paumer.reporting.tables.aggregate import add_drop, over_seeds, read_accuracy
-from paumer.reporting.tables.comparisons import PREFIX
-from paumer.reporting.tables.families import family_points
+from paumer.reporting.frames import (
+    NETWORK,
+    POINT,
+    is_dense,
+    method_names,
+    read_table,
+    refuse_duplicates,
+    refuse_mixed_data,
+)
+from paumer.reporting.sheets import DECIMALS, Sheet, number, tabular, with_seeds
 from paumer.reporting.tables.headline import SPEEDUPS, best_points
+from paumer.reporting.tables.main import add_drop, over_seeds, read_accuracy
+from paumer.reporting.tables.methods import family_points, near_claim, select
+
+PREFIX = "iou_"
+
+
+def class_table(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame:
+    """IoU of each class for the dense network and each method's operating point near the claimed speed-up.
+
+    Returns:
+        Columns backbone, recipe, strategy, criterion, schedule, class, seeds, iou, iou_spread, drop, drop_spread
+        (points); one row per operating point and class, classes absent from the split left out.
+
+    Raises:
+        PaumerError: an accuracy file is unusable, or a dense row is missing.
+    """
+    table = read_accuracy(accuracy)
+    classes = [name for name in table.columns if name.startswith(PREFIX)]
+    long = table.melt([*POINT, "seed"], classes, "class", "iou").dropna(subset="iou")
+    long["class"] = long["class"].str.removeprefix(PREFIX)
+    keys = ["backbone", "seed", "class"]
+    long = long.merge(long.loc[is_dense(long), keys])  # a class that only some other row predicts has no drop
+    scored = over_seeds(add_drop(long, "iou", keys), ["iou", "drop"], [*POINT, "class"])
+    chosen = pd.concat([main.loc[is_dense(main), POINT], near_claim(main)[POINT]])
+    return select(scored, main[POINT].merge(chosen, on=POINT)).round(DECIMALS)
+
+
+POINTS_BESIDE = 8  # in a table of classes
+
+
+def readable_classes(classes: pd.DataFrame) -> list[Sheet]:
+    """A row per class and a column per operating point, dense first; a sheet for every few points of a backbone."""
+    sheets = []
+    for backbone, table in classes.groupby("backbone", sort=False):
+        labelled = table.assign(point=method_names(table) + " " + table["schedule"])
+        dense, *others = labelled["point"].unique()
+        names = labelled["class"].unique()
+        cells = {
+            (row["class"], row["point"]): _iou(row, dense=row["recipe"] == row["strategy"] == "dense")
+            for row in labelled.to_dict("records")
+        }
+        note = "IoU in points; in brackets the drop from the network trained and run without pausing."
+        for start in range(0, max(1, len(others)), POINTS_BESIDE):
+            points = others[start : start + POINTS_BESIDE]
+            headings = ["class", "dense: IoU", *(f"{point}: IoU (drop)" for point in points)]
+            rows = [[name, *(cells.get((name, point), "") for point in (dense, *points))] for name in names]
+            sheets.append(Sheet(headings, rows, [note], title=str(backbone)))
+    return sheets
+
+
+def _iou(row: dict, dense: bool) -> str:
+    return number(row["iou"], 1) if dense else f"{number(row['iou'], 1)} ({number(row['drop'], 1)})"
+
+
+def latex_classes(classes: pd.DataFrame) -> str:
+    """Drop of every class, a column each, below the IoU of the dense network; a table for each backbone."""
+    tables = []
+    for backbone, rows in classes.groupby("backbone", sort=False):
+        dense = rows[is_dense(rows)].set_index("class")["iou"]
+        others = rows[~is_dense(rows)]
+        others = others.assign(point=method_names(others) + " " + others["schedule"])
+        wide = others.pivot_table(index="point", columns="class", values="drop", sort=False)
+        cells = [["IoU of dense", *(number(value, 1) for value in dense)]]
+        cells += [[str(point), *(number(value, 1) for value in row[dense.index])] for point, row in wide.iterrows()]
+        note = "Drop of the IoU of each class in points, counted from the network trained and run without pausing."
+        tables.append(tabular(Sheet(["method", *dense.index], cells, [note], title=str(backbone)), turned=True))
+    return "\n".join(tables)
+
 
 COLUMNS = [*POINT, "measure", "seeds", "dense", "drop", "drop_spread"]
 MIOU, PIXELS = "mIoU", "pixel accuracy"

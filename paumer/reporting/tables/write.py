@@ -6,34 +6,33 @@ from pathlib import Path
 
 import pandas as pd
 
-from paumer.reporting.frames import is_dense, read_table
-from paumer.reporting.provenance import refuse_mixed_data
-from paumer.reporting.sheets import DECIMALS, csv, markdown
-from paumer.reporting.tables.aggregate import main_table
+from paumer.reporting.frames import in_first_setting, read_text, read_throughput, refuse_mixed_data
+from paumer.reporting.sheets import csv, markdown, tabular
 from paumer.reporting.tables.comparisons import (
-    class_table,
+    bounds_table,
     criteria_table,
     published_table,
+    readable_bounds,
     readable_criteria,
     readable_published,
 )
 from paumer.reporting.tables.drops import (
     attribution_table,
+    class_table,
     drops_table,
     headline_choices,
+    latex_classes,
     readable_attribution,
+    readable_classes,
     readable_drops,
     reasons,
 )
-from paumer.reporting.tables.findings import findings, paragraph
-from paumer.reporting.tables.headline import readable_headline
-from paumer.reporting.tables.latex import latex_classes, latex_main, latex_methods, tabular
-from paumer.reporting.tables.main import readable_bounds, readable_classes, readable_main, readable_methods
-from paumer.reporting.tables.noise import noise_warnings
-from paumer.reporting.tables.selection import CLAIM, methods_table, read_claims
-from paumer.reporting.timings import in_first_setting, read_throughput
+from paumer.reporting.tables.headline import findings, paragraph, readable_headline
+from paumer.reporting.tables.main import latex_main, main_table, readable_main
+from paumer.reporting.tables.methods import latex_methods, methods_table, read_claims, readable_methods, with_claims
+from paumer.reporting.tables.speed import noise_warnings
 from paumer.system.errors import PaumerError
-from paumer.system.files import read_text, sha256, write_json, write_text
+from paumer.system.files import sha256, write_json, write_text
 
 
 def write_tables(
@@ -121,36 +120,3 @@ def collect(tables: Sequence[Path], output: Path) -> None:
     data = refuse_mixed_data(tables)
     write_text(output, pd.concat([read_text(path) for path in tables]).fillna("").to_csv(index=False))
     write_json(output.with_suffix(".json"), {"data": data, "sha256": sha256(output)})
-
-
-def with_claims(methods: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
-    """Put the published claims below what was measured of each method, with a column `remark`."""
-    rows = []
-    for claim in claims.to_dict("records"):
-        chosen = {"schedule": "not stated", "speedup": claim["speedup"], "drop": claim["drop"]}
-        groups = {
-            "fastest": chosen if claim["drop"] <= CLAIM.drop else {"schedule": "none"},
-            "most_accurate": chosen if claim["speedup"] >= CLAIM.speedup else {"schedule": "none"},
-        }
-        remark = f"{claim['source']}; other data and devices; {claim['timing_note']}".removesuffix("; ")
-        numbers = {f"{group}_{name}": value for group, values in groups.items() for name, value in values.items()}
-        rows.append({"backbone": claim["dataset"], "method": "published claim", "remark": remark} | numbers)
-    published = pd.DataFrame(rows, columns=[*methods.columns, "remark"])
-    together = pd.concat([methods.assign(remark=""), published], ignore_index=True)
-    return together.astype({"batch": "Int64", "seeds": "Int64"})
-
-
-def bounds_table(bounds: Path, main: pd.DataFrame) -> pd.DataFrame:
-    """One row per backbone.
-
-    Returns:
-        Columns backbone, dense (mean mIoU of the network trained and run without pausing), and one per bound.
-
-    Raises:
-        PaumerError: bounds.csv is unusable.
-    """
-    table = read_table(bounds, ["backbone", "bound", "miou"])
-    wide = table.pivot_table(index="backbone", columns="bound", values="miou", aggfunc="mean", sort=False)
-    dense = main[is_dense(main)].set_index("backbone")["miou"]
-    wide.insert(0, "dense", dense)
-    return wide.reset_index().rename_axis(columns=None).round(DECIMALS)

@@ -23,7 +23,7 @@ from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
-from paumer.strategies.registry import build_strategy
+from paumer.strategies.registry import build_strategy, operating_point
 from paumer.system.errors import PaumerError
 from paumer.system.files import write_json
 
@@ -250,7 +250,7 @@ def test_smaller_inputs_are_searched_where_asked_and_can_be_used(command, exact,
         "model": model,
         "images": torch.randn(1, 3, 64, 96),
         "build_strategy": build_strategy,
-        "OperatingPoint": OperatingPoint,
+        "operating_point": operating_point,
     }
     exec(re.search(r"in Python +(.*)", printed)[1], names)
     assert names["logits"].shape == (1, 19, 64, 96)
