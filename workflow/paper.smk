@@ -16,7 +16,7 @@ sys.path.insert(0, ROOT)
 
 from paumer.system import locks
 from paumer.system.errors import exit_on_user_error
-from paumer.system.files import read_yaml
+from paumer.config.base import read_yaml
 
 FILES = {
     name: config.get(name, f"{ROOT}/workflow/experiments/{name}.yaml")

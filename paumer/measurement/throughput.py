@@ -108,7 +108,7 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
     cache = ResumeCache(output.with_suffix(".partial.json"), described)
     timings = [
         measured
-        for backbone in settings.studied
+        for backbone in settings.main_backbones
         for of in inputs_of(settings, backbone, data)
         for measured in _measure_network(settings, backbone, of, networks, data, device, cache)
     ]

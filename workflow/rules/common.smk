@@ -19,7 +19,7 @@ from paumer.config import runs as stages
 from paumer.config import Experiment
 from paumer.config import parse as parse_section
 from paumer.system.errors import exit_on_user_error
-from paumer.system.files import read_yaml
+from paumer.config.base import read_yaml
 
 with exit_on_user_error():
     # Snakemake takes the last of several keys of one name; here they are an error.
@@ -215,7 +215,7 @@ def timed_runs(file):
     """A file of every run whose network is timed."""
     return expand(
         f"{RUN}/{file}",
-        backbone=[backbone.name for backbone in TIMED.studied],
+        backbone=[backbone.name for backbone in TIMED.main_backbones],
         recipe=TIMED.timed_recipes(),
         seed=experiment.seeds[0],
     )

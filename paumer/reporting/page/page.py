@@ -19,7 +19,15 @@ from markupsafe import Markup
 
 from paumer.reporting.figures.semantics import AT
 from paumer.reporting.figures.semantics import findings as semantic_findings
-from paumer.reporting.frames import POINT, descriptions, in_first_setting, read_main, read_table, read_throughput
+from paumer.reporting.frames import (
+    POINT,
+    descriptions,
+    in_first_setting,
+    read_main,
+    read_table,
+    read_text,
+    read_throughput,
+)
 from paumer.reporting.page.data import TEMPLATES, as_json, interactive_sections, library, scripts, stylesheet
 from paumer.reporting.page.provenance import data_sheet, environment_sheet, read_runs, runs_sheet, settings_groups
 from paumer.reporting.sheets import Sheet, joined, narrowed
@@ -45,7 +53,7 @@ from paumer.reporting.tables.speed import (
     settings_timed,
 )
 from paumer.system.errors import PaumerError
-from paumer.system.files import read_json, read_text, write_text
+from paumer.system.files import read_json, write_text
 
 ENDINGS = (".csv", ".tex", ".pdf", ".svg", ".png")
 

@@ -1,13 +1,15 @@
 """The headline table: what should I use? The best operating point of every family of methods at two speed-ups."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
+from paumer.measurement.budget import Budget, best
 from paumer.reporting.frames import is_dense
 from paumer.reporting.sheets import Sheet, number, with_interval, with_seeds
 from paumer.reporting.tables.main import FEW_SEEDS, LARGEST_BATCH, NOT_TIMED, SPREAD
-from paumer.reporting.tables.methods import CLAIM, MOST_ACCURATE, PAUMER, family_points, short
+from paumer.reporting.tables.methods import CLAIM, PAUMER, family_points, short
 
 SPEEDUPS = (CLAIM.speedup, 2.0)
 HEADINGS = [
@@ -34,8 +36,9 @@ def best_points(points: pd.DataFrame, speedup: float) -> pd.DataFrame:
     Returns:
         Rows of `points`, from the smallest drop to the largest.
     """
-    fast = points[points["speedup"] >= speedup].sort_values(MOST_ACCURATE, ascending=[True, False, True])
-    return fast.drop_duplicates(["backbone", "family"])
+    budget, families = Budget(speedup=speedup, tolerance=0), points.groupby(["backbone", "family"])
+    chosen = [point.Index for _, family in families if (point := best(family.itertuples(), budget)) is not None]
+    return points.loc[chosen].sort_values(["drop", "speedup", "schedule"], ascending=[True, False, True])
 
 
 def readable_headline(main: pd.DataFrame, claims: pd.DataFrame, warnings: Sequence[str] = ()) -> Sheet:
@@ -47,13 +50,13 @@ def readable_headline(main: pd.DataFrame, claims: pd.DataFrame, warnings: Sequen
         warnings: those on the timings; the notes count them.
     """
     points = family_points(main)
-    best = [best_points(points, asked) for asked in SPEEDUPS]
+    tables = [best_points(points, asked) for asked in SPEEDUPS]
     rows = []
     for backbone, dense in main[is_dense(main)].set_index("backbone").iterrows():
         rows.append([str(backbone), f"dense network (mIoU {number(dense['miou'], 2)})", "0, the reference", "1"])
         own = points[points["backbone"] == backbone]
         chosen = {
-            str(name): [_first(table, str(backbone), str(name)) for table in best] for name in own["family"].unique()
+            str(name): [_first(table, str(backbone), str(name)) for table in tables] for name in own["family"].unique()
         }
         fastest = own.groupby("family")["speedup"].max().to_dict()
         for name in sorted(chosen, key=lambda name: (_drops(chosen[name]), -_known(fastest[name], 0.0), name)):
@@ -84,9 +87,9 @@ def counted(warnings: Sequence[str]) -> str:
     return f"{len(warnings)} warning{'' if len(warnings) == 1 else 's'} about the noise of timings"
 
 
-def _first(best: pd.DataFrame, backbone: str, name: str) -> pd.Series | None:
+def _first(table: pd.DataFrame, backbone: str, name: str) -> pd.Series | None:
     """The row of a family, if it has one."""
-    found = best[(best["backbone"] == backbone) & (best["family"] == name)]
+    found = table[(table["backbone"] == backbone) & (table["family"] == name)]
     return None if found.empty else found.iloc[0]
 
 
@@ -159,8 +162,8 @@ def _of_backbone(points: pd.DataFrame, whole: bool) -> list[str]:
 
 def _at(points: pd.DataFrame, speedup: float) -> str:
     """PAUMER at a speed-up, and the best rival there."""
-    best = best_points(points, speedup)
-    ours, rivals = best[best["family"] == PAUMER], best[best["rival"]]
+    chosen = best_points(points, speedup)
+    ours, rivals = chosen[chosen["family"] == PAUMER], chosen[chosen["rival"]]
     where = f"At {speedup:g} times the images/s of dense, "
     if not (points["family"] == PAUMER).any():
         return where + (_rival(rivals.iloc[0], "the best method") if len(rivals) else "no method is that fast") + "."
@@ -178,15 +181,15 @@ def _claim(points: pd.DataFrame) -> str:
     if own.empty:
         return ""
     asked = f"{CLAIM.drop:g} points at {CLAIM.speedup:g}x (claimed for {CLAIM.dataset}, with another network)"
-    best = best_points(own, CLAIM.speedup)
-    if len(best) and best["drop"].iloc[0] <= CLAIM.drop:
-        return f"The target, {asked}, is met with {number(CLAIM.drop - best['drop'].iloc[0], 2)} points to spare."
-    missed = f" by {number(best['drop'].iloc[0] - CLAIM.drop, 2)} points" if len(best) else ""
-    within = own[own["drop"] <= CLAIM.drop].sort_values("speedup", ascending=False)
+    chosen = best_points(own, CLAIM.speedup)
+    if len(chosen) and chosen["drop"].iloc[0] <= CLAIM.drop:
+        return f"The target, {asked}, is met with {number(CLAIM.drop - chosen['drop'].iloc[0], 2)} points to spare."
+    missed = f" by {number(chosen['drop'].iloc[0] - CLAIM.drop, 2)} points" if len(chosen) else ""
+    within: Any = best(own.itertuples(), Budget(max_drop=CLAIM.drop))
     reached = (
-        f"within that drop {NAME} reaches {number(within['speedup'].iloc[0], 2)}x ({within['schedule'].iloc[0]})"
-        if len(within)
-        else f"no schedule of {NAME} stays within that drop"
+        f"no schedule of {NAME} stays within that drop"
+        if within is None
+        else f"within that drop {NAME} reaches {number(within.speedup, 2)}x ({within.schedule})"
     )
     return f"The target, {asked}, is missed{missed}: {reached}."
 

@@ -6,9 +6,11 @@ What PAUMER's abstract claims, and with it the two questions that every method i
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from paumer.measurement.budget import Budget, best
 from paumer.reporting.frames import (
     BEST,
     CHANCE,
@@ -60,8 +62,6 @@ def read_claims(published: Path) -> pd.DataFrame:
     return claims[["source", "dataset", "drop", "speedup", "timing_note"]].reset_index(drop=True)
 
 
-FASTEST = ["speedup", "drop", "schedule"]
-MOST_ACCURATE = ["drop", "speedup", "schedule"]
 SHOWN = ["schedule", "speedup", "speedup_low", "speedup_high", "drop", "drop_spread", "gmac_ratio"]
 
 
@@ -83,12 +83,11 @@ def methods_table(main: pd.DataFrame, claim: Claim = CLAIM) -> pd.DataFrame:
     rows = []
     for (backbone, method), group in methods_at_largest_batch(main).groupby(["backbone", "method"], sort=False):
         nothing = "none" if group["speedup"].notna().any() else "not timed"
-        within = group[(group["drop"] <= claim.drop) & group["speedup"].notna()]
-        fast = group[group["speedup"] >= claim.speedup]
+        points = list(group.itertuples(index=False))
         rows.append(
             {"backbone": backbone, "method": method, "batch": group["batch"].iloc[0], "seeds": group["seeds"].min()}
-            | _first(within.sort_values(FASTEST, ascending=[False, True, True]), "fastest", nothing)
-            | _first(fast.sort_values(MOST_ACCURATE, ascending=[True, False, True]), "most_accurate", nothing)
+            | _prefixed(best(points, Budget(max_drop=claim.drop)), "fastest", nothing)
+            | _prefixed(best(points, Budget(speedup=claim.speedup, tolerance=0)), "most_accurate", nothing)
         )
     chosen = [f"{group}_{name}" for group in ("fastest", "most_accurate") for name in SHOWN]
     return pd.DataFrame(rows, columns=["backbone", "method", "batch", "seeds", *chosen])
@@ -111,11 +110,11 @@ def select(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     return points[POINT].merge(table, on=POINT)
 
 
-def _first(ordered: pd.DataFrame, group: str, nothing: str) -> dict[str, object]:
-    """The first row's numbers under names that begin with `group`; the schedule `nothing` where there is no row."""
-    if ordered.empty:
+def _prefixed(point: Any, group: str, nothing: str) -> dict[str, object]:
+    """The numbers of a point under names that begin with `group`; the schedule `nothing` where there is no point."""
+    if point is None:
         return {f"{group}_schedule": nothing}
-    return {f"{group}_{name}": ordered[name].iloc[0] for name in SHOWN}
+    return {f"{group}_{name}": getattr(point, name) for name in SHOWN}
 
 
 # The published method; pausing by what else a head says is a family of its own.

@@ -16,13 +16,14 @@ import pandas as pd
 from pydantic import BaseModel
 
 from paumer.config import Experiment, parse
+from paumer.config.base import read_yaml
 from paumer.reporting.frames import CHANCE, is_dense, read_main
 from paumer.reporting.sheets import DECIMALS, Sheet, csv, markdown, number, with_interval, with_seeds, with_spread
 from paumer.reporting.tables.comparisons import read_published
 from paumer.reporting.tables.main import FEW_SEEDS, LARGEST_BATCH, SPREAD
 from paumer.reporting.tables.methods import Claim, methods_table, read_claims
 from paumer.system.errors import PaumerError
-from paumer.system.files import read_yaml, write_text
+from paumer.system.files import write_text
 
 SECTIONS = ["decoder", "heads", "training", "evaluation", "throughput"]
 AS_SEGMENTER, NOT_AS_SEGMENTER, OURS = "as Segmenter", "ours, not as Segmenter", "ours"

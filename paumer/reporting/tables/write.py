@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from paumer.reporting.frames import in_first_setting, read_throughput, refuse_mixed_data
+from paumer.reporting.frames import in_first_setting, read_text, read_throughput, refuse_mixed_data
 from paumer.reporting.sheets import csv, markdown, tabular
 from paumer.reporting.tables.comparisons import (
     bounds_table,
@@ -32,7 +32,7 @@ from paumer.reporting.tables.main import latex_main, main_table, readable_main
 from paumer.reporting.tables.methods import latex_methods, methods_table, read_claims, readable_methods, with_claims
 from paumer.reporting.tables.speed import noise_warnings
 from paumer.system.errors import PaumerError
-from paumer.system.files import read_text, sha256, write_json, write_text
+from paumer.system.files import sha256, write_json, write_text
 
 
 def write_tables(
