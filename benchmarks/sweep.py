@@ -13,13 +13,13 @@ import torch
 import typer
 
 from paumer.config import Experiment, parse, sweep_points
+from paumer.config.base import read_yaml
 from paumer.config.runs import EvaluateSettings
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.evaluation.evaluate import tally
 from paumer.models.build import load_run, network_of
 from paumer.strategies.compose import runnable
-from paumer.system.files import read_yaml
 
 
 def main(results: Path, backbone: str, recipe: str, config: Path = Path("config.yaml"), images: int = 64) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 import typer
 
 from paumer.config import Experiment, parse
+from paumer.config.base import read_yaml
 from paumer.config.runs import TrainSettings
-from paumer.system.files import read_json, read_yaml
+from paumer.system.files import read_json
 from paumer.system.machine import find_device
 from paumer.training.distributed import Processes
 from paumer.training.loop import Run, train

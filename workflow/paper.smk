@@ -15,8 +15,8 @@ ROOT = os.path.normpath(f"{workflow.current_basedir}/..")
 sys.path.insert(0, ROOT)
 
 from paumer.system import locks
-from paumer.system.errors import mistakes_in_one_line
-from paumer.system.files import read_yaml
+from paumer.system.errors import exit_on_user_error
+from paumer.config.base import read_yaml
 
 FILES = {
     name: config.get(name, f"{ROOT}/workflow/experiments/{name}.yaml")
@@ -26,7 +26,7 @@ FILES = {
 
 def experiment(name):
     """The configuration of one experiment."""
-    with mistakes_in_one_line():
+    with exit_on_user_error():
         return read_yaml(str(FILES[name]))[0]
 
 
@@ -51,7 +51,7 @@ use rule * from ade20k as ade20k_*
 
 
 onstart:
-    with mistakes_in_one_line():
+    with exit_on_user_error():
         for manifest in (
             rules.cityscapes_data.output.manifest,
             rules.ade20k_data.output.manifest,

@@ -5,9 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from paumer.config.base import NAME, Section, Size
+from paumer.config.base import NAME, Section, Size, load_yaml
 from paumer.system.errors import PaumerError
-from paumer.system.files import load_yaml
 
 
 class Scenes(Section):

@@ -19,7 +19,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from paumer.data.download import arrived, checksum, download, require_space
 from paumer.system.errors import PaumerError, summary
 from paumer.system.files import read_json, require_plain, write_json, writing_folder
-from paumer.system.locks import beside, held
+from paumer.system.locks import lock, lock_path
 from paumer.system.progress import progress
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -193,7 +193,7 @@ def fetch(source: Source, folder: Path, terms: Mapping[str, str], by_hand: str) 
             f"{folder}: holds files that were not fetched; remove them, or name this folder in data.folder"
         )
     print(f"fetching {folder}", *(f"{name}: {text}" for name, text in terms.items()), sep="\n", flush=True)
-    with held(beside(folder), f"{folder}: another process fetches this dataset"):
+    with lock(lock_path(folder), f"{folder}: another process fetches this dataset"):
         paths = {archive.name: folder.with_name(archive.name) for archive in source.archives}
         _download(source, paths, by_hand)
         with writing_folder(folder) as temporary:

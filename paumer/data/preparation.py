@@ -24,7 +24,7 @@ from paumer.data.datasets import Dataset, Sample, to_hex
 from paumer.data.scenes import generate
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json, require_folder, require_writable, write_json, writing_folder
-from paumer.system.locks import beside, held
+from paumer.system.locks import lock, lock_path
 
 
 def prepare(data: Data, output: Path, threads: int) -> None:
@@ -160,7 +160,7 @@ def _draw_scenes(data: Data, folder: Path, processes: int) -> None:
         return
     if folder.exists() and any(folder.iterdir()) and not recipe.exists():
         raise PaumerError(f"{folder}: holds files that are no scenes; name an empty or new folder in data.folder")
-    drawing = held(beside(folder), f"{folder}: another process draws scenes here")
+    drawing = lock(lock_path(folder), f"{folder}: another process draws scenes here")
     with drawing, writing_folder(folder) as temporary:
         generate(temporary, **wanted, processes=processes)
         write_json(temporary / recipe.name, wanted)

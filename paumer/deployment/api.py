@@ -20,7 +20,7 @@ from paumer.deployment.batches import Images, Labels, batches_of, of_one_size
 from paumer.deployment.network import HubSegmenter, load_network
 from paumer.evaluation.evaluate import confusion_matrix, mean_iou
 from paumer.measurement.modes import callable_of, on_batches
-from paumer.measurement.timing import Condition, Variant
+from paumer.measurement.timing import BenchmarkSetting, Variant
 from paumer.measurement.timing import measure as time_variants
 from paumer.models.inference import predict
 from paumer.models.trained import TrainedSegmenter, evaluation_of, name_of
@@ -193,7 +193,7 @@ def measure(
     ]
     keep_freed_memory()
     common = (network.device, evaluation.precision, mode, scope, size)
-    timed = time_variants(variants, Condition("network", "", *common, batch, len(pictures)), settings)
+    timed = time_variants(variants, BenchmarkSetting("network", "", *common, batch, len(pictures)), settings)
     rows = pd.DataFrame(timed.rows)
     return rows[["strategy", "criterion", "schedule", "batch", *(column for column in SPEED if column in rows)]]
 

@@ -1,69 +1,25 @@
-"""Time the variants of one group against its dense variant, and describe them as rows.
+"""Time the variants of one group against its dense variant, and describe them as table rows.
 
-Time variants against each other: interleaved in random order, in blocks.
-
-Every round times every variant once; ratios to the reference are taken within a round, so slow drifts of the machine
-cancel.
-
-Groups of timings that are finished: a measurement that was killed goes on with the others.
+The variants of a group are interleaved in random order: every round times a block of calls of each variant once.
+Ratios to dense are taken within a round, so that slow drifts of the machine cancel.
 """
 
 import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
+from math import ceil, nan
 from typing import Any
 
-import numpy as np
 import torch
 
 from paumer.config import Size, Throughput
 from paumer.measurement.intervals import ratio
 from paumer.strategies.registry import Point
 from paumer.system.errors import PaumerError, summary
-from paumer.system.files import read_json, write_json
 from paumer.system.machine import OtherLoad, PeakMemory, autocast, device_name, lacks_memory, synchronize
 from paumer.system.progress import progress
-
-
-def calibrate(run: Callable[[], object], device: torch.device, seconds: float) -> int:
-    """How often to call `run` for a block of at least `seconds`; the calls made here warm it up."""
-    run()
-    calls, elapsed = 1, 0.0
-    while True:
-        elapsed = time_block(run, device, calls) * calls
-        if elapsed >= seconds:
-            return calls
-        calls = max(calls + 1, min(10 * calls, int(np.ceil(1.1 * calls * seconds / max(elapsed, 1e-9)))))
-
-
-def time_block(run: Callable[[], object], device: torch.device, calls: int) -> float:
-    """Seconds per call over a block of `calls`, synchronised at its edges."""
-    synchronize(device)
-    start = time.perf_counter()
-    for _ in range(calls):
-        run()
-    synchronize(device)
-    return (time.perf_counter() - start) / calls
-
-
-def time_rounds(
-    variants: Mapping[str, Callable[[], object]], device: torch.device, rounds: int, seconds: float, title: str
-) -> dict[str, list[float]]:
-    """Seconds per call of every variant in every round."""
-    work = progress(variants.items(), title=f"{title}, warming up")
-    calls = {name: calibrate(run, device, seconds) for name, run in work}
-    order = list(variants)
-    timed: dict[str, list[float]] = {name: [] for name in variants}
-    shuffle = random.Random(0)
-    for _ in progress(range(rounds), title=title):
-        shuffle.shuffle(order)
-        for name in order:
-            timed[name].append(time_block(variants[name], device, calls[name]))
-    return timed
-
 
 SETTING = ("device", "dtype", "mode", "scope", "height", "width", "batch")
 COLUMNS = [
@@ -72,33 +28,37 @@ COLUMNS = [
     *("peak_memory_mb", "compile_s", "other_load", "rounds", "status"),
 ]
 ROUND_COLUMNS = ["backbone", "recipe", *SETTING, "images", "variant", "round", "seconds"]
-DENSE = Point()
-UNTABLED = ("floor",)  # variants that only others are compared with
+HIDDEN_VARIANTS = ("floor",)  # timed as a reference for others; no rows of their own
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Something to time: an operating point and a call that runs it."""
+    """An operating point and a call that runs it."""
 
     point: Point
     run: Callable[[], object]
 
+    @property
+    def name(self) -> str:
+        """Key of the variant in the rounds of its group."""
+        return _name(self.point)
+
 
 @dataclass(frozen=True)
-class Condition:
-    """What is the same for all variants of one group.
+class BenchmarkSetting:
+    """What all variants of one group have in common.
 
     Attributes:
         backbone: name of the network.
-        recipe: how it was trained; empty where that does not matter.
-        device: where it runs.
+        recipe: its training recipe; empty where speed does not depend on it.
+        device: of the network and its inputs.
         dtype: number type.
-        mode: how it runs, `eager`, `compile`, `cuda-graphs` or `onnxruntime`.
-        scope: what is timed, `logits`, `labels` or `patch-logits`.
+        mode: `eager`, `compile`, `cuda-graphs` or `onnxruntime`.
+        scope: output that is timed: `logits`, `labels`, `patch-logits` or `image`.
         size: height and width of the input.
-        batch: inputs per forward pass: windows, or whole images; full images in scope `image`.
+        batch: inputs per forward pass: windows or whole images; full images in scope `image`.
         inputs: inputs per call.
-        windows: how many inputs make one full image.
+        windows: inputs per full image, on average.
     """
 
     backbone: str
@@ -113,7 +73,7 @@ class Condition:
     windows: float = 1.0
 
     def columns(self) -> dict[str, Any]:
-        """As columns of the tables."""
+        """Columns of the tables that identify the group."""
         return {
             "backbone": self.backbone,
             "recipe": self.recipe,
@@ -132,7 +92,7 @@ class Condition:
         return self.inputs / self.windows
 
     def title(self) -> str:
-        """A name for the progress."""
+        """Name of the group, for progress bars and the resume cache."""
         height, width = self.size
         words = [self.recipe, f"batch {self.batch}", f"{height} x {width}", self.dtype, self.mode, self.scope]
         return " ".join([self.backbone, *filter(None, words)])
@@ -140,104 +100,137 @@ class Condition:
 
 @dataclass(frozen=True)
 class Timing:
-    """The rows of one group: the table's, and one for every timed round."""
+    """Measured results of one group: rows of the table, and a row for every variant and round."""
 
     rows: list[dict[str, Any]]
     rounds: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class FirstCall:
-    """What the first calls of a variant showed.
+class WarmupResult:
+    """Result of the first calls of a variant.
 
     Attributes:
-        status: `ok`, `oom` where it does not fit into memory, `skipped` where it cannot run in this mode.
+        status: `ok`; `oom`: out of memory; `skipped`: not possible in this mode.
         memory: peak memory in MB; NaN where it is not known.
-        compile_seconds: how much longer the first call took than the next; NaN where nothing is compiled.
+        compile_seconds: first call minus second call; NaN where nothing is compiled.
     """
 
     status: str
-    memory: float = float("nan")
-    compile_seconds: float = float("nan")
+    memory: float = nan
+    compile_seconds: float = nan
 
 
 @torch.inference_mode()
-def measure(variants: list[Variant], condition: Condition, settings: Throughput) -> Timing:
+def measure(variants: list[Variant], setting: BenchmarkSetting, protocol: Throughput) -> Timing:
     """Time all variants of a group in interleaved rounds; those out of memory get a row without numbers."""
-    device = condition.device
-    with autocast(device, condition.dtype):
-        work = progress(variants, title=f"{condition.title()}, first calls")
-        first = {_name(variant.point): first_call(variant, condition) for variant in work}
-        fitting = {name: item.run for item in variants if first[name := _name(item.point)].status == "ok"}
+    device, title = setting.device, setting.title()
+    with autocast(device, setting.dtype):
+        first = {one.name: warm_up(one, setting) for one in progress(variants, title=f"{title}, first calls")}
+        fitting = {one.name: one.run for one in variants if first[one.name].status == "ok"}
         load = OtherLoad()
-        timed = time_rounds(fitting, device, settings.rounds, settings.block_seconds, condition.title())
-    others = load.processors()
-    common = condition.columns() | {"other_load": others}
-    rows = [
-        common | _row(variant.point, condition, timed, first[_name(variant.point)])
-        for variant in variants
-        if variant.point.strategy not in UNTABLED
-    ]
+        timed = time_rounds(fitting, device, protocol.rounds, protocol.block_seconds, title)
+    common = setting.columns()
+    measured = common | {"other_load": load.processors()}
+    shown = [variant for variant in variants if variant.point.strategy not in HIDDEN_VARIANTS]
+    rows = [measured | _row(variant.point, setting, timed, first[variant.name]) for variant in shown]
     rounds = [
-        {**condition.columns(), "images": condition.images, "variant": name, "round": number, "seconds": seconds}
+        {**common, "images": setting.images, "variant": name, "round": number, "seconds": seconds}
         for name, values in timed.items()
         for number, seconds in enumerate(values)
     ]
     return Timing(rows, rounds)
 
 
-def first_call(variant: Variant, condition: Condition) -> FirstCall:
-    """Run a variant for the first times, which compiles it where its mode says so."""
-    device = condition.device
+def warm_up(variant: Variant, setting: BenchmarkSetting) -> WarmupResult:
+    """Run a variant for the first times, which compiles it in the modes that compile."""
+    device = setting.device
     try:
-        _check_mode(condition)
-        compiling = 0.0 if condition.mode == "eager" else time_block(variant.run, device, 1)
+        _check_mode(setting)
+        compiling = 0.0 if setting.mode == "eager" else time_block(variant.run, device, 1)
         memory = PeakMemory(device)
         running = time_block(variant.run, device, 1)
-        seconds = compiling - running if compiling else float("nan")
-        keeps = condition.mode == "onnxruntime"  # it keeps what the first call took
-        return FirstCall("ok", float("nan") if keeps else memory.megabytes(), seconds)
-    except Exception as error:  # compilers fail in many ways; the other rows are worth having
+        seconds = compiling - running if compiling else nan
+        # onnxruntime holds on to what its first call allocated, so that the peak of the second says nothing
+        return WarmupResult("ok", nan if setting.mode == "onnxruntime" else memory.megabytes(), seconds)
+    except Exception as error:  # compilers fail in many ways; the other variants are still worth timing
         if lacks_memory(error):
             torch.cuda.empty_cache()
-            return FirstCall("oom")
-        if condition.mode == "eager":
+            return WarmupResult("oom")
+        if setting.mode == "eager":
             raise
-        print(f"{condition.title()}: {_name(variant.point)} left out: {summary(error)}")
-        return FirstCall("skipped")
+        print(f"{setting.title()}: {variant.name} left out: {summary(error)}")
+        return WarmupResult("skipped")
 
 
-def _check_mode(condition: Condition) -> None:
+def time_rounds(
+    variants: Mapping[str, Callable[[], object]], device: torch.device, rounds: int, seconds: float, title: str
+) -> dict[str, list[float]]:
+    """Seconds per call of every variant in every round; a block of calls takes at least `seconds`."""
+    work = progress(variants.items(), title=f"{title}, warming up")
+    calls = {name: calibrate(run, device, seconds) for name, run in work}
+    order = list(variants)
+    timed: dict[str, list[float]] = {name: [] for name in variants}
+    shuffle = random.Random(0)
+    for _ in progress(range(rounds), title=title):
+        shuffle.shuffle(order)
+        for name in order:
+            timed[name].append(time_block(variants[name], device, calls[name]))
+    return timed
+
+
+def calibrate(run: Callable[[], object], device: torch.device, seconds: float) -> int:
+    """Number of calls of `run` for a block of at least `seconds`; the calls made here also warm it up."""
+    run()
+    calls, elapsed = 1, 0.0
+    while True:
+        elapsed = time_block(run, device, calls) * calls
+        if elapsed >= seconds:
+            return calls
+        calls = max(calls + 1, min(10 * calls, ceil(1.1 * calls * seconds / max(elapsed, 1e-9))))
+
+
+def time_block(run: Callable[[], object], device: torch.device, calls: int) -> float:
+    """Seconds per call over a block of `calls`, synchronised at its edges."""
+    synchronize(device)
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    synchronize(device)
+    return (time.perf_counter() - start) / calls
+
+
+def _check_mode(setting: BenchmarkSetting) -> None:
     """Refuse what a mode cannot do.
 
     Raises:
         PaumerError: CUDA graphs without CUDA, or onnxruntime in another number type than it is exported in.
     """
-    if condition.mode == "cuda-graphs" and condition.device.type != "cuda":
+    if setting.mode == "cuda-graphs" and setting.device.type != "cuda":
         raise PaumerError("CUDA graphs need a CUDA device")
-    if condition.mode == "onnxruntime" and condition.dtype != "float32":
-        raise PaumerError(f"onnxruntime runs float32 here, not {condition.dtype}")
+    if setting.mode == "onnxruntime" and setting.dtype != "float32":
+        raise PaumerError(f"onnxruntime runs float32 here, not {setting.dtype}")
 
 
-def _row(point: Point, condition: Condition, timed: dict[str, list[float]], first: FirstCall) -> dict[str, Any]:
-    """The table's row of a variant."""
-    name, dense = _name(point), timed.get(_name(DENSE))
+def _row(point: Point, setting: BenchmarkSetting, timed: dict[str, list[float]], first: WarmupResult) -> dict[str, Any]:
+    """Table row of a variant."""
+    seconds, dense = timed.get(_name(point)), timed.get(_name(Point()))
     row: dict[str, Any] = {
-        "windows": condition.windows,
+        "windows": setting.windows,
         "strategy": point.strategy,
         "criterion": point.criterion,
         "schedule": point.schedule,
-        "rounds": len(timed.get(name, ())),
+        "rounds": len(seconds or ()),
         "status": first.status,
     }
-    if name not in timed:
+    if not seconds:
         return row
-    nothing = (None, None, None)
-    speedup, low, high = ratio(dense, timed[name]) if dense else nothing
+    unknown = (None, None, None)
+    speedup, low, high = ratio(dense, seconds) if dense else unknown
     floor = timed.get(_name(Point("floor", "", point.schedule))) if point.strategy == "pause" else None
-    floor_ratio, floor_low, floor_high = ratio(timed[name], floor) if floor else nothing
+    floor_ratio, floor_low, floor_high = ratio(seconds, floor) if floor else unknown
     return row | {
-        "images_per_s": condition.images / statistics.median(timed[name]),
+        "images_per_s": setting.images / statistics.median(seconds),
         "speedup": speedup,
         "speedup_low": low,
         "speedup_high": high,
@@ -250,39 +243,4 @@ def _row(point: Point, condition: Condition, timed: dict[str, list[float]], firs
 
 
 def _name(point: Point) -> str:
-    """A variant's name among the rounds."""
     return " ".join(filter(None, [point.strategy, point.criterion, point.schedule]))
-
-
-class Finished:
-    """The timings of finished groups, in a file until the tables are written.
-
-    What is compared is timed within a group, so that an interruption between two groups changes no ratio. A file of
-    other code, settings, weights or images, or of another machine, counts for nothing.
-    """
-
-    def __init__(self, path: Path, made_by: dict[str, Any]) -> None:
-        self.path, self.made_by = path, made_by
-        self.groups: dict[str, dict[str, Any]] = {}
-        try:
-            content = read_json(path, made_by=dict, groups=dict)
-        except PaumerError:
-            return
-        if content["made_by"] == made_by:
-            self.groups = content["groups"]
-            print(f"{path}: {len(self.groups)} groups were timed before, and are kept")
-
-    def take(self, condition: Condition) -> Timing | None:
-        """What was timed under a condition; None where nothing was."""
-        found = self.groups.get(condition.title())
-        return None if found is None else Timing(**found)
-
-    def keep(self, condition: Condition, timing: Timing) -> Timing:
-        """Store what was timed under a condition; give it back."""
-        self.groups[condition.title()] = asdict(timing)
-        write_json(self.path, {"made_by": self.made_by, "groups": self.groups})
-        return timing
-
-    def remove(self) -> None:
-        """Once all is written elsewhere."""
-        self.path.unlink(missing_ok=True)

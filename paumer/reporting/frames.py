@@ -3,16 +3,18 @@
 The main table is long here: a row per operating point and batch size. Only main.csv has columns for each batch.
 """
 
+import csv
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from paumer.strategies.registry import CHAIN, CONTROLS, RECIPES, REGISTRY, SMALLER_BACKBONE, operating_point
-from paumer.system.errors import PaumerError
-from paumer.system.files import RUN, data_checksums, read_json, read_text
+from paumer.system.errors import PaumerError, summary
+from paumer.system.files import RUN, data_checksums, read_bytes, read_json
 
 # Columns that hold text, and first words of headings of columns that do; all others hold numbers.
 TEXT = frozenset(
@@ -51,6 +53,32 @@ CHANCE, BEST = CONTROLS  # the criteria that choose by chance, and by the ground
 # The rows of a table that no registered strategy makes.
 DENSE_KEY = ("dense", "every patch runs through every block")
 SMALLER = (SMALLER_BACKBONE, "a smaller network, run dense: what the same time buys without any method")
+
+
+def read_text(path: Path) -> pd.DataFrame:
+    """Read a CSV file with every cell as the text it is.
+
+    Raises:
+        PaumerError: the file is missing or is no CSV file, or a row has more or fewer cells than the first.
+    """
+    remedy = "remove it and run its stage again"
+    try:
+        # pandas would fill a row that was cut off, and take a column too many for an index.
+        table = [row for row in csv.reader(StringIO(read_bytes(path).decode(), newline=""), strict=True) if row]
+    except FileNotFoundError:
+        raise PaumerError(f"{path}: no such file; run the stage that writes it first") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise PaumerError(f"{path}: not readable as CSV ({summary(error)}); {remedy}") from None
+    header, *rows = table or [[]]
+    odd = next((number for number, row in enumerate(rows, start=1) if len(row) != len(header)), None)
+    if odd is not None:
+        found = f"row {odd} has {len(rows[odd - 1])} cells, not {len(header)}"
+        raise PaumerError(f"{path}: not readable as CSV ({found}); {remedy}")
+    if not header or len(set(header)) < len(header):
+        raise PaumerError(
+            f"{path}: not readable as CSV ({'two columns have one name' if header else 'it is empty'}); {remedy}"
+        )
+    return pd.DataFrame(rows, columns=header, dtype=str)
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:

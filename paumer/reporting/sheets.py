@@ -26,7 +26,7 @@ SMALL = "\\scriptsize\n\\setlength{\\tabcolsep}{3pt}\n"
 FITTED = (
     "\\sbox0{{{table}}}%\n\\ifdim\\wd0>\\linewidth\\resizebox{{\\linewidth}}{{!}}{{\\usebox0}}\\else\\usebox0\\fi%\n"
 )
-Row = Mapping[str, Any] | pd.Series
+Row = Mapping[Any, Any] | pd.Series
 # Headings over several columns: text, number of columns.
 Spans = Sequence[tuple[str, int]]
 
@@ -110,7 +110,8 @@ def with_range(value: float, low: float, high: float) -> str:
 
 def speedup_cell(row: Row, prefix: str = "", decimals: int = 2) -> str:
     """The speed-up of a row with its 95% interval, from the columns speedup, speedup_low and speedup_high."""
-    return with_interval(*(row[f"{prefix}speedup{end}"] for end in ("", "_low", "_high")), decimals)
+    value, low, high = (row[f"{prefix}speedup{end}"] for end in ("", "_low", "_high"))
+    return with_interval(value, low, high, decimals)
 
 
 def drop_cell(row: Row, prefix: str = "") -> str:

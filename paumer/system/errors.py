@@ -4,8 +4,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What precedes the text of an error that another process hands over, such as one that loads images.
-HANDED_OVER = "\npaumer.errors.PaumerError: "
+# What precedes the text of an error that another process passes on, such as one that loads images.
+HANDED_OVER = f"\n{__name__}.PaumerError: "
 
 
 class PaumerError(Exception):
@@ -26,7 +26,7 @@ def printable(text: str) -> str:
 
 
 @contextmanager
-def mistakes_in_one_line() -> Iterator[None]:
+def exit_on_user_error() -> Iterator[None]:
     """End the program with one line on standard error and exit code 1 where the block raises PaumerError."""
     try:
         yield

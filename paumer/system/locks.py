@@ -38,7 +38,7 @@ _runs: list[FileLock] = []  # for the life of the process
 
 
 @contextmanager
-def held(path: Path, work: str, patience: float = PATIENCE) -> Iterator[None]:
+def lock(path: Path, work: str, patience: float = PATIENCE) -> Iterator[None]:
     """Hold a lock while the block runs; wait a little for one who is about to end.
 
     Args:
@@ -49,15 +49,15 @@ def held(path: Path, work: str, patience: float = PATIENCE) -> Iterator[None]:
     Raises:
         PaumerError: another process holds it.
     """
-    lock = _acquire(path, work, patience)
+    acquired = _acquire(path, work, patience)
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
-        lock.release()
+        acquired.release()
 
 
-def beside(path: Path) -> Path:
+def lock_path(path: Path) -> Path:
     """The lock file of a file or a folder that may be replaced as a whole."""
     return path.with_name(f".{path.name}.lock")
 
@@ -77,12 +77,12 @@ def hold_run(folder: str | Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def own_children() -> None:
+def adopt_children() -> None:
     """Let the jobs that this process starts end with it."""
     os.environ[PARENT] = _own_name()
 
 
-def end_with_parent() -> None:
+def die_with_parent() -> None:
     """Let this process end soon after the workflow that started it, even if that was killed without a chance to say so.
 
     Otherwise the job would go on alone and meet its own repetition when the workflow is started again. Windows has no
@@ -121,29 +121,29 @@ def _acquire(path: Path, work: str, patience: float) -> FileLock:
     Raises:
         PaumerError: another process holds it, or its file cannot be written.
     """
-    lock = FileLock(path)
+    file_lock = FileLock(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _take(lock, path, work, patience)
+            _take(file_lock, path, work, patience)
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
             print(f"{path}: this file system has no locks; let no two runs work here at once", file=sys.stderr)
         path.write_text(_own_name(), encoding="utf-8")
-    return lock
+    return file_lock
 
 
-def _take(lock: FileLock, path: Path, work: str, patience: float) -> None:
+def _take(file_lock: FileLock, path: Path, work: str, patience: float) -> None:
     try:
-        lock.acquire(blocking=False)
+        file_lock.acquire(blocking=False)
         return
     except Timeout:
         holder = path.read_text(encoding="utf-8") or "another process"
     if patience:
         print(f"waiting up to {patience:g} s: {work} ({holder})", file=sys.stderr, flush=True)
     try:
-        lock.acquire(timeout=patience)
+        file_lock.acquire(timeout=patience)
     except Timeout:
         raise PaumerError(f"{work} ({holder}); wait until it has ended, or end it, and run this again") from None
 

@@ -24,7 +24,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.nn.parallel import DistributedDataParallel
 
 from paumer.system.errors import PaumerError, summary
-from paumer.system.locks import own_children
+from paumer.system.locks import adopt_children
 from paumer.system.machine import find_device
 
 AGAIN = "run the same command again, it goes on from its checkpoint"
@@ -162,7 +162,7 @@ def launch(arguments: Sequence[str], processes: int, batch: int) -> None:
     if "WORLD_SIZE" in os.environ:
         raise PaumerError("--devices: torchrun has started several processes already; leave --devices out")
     Processes(torch.device("cpu"), count=processes).share(batch)  # refused here once, and not in every process
-    own_children()
+    adopt_children()
     logging.disable(logging.CRITICAL)  # what they say over many lines is said here in one
     here = LaunchConfig(
         min_nodes=1,

@@ -35,7 +35,7 @@ from paumer.models.shipped import asked_for, described, normalization_of, traine
 from paumer.strategies.contract import Strategy
 from paumer.system.errors import PaumerError
 from paumer.system.files import WEIGHTS, read_json, require_folder, sha256, write_json
-from paumer.system.locks import NAME, held
+from paumer.system.locks import NAME, lock
 from paumer.system.machine import autocast, describe_code, describe_environment
 from paumer.system.progress import progress
 from paumer.training import checkpoints
@@ -89,7 +89,7 @@ def train(settings: TrainSettings, manifest: Path, output: Path, checkpoint: Pat
 
 def _alone(output: Path, processes: Processes) -> AbstractContextManager[None]:
     """Let no other job train into the same folder: one that a killed workflow left behind on a cluster, say."""
-    return held(output / NAME, f"{output}: another process trains this run") if processes.first else nullcontext()
+    return lock(output / NAME, f"{output}: another process trains this run") if processes.first else nullcontext()
 
 
 class Run:

@@ -17,13 +17,13 @@ from tiers import first
 
 from paumer.system import locks
 from paumer.system.errors import PaumerError
-from paumer.system.locks import NAME, held, hold_run
+from paumer.system.locks import NAME, hold_run, lock
 
 HOLD = "import sys, time; from paumer.system.locks import hold_run; hold_run(sys.argv[1]); print('held', flush=True); "
 # A job that ends with the process that started its parent, as a shell stands between Snakemake and a job.
-JOB = "import time; from paumer.system.locks import end_with_parent; end_with_parent(); print('runs', flush=True); "
+JOB = "import time; from paumer.system.locks import die_with_parent; die_with_parent(); print('runs', flush=True); "
 WORKFLOW = (
-    "import subprocess, sys, time; from paumer.locks import own_children; own_children(); "
+    "import subprocess, sys, time; from paumer.system.locks import adopt_children; adopt_children(); "
     "job = subprocess.Popen(['sh', '-c', 'cat /dev/null; \"$@\"; :', 'sh', sys.executable, '-c', sys.argv[1]]); "
 )
 SLEEP = "time.sleep(600)"
@@ -45,20 +45,20 @@ def test_a_folder_in_use_is_refused_in_one_line_and_free_after_a_kill(tmp_path: 
         assert f"process {process.pid})" in str(caught.value)
         assert "\n" not in str(caught.value)
         process.kill()
-    with held(tmp_path / NAME, "work", patience=0):
+    with lock(tmp_path / NAME, "work", patience=0):
         pass
 
 
 def test_who_comes_second_waits_a_little(tmp_path: Path, capsys) -> None:
     with start(HOLD, tmp_path) as process:
         subprocess.Popen(["sh", "-c", f"sleep 0.5; kill -9 {process.pid}"])
-        with held(tmp_path / NAME, "work", patience=30):
+        with lock(tmp_path / NAME, "work", patience=30):
             assert process.wait() == -signal.SIGKILL
     assert "waiting up to 30 s: work (" in capsys.readouterr().err
 
 
 def test_a_lock_is_gone_when_its_block_ends(tmp_path: Path) -> None:
-    first, second = (held(tmp_path / NAME, "work", patience=0) for _ in range(2))
+    first, second = (lock(tmp_path / NAME, "work", patience=0) for _ in range(2))
     with first, pytest.raises(PaumerError, match=r"work \(.* process \d+\); wait until it has ended"), second:
         pass
     assert not list(tmp_path.iterdir())
@@ -80,7 +80,7 @@ def test_a_file_system_without_locks_is_named_and_used(tmp_path: Path, monkeypat
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(FileLock, "acquire", refuse)
-    with held(tmp_path / NAME, "work"):
+    with lock(tmp_path / NAME, "work"):
         assert "this file system has no locks" in capsys.readouterr().err
 
 
@@ -123,5 +123,5 @@ def test_a_job_whose_workflow_ended_before_it_began_ends(monkeypatch) -> None:
 def test_a_job_of_another_machine_or_none_lives_on(monkeypatch) -> None:
     for parent in ("", "elsewhere process 1"):
         monkeypatch.setenv(locks.PARENT, parent)
-        locks.end_with_parent()
+        locks.die_with_parent()
     time.sleep(2 * locks.WATCH_SECONDS)

@@ -80,7 +80,7 @@ def test_no_process_is_asked_on_windows_where_that_would_end_it(monkeypatch: pyt
     monkeypatch.setattr(os, "kill", lambda *process: asked.append(process))
     monkeypatch.setenv(locks.PARENT, f"{socket.gethostname()} process 1")
     monkeypatch.setattr(os, "name", "nt")
-    locks.end_with_parent()
+    locks.die_with_parent()
     assert not asked
 
 

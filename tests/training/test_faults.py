@@ -20,7 +20,7 @@ from tiers import first
 from paumer.data.catalogue import described_folder
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json, write_json
-from paumer.system.locks import held
+from paumer.system.locks import lock
 from paumer.training import checkpoints
 from paumer.training.loop import train
 
@@ -144,7 +144,7 @@ def test_a_killed_loader_process_is_one_line_and_the_run_goes_on(
 
 
 def test_the_same_run_twice_at_once_is_refused(settings, manifest, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("paumer.training.loop.held", lambda path, work: held(path, work, patience=0.1))
+    monkeypatch.setattr("paumer.training.loop.lock", lambda path, work: lock(path, work, patience=0.1))
     arguments = command(settings(epochs=100_000, options={"checkpoint_minutes": 0}), manifest, tmp_path)
     with started(arguments) as process:
         wait_for(tmp_path / "checkpoint/last.pt", process)

@@ -18,10 +18,10 @@ except ModuleNotFoundError:  # a module that Snakemake fetched, file by file
 from paumer.config import runs as stages
 from paumer.config import Experiment
 from paumer.config import parse as parse_section
-from paumer.system.errors import mistakes_in_one_line
-from paumer.system.files import read_yaml
+from paumer.system.errors import exit_on_user_error
+from paumer.config.base import read_yaml
 
-with mistakes_in_one_line():
+with exit_on_user_error():
     # Snakemake takes the last of several keys of one name; here they are an error.
     for path in workflow.configfiles:
         read_yaml(str(path))

@@ -1,9 +1,9 @@
 # One run in a results folder at a time, and no job that goes on after its run was killed.
 from paumer.system import locks
 
-locks.own_children()
+locks.adopt_children()
 
 
 onstart:
-    with mistakes_in_one_line():
+    with exit_on_user_error():
         locks.hold_run(RESULTS)

@@ -14,7 +14,7 @@ from paumer.deployment.tuning.search import UNPAUSED, Reduction, Speed
 from paumer.evaluation.evaluate import mean_iou, tally
 from paumer.measurement.modes import callable_of
 from paumer.measurement.throughput import evenly, input_images, input_size, mean_windows
-from paumer.measurement.timing import Condition, Variant, measure
+from paumer.measurement.timing import BenchmarkSetting, Variant, measure
 from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.encoder import block_macs
 from paumer.models.segmenter import Segmenter
@@ -98,9 +98,9 @@ class Bench:
         runs = [callable_of(self.model, self._strategy(reduction), SCOPE, MODE) for _, reduction in points]
         variants = [Variant(point, partial(run, images)) for (point, _), run in zip(points, runs, strict=True)]
         common = (self.device, settings.evaluation.precision, MODE, SCOPE, self.size, settings.batch, settings.batch)
-        condition = Condition(self.run["backbone"], "", *common, self.windows)
+        setting = BenchmarkSetting(self.run["backbone"], "", *common, self.windows)
         timing = settings.throughput.model_copy(update={"rounds": longer * settings.throughput.rounds})
-        rows = measure(variants, condition, timing).rows
+        rows = measure(variants, setting, timing).rows
         if any(row["status"] != "ok" for row in rows):
             raise PaumerError(f"--batch {settings.batch}: does not fit into the memory of this device; lower it")
         unpaused, again, *reduced = [

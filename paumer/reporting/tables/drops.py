@@ -149,7 +149,7 @@ def drop_sheets(drops: pd.DataFrame) -> list[Sheet]:
     for backbone, table in _named(drops).groupby("backbone", sort=False):
         cells = {(row["measure"], row["point"]): drop_cell(row) for row in table.to_dict("records")}
         dense = table.drop_duplicates("measure").set_index("measure")["dense"]
-        for points in _groups(table["point"].unique(), DROP_POINTS):
+        for points in _groups(list(table["point"].unique()), DROP_POINTS):
             headings = ["measure", "dense (points)", *(f"{point}: drop [95%]" for point in points)]
             rows = [
                 [str(name), number(value, 2), *(cells.get((name, point), "") for point in points)]

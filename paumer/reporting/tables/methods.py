@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -76,6 +77,11 @@ def family(strategy: str, criterion: str) -> str:
     return " + ".join(WORDS.get(part, part) for part in parts_of(strategy))
 
 
+def short(name: str) -> str:
+    """A family's name where there is little room: `PAUMER`."""
+    return SHORT if name == PAUMER else name
+
+
 def family_points(main: pd.DataFrame) -> pd.DataFrame:
     """The rows of `methods_at_largest_batch` without the control by chance, with columns `family` and `rival`.
 
@@ -119,7 +125,12 @@ def methods_table(main: pd.DataFrame, claim: Claim = CLAIM) -> pd.DataFrame:
             "fastest": within.sort_values(FASTEST, ascending=[False, True, True]),
             "most_accurate": fast.sort_values(MOST_ACCURATE, ascending=[True, False, True]),
         }
-        row = {"backbone": backbone, "method": method, "batch": group["batch"].iloc[0], "seeds": group["seeds"].min()}
+        row: dict[Any, Any] = {
+            "backbone": backbone,
+            "method": method,
+            "batch": group["batch"].iloc[0],
+            "seeds": group["seeds"].min(),
+        }
         for question, ordered in answers.items():
             row[f"{question}_schedule"] = NONE if group["speedup"].notna().any() else NOT_TIMED
             if len(ordered):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from paumer.reporting.frames import in_first_setting, read_throughput, refuse_mixed_data, to_wide
+from paumer.reporting.frames import in_first_setting, read_text, read_throughput, refuse_mixed_data, to_wide
 from paumer.reporting.sheets import csv, latex, markdown
 from paumer.reporting.tables.comparisons import (
     bounds_sheet,
@@ -31,7 +31,7 @@ from paumer.reporting.tables.main import main_latex, main_sheet, main_table
 from paumer.reporting.tables.methods import methods_latex, methods_sheet, methods_table, read_claims, with_claims
 from paumer.reporting.tables.speed import noise_warnings
 from paumer.system.errors import PaumerError
-from paumer.system.files import read_text, sha256, write_json, write_text
+from paumer.system.files import sha256, write_json, write_text
 
 
 def write_tables(
