@@ -19,7 +19,7 @@ from matplotlib.transforms import Bbox
 
 from paumer.data.datasets import Dataset
 from paumer.reporting.figures.style import Marker, markers, palette, sized
-from paumer.reporting.frames import BEST, CHANCE, criterion_key, in_order, recipe_key, strategy_key
+from paumer.reporting.frames import BEST, CHANCE, criterion_key, in_order, method_names, recipe_key, strategy_key
 from paumer.strategies.registry import CONTROLS
 
 GREY = "#5a5a5a"
@@ -52,7 +52,7 @@ class Look:
 
 def looks(main: pd.DataFrame) -> dict[str, Look]:
     """The look of every method of a table, in the order of legends: by strategy, criterion and recipe."""
-    named = main.drop_duplicates("method")
+    named = main.assign(method=method_names(main)).drop_duplicates("method")
     rows = {row["method"]: row for row in named.to_dict("records")}
     ordered = sorted(rows, key=lambda method: _key(rows[method]))
     # The plainest markers for what is compared; controls take what is left.
