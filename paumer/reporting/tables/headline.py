@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
+from paumer.measurement.budget import Budget, best
 from paumer.reporting.frames import POINT, is_dense, operating_points
 from paumer.reporting.sheets import Sheet, drop_cell, number, speedup_cell, with_seeds
 from paumer.reporting.tables.main import LARGEST_BATCH, NOT_TIMED, SPREAD, few_seeds
-from paumer.reporting.tables.methods import CLAIM, MOST_ACCURATE, PAUMER, SHORT, family_points
+from paumer.reporting.tables.methods import CLAIM, PAUMER, SHORT, family_points
 
 SPEEDUPS = (CLAIM.speedup, 2.0)
 HEADINGS = [
@@ -34,15 +36,16 @@ def best_points(points: pd.DataFrame, speedup: float) -> pd.DataFrame:
     Returns:
         Rows of `points`, from the smallest drop to the largest.
     """
-    fast = points[points["speedup"] >= speedup].sort_values(MOST_ACCURATE, ascending=[True, False, True])
-    return fast.drop_duplicates(["backbone", "family"])
+    budget, families = Budget(speedup=speedup, tolerance=0), points.groupby(["backbone", "family"])
+    chosen = [point.Index for _, family in families if (point := best(family.itertuples(), budget)) is not None]
+    return points.loc[chosen].sort_values(["drop", "speedup", "schedule"], ascending=[True, False, True])
 
 
 def headline_points(main: pd.DataFrame) -> pd.DataFrame:
     """The operating points in the headline table, and every recipe's network run dense; columns of `POINT`."""
     points = family_points(main)
-    best = [best_points(points, asked)[POINT] for asked in SPEEDUPS]
-    chosen = pd.concat([main.loc[main["strategy"] == "dense", POINT], *best]).drop_duplicates()
+    shown = [best_points(points, asked)[POINT] for asked in SPEEDUPS]
+    chosen = pd.concat([main.loc[main["strategy"] == "dense", POINT], *shown]).drop_duplicates()
     return operating_points(main)[POINT].merge(chosen)
 
 
@@ -55,7 +58,7 @@ def headline_sheet(main: pd.DataFrame, claims: pd.DataFrame, warnings: Sequence[
         warnings: those on the timings; the notes count them.
     """
     points = family_points(main)
-    best = [best_points(points, asked).set_index(["backbone", "family"]) for asked in SPEEDUPS]
+    tables = [best_points(points, asked).set_index(["backbone", "family"]) for asked in SPEEDUPS]
     rows = []
     for dense in operating_points(main[is_dense(main)]).to_dict("records"):
         backbone = dense["backbone"]
@@ -63,7 +66,7 @@ def headline_sheet(main: pd.DataFrame, claims: pd.DataFrame, warnings: Sequence[
         families = []
         for name, speedups in points[points["backbone"] == backbone].groupby("family")["speedup"]:
             at = (backbone, name)
-            chosen = [table.loc[at] if at in table.index else None for table in best]
+            chosen = [table.loc[at] if at in table.index else None for table in tables]
             drops = [math.inf if row is None else row["drop"] for row in chosen]
             fastest = speedups.max()
             order = (drops, 0.0 if pd.isna(fastest) else -fastest, name)
@@ -146,8 +149,8 @@ def _of_backbone(points: pd.DataFrame, alone: bool) -> list[str]:
 
 def _at(points: pd.DataFrame, speedup: float) -> str:
     """PAUMER at a speed-up, and the best rival there."""
-    best = best_points(points, speedup)
-    ours, rivals = best[best["family"] == PAUMER], best[best["rival"]]
+    chosen = best_points(points, speedup)
+    ours, rivals = chosen[chosen["family"] == PAUMER], chosen[chosen["rival"]]
     where = f"At {speedup:g} times the images/s of dense, "
     own = points.loc[points["family"] == PAUMER, "speedup"]
     if own.empty:
@@ -171,15 +174,15 @@ def _claim(points: pd.DataFrame) -> str:
     if own.empty:
         return ""
     asked = f"{CLAIM.drop:g} points at {CLAIM.speedup:g}x (claimed for {CLAIM.dataset}, with another network)"
-    best = best_points(own, CLAIM.speedup)
-    if len(best) and best["drop"].iloc[0] <= CLAIM.drop:
-        return f"The target, {asked}, is met with {number(CLAIM.drop - best['drop'].iloc[0], 2)} points to spare."
-    missed = f" by {number(best['drop'].iloc[0] - CLAIM.drop, 2)} points" if len(best) else ""
-    within = own[own["drop"] <= CLAIM.drop].sort_values("speedup", ascending=False)
+    chosen = best_points(own, CLAIM.speedup)
+    if len(chosen) and chosen["drop"].iloc[0] <= CLAIM.drop:
+        return f"The target, {asked}, is met with {number(CLAIM.drop - chosen['drop'].iloc[0], 2)} points to spare."
+    missed = f" by {number(chosen['drop'].iloc[0] - CLAIM.drop, 2)} points" if len(chosen) else ""
+    within: Any = best(own.itertuples(), Budget(max_drop=CLAIM.drop))
     reached = (
-        f"within that drop {SHORT} reaches {number(within['speedup'].iloc[0], 2)}x ({within['schedule'].iloc[0]})"
-        if len(within)
-        else f"no schedule of {SHORT} stays within that drop"
+        f"no schedule of {SHORT} stays within that drop"
+        if within is None
+        else f"within that drop {SHORT} reaches {number(within.speedup, 2)}x ({within.schedule})"
     )
     return f"The target, {asked}, is missed{missed}: {reached}."
 

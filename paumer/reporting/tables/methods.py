@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from paumer.measurement.budget import Budget, best
 from paumer.reporting.frames import BEST, CHANCE, at_largest_batch, parts_of, read_table
 from paumer.reporting.sheets import Row, Sheet, drop_cell, latex, latex_notes, number, speedup_cell
 from paumer.reporting.tables.main import LARGEST_BATCH, NOT_TIMED, SPREAD, few_seeds
@@ -26,7 +27,6 @@ class Claim:
 # The abstract's better claim. Asked of every method: how fast within this drop, and which drop at this speed-up?
 CLAIM = Claim("Cityscapes", drop=0.65, speedup=1.5)
 
-FASTEST, MOST_ACCURATE = ["speedup", "drop", "schedule"], ["drop", "speedup", "schedule"]  # what points are sorted by
 QUESTIONS = ("fastest", "most_accurate")
 SHOWN = ["schedule", "speedup", "speedup_low", "speedup_high", "drop", "drop_spread", "gmac_ratio"]
 COLUMNS = ["backbone", "method", "batch", "seeds", *(f"{question}_{name}" for question in QUESTIONS for name in SHOWN)]
@@ -119,11 +119,9 @@ def methods_table(main: pd.DataFrame, claim: Claim = CLAIM) -> pd.DataFrame:
     """
     rows = []
     for (backbone, method), group in methods_at_largest_batch(main).groupby(["backbone", "method"], sort=False):
-        within = group[(group["drop"] <= claim.drop) & group["speedup"].notna()]
-        fast = group[group["speedup"] >= claim.speedup]
-        answers = {
-            "fastest": within.sort_values(FASTEST, ascending=[False, True, True]),
-            "most_accurate": fast.sort_values(MOST_ACCURATE, ascending=[True, False, True]),
+        budgets = {
+            "fastest": Budget(max_drop=claim.drop),
+            "most_accurate": Budget(speedup=claim.speedup, tolerance=0),
         }
         row: dict[Any, Any] = {
             "backbone": backbone,
@@ -131,10 +129,11 @@ def methods_table(main: pd.DataFrame, claim: Claim = CLAIM) -> pd.DataFrame:
             "batch": group["batch"].iloc[0],
             "seeds": group["seeds"].min(),
         }
-        for question, ordered in answers.items():
+        for question, budget in budgets.items():
+            point = best(group.itertuples(index=False), budget)
             row[f"{question}_schedule"] = NONE if group["speedup"].notna().any() else NOT_TIMED
-            if len(ordered):
-                row |= ordered[SHOWN].iloc[0].add_prefix(f"{question}_").to_dict()
+            if point is not None:
+                row |= {f"{question}_{name}": getattr(point, name) for name in SHOWN}
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 
