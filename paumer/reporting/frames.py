@@ -264,7 +264,7 @@ def with_methods(points: pd.DataFrame) -> pd.DataFrame:
 def _varies(strategy: str, criterion: str, schedule: str) -> bool:
     if strategy in (DENSE_KEY[0], SMALLER_BACKBONE):
         return False
-    return operating_point(strategy, criterion, schedule).depends_on_image
+    return operating_point(strategy, criterion, schedule).varies
 
 
 def read_main(path: Path) -> pd.DataFrame:
