@@ -18,13 +18,11 @@ from paumer.config.base import IGNORE
 from paumer.config.runs import TrainSettings
 from paumer.models.heads import Prediction
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.notation import DECIMALS, Location, Schedule
-from paumer.strategies.parameters import Scale
 from paumer.strategies.pause import Pause
-from paumer.strategies.registry import operating_point
-from paumer.strategies.resize import Resize
+from paumer.strategies.registry import build_strategy, operating_point
+from paumer.strategies.resize import Resize, Scale
 from paumer.system.errors import PaumerError
 
 

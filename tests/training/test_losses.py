@@ -15,14 +15,12 @@ from paumer.config import Heads
 from paumer.config.base import IGNORE
 from paumer.models.heads import Prediction, cells_to_map
 from paumer.models.labels import balance_classes, class_counts
-from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.merge import LocalMerge
 from paumer.strategies.notation import Schedule
-from paumer.strategies.parameters import Scale
 from paumer.strategies.pause import Pause
-from paumer.strategies.registry import operating_point
-from paumer.strategies.resize import Resize
+from paumer.strategies.registry import build_strategy, operating_point
+from paumer.strategies.resize import Resize, Scale
 from paumer.strategies.tokens import Paused
 from paumer.training.objective import auxiliary_loss, compute_losses, draw_strategy, total_pixel_weight
 
@@ -69,13 +67,16 @@ class Listener(Strategy):
     """A strategy that remembers what each head says of all patches, and which of them have reached it."""
 
     def __init__(self, inner: Strategy) -> None:
-        self.inner, self.heard = inner, []
+        self.__dict__.update(inner=inner, heard=[])
 
-    def inside(self, block):
-        return self.inner.inside(block)
+    def action_key(self, block):
+        return "heard"
 
-    def inside_block(self, block, tokens, keys, state):
-        return self.inner.inside_block(block, tokens, keys, state)
+    def merge_key(self, block):
+        return self.inner.merge_key(block)
+
+    def within(self, block, tokens, keys, state):
+        return self.inner.within(block, tokens, keys, state)
 
     def after_block(self, block, tokens, state):
         if str(block) in state.heads:
@@ -86,7 +87,8 @@ class Listener(Strategy):
                     share *= len(reduction.rows) / (len(said) * reduction.before)
                 said, reached = undo(reduction, said), undo(reduction, reached)
             self.heard.append((said, reached, share))
-        return self.inner.after_block(block, tokens, state)
+        acts = self.inner.action_key(block) is not None
+        return self.inner.after_block(block, tokens, state) if acts else tokens
 
 
 def undo(reduction, values):
