@@ -134,7 +134,7 @@ def evaluation_batches(data: SegmentationData, batch: int) -> Iterator[tuple[Ten
 
 
 class RandomCrop(v2.Transform):
-    """Random crop, drawn again while one class fills more than `cat_max_ratio` of its labelled pixels, 10 times at most.
+    """Random crop, drawn up to 10 times while one class fills more than `cat_max_ratio` of its labelled pixels.
 
     As in mmsegmentation, by the same name.
     """

@@ -1,4 +1,4 @@
-"""Drawn scenes, servers on loopback, and disks that are full."""
+"""Servers on loopback, and disks that are full."""
 
 import resource
 import shutil
@@ -10,17 +10,7 @@ from types import SimpleNamespace
 import pytest
 from servers import Server, Site, running
 
-from paumer.config import Data, Scenes
 from paumer.data import cityscapes_site
-from paumer.data.preparation import prepare
-
-
-@pytest.fixture(scope="session")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The manifest of a few drawn scenes."""
-    path = tmp_path_factory.mktemp("drawn") / "data.json"
-    prepare(Data(scenes=Scenes(train_images=6, val_images=2, height=32, width=64)), path, threads=1)
-    return path
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
-"""Every timing of every setting beside what its GMAC promise. Needs no accuracy, so measuring alone makes it.
+"""The speed table: every timing of every setting beside its GMAC. Needs no accuracy, so measuring alone makes it.
 
-Sheets of the report's speed section: dense against itself, and where the GMAC go.
-
-What the speed plots show: one row per batch and timed variant, from the main table or from the speed table.
+Also the warnings about noise of timings, the null variants behind them, and the rows that the figures of speed show.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,17 +12,13 @@ from paumer.reporting.frames import (
     ALONE,
     INPUT,
     INPUT_SHAPE,
-    LACKING,
     MEASURED_TOGETHER,
     MEASURES,
     POINT,
     SETTING,
-    depends_on_image,
     describe,
     in_first_setting,
     latency_ms,
-    null_rows,
-    per_batch,
     pixels,
     read_table,
     read_throughput,
@@ -31,10 +26,23 @@ from paumer.reporting.frames import (
     refuse_duplicates,
     refuse_mixed_data,
     runs_on_windows,
-    timed_group,
     windows_per_s,
 )
-from paumer.reporting.sheets import DECIMALS, Sheet, csv, markdown, number, significant, with_interval
+from paumer.reporting.sheets import (
+    DECIMALS,
+    Cell,
+    Row,
+    Sheet,
+    csv,
+    digits,
+    markdown,
+    number,
+    rounded,
+    sheet_of,
+    significant,
+    speedup_cell,
+    with_interval,
+)
 from paumer.reporting.tables.main import FLOPS
 from paumer.strategies.registry import DENSE_AGAIN, EXPLICIT_ATTENTION
 from paumer.system.files import write_text
@@ -42,25 +50,18 @@ from paumer.system.files import write_text
 COUNTED = ["backbone", "strategy", "schedule", *INPUT]
 COLUMNS = [
     *(*POINT, *SETTING, *INPUT_SHAPE, "windows"),
-    *(
-        "images_per_s",
-        "windows_per_s",
-        "latency_ms",
-        "speedup",
-        "speedup_low",
-        "speedup_high",
-        "gmac",
-        "gmac_ratio",
-        "realised",
-    ),
+    *("images_per_s", "windows_per_s", "latency_ms", "speedup", "speedup_low", "speedup_high"),
+    *("gmac", "gmac_ratio", "realised"),
     *("floor_ratio", "floor_low", "floor_high", "peak_memory_mb", "compile_s", "other_load", "status"),
 ]
-HEADINGS = [
-    *(*POINT, "device", "type", "mode", "scope", "input (pixels)", "batch"),
-    *("images/s", "latency (ms)", "speed-up [95%]", "GMAC", "GMAC ratio (dense / row)", "realised"),
-    *("time / floor [95%]", "peak memory (MB)", "compiling (s)", "other load (processors)"),
-]
-
+VARIANT_COLUMNS = [*POINT, "batch", "windows", "gmac_ratio", *MEASURES]
+PARTS = ["encoder", "decoder", "heads"]  # of a network, whose GMAC flops.csv has
+LACKING = {"oom": "out of memory", "skipped": "skipped"}  # in the place of images/s, by the status of a timing
+# Other programs that keep more processors busy than this may disturb what is timed.
+DISTURBING = 0.1
+# How far from 1 dense over dense may come out, and how wide its interval may be: methods are told apart whose speed-ups
+# differ by a few percent, which takes that the same network does not.
+OFF, WIDE = 0.02, 0.05
 # Notes, and the columns that they explain.
 NOTES = {
     "images_per_s": "Images/s count whole images. Where windows/s stand beside them, windows were timed: images/s are "
@@ -90,7 +91,7 @@ def write_speed(flops: Path, throughput: Path, output: Path) -> None:
     """
     refuse_mixed_data([flops, throughput])
     speed = speed_table(flops, throughput)
-    files = {"speed.csv": csv(speed), "speed.md": markdown(readable_speed(speed, all_warnings(throughput)))}
+    files = {"speed.csv": csv(speed), "speed.md": markdown(speed_sheet(speed, all_warnings(throughput)))}
     for name, text in files.items():
         write_text(output / name, text)
 
@@ -141,44 +142,32 @@ def _gmac(rows: pd.DataFrame, counted: pd.DataFrame) -> pd.Series:
     return rows[COUNTED].merge(counted, on=COUNTED, how="left")["gmac_total"]
 
 
-def readable_speed(speed: pd.DataFrame, warnings: list[str]) -> Sheet:
+def speed_sheet(speed: pd.DataFrame, warnings: Sequence[str] = ()) -> Sheet:
     """The speed table."""
-    windows = runs_on_windows(speed)
-    rows = [
-        [
-            *(row[name] for name in (*POINT, *SETTING)),
-            pixels(row),
-            str(row["batch"]),
-            LACKING.get(row["status"]) or significant(row["images_per_s"]),
-            *([_windows(row)] if windows else []),
-            *_measured(row),
-        ]
-        for row in speed.to_dict("records")
-    ]
-    first = HEADINGS.index("images/s") + 1
-    headings = [*HEADINGS[:first], *(["windows/s (windows an image)"] if windows else []), *HEADINGS[first:]]
-    return Sheet(headings, rows, [*_explanations(speed), *warnings])
+    windows = {"windows/s (windows an image)": _windows} if runs_on_windows(speed) else {}
+    columns: dict[str, str | Cell] = {
+        **{name: name for name in POINT},
+        **{"device": "device", "type": "dtype", "mode": "mode", "scope": "scope"},
+        **{"input (pixels)": pixels, "batch": "batch"},
+        "images/s": lambda row: LACKING.get(row["status"]) or significant(row["images_per_s"]),
+        **windows,
+        "latency (ms)": digits("latency_ms"),
+        "speed-up [95%]": speedup_cell,
+        "GMAC": digits("gmac"),
+        "GMAC ratio (dense / row)": rounded("gmac_ratio", 2),
+        "realised": rounded("realised", 2),
+        "time / floor [95%]": lambda row: with_interval(row["floor_ratio"], row["floor_low"], row["floor_high"]),
+        "peak memory (MB)": rounded("peak_memory_mb", 0),
+        "compiling (s)": rounded("compile_s", 1),
+        "other load (processors)": rounded("other_load", 2),
+    }
+    return sheet_of(speed, columns, [*_explanations(speed), *warnings])
 
 
-def _windows(row: dict) -> str:
+def _windows(row: Row) -> str:
     """Windows a second, and how many an image has; empty where whole images were timed."""
     timed = row["windows"] > 1 and pd.notna(row["windows_per_s"])
     return f"{significant(row['windows_per_s'])} ({significant(row['windows'])})" if timed else ""
-
-
-def _measured(row: dict) -> list[str]:
-    """Cells from latency on."""
-    return [
-        significant(row["latency_ms"]),
-        with_interval(row["speedup"], row["speedup_low"], row["speedup_high"]),
-        significant(row["gmac"]),
-        number(row["gmac_ratio"], 2),
-        number(row["realised"], 2),
-        with_interval(row["floor_ratio"], row["floor_low"], row["floor_high"]),
-        number(row["peak_memory_mb"], 0),
-        number(row["compile_s"], 1),
-        number(row["other_load"], 2),
-    ]
 
 
 def _explanations(speed: pd.DataFrame) -> list[str]:
@@ -196,9 +185,6 @@ def _explanations(speed: pd.DataFrame) -> list[str]:
     return notes
 
 
-PARTS = ["gmac_encoder", "gmac_decoder", "gmac_heads"]
-
-
 def null_sheet(throughput: Path) -> Sheet:
     """Dense timed against itself in each group of variants: how far from 1 a speed-up of nothing comes out.
 
@@ -207,21 +193,15 @@ def null_sheet(throughput: Path) -> Sheet:
     """
     nulls = null_rows(read_throughput(throughput))
     verdicts = nulls["speedup"].notna().map({True: "too noisy", False: ""}).mask(quiet(nulls), "quiet")
-    rows = [
-        [
-            row["backbone"],
-            timed_group(row),
-            *(row[name] for name in ("dtype", "mode", "scope")),
-            pixels(row),
-            str(row["batch"]),
-            LACKING.get(row["status"]) or with_interval(row["speedup"], row["speedup_low"], row["speedup_high"], 3),
-            row["verdict"],
-            number(row["other_load"], 2),
-        ]
-        for row in nulls.assign(verdict=verdicts).to_dict("records")
-    ]
-    headings = ["backbone", "timed together", "type", "mode", "scope", "input (pixels)", "batch"]
-    return Sheet([*headings, "speed-up of dense over dense [95%]", "remark", "other load (processors)"], rows)
+    columns: dict[str, str | Cell] = {
+        "backbone": "backbone",
+        "timed together": _timed_together,
+        **{"type": "dtype", "mode": "mode", "scope": "scope", "input (pixels)": pixels, "batch": "batch"},
+        "speed-up of dense over dense [95%]": lambda row: LACKING.get(row["status"]) or speedup_cell(row, decimals=3),
+        "remark": "verdict",
+        "other load (processors)": rounded("other_load", 2),
+    }
+    return sheet_of(nulls.assign(verdict=verdicts), columns)
 
 
 def gmac_sheet(flops: Path) -> Sheet:
@@ -230,17 +210,14 @@ def gmac_sheet(flops: Path) -> Sheet:
     Raises:
         PaumerError: flops.csv is unusable.
     """
-    table = read_table(flops, [*FLOPS, *INPUT, *PARTS])
-    rows = [
-        [
-            *(row[name] for name in ("backbone", "decoder", "strategy", "schedule")),
-            pixels(row),
-            *(significant(row[name]) for name in ("gmac_total", *PARTS)),
-        ]
-        for row in table.to_dict("records")
-    ]
-    headings = ["backbone", "decoder", "strategy", "schedule", "input (pixels)"]
-    return Sheet([*headings, "GMAC", "in the encoder", "in the decoder", "in the heads"], rows)
+    table = read_table(flops, [*FLOPS, *INPUT, *(f"gmac_{part}" for part in PARTS)])
+    columns: dict[str, str | Cell] = {
+        **{name: name for name in ("backbone", "decoder", "strategy", "schedule")},
+        "input (pixels)": pixels,
+        "GMAC": digits("gmac_total"),
+        **{f"in the {part}": digits(f"gmac_{part}") for part in PARTS},
+    }
+    return sheet_of(table, columns)
 
 
 def settings_timed(throughput: Path) -> list[str]:
@@ -253,9 +230,6 @@ def settings_timed(throughput: Path) -> list[str]:
     return [", ".join(filter(None, row)) for row in settings.itertuples(index=False)]
 
 
-VARIANT_COLUMNS = [*POINT, "batch", "windows", "gmac_ratio", *MEASURES]
-
-
 def timed(main: pd.DataFrame) -> pd.DataFrame:
     """The variants of the main table; recipe and criterion are empty where speed does not depend on them.
 
@@ -263,9 +237,8 @@ def timed(main: pd.DataFrame) -> pd.DataFrame:
         Columns backbone, recipe, strategy, criterion, schedule, batch, windows, gmac_ratio, images_per_s (NaN: out of
         memory or skipped), speedup, speedup_low, speedup_high, floor_ratio, floor_low, floor_high.
     """
-    points = per_batch(main)
-    shared = ~depends_on_image(points)
-    points[["recipe", "criterion"]] = points[["recipe", "criterion"]].mask(shared, "")
+    points = main.copy()
+    points[["recipe", "criterion"]] = points[["recipe", "criterion"]].mask(~points["varies"], "")
     return points.drop_duplicates([*POINT, "batch"])[VARIANT_COLUMNS]
 
 
@@ -280,15 +253,18 @@ def timed_alone(speed: Path) -> pd.DataFrame:
     return table.loc[~beside, VARIANT_COLUMNS]
 
 
-# Other programs that keep more processors busy than this may disturb what is timed.
-DISTURBING = 0.1
-# How far from 1 dense over dense may come out, and how wide its interval may be: methods are told apart whose speed-ups
-# differ by a few percent, which takes that the same network does not.
-OFF, WIDE = 0.02, 0.05
+def null_rows(throughput: pd.DataFrame) -> pd.DataFrame:
+    """The null variants, dense timed again: one for each group of variants that were timed together."""
+    return throughput[throughput["strategy"] == DENSE_AGAIN]
+
+
+def _timed_together(row: Row) -> str:
+    """What was timed together with a row: all fixed costs, or what one network does with many images."""
+    return f"{row['recipe']}, cost by image" if row["recipe"] else "fixed cost"
 
 
 def noise_warnings(throughput: pd.DataFrame) -> list[str]:
-    """What to distrust among timings.
+    """Warnings about noise and load on the machine while it was timed.
 
     Args:
         throughput: rows of throughput.csv.
@@ -319,15 +295,15 @@ def quiet(nulls: pd.DataFrame) -> pd.Series:
     return (low <= 1) & (high >= 1) & (high - low < WIDE) & ((nulls["speedup"] - 1).abs() < OFF)
 
 
-def _noisy(row: dict) -> str:
-    speedup = with_interval(row["speedup"], row["speedup_low"], row["speedup_high"], decimals=3)
+def _noisy(row: Row) -> str:
+    speedup = speedup_cell(row, decimals=3)
     return (
         f"Too noisy: {_group(row)}. Dense timed against itself gave a speed-up of {speedup}; distrust differences of "
         "this size and measure again on a quiet machine."
     )
 
 
-def _disturbed(row: dict) -> str:
+def _disturbed(row: Row) -> str:
     return (
         f"Other programs kept {row['other_load']:.1f} processors busy while {_group(row)} was timed; distrust these "
         "images/s and measure again on a machine that does nothing else."
@@ -342,7 +318,7 @@ def _alone(rows: pd.DataFrame) -> str:
     )
 
 
-def _group(row: dict) -> str:
+def _group(row: Row) -> str:
     """Name what was timed together."""
-    setting = f"{row['dtype']}, {row['mode']}, {row['scope']}; {timed_group(row)}"
+    setting = f"{row['dtype']}, {row['mode']}, {row['scope']}; {_timed_together(row)}"
     return f"{row['backbone']}, {pixels(row)} pixels, batch {row['batch']} ({setting})"

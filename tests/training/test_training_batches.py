@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from paumer.config import Augmentation
 from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader, training_transform
 from paumer.data.manifest import samples
-from paumer.training.distributed import Processes
+from paumer.training.distributed import DistributedContext
 
 
 @given(st.integers(1, 20), st.integers(1, 7), st.integers(0, 5), st.integers(0, 12), st.integers(0, 12))
@@ -68,8 +68,8 @@ def test_augmentation_leaves_the_global_generator_alone(augmented) -> None:
 
 
 @pytest.mark.parametrize("index", [0, 3])
-def test_without_transform_samples_are_as_they_lie_on_disk(manifest, index) -> None:
-    image, label = SegmentationData(*samples(manifest, "train"))[index]
+def test_without_transform_samples_are_as_they_lie_on_disk(data, index) -> None:
+    image, label = data[index]
     assert image.shape == (3, 32, 64)
     assert label.shape == (32, 64)
     assert image.dtype == label.dtype == torch.uint8
@@ -82,7 +82,7 @@ SPLITS = [(6, 1), (6, 2), (6, 3), (6, 6), (4, 4)]
 def test_shares_of_several_processes_are_together_the_batches_of_one(count, seed, start, split) -> None:
     batch, processes = split
     whole = list(TrainingBatches(count, batch, seed, start, start + 3))
-    shares = [Processes(torch.device("cpu"), rank, processes).share(batch) for rank in range(processes)]
+    shares = [DistributedContext(torch.device("cpu"), rank, processes).local_slice(batch) for rank in range(processes)]
     parts = [list(TrainingBatches(count, batch, seed, start, start + 3, share)) for share in shares]
     assert [[key for part in step for key in part] for step in zip(*parts, strict=True)] == whole
     assert all(len(keys) == batch // processes for part in parts for keys in part)
