@@ -12,7 +12,7 @@ from paumer.measurement.intervals import mean_interval
 
 DECIMALS = 4
 # What Markdown would not show as it is; `_` within words it does, and brackets that are no link.
-SPECIAL = re.compile(r"[\\|*$`<~]|(?<!\w)_|_(?!\w)|\[(?=[^\]]*\]\()|&(?=#?\w+;)")
+SPECIAL = re.compile(r"[\\|*$`<~]|(?<![^\W_])_|_(?![^\W_])|\[(?=[^\]]*\]\()|&(?=#?\w+;)")
 TEXT_HEADINGS = frozenset(
     [
         *("backbone", "decoder", "recipe", "strategy", "criterion", "schedule", "method", "class", "remark"),

@@ -30,7 +30,7 @@ from paumer.strategies.registry import SMALLER_BACKBONE
 from paumer.system.errors import PaumerError
 from paumer.system.files import MANIFEST, RUN, WEIGHTS, ExperimentFiles, experiment_of, read_json, sha256
 
-ROUNDING = 1e-3  # relative; both files are rounded
+ROUNDING, DECIMALS = 1e-3, 5.1e-5  # relative and absolute: both files are rounded
 TIMED = ["backbone", "recipe", *SETTING, *INPUT_SHAPE]
 DENSE, PAUSE, FLOOR = "dense dense", "pause ", "floor "  # variants of throughput_rounds.csv
 
@@ -107,7 +107,7 @@ def check_timings(folder: Path) -> Iterator[str]:
     for row in joined.to_dict("records"):
         for name in MEASURES:
             value, computed = row[name], row[f"{name} of the rounds"]
-            if pd.notna(value) and not abs(value / computed - 1) <= ROUNDING:
+            if pd.notna(value) and not abs(value - computed) <= max(ROUNDING * abs(computed), DECIMALS):
                 variant = f"{row['backbone']} {row['variant']} ({pixels(row)}, batch {row['batch']})"
                 yield f"{files.throughput}: {variant}: {name} is {value:g}, but {computed:g} in its rounds"
                 break
