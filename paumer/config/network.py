@@ -126,6 +126,13 @@ Normalization = Annotated[
 ]
 
 
+def statistics_of(normalization: Normalization) -> Statistics:
+    """Mean and standard deviation by which images are normalised; `auto`, of a network from scratch, is ImageNet's."""
+    if isinstance(normalization, Statistics):
+        return normalization
+    return STATISTICS["imagenet" if normalization == "auto" else normalization]
+
+
 class Backbone(Section):
     """A plain vision transformer from timm."""
 

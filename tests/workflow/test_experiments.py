@@ -11,8 +11,7 @@ from tiers import first
 from timm.models import get_pretrained_cfg
 
 from paumer.config import Experiment, parse
-from paumer.config.network import NetworkSettings
-from paumer.data.transforms import statistics_of
+from paumer.config.network import NetworkSettings, statistics_of
 from paumer.models.build import build
 from paumer.models.shipped import normalization_of
 
