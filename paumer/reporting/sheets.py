@@ -9,10 +9,9 @@ import pandas as pd
 from tabulate import tabulate
 
 from paumer.measurement.intervals import mean_interval
+from paumer.system.files import as_text
 
 DECIMALS = 4
-# What Markdown would not show as it is; `_` within words it does, and brackets that are no link.
-SPECIAL = re.compile(r"[\\|*$`<~]|(?<!\w)_|_(?!\w)|\[(?=[^\]]*\]\()|&(?=#?\w+;)")
 TEXT_HEADINGS = frozenset(
     [
         *("backbone", "decoder", "recipe", "strategy", "criterion", "schedule", "method", "class", "remark"),
@@ -105,11 +104,6 @@ def with_range(value: float, low: float, high: float) -> str:
 def csv(table: pd.DataFrame) -> str:
     """CSV text with a fixed number of decimals, so that the same numbers give the same bytes."""
     return table.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
-
-
-def as_text(cell: str) -> str:
-    """A cell of a Markdown table that shows just these characters."""
-    return SPECIAL.sub(r"\\\g<0>", cell)
 
 
 def markdown(*sheets: Sheet) -> str:
