@@ -18,7 +18,7 @@ from paumer.config.runs import EvaluateSettings
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.evaluation.evaluate import tally
-from paumer.models.build import load_run, network_of
+from paumer.models.build import load_run
 from paumer.strategies.compose import runnable
 
 
@@ -27,17 +27,16 @@ def main(results: Path, backbone: str, recipe: str, config: Path = Path("config.
     experiment = parse(Experiment, *read_yaml(str(config)))
     settings = EvaluateSettings.of(experiment, backbone, recipe)
     folder = results / "runs" / backbone / recipe / f"seed{experiment.seeds[0]}"
-    model, run = load_run(folder)
+    model, _ = load_run(folder)
     dataset, found = samples(results / "data.json", settings.split)
     data = SegmentationData(dataset, found[:images])
     # Chance would differ between the two ways.
     points = [point for point in sweep_points(settings.sweep) if point.criterion != "random"]
     strategies = [strategy for _, strategy in runnable(model, points, recipe)]
-    normalization = network_of(run, folder).backbone.normalization
 
     def seconds(groups: list) -> tuple[float, list]:
         start = time.perf_counter()
-        tallies = [one for group in groups for one in tally(model, data, group, settings, normalization)]
+        tallies = [one for group in groups for one in tally(model, data, group, settings)]
         return time.perf_counter() - start, tallies
 
     together, swept = seconds([strategies])

@@ -121,9 +121,9 @@ def sweep(
         torch.manual_seed(0)  # for criterion random
         batches = batches_of(images, labels, classes, evaluation.batch if evaluation.views == 1 else 1)
         for several, truth in progress(batches, title="sweep"):
-            inputs, truth = network.inputs(several), truth if truth is None else truth.to(device)
+            several, truth = several.to(device), truth if truth is None else truth.to(device)
             dense = torch.empty(0)
-            for index, predicted in predict(network, inputs, strategies, evaluation, truth):
+            for index, predicted in predict(network, several, strategies, evaluation, truth):
                 dense = predicted.classes if index == 0 else dense
                 same[index] += int((predicted.classes == dense).sum())
                 costs[index].append(predicted.macs)
@@ -186,7 +186,7 @@ def measure(
     strategies: list[tuple[Point, Strategy]] = [(point, network.strategy_of(point)) for point in points]
     fixed = [one.parameters for _, one in strategies if isinstance(one, Pause) and isinstance(one.parameters, Schedule)]
     strategies += [(Point(DENSE_AGAIN), Dense()), *((Point("floor", "", str(one)), Floor(one)) for one in fixed)]
-    batches = network.inputs(pictures).split(batch)
+    batches = network.normalize(pictures.to(network.device)).split(batch)
     variants = [
         Variant(point, on_batches(callable_of(network, strategy, scope, mode, evaluation), batches))
         for point, strategy in strategies

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from paumer.config import Evaluation, Size
-from paumer.data.transforms import statistics_of
+from paumer.config.network import statistics_of
 from paumer.deployment.description import Description
 from paumer.deployment.network import HubSegmenter, load_network
 from paumer.deployment.settings import GraphSettings

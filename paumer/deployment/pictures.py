@@ -129,7 +129,7 @@ def draw_pauses(network: HubSegmenter, pixels: np.ndarray, pause: Pause) -> np.n
     colours = {block: number for number, block in enumerate(pause.parameters.blocks)}
     size = seen_size(evaluation, pixels.shape[:2])
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    inputs = View(size).of(network.inputs(image))
+    inputs = View(size).of(network.normalize(image.to(network.device)))
     seen = View(size).of(image.float()).round().clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
     total, times = np.zeros((*size, 3), dtype=np.float32), np.zeros((*size, 1), dtype=np.float32)
     height, width = window_size(evaluation, size)

@@ -164,9 +164,8 @@ class Predictor:
         evaluation = self.network.description.evaluation
         synchronize(self.device)
         start = time.perf_counter()
-        inputs = self.network.inputs(pictures)
         with autocast(self.device, evaluation.precision):
-            runs = predict(self.network, inputs, self.strategies, evaluation)
+            runs = predict(self.network, pictures.to(self.device), self.strategies, evaluation)
             predicted = {self.points[index]: Predictions(made.classes.cpu(), made.macs) for index, made in runs}
         self.seconds += time.perf_counter() - start
         for number, (path, picture) in enumerate(several):

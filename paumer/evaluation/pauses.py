@@ -54,7 +54,7 @@ def watch_pauses(model: Segmenter, image: Tensor, strategy: Pause, watched: Sequ
 
     Args:
         model: in eval mode.
-        image: normalised, (1, 3, height, width).
+        image: (1, 3, height, width).
         strategy: how patches pause.
         watched: the blocks after which to look at the entropy, where there are heads.
     """

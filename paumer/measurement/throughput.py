@@ -32,13 +32,11 @@ from paumer.config.runs import CostSettings
 from paumer.data.images import upright_size
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
-from paumer.data.transforms import normalize
 from paumer.measurement.modes import callable_of, on_batches, with_explicit_attention
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, BenchmarkSetting, Timing, Variant, measure
 from paumer.models.build import build, load_run
 from paumer.models.graphs import require_onnx
 from paumer.models.segmenter import Segmenter
-from paumer.models.shipped import normalization_of
 from paumer.models.views import seen_size, window_corners, window_size
 from paumer.strategies.compose import runnable
 from paumer.strategies.contract import Dense, Strategy
@@ -110,7 +108,7 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
     cache = ResumeCache(output.with_suffix(".partial.json"), described)
     timings = [
         measured
-        for backbone in settings.studied
+        for backbone in settings.main_backbones
         for of in inputs_of(settings, backbone, data)
         for measured in _measure_network(settings, backbone, of, networks, data, device, cache)
     ]
@@ -172,10 +170,8 @@ def _measure_network(
     varying = _costs_by_image(settings, backbone, networks)
     count = max(protocol.images, *protocol.batches)
     sizes = {scope: of.image if scope == "image" else of.size for scope in protocol.scopes}
-    pictures = {
-        size: normalize(input_images(data, count, size), normalization_of(backbone)).to(device)
-        for size in set(sizes.values())
-    }
+    model = fixed[0][1]  # images are normalised before any time is taken
+    pictures = {size: model.normalize(input_images(data, count, size).to(device)) for size in set(sizes.values())}
     for dtype, mode, scope in itertools.product(protocol.dtypes, protocol.modes, protocol.scopes):
         images, windows = pictures[sizes[scope]], 1.0 if scope == "image" else of.windows
         groups = {"": fixed} | (varying if mode == protocol.modes[0] else {})

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from paumer.config.network import Normalization, statistics_of
 from paumer.models.encoder import Encoder, Grid, attend, block_macs, feed_forward
 from paumer.models.heads import AuxiliaryHead, DecoderHead, Prediction, cells_to_map
 from paumer.models.labels import Rows, balance_classes, class_counts, upsample, upsample_rows, upsampled_labels
@@ -16,6 +17,7 @@ from paumer.strategies.criteria import BALANCE, patch_loss
 from paumer.strategies.registry import ORACLE
 from paumer.strategies.state import State
 from paumer.strategies.tokens import Head
+from paumer.system.errors import PaumerError
 
 DENSE = Dense()
 
@@ -36,12 +38,18 @@ class Output:
 class Segmenter(nn.Module):
     """A vision transformer, a decoder and, for some blocks, auxiliary heads.
 
+    Every method takes images (batch, 3, height, width), of uint8 or, normalised already, of floating point.
+
     Attributes:
         strategy: what runs where a call names no other.
         class_weights: how much each class counts in criteria that know them, (classes,); None: unknown.
+        mean: subtracted from images of uint8, (3, 1, 1), from 0 to 255; None where it is not known.
+        std: what the difference is divided by, likewise.
     """
 
     class_weights: Tensor | None
+    mean: Tensor | None
+    std: Tensor | None
 
     def __init__(
         self,
@@ -49,10 +57,15 @@ class Segmenter(nn.Module):
         decoder: nn.Module,
         heads: Mapping[int, AuxiliaryHead | DecoderHead],
         class_frequencies: Sequence[float] = (),
+        normalization: Normalization | None = None,
     ) -> None:
         super().__init__()
         weights = balance_classes(class_frequencies, BALANCE) if class_frequencies else None
         self.register_buffer("class_weights", weights, persistent=False)
+        statistics = None if normalization is None else statistics_of(normalization)
+        for name in ("mean", "std"):
+            values = None if statistics is None else torch.tensor(getattr(statistics, name)).view(3, 1, 1) * 255
+            self.register_buffer(name, values, persistent=False)
         self.encoder, self.decoder = encoder, decoder
         self.heads = nn.ModuleDict({str(block): head for block, head in heads.items()})
         self.strategy: Strategy = DENSE
@@ -72,13 +85,39 @@ class Segmenter(nn.Module):
         """How many classes it tells apart: two where it gives one logit, that of a sigmoid."""
         return max(2, cast(int, self.decoder.classes))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Images (batch, 3, height, width) of uint8 in the type of the weights, minus mean, over standard deviation.
+
+        Images of floating point are returned as they are: whoever resizes images, or times a network, normalises first.
+
+        Raises:
+            PaumerError: the statistics are not known, or the network takes other channels than RGB.
+        """
+        if images.dtype != torch.uint8:
+            return images
+        channels = self.encoder.vit.patch_embed.proj.weight.shape[1]
+        if channels != 3:
+            raise PaumerError(f"images: the network takes {channels} channels, not RGB; call it with normalised images")
+        if self.mean is None or self.std is None:
+            raise PaumerError(
+                "normalization: the ViT does not say how its images are normalised; name it, as "
+                'wrap(..., normalization="imagenet")'
+            )
+        mean, std = (value.to(images.device, torch.float32) for value in (self.mean, self.std))
+        return ((images.float() - mean) / std).to(next(self.parameters()).dtype)
+
     def forward(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
-        """From normalised images (batch, 3, height, width) to logits (batch, classes, height, width)."""
+        """From images (batch, 3, height, width) to logits (batch, classes, height, width)."""
         strategy = strategy or self.strategy
         return self.upsample(self.patch_logits(images, strategy), images, strategy.input_scale)
 
     def predict_labels(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
-        """From normalised images (batch, 3, height, width) to class ids (batch, height, width).
+        """From images (batch, 3, height, width) to class ids (batch, height, width).
 
         Those of the largest logits of `forward`, without ever holding the logits of all classes at that size.
         """
@@ -127,13 +166,14 @@ class Segmenter(nn.Module):
         return self.finish(tokens, state, strategy), predictions
 
     def embed(self, images: Tensor, scale: float = 1.0, labels: Tensor | None = None) -> tuple[Tensor, State]:
-        """Scale and pad the images to whole patches, embed them, and start the state that strategies share.
+        """Normalise images, scale and pad them to whole patches, embed them, and start the state of strategies.
 
         Args:
             images: (batch, 3, height, width).
             scale: share of height and width that the network sees.
             labels: class ids (batch, height, width); with them the state knows the truth of every patch.
         """
+        images = self.normalize(images)
         seen = self._shrink(images, scale) if scale < 1 else self._pad(images)
         tokens = self.encoder.embed(seen)
         grid = self.encoder.grid(*seen.shape[-2:])

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from paumer.config import Evaluation, Normalization, read_evaluation
-from paumer.data.transforms import normalize
 from paumer.models.encoder import Encoder
 from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
@@ -26,7 +25,6 @@ class TrainedSegmenter(Segmenter):
 
     Attributes:
         evaluation: how `segment` sees images: windows, short side, scales.
-        normalization: by which statistics images are normalised; None where that is not known.
     """
 
     def __init__(
@@ -39,14 +37,9 @@ class TrainedSegmenter(Segmenter):
         evaluation: Evaluation,
         normalization: Normalization | None,
     ) -> None:
-        super().__init__(encoder, decoder, heads, class_frequencies)
-        self.evaluation, self.normalization = evaluation, normalization
+        super().__init__(encoder, decoder, heads, class_frequencies, normalization)
+        self.evaluation = evaluation
         self._asked = ("pause", "")  # strategy and criterion of a schedule that names none
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
 
     @torch.inference_mode()
     def segment(self, images: Tensor) -> Tensor:
@@ -63,25 +56,9 @@ class TrainedSegmenter(Segmenter):
         """
         single = isinstance(images, Tensor) and images.ndim == 3
         batch = images[None] if single else images
-        [(_, predicted)] = predict(self, self.inputs(batch), [self.strategy], self.evaluation)
+        require_images(batch)
+        [(_, predicted)] = predict(self, batch.to(self.device), [self.strategy], self.evaluation)
         return predicted.classes[0] if single else predicted.classes
-
-    def inputs(self, images: Tensor) -> Tensor:
-        """Images (batch, 3, height, width) uint8 as `forward` takes them: on the device, normalised.
-
-        Raises:
-            PaumerError: images of another shape or type, or the network takes others.
-        """
-        require_images(images)
-        channels = self.encoder.vit.patch_embed.proj.weight.shape[1]
-        if channels != 3:
-            raise PaumerError(f"images: the network takes {channels} channels, not RGB; call it with normalised images")
-        if self.normalization is None:
-            raise PaumerError(
-                "normalization: the ViT does not say how its images are normalised; name it, as "
-                'wrap(..., normalization="imagenet")'
-            )
-        return normalize(images.to(self.device), self.normalization).to(next(self.parameters()).dtype)
 
     def with_schedule(self, schedule: str | Schedule, strategy: str | None = "", criterion: str | None = "") -> Self:
         """This network at another operating point: another object with the same weights.

@@ -28,7 +28,6 @@ from paumer.data.loading import (
     training_transform,
 )
 from paumer.data.preparation import described_split, samples
-from paumer.data.transforms import normalize
 from paumer.models.build import build, save_weights, start_from
 from paumer.models.labels import balance_classes
 from paumer.models.shipped import asked_for, described, normalization_of, trained_network
@@ -208,7 +207,6 @@ class Run:
 
     def _run_part(self, images: Tensor, labels: Tensor, strategy: Strategy, weight: Tensor) -> Tensor:
         """Add the gradient of some images; give their losses, (3,)."""
-        images = normalize(images, self.network.backbone.normalization)
         with autocast(self.device, self.settings.options.precision):
             total, losses = self.objective(images, labels, strategy, weight)
         (total * self.processes.count).backward()  # processes take the mean of their gradients

@@ -69,7 +69,7 @@ def compute_losses(
 
     Args:
         model: the network to train.
-        images: normalised, (batch, 3, height, width).
+        images: (batch, 3, height, width).
         labels: class ids, (batch, height, width), 255 where ignored.
         strategy: what happens between the blocks; a head learns from the patches that reach it.
         heads: weight of the auxiliary losses; None for recipes without heads.

@@ -297,8 +297,8 @@ def test_a_stage_gets_no_more_than_it_depends_on() -> None:
     assert counted.device == "cpu"  # counting needs no accelerator
     assert timed.throughput == experiment.throughput
     assert timed.device == MapsSettings.of(experiment).device == "cuda"
-    assert [item.name for item in timed.studied] == ["large"]
-    assert [item.name for item in timed.controls(timed.studied[0])] == ["small"]
+    assert [item.name for item in timed.main_backbones] == ["large"]
+    assert [item.name for item in timed.controls(timed.main_backbones[0])] == ["small"]
 
 
 @pytest.mark.parametrize("recipe", [*RECIPES, "shared"])

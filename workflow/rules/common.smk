@@ -215,7 +215,7 @@ def timed_runs(file):
     """A file of every run whose network is timed."""
     return expand(
         f"{RUN}/{file}",
-        backbone=[backbone.name for backbone in TIMED.studied],
+        backbone=[backbone.name for backbone in TIMED.main_backbones],
         recipe=TIMED.timed_recipes(),
         seed=experiment.seeds[0],
     )

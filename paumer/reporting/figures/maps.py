@@ -22,15 +22,13 @@ from matplotlib.patches import Patch
 from PIL import Image
 from torch import Tensor
 
-from paumer.config import Normalization
 from paumer.config.measuring import MOST_LOCATIONS
 from paumer.config.runs import MapsSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
-from paumer.data.transforms import normalize
 from paumer.evaluation.pauses import watch_pauses
-from paumer.models.build import load_run, network_of, require_classes
+from paumer.models.build import load_run, require_classes
 from paumer.models.segmenter import Segmenter
 from paumer.reporting.figures.looks import LOCATION_COLOURS, colourise
 from paumer.reporting.figures.style import PAPER, SCREEN, figure_width, new_figure, save_as, sized, style
@@ -229,9 +227,8 @@ def draw_pause_maps(settings: MapsSettings, manifest: Path, run_folder: Path, ou
     count = min(settings.figures.pause_maps, len(data))
     chosen = [round((number + 0.5) * len(data) / count - 0.5) for number in range(count)]
     items = [Sample(f"image {index + 1} of {len(data)} ({settings.split})", *data[index]) for index in chosen]
-    normalization = network_of(run, run_folder).backbone.normalization
     work = progress(product(items, schedules), title="pause maps", total=len(items) * len(schedules))
-    seen = [pause_map(model, sample.image, schedule, normalization, _watched(schedules)) for sample, schedule in work]
+    seen = [pause_map(model, sample.image, schedule, _watched(schedules)) for sample, schedule in work]
     maps = [seen[number * len(schedules) :][: len(schedules)] for number in range(len(items))]
     save_maps(items, [row[schedules.index(shown)] for row in maps], shown, data.dataset, output)
     if paper:
@@ -262,20 +259,16 @@ def _watched(schedules: Sequence[Schedule]) -> tuple[int, ...]:
 
 
 @torch.inference_mode()
-def pause_map(
-    model: Segmenter, image: Tensor, schedule: Schedule, normalization: Normalization, watched: Sequence[int] = ()
-) -> PauseMap:
+def pause_map(model: Segmenter, image: Tensor, schedule: Schedule, watched: Sequence[int] = ()) -> PauseMap:
     """Run one image, (3, height, width) uint8, under entropy pausing and keep what happened.
 
     Args:
         model: the network.
         image: the image.
         schedule: where and how much to pause.
-        normalization: of the image.
         watched: the blocks after which to look where nothing pauses.
     """
-    device = next(model.parameters()).device
-    images = normalize(image[None].to(device), normalization)
+    images = image[None].to(model.device)
     seen = watch_pauses(model, images, Pause(schedule), schedule.blocks or watched)
     numbers = {block: number for number, block in enumerate((0, *schedule.blocks))}
     return PauseMap(
