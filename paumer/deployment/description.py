@@ -18,7 +18,8 @@ from paumer.config import Evaluation, Section, parse
 from paumer.config.network import NetworkSettings
 from paumer.data.catalogue import described_folder, known_colours
 from paumer.data.datasets import distinct_colours
-from paumer.strategies.registry import CONTROLS, Point, criteria_of, operating_point
+from paumer.strategies.criteria import CONTROLS
+from paumer.strategies.registry import OperatingPoint, criteria_of, operating_point
 from paumer.system.errors import PaumerError
 from paumer.system.files import ExperimentFiles, as_text, experiment_of, read_json
 
@@ -60,13 +61,15 @@ class Preset(Section):
     source: str = ""
 
     @property
-    def point(self) -> Point:
+    def point(self) -> OperatingPoint:
         """The operating point.
 
         Raises:
             PaumerError: it is not possible.
         """
-        return Point() if self.strategy == "dense" else operating_point(self.strategy, self.criterion, self.schedule)
+        if self.strategy == "dense":
+            return OperatingPoint()
+        return operating_point(self.strategy, self.criterion, self.schedule)
 
     def without_speed(self) -> "Preset":
         """The same without the numbers that depend on the device."""

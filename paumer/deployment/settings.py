@@ -11,8 +11,9 @@ from paumer.config import Evaluation, Section, Size, Throughput
 from paumer.config.base import positive_size
 from paumer.deployment.description import TUNED, Preset
 from paumer.measurement.budget import Budget, best
-from paumer.strategies.parameters import parse_scale
-from paumer.strategies.registry import INFORMED, ORACLE, SCORES, Point, read_point
+from paumer.strategies.criteria import INFORMED, ORACLE
+from paumer.strategies.registry import OperatingPoint, read_point
+from paumer.strategies.resize import parse_scale
 from paumer.system.errors import PaumerError
 
 Format = Literal["overlay", "ids", "cityscapes"]
@@ -30,10 +31,10 @@ class PointSettings(Section):
     def _one_point(self) -> Self:
         if self.schedule is not None and self.speedup is not None:
             raise ValueError("give --schedule or --speedup, not both")
-        self.named(self.schedule or Point.schedule)
+        self.named(self.schedule or "dense")
         return self
 
-    def named(self, text: str) -> Point:
+    def named(self, text: str) -> OperatingPoint:
         """The operating point of `dense`, a schedule, or `STRATEGY SCHEDULE` where the strategy is another one.
 
         Raises:
@@ -46,14 +47,14 @@ class PointSettings(Section):
             )
         return point
 
-    def chosen(self, presets: Sequence[Preset], name: str | Path) -> Point:
+    def chosen(self, presets: Sequence[Preset], name: str | Path) -> OperatingPoint:
         """The operating point that is named, or the best known one for the speed-up.
 
         Raises:
             PaumerError: none is known to be fast enough.
         """
         if self.speedup is None:
-            return self.named(self.schedule or Point.schedule)
+            return self.named(self.schedule or "dense")
         preset = choose_preset(presets, self.speedup, name)
         print(f"--speedup {self.speedup:g}: {preset.strategy} {preset.schedule} ({preset.source})")
         return preset.point
@@ -123,7 +124,7 @@ class PredictSettings(PointSettings):
         return self.formats or (() if self.compare else ("overlay",))
 
     @property
-    def compared(self) -> list[Point]:
+    def compared(self) -> list[OperatingPoint]:
         """The operating points to draw side by side."""
         return [self.named(text) for text in self.compare]
 
@@ -137,7 +138,7 @@ class TuneSettings(Section):
     split: str = "val"
     images: int | None = Field(None, ge=1)
     batch: int = Field(1, ge=1)
-    criterion: str = SCORES[0]
+    criterion: str = "entropy"
     locations: int = Field(2, ge=1)
     scales: tuple[float, ...] = Field((1.0,), min_length=1)
     device: str = "auto"

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from paumer.strategies.registry import CHAIN, CONTROLS, RECIPES, REGISTRY, SMALLER_BACKBONE, operating_point
+from paumer.strategies.contract import CHAIN
+from paumer.strategies.criteria import CONTROLS
+from paumer.strategies.registry import RECIPES, REGISTRY, SMALLER_BACKBONE, operating_point
 from paumer.system.errors import PaumerError, summary
 from paumer.system.files import RUN, data_checksums, read_bytes, read_json
 
@@ -262,7 +264,7 @@ def with_methods(points: pd.DataFrame) -> pd.DataFrame:
 def _varies(strategy: str, criterion: str, schedule: str) -> bool:
     if strategy in (DENSE_KEY[0], SMALLER_BACKBONE):
         return False
-    return operating_point(strategy, criterion, schedule).depends_on_image
+    return operating_point(strategy, criterion, schedule).varies
 
 
 def read_main(path: Path) -> pd.DataFrame:

@@ -197,7 +197,7 @@ def _use(result: TuneResult) -> dict[str, str]:
     """How an experiment file and Python name the operating point."""
     strategy, schedule = result.strategy, result.schedule
     criterion = result.criterion if criteria_of(strategy) else ""
-    built = f'build_strategy(Point("{strategy}", "{criterion}", "{schedule}"))'
+    built = f'build_strategy(operating_point("{strategy}", "{criterion}", "{schedule}"))'
     if strategy == "pause":
         built = f'Pause(Schedule.parse("{schedule}"), "{criterion}")'
     return {

@@ -23,7 +23,7 @@ from paumer.reporting.frames import (
 )
 from paumer.reporting.sheets import DECIMALS, Sheet, number, significant
 from paumer.reporting.tables.main import FLOPS, read_accuracy
-from paumer.strategies.registry import CONTROLS
+from paumer.strategies.criteria import CONTROLS
 from paumer.system.files import read_json
 
 PUBLISHED = [
