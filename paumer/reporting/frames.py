@@ -4,15 +4,18 @@ The main table is long here: a row per operating point and batch size. Only main
 """
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from paumer.strategies.registry import CHAIN, CONTROLS, RECIPES, REGISTRY, SMALLER_BACKBONE, operating_point
+from paumer.strategies.contract import CHAIN
+from paumer.strategies.criteria import CONTROLS
+from paumer.strategies.registry import RECIPES, REGISTRY, SMALLER_BACKBONE, operating_point
 from paumer.system.errors import PaumerError, summary
 from paumer.system.files import RUN, data_checksums, read_bytes, read_json
 
@@ -262,7 +265,7 @@ def with_methods(points: pd.DataFrame) -> pd.DataFrame:
 def _varies(strategy: str, criterion: str, schedule: str) -> bool:
     if strategy in (DENSE_KEY[0], SMALLER_BACKBONE):
         return False
-    return operating_point(strategy, criterion, schedule).depends_on_image
+    return operating_point(strategy, criterion, schedule).varies
 
 
 def read_main(path: Path) -> pd.DataFrame:
@@ -395,7 +398,7 @@ def of_points(points: pd.DataFrame, timed: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([points[POINT].merge(shared, on=SHARED), timed]).drop_duplicates(POINT)
 
 
-def pixels(row: dict) -> str:
+def pixels(row: Mapping[Any, Any] | pd.Series) -> str:
     """The size of a row's input, `512 x 1024`."""
     return f"{row['height']} x {row['width']}"
 

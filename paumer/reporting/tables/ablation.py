@@ -8,7 +8,8 @@ import pandas as pd
 from paumer.reporting.frames import NETWORK, is_dense, read_table, refuse_mixed_data
 from paumer.reporting.sheets import DECIMALS, Sheet, csv, drop_cell, latex, markdown, number, with_seeds
 from paumer.reporting.tables.main import ACCURACY, add_drop, over_seeds, read_accuracy
-from paumer.strategies.registry import CONTROLS, pauses_last
+from paumer.strategies.criteria import CONTROLS
+from paumer.strategies.registry import pauses_last
 from paumer.system.errors import PaumerError
 from paumer.system.files import write_text
 
