@@ -19,7 +19,7 @@ from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.evaluation.evaluate import tally
 from paumer.models.build import load_run
-from paumer.strategies.compose import runnable
+from paumer.strategies.registry import runnable
 
 
 def main(results: Path, backbone: str, recipe: str, config: Path = Path("config.yaml"), images: int = 64) -> None:
@@ -43,7 +43,7 @@ def main(results: Path, backbone: str, recipe: str, config: Path = Path("config.
     apart, separate = seconds([[strategy] for strategy in strategies])
     for point, one, other in zip(points, swept, separate, strict=True):
         if not torch.equal(one.matrix, other.matrix):
-            sys.exit(f"{point.strategy} {point.schedule}: {int((one.matrix - other.matrix).abs().sum())} pixels differ")
+            sys.exit(f"{point}: {int((one.matrix - other.matrix).abs().sum())} pixels differ")
     print(f"{len(strategies)} operating points, {len(data)} images, equal confusion matrices")
     print(f"sweep {together:.1f} s, separate runs {apart:.1f} s, ratio {together / apart:.3f}")
 

@@ -15,7 +15,7 @@ from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throu
 from paumer.config.network import Backbone, Data, Decoder, Heads, NetworkChoice, check_heads
 from paumer.config.training import Ablation, Pausing, Phase, Training
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import Point, operating_point
+from paumer.strategies.registry import OperatingPoint, operating_point
 from paumer.system.errors import PaumerError
 
 # The path of a section, the section, those of its keys that do nothing, and what would make them.
@@ -269,7 +269,7 @@ class Experiment(NetworkChoice, Section):
         except PaumerError as error:
             raise PaumerError(f"{origin}{error}, or change depth or control_for of {key}") from None
 
-    def _points(self) -> list[tuple[str, Point]]:
+    def _points(self) -> list[tuple[str, OperatingPoint]]:
         """The operating points of the sweep, each with the key that names it."""
         return [
             (f"sweep.{number}.schedules", point) for number, item in enumerate(self.sweep) for point in item.points()

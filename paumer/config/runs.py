@@ -28,16 +28,9 @@ from paumer.config import (
     sweep_points,
 )
 from paumer.config.network import NetworkChoice
+from paumer.strategies.criteria import CONTROLS, CRITERIA
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import (
-    BALANCED,
-    CONTROLS,
-    RECIPES,
-    WITH_HEADS,
-    Point,
-    RecipeName,
-    pauses_last,
-)
+from paumer.strategies.registry import RECIPES, WITH_HEADS, OperatingPoint, RecipeName, pauses_last
 
 Recipe = Literal["shared"] | RecipeName
 ABLATION = "ablation-"  # before the name of an ablation, in the place of a recipe: the folder of its runs
@@ -213,7 +206,7 @@ class MapsSettings(StageSettings):
 def _pause_schedules(experiment: Experiment) -> list[Schedule]:
     """The schedules of strategy `pause` at which the same share of every image pauses, each once."""
     points = [point for point in sweep_points(experiment.sweep) if point.strategy == "pause"]
-    values = [values for point in points for _, values in point.links]
+    values = [part.parameters for point in points for part in point.parts]
     return list(dict.fromkeys(schedule for schedule in values if isinstance(schedule, Schedule)))
 
 
@@ -241,23 +234,23 @@ class CostSettings(NetworkChoice, StageSettings):
         """The sizes of its input that are named; none where they follow from the data."""
         return self.throughput.sizes.get(backbone.name, ())
 
-    def fixed_points(self) -> list[Point]:
+    def fixed_points(self) -> list[OperatingPoint]:
         """Dense, and every operating point whose cost does not depend on the image; the criterion does not change it.
 
         Of several criteria the most expensive is taken; `random`, which needs no head, and `oracle` come last.
         """
         recipes = self.recipes or RECIPES
         points = [point for recipe in recipes for point in sweep_points(self.sweep, recipe)]
-        points.sort(key=lambda point: (point.criterion in CONTROLS, point.criterion != BALANCED[-1]))
-        chosen: dict[tuple[str, str], Point] = {}
+        points.sort(key=lambda point: -CRITERIA[point.criterion].cost if point.criterion else -1)
+        chosen: dict[tuple[str, str], OperatingPoint] = {}
         for point in points:
-            if not point.depends_on_image:
+            if not point.varies:
                 chosen.setdefault((point.strategy, point.schedule), point)
         return list(chosen.values())
 
-    def image_points(self, recipe: str) -> list[Point]:
+    def image_points(self, recipe: str) -> list[OperatingPoint]:
         """The operating points of a recipe whose cost depends on the image."""
-        return [point for point in sweep_points(self.sweep, recipe) if point.depends_on_image]
+        return [point for point in sweep_points(self.sweep, recipe) if point.varies]
 
     def timed_recipes(self) -> list[RecipeName]:
         """The recipes whose trained networks are timed: paumer, on which every strategy of fixed cost runs, and others

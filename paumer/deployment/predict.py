@@ -18,7 +18,7 @@ from paumer.models.inference import Predictions, predict
 from paumer.models.shipped import WEIGHTS, find_network
 from paumer.strategies.contract import Strategy
 from paumer.strategies.pause import Pause
-from paumer.strategies.registry import Point
+from paumer.strategies.registry import OperatingPoint
 from paumer.system.errors import PaumerError
 from paumer.system.files import require_folder, sha256
 from paumer.system.machine import autocast, find_device, lacks_memory, synchronize
@@ -88,8 +88,8 @@ class Predictor:
     settings: PredictSettings
     network: HubSegmenter
     folder: Path
-    main: Point = field(init=False)
-    points: list[Point] = field(init=False)
+    main: OperatingPoint = field(init=False)
+    points: list[OperatingPoint] = field(init=False)
     kinds: list[str] = field(init=False)
     seconds: float = 0.0
     failed: dict[Path, str] = field(default_factory=dict)
@@ -173,7 +173,11 @@ class Predictor:
                 outputs.write(kind, path, self._picture(kind, pixels, classes, costs))
 
     def _picture(
-        self, kind: str, pixels: np.ndarray, classes: dict[Point, np.ndarray], costs: dict[Point, float]
+        self,
+        kind: str,
+        pixels: np.ndarray,
+        classes: dict[OperatingPoint, np.ndarray],
+        costs: dict[OperatingPoint, float],
     ) -> np.ndarray:
         """What is written of one image: pixels (height, width[, 3]) uint8."""
         if kind == "overlay":
@@ -188,7 +192,7 @@ class Predictor:
         return self._comparison(pixels, classes, costs)
 
     def _comparison(
-        self, pixels: np.ndarray, classes: dict[Point, np.ndarray], costs: dict[Point, float]
+        self, pixels: np.ndarray, classes: dict[OperatingPoint, np.ndarray], costs: dict[OperatingPoint, float]
     ) -> np.ndarray:
         """The image, and the prediction of every compared operating point with its cost."""
         first, *others = self.settings.compared
@@ -219,5 +223,5 @@ class Predictor:
             )
 
 
-def _name(point: Point) -> str:
+def _name(point: OperatingPoint) -> str:
     return point.schedule if point.strategy in ("dense", "pause") else f"{point.strategy} {point.schedule}"

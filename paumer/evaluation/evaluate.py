@@ -20,9 +20,8 @@ from paumer.data.preparation import samples
 from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.compose import runnable
 from paumer.strategies.contract import Strategy
-from paumer.strategies.registry import SMALLER_BACKBONE
+from paumer.strategies.registry import SMALLER_BACKBONE, runnable
 from paumer.system.files import require_writable, write_text
 from paumer.system.machine import autocast, find_device
 from paumer.system.progress import progress

@@ -1,6 +1,6 @@
 """What pauses where in one image, and how certain its patches were."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -35,6 +35,11 @@ class WatchedPause(Pause):
     paused_after: list[int] = field(default_factory=list, compare=False)
     entropy: dict[int, Tensor] = field(default_factory=dict, compare=False)
 
+    def action_key(self, block: int) -> Hashable:
+        """Acts after watched blocks, too."""
+        key = super().action_key(block)
+        return ("watched", key) if block in self.watched else key
+
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """As pausing does."""
         if block in self.watched:
@@ -43,7 +48,8 @@ class WatchedPause(Pause):
             canvas[slice(None) if state.cells is None else state.cells[0]] = seen
             self.entropy[block] = canvas.view(state.grid).cpu()
         before = len(state.reductions)
-        tokens = super().after_block(block, tokens, state)
+        if block in self.parameters.blocks:
+            tokens = super().after_block(block, tokens, state)
         if len(state.reductions) > before:
             self.paused_after.append(block)
         return tokens

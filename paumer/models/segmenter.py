@@ -14,7 +14,6 @@ from paumer.models.heads import AuxiliaryHead, DecoderHead, Prediction, cells_to
 from paumer.models.labels import Rows, balance_classes, class_counts, upsample, upsample_rows, upsampled_labels
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import BALANCE, patch_loss
-from paumer.strategies.registry import ORACLE
 from paumer.strategies.state import State
 from paumer.strategies.tokens import Head
 from paumer.system.errors import PaumerError
@@ -74,6 +73,11 @@ class Segmenter(nn.Module):
     def blocks(self) -> nn.Sequential:
         """The encoder layers."""
         return self.encoder.blocks
+
+    @property
+    def splits_blocks(self) -> bool:
+        """Whether blocks can run in two halves, attention and feed-forward network."""
+        return self.encoder.splits_blocks
 
     @property
     def sub_patch(self) -> int | None:
@@ -162,7 +166,7 @@ class Segmenter(nn.Module):
             tokens = self._run_block(number, tokens, state, strategy)
             if str(number) in self.heads and state.truth is not None:
                 predictions.append(Prediction(state.predict(number, tokens), state.truth, state.share(tokens)))
-            tokens = strategy.after_block(number, tokens, state)
+            tokens = self._act(number, tokens, state, strategy)
         return self.finish(tokens, state, strategy), predictions
 
     def embed(self, images: Tensor, scale: float = 1.0, labels: Tensor | None = None) -> tuple[Tensor, State]:
@@ -215,7 +219,7 @@ class Segmenter(nn.Module):
         for group in _alike(numbered, lambda strategy: (strategy.per_image, strategy.input_scale)):
             first = group[0][1]
             parts = 1 if first.per_image else len(images)
-            known = labels if any(strategy.criterion_name == ORACLE for _, strategy in group) else None
+            known = labels if any(strategy.needs_labels for _, strategy in group) else None
             outputs = [
                 self._sweep_group(part, group, None if known is None else known[number * parts :][:parts], count)
                 for number, part in enumerate(images.split(parts))
@@ -249,31 +253,36 @@ class Segmenter(nn.Module):
             fork = state.fork()
             results[index] = Output(self.finish(tokens, fork, strategy), fork.macs)
         number, group = done + 1, [item for item in group if item not in ended]
-        for branch in _alike(group, lambda strategy: strategy.inside(number)):
+        for branch in _alike(group, lambda strategy: strategy.merge_key(number)):
             inner = state.fork()
             after = self._run_block(number, tokens, inner, branch[0][1])
-            for twig in _alike(branch, lambda strategy: strategy.action(number)):
+            for twig in _alike(branch, lambda strategy: strategy.action_key(number)):
                 outer = inner.fork()
-                self._advance(twig[0][1].after_block(number, after, outer), outer, number, twig, results)
+                reduced = self._act(number, after, outer, twig[0][1])
+                self._advance(reduced, outer, number, twig, results)
 
     def _run(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
         """Run the blocks under a strategy on embedded tokens; no further once all images have left."""
         for number in range(1, strategy.last_block(self.encoder.depth) + 1):
             if tokens.shape[0]:
                 tokens = self._run_block(number, tokens, state, strategy)
-                tokens = strategy.after_block(number, tokens, state)
+                tokens = self._act(number, tokens, state, strategy)
         return tokens
+
+    def _act(self, number: int, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
+        """What a strategy does after a block, if anything."""
+        return tokens if strategy.action_key(number) is None else strategy.after_block(number, tokens, state)
 
     def _run_block(self, number: int, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
         """Run a block; in two halves where tokens merge or have merged, and where images have different lengths."""
         block, attended = self.encoder.blocks[number - 1], state.token_counts(tokens)
-        merging = strategy.inside(number) is not None
+        merging = strategy.merge_key(number) is not None
         if state.size_bias(tokens) is None and state.packing is None and not merging:
             tokens = block(tokens)
         else:
             tokens, keys = attend(block, tokens, state.size_bias(tokens), state.lengths)
             if merging:
-                tokens = strategy.inside_block(number, tokens, keys.mean(dim=1), state)
+                tokens = strategy.within(number, tokens, keys.mean(dim=1), state)
             tokens = feed_forward(block, tokens)
         state.charge(lambda: block_macs(block, attended, state.token_counts(tokens)))
         return tokens

@@ -11,10 +11,10 @@ from paumer.config import Evaluation, Normalization, read_evaluation
 from paumer.models.encoder import Encoder
 from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Strategy
+from paumer.strategies.criteria import ORACLE
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import ORACLE, Point, read_point
+from paumer.strategies.registry import OperatingPoint, build_strategy, read_point
 from paumer.system.errors import PaumerError
 
 LAYOUT = "(3, height, width) or (batch, 3, height, width)"
@@ -74,15 +74,15 @@ class TrainedSegmenter(Segmenter):
         """
         strategy, criterion = "".join(name_of(strategy, "strategy").split()), name_of(criterion, "criterion")
         asked = (strategy, criterion) if strategy else (self._asked[0], criterion or self._asked[1])
-        point = read_point(str(schedule).strip() or Point.schedule, *asked)
+        point = read_point(str(schedule).strip() or "dense", *asked)
         if point.criterion == ORACLE:
             raise PaumerError(f"{point.strategy}: criterion oracle needs the ground truth; use entropy")
         other = copy(self)  # shares all modules
         other.strategy = self.strategy_of(point)
-        other._asked = asked if point.strategy in (asked[0], Point.strategy) else (point.strategy, "")
+        other._asked = asked if point.strategy in (asked[0], "dense") else (point.strategy, "")
         return other
 
-    def strategy_of(self, point: Point) -> Strategy:
+    def strategy_of(self, point: OperatingPoint) -> Strategy:
         """The strategy of an operating point.
 
         Raises:
@@ -91,7 +91,7 @@ class TrainedSegmenter(Segmenter):
         point.check_depth(self.encoder.depth)
         strategy = build_strategy(point)
         if reason := strategy.skip(self):
-            raise PaumerError(f"{point.strategy} {point.schedule}: {reason}; choose another operating point")
+            raise PaumerError(f"{point}: {reason}; choose another operating point")
         return strategy
 
 

@@ -19,8 +19,7 @@ from paumer.deployment import export as graphs
 from paumer.deployment.network import load_network
 from paumer.models import graphs as onnx_model
 from paumer.models.graphs import Session, to_onnx, trace
-from paumer.strategies.compose import build_strategy
-from paumer.strategies.registry import operating_point
+from paumer.strategies.registry import build_strategy, operating_point
 
 PAGE = Path(__file__).parents[2] / "docs/export.md"
 CPU = torch.device("cpu")

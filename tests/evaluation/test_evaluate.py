@@ -12,8 +12,7 @@ from paumer.data.loading import evaluation_batches
 from paumer.evaluation.evaluate import confusion_matrix, evaluate, mean_iou, pixel_accuracy, tally
 from paumer.measurement.flops import count
 from paumer.models.build import load_run
-from paumer.strategies.compose import build_strategy
-from paumer.strategies.registry import Point
+from paumer.strategies.registry import build_strategy, operating_point
 from paumer.system.errors import PaumerError
 
 SWEEP = (
@@ -87,7 +86,7 @@ def test_costs_are_the_mean_over_the_images_and_their_spread(run_of, data, table
         expected = (macs.mean(), macs.quantile(0.05), macs.quantile(0.95))
         assert (row.gmac, row.gmac_low, row.gmac_high) == pytest.approx(expected, abs=1e-4)
         assert row.gmac_low <= row.gmac <= row.gmac_high
-        if not point.depends_on_image:
+        if not point.varies:
             fixed = count(model, (48, 96), build_strategy(point))["gmac_total"]
             assert row.gmac == row.gmac_low == row.gmac_high == pytest.approx(fixed, abs=1e-4)
             assert tallied.macs[0] / 1e9 == pytest.approx(fixed)
@@ -120,7 +119,7 @@ def test_every_point_runs_in_every_precision(table_of, precision) -> None:
 
 def test_the_oracle_is_told_the_truth_and_others_are_not_disturbed(run_of, data) -> None:
     model, _ = load_run(run_of("paumer"))
-    oracle, entropy = (build_strategy(Point("pause", name, "2:0.4")) for name in ("oracle", "entropy"))
+    oracle, entropy = (build_strategy(operating_point("pause", name, "2:0.4")) for name in ("oracle", "entropy"))
     known, plain = tally(model, data, [oracle, entropy], describe())
     [alone] = tally(model, data, [entropy], describe())
     assert torch.equal(plain.matrix, alone.matrix)

@@ -11,9 +11,8 @@ from paumer.data.loading import SegmentationData
 from paumer.evaluation.semantics import CRITERIA, observe, paused_from, semantics
 from paumer.models.build import load_run
 from paumer.strategies.criteria import confidence, entropy
-from paumer.strategies.early_exit import EarlyExit
+from paumer.strategies.early_exit import EarlyExit, Exit
 from paumer.strategies.notation import Schedule
-from paumer.strategies.parameters import Exit
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError
 

@@ -19,10 +19,10 @@ KEY = ["backbone", "recipe", "strategy", "criterion", "schedule"]
 
 @pytest.fixture(scope="module")
 def explored(reported):
-    from paumer.reporting.frames import read_main
+    from paumer.reporting.frames import operating_points, read_main
 
     main, speed = read_main(reported.tables / "main.csv"), read_speed(reported.tables / "speed.csv")
-    return main, speed, explorer_data(main, speed)
+    return operating_points(main), speed, explorer_data(main, speed)
 
 
 def test_explorer_has_every_operating_point(explored):

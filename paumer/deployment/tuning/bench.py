@@ -17,10 +17,9 @@ from paumer.measurement.timing import BenchmarkSetting, Variant, measure
 from paumer.models.build import load_run, require_classes
 from paumer.models.encoder import block_macs
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Strategy
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import DENSE_AGAIN, Point
+from paumer.strategies.registry import DENSE_AGAIN, Label, build_strategy
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
 from paumer.system.machine import find_device
@@ -90,8 +89,8 @@ class Bench:
             PaumerError: a batch does not fit into the device's memory.
         """
         settings = self.settings
-        points = [(Point(), UNPAUSED), (Point(DENSE_AGAIN), UNPAUSED)]
-        points += [(reduction.point(settings.criterion), reduction) for reduction in reductions]
+        points = [(Label(), UNPAUSED), (Label(DENSE_AGAIN), UNPAUSED)]
+        points += [(reduction.point(settings.criterion).label, reduction) for reduction in reductions]
         images = self.model.normalize(input_images(self.data, settings.batch, self.size).to(self.device))
         runs = [callable_of(self.model, self._strategy(reduction), SCOPE, MODE) for _, reduction in points]
         variants = [Variant(point, partial(run, images)) for (point, _), run in zip(points, runs, strict=True)]

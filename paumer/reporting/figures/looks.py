@@ -20,7 +20,7 @@ from matplotlib.transforms import Bbox
 from paumer.data.datasets import Dataset
 from paumer.reporting.figures.style import Marker, markers, palette, sized
 from paumer.reporting.frames import BEST, CHANCE, criterion_key, in_order, method_names, recipe_key, strategy_key
-from paumer.strategies.registry import CONTROLS
+from paumer.strategies.criteria import CONTROLS
 
 GREY = "#5a5a5a"
 SIZE = 7

@@ -19,10 +19,9 @@ from paumer.reporting.frames import (
     BEST,
     DENSE,
     at_largest_batch,
-    depends_on_image,
     is_dense,
-    method_names,
     on_one_scale,
+    operating_points,
     with_speed_intervals,
 )
 from paumer.reporting.tables.methods import CLAIM
@@ -260,12 +259,13 @@ def cost_spread(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         no operating point depends on the image.
     """
     columns = [*COMMON, *GMAC.columns]
-    varying = depends_on_image(main)
+    points = operating_points(main)
+    varying = points["varies"]
     if not varying.any():
         return nothing("every operating point costs the same for every image"), pd.DataFrame(columns=columns)
-    backbones = main.loc[varying, "backbone"].unique()
-    shown = main["backbone"].isin(backbones) & (varying | is_dense(main))
-    data = main[shown].assign(method=method_names(main))[columns].reset_index(drop=True)
+    backbones = points.loc[varying, "backbone"].unique()
+    shown = points["backbone"].isin(backbones) & (varying | is_dense(points))
+    data = points.loc[shown, columns].reset_index(drop=True)
     figure, rows = panels(backbones, width=7, height=4)
     for backbone, (panel,) in zip(backbones, rows, strict=True):
         points = data[data["backbone"] == backbone]

@@ -32,15 +32,12 @@ from paumer.reporting.page.data import TEMPLATES, as_json, interactive_sections,
 from paumer.reporting.page.provenance import data_sheet, environment_sheet, read_runs, runs_sheet, settings_groups
 from paumer.reporting.sheets import Sheet, joined, narrowed
 from paumer.reporting.tables.ablation import COLUMNS as ABLATION
-from paumer.reporting.tables.ablation import readable_ablation
-from paumer.reporting.tables.comparisons import CRITERIA_COLUMNS as CRITERIA
-from paumer.reporting.tables.comparisons import read_published, readable_bounds, readable_criteria, readable_published
-from paumer.reporting.tables.drops import ATTRIBUTION_COLUMNS as ATTRIBUTION
-from paumer.reporting.tables.drops import COLUMNS as DROPS
-from paumer.reporting.tables.drops import readable_classes, readable_drops, reasons
+from paumer.reporting.tables.ablation import ablation_sheets
+from paumer.reporting.tables.comparisons import CRITERIA, bounds_sheet, criteria_sheet, published_sheet, read_published
+from paumer.reporting.tables.drops import ATTRIBUTION, DROPS, class_sheets, drop_sheets, reasons
 from paumer.reporting.tables.headline import SPEEDUPS, counted, findings, headline_notes
-from paumer.reporting.tables.main import readable_main
-from paumer.reporting.tables.methods import CLAIM, readable_methods
+from paumer.reporting.tables.main import main_sheet
+from paumer.reporting.tables.methods import CLAIM, methods_sheet
 from paumer.reporting.tables.speed import (
     OFF,
     WIDE,
@@ -49,8 +46,8 @@ from paumer.reporting.tables.speed import (
     noise_warnings,
     null_sheet,
     read_speed,
-    readable_speed,
     settings_timed,
+    speed_sheet,
 )
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json, write_text
@@ -223,19 +220,19 @@ def write_report(
         "speedups": [f"{asked:g}" for asked in SPEEDUPS],
         "findings": findings(main, reasons(read_table(tables / "attribution.csv", ATTRIBUTION))),
         "headline": Sheet(list(headline.columns), headline.to_numpy().tolist(), headline_notes(main)),
-        "methods": _compact(readable_methods(methods, [])),
-        "main": _compact(readable_main(main, [])),
-        "criteria": readable_criteria(read_table(tables / "criteria.csv", CRITERIA)),
-        "published": readable_published(read_published(tables / "published.csv")),
-        "classes": readable_classes(classes),
-        "drops": readable_drops(read_table(tables / "drops.csv", DROPS)),
+        "methods": _compact(methods_sheet(methods, [])),
+        "main": _compact(main_sheet(main, [])),
+        "criteria": criteria_sheet(read_table(tables / "criteria.csv", CRITERIA)),
+        "published": published_sheet(read_published(tables / "published.csv")),
+        "classes": class_sheets(classes),
+        "drops": drop_sheets(read_table(tables / "drops.csv", DROPS)),
         "ablations": _ablations(tables / "ablation.csv"),
-        "bounds": readable_bounds(read_table(tables / "bounds.csv", ["backbone", "dense"])),
+        "bounds": bounds_sheet(read_table(tables / "bounds.csv", ["backbone", "dense"])),
         "overview": _picture(figures / "overview.svg", OVERVIEW),
         "figures": {name: _picture(figures / f"{name}.png", words) for name, words in FIGURES.items()},
         "semantics": _semantics(figures),
         "samples": _if_there(figures / "samples.png", SAMPLES),
-        "timings": _compact(readable_speed(speed, [])),
+        "timings": _compact(speed_sheet(speed, [])),
         "nulls": _compact(null_sheet(throughput)),
         "off": OFF,
         "wide": WIDE,
@@ -305,7 +302,7 @@ def _maps(figures: Path) -> dict[str, Any]:
 
 
 def _ablations(path: Path) -> list[Any]:
-    return readable_ablation(read_table(path, ABLATION)) if path.exists() else []
+    return ablation_sheets(read_table(path, ABLATION)) if path.exists() else []
 
 
 def _if_there(path: Path, words: tuple[str, str]) -> Picture | None:
