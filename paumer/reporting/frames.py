@@ -4,10 +4,11 @@ The main table is long here: a row per operating point and batch size. Only main
 """
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -397,7 +398,7 @@ def of_points(points: pd.DataFrame, timed: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([points[POINT].merge(shared, on=SHARED), timed]).drop_duplicates(POINT)
 
 
-def pixels(row: dict) -> str:
+def pixels(row: Mapping[Any, Any] | pd.Series) -> str:
     """The size of a row's input, `512 x 1024`."""
     return f"{row['height']} x {row['width']}"
 
