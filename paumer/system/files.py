@@ -122,7 +122,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 # What Markdown would not show as it is; `_` within words it does, and brackets that are no link.
-SPECIAL = re.compile(r"[\\|*$`<~]|(?<!\w)_|_(?!\w)|\[(?=[^\]]*\]\()|&(?=#?\w+;)")
+SPECIAL = re.compile(r"[\\|*$`<~]|(?<![^\W_])_|_(?![^\W_])|\[(?=[^\]]*\]\()|&(?=#?\w+;)")
 
 
 def as_text(cell: str) -> str:
