@@ -135,8 +135,7 @@ def observe(
     """
     label = label.to(model.device)
     tokens, state = model.embed(image[None].to(model.device), labels=label[None])
-    truth = state.truth
-    assert truth is not None  # it has heads
+    truth = state.side_tensors["truth"]
     counts = truth[0].sum(dim=1).cpu().numpy()
     majority = np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
     columns: dict[str, Any] = {
