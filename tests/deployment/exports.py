@@ -9,7 +9,7 @@ from finished_runs import CROP, write_run
 from torch import Tensor
 
 from paumer.config import STATISTICS
-from paumer.data.scenes.scene import draw_scene
+from paumer.data.scenes import draw_scene
 from paumer.deployment.export import GraphSettings
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Strategy
