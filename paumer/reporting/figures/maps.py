@@ -32,8 +32,9 @@ from paumer.data.transforms import normalize
 from paumer.evaluation.pauses import watch_pauses
 from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.segmenter import Segmenter
-from paumer.reporting.figures.looks import LOCATION_COLOURS, colourise
-from paumer.reporting.figures.style import PAPER, SCREEN, figure_width, new_figure, save_as, sized, style
+from paumer.reporting.figures.drawing import PAPER, SCREEN, figure_width, new_figure, save_as, sized, style
+from paumer.reporting.figures.samples import colourise
+from paumer.reporting.figures.styles import LOCATION_COLOURS
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError

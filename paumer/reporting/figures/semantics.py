@@ -1,17 +1,15 @@
-"""What auxiliary heads are certain of: classes, uniform patches, the distance to boundaries, errors.
+"""What auxiliary heads are certain of: plots of what stage `semantics` measured, and a sentence for each of them."""
 
-What stage `semantics` wrote, over the seeds, and what it says in a sentence for each figure.
-"""
-
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paumer.reporting.figures.style import LINES, PALE, legend_below, markers, palette, panels, sized
+from paumer.reporting.figures.drawing import draw_series, legend_below, panels, sized
+from paumer.reporting.figures.styles import DASHES, Style, series_styles
 from paumer.reporting.frames import CHANCE, read_table, refuse_duplicates, refuse_mixed_data
 from paumer.reporting.sheets import number
 from paumer.reporting.tables.main import over_seeds
@@ -135,11 +133,10 @@ SENTENCES: dict[str, Callable[[pd.DataFrame], str]] = {
 }
 
 GREY = "0.35"
-PAUSED, RUNNING = LINES[:2]
 
 
 def composition(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
-    """How much of each class pauses by entropy, and what it makes of all that pauses, at the middle fraction.
+    """How much of each class pauses by entropy, and its share of all that pauses, at the middle fraction.
 
     Args:
         folders: what `paumer semantics` wrote, once per run.
@@ -148,28 +145,26 @@ def composition(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
         The figure, and its points: columns backbone, block, criterion, fraction, class, seeds, share, share_of_paused
         and share_paused, each with its spread.
     """
-    table = _shown(read_semantics(folders, "composition"))
+    table = _of_entropy(read_semantics(folders, "composition"))
     data = table[table["fraction"] == middle_fraction(table)].reset_index(drop=True)
     backbones, classes = data["backbone"].unique(), data.groupby("backbone")["class"].nunique().max()
     figure, rows = panels(backbones, columns=2, width=5.2, height=1 + 0.27 * classes)
     for backbone, (left, right) in zip(backbones, rows, strict=True):
-        shown = data[data["backbone"] == backbone]
-        order = list(shown.groupby("class")["share_paused"].mean().sort_values().index)
-        for look, points in _by_block(shown):
-            places = [order.index(name) for name in points["class"]]
-            for panel, value in ((left, "share_paused"), (right, "share_of_paused")):
-                spread = points[f"{value}_spread"].fillna(0)
-                panel.errorbar(points[value], places, xerr=spread, **look | {"linestyle": "none"})
-        share = shown.groupby("class")["share"].mean()[order]
-        left.axvline(shown["fraction"].iloc[0], color=GREY, linestyle=LINES[2], label="random pausing")
-        bars: dict[str, Any] = {"color": GREY, "linestyle": "none", "marker": "|", "markersize": sized(12)}
-        right.plot(share, range(len(order)), **bars, label="share of all patches")
+        shown = _with_blocks(data[data["backbone"] == backbone])
+        means = shown.groupby("class")[["share_paused", "share"]].mean().sort_values("share_paused", ascending=False)
+        shown = shown.sort_values("class", key=lambda names: names.map(list(means.index).index), kind="stable")
+        styles = _block_styles(shown)
+        for panel, value in ((left, "share_paused"), (right, "share_of_paused")):
+            draw_series(panel, shown, value, "class", "name", styles, orient="y")
+            panel.set_ylabel("")
+        left.axvline(shown["fraction"].iloc[0], color=GREY, linestyle=DASHES[2], label="random pausing")
+        bars = {"color": GREY, "linestyle": "none", "marker": "|", "label": "share of all patches"}
+        right.plot(means["share"], means.index, **bars, markersize=sized(12))
         left.set(xlabel="share of the class that pauses", xlim=(-0.03, 1.03))
         right.set(xlabel="share of the class among what pauses")
-        for panel in (left, right):
-            place = panel.get_subplotspec()
-            named = place is not None and place.is_first_col()
-            panel.set_yticks(range(len(order)), order if named else [""] * len(order))
+        place = right.get_subplotspec()
+        if place is not None and not place.is_first_col():
+            right.tick_params(labelleft=False)
     legend_below(figure, [panel for row in rows for panel in row], columns=4)
     return figure, data
 
@@ -190,10 +185,10 @@ def uniform(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
     figure, rows = panels(backbones, width=7, height=3.8)
     for backbone, (panel,) in zip(backbones, rows, strict=True):
         shown = data[data["backbone"] == backbone]
-        _paused_and_running(panel, _shown(shown), "uniform")
+        _paused_and_running(panel, _of_entropy(shown), "uniform")
         chance = shown[(shown["criterion"] == CHANCE) & (shown["group"] == "paused")]
         means = chance.groupby("fraction")["uniform"].mean()
-        panel.plot(means.index, means, color=GREY, linestyle=LINES[2], marker="x", label="random, paused")
+        panel.plot(means.index, means, color=GREY, linestyle=DASHES[2], marker="x", label="random, paused")
         every = shown.loc[shown["group"] == "all", "uniform"].mean()
         panel.axhline(every, color=GREY, linewidth=sized(1), label="all patches")
         panel.set(xlabel="share of the patches that pause", ylabel="share with a label of one class")
@@ -211,29 +206,31 @@ def boundary(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
         The figure, and its points: columns backbone, block, criterion, seeds; with a bin also score, error and
         final_error, with a fraction and a group also distance, each with its spread.
     """
-    bins, distances = (_shown(read_semantics(folders, name)) for name in ("boundary", "groups"))
+    bins, distances = (_of_entropy(read_semantics(folders, name)) for name in ("boundary", "groups"))
     data = pd.concat([bins, distances.drop(columns=["uniform", "uniform_spread"])], ignore_index=True)
     backbones = distances["backbone"].unique()
     figure, rows = panels(backbones, columns=3, width=4.2, height=3.6)
     for backbone, (left, middle, right) in zip(backbones, rows, strict=True):
-        shown = bins[bins["backbone"] == backbone]
-        for panel, value in ((left, "score"), (middle, "error")):
-            for look, points in _by_block(shown):
-                panel.errorbar(points["bin"], points[value], points[f"{value}_spread"].fillna(0), **look)
+        shown = _with_blocks(bins[bins["backbone"] == backbone])
+        styles = _block_styles(shown)
+        for panel, value, heading in (
+            (left, "score", f"mean {SHOWN}"),
+            (middle, "error", "mean error (share of pixels)"),
+        ):
+            if len(shown):
+                draw_series(panel, shown, "bin", value, "name", styles, joined=True)
             panel.tick_params(axis="x", labelrotation=40)
-            panel.set_xlabel("distance to the nearest boundary (patches)")
+            panel.set(xlabel="distance to the nearest boundary (patches)", ylabel=heading, ylim=(0, None))
         final = shown.groupby("bin", sort=False)["final_error"].mean()
-        middle.plot(final.index, final, color=GREY, linestyle=LINES[2], marker="x", label="final prediction")
+        middle.plot(final.index, final, color=GREY, linestyle=DASHES[2], marker="x", label="final prediction")
         _paused_and_running(right, distances[distances["backbone"] == backbone], "distance")
-        left.set(ylabel=f"mean {SHOWN}", ylim=(0, None))
-        middle.set(ylabel="mean error (share of pixels)", ylim=(0, None))
         right.set(xlabel="share of the patches that pause", ylabel="mean distance (patches)", ylim=(0, None))
     legend_below(figure, [panel for row in rows for panel in row], columns=4)
     return figure, data
 
 
 def correlation(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
-    """What criteria tell of the head's error, the final error, and the gain of running on, block by block.
+    """Association of criteria with the head's error, the final error, and the gain of running on, block by block.
 
     Args:
         folders: what `paumer semantics` wrote, once per run.
@@ -244,58 +241,58 @@ def correlation(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
     """
     table = read_semantics(folders, "correlation")
     data = table[table["criterion"] != CHANCE].reset_index(drop=True)
-    criteria, targets = list(data["criterion"].unique()), data["target"].unique()
-    colours, shapes = palette(targets), markers(targets)
+    criteria, targets = list(data["criterion"].unique()), series_styles(data["target"])
+    styles = {
+        f"{criterion}, {target}": replace(style, dash=DASHES[criteria.index(criterion)])
+        for criterion in criteria
+        for target, style in targets.items()
+    }
     backbones = data["backbone"].unique()
     figure, rows = panels(backbones, columns=2, width=5.2, height=3.6)
     for backbone, row in zip(backbones, rows, strict=True):
-        shown = data[data["backbone"] == backbone]
-        for panel, value, chance in zip(row, ("spearman", "auroc"), (0, 0.5), strict=True):
-            for (criterion, target), line in shown.groupby(["criterion", "target"], sort=False):
-                panel.errorbar(
-                    [str(block) for block in line["block"]],
-                    line[value],
-                    line[f"{value}_spread"].fillna(0),
-                    color=colours[str(target)],
-                    marker=shapes[str(target)],
-                    linestyle=LINES[criteria.index(str(criterion))],
-                    alpha=1 if criterion == SHOWN else PALE,
-                    capsize=sized(2),
-                    label=f"{criterion}, {target}",
-                )
+        shown = data[data["backbone"] == backbone].sort_values("block", kind="stable")
+        shown = shown.assign(name=shown["criterion"] + ", " + shown["target"], block=shown["block"].astype(str))
+        values = {"spearman": ("rank correlation (Spearman)", 0), "auroc": ("AUROC of target above 0", 0.5)}
+        for panel, (value, (heading, chance)) in zip(row, values.items(), strict=True):
+            draw_series(
+                panel,
+                shown.assign(pale=shown["criterion"] != SHOWN),
+                "block",
+                value,
+                "name",
+                styles,
+                joined=True,
+                pale="pale",
+            )
             panel.axhline(chance, color=GREY, linewidth=sized(1), label="chance")
-            panel.set_xlabel("head after block")
-        row[0].set_ylabel("rank correlation (Spearman)")
-        row[1].set_ylabel("AUROC of target above 0")
+            panel.set(xlabel="head after block", ylabel=heading)
     legend_below(figure, [panel for row in rows for panel in row], columns=3)
     return figure, data
 
 
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
+def _of_entropy(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["criterion"] == SHOWN]
 
 
-def _by_block(table: pd.DataFrame) -> Iterable[tuple[dict[str, Any], pd.DataFrame]]:
-    """Points of each block, and how they look."""
-    names = {block: f"block {block}" for block in sorted(table["block"].unique())}
-    colours, shapes = palette(names.values()), markers(names.values())
-    for block, name in names.items():
-        look = {
-            "color": colours[name],
-            "marker": shapes[name],
-            "capsize": sized(2),
-            "linewidth": sized(1.2),
-            "label": name,
-        }
-        yield look, table[table["block"] == block]
+def _with_blocks(table: pd.DataFrame) -> pd.DataFrame:
+    """Add `name`, the block as legends call it."""
+    return table.assign(name="block " + table["block"].astype(int).astype(str))
+
+
+def _block_styles(table: pd.DataFrame) -> dict[str, Style]:
+    """A style for each `name` of a table, all with solid lines."""
+    names = table.sort_values("block")["name"]
+    return {name: replace(style, dash=DASHES[0]) for name, style in series_styles(names).items()}
 
 
 def _paused_and_running(panel: Axes, table: pd.DataFrame, value: str) -> None:
-    """A value against the paused fraction, a pair of lines for each block."""
+    """A value against the paused fraction: for each block a line of what pauses, and a dashed one of what runs on."""
+    shown = _with_blocks(table[table["group"].isin(["paused", "running"])])
+    styles = {
+        f"{name}, {group}": replace(style, dash=dash)
+        for name, style in _block_styles(shown).items()
+        for group, dash in zip(("paused", "running"), DASHES, strict=False)
+    }
+    shown = shown.assign(name=shown["name"] + ", " + shown["group"])
+    draw_series(panel, shown, "fraction", value, "name", styles, joined=True)
     panel.set_xticks(sorted(table["fraction"].unique()))
-    for look, points in _by_block(table):
-        for group, line in (("paused", PAUSED), ("running", RUNNING)):
-            chosen = points[points["group"] == group]
-            label = f"{look['label']}, {group}"
-            spread = chosen[f"{value}_spread"].fillna(0)
-            panel.errorbar(chosen["fraction"], chosen[value], spread, **look | {"linestyle": line, "label": label})
