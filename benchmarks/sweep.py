@@ -13,13 +13,13 @@ import torch
 import typer
 
 from paumer.config import Experiment, parse, sweep_points
+from paumer.config.base import read_yaml
 from paumer.config.runs import EvaluateSettings
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.evaluation.evaluate import tally
-from paumer.models.build import load_run, network_of
-from paumer.strategies.compose import runnable
-from paumer.system.files import read_yaml
+from paumer.models.build import load_run
+from paumer.strategies.registry import runnable
 
 
 def main(results: Path, backbone: str, recipe: str, config: Path = Path("config.yaml"), images: int = 64) -> None:
@@ -27,24 +27,23 @@ def main(results: Path, backbone: str, recipe: str, config: Path = Path("config.
     experiment = parse(Experiment, *read_yaml(str(config)))
     settings = EvaluateSettings.of(experiment, backbone, recipe)
     folder = results / "runs" / backbone / recipe / f"seed{experiment.seeds[0]}"
-    model, run = load_run(folder)
+    model, _ = load_run(folder)
     dataset, found = samples(results / "data.json", settings.split)
     data = SegmentationData(dataset, found[:images])
     # Chance would differ between the two ways.
     points = [point for point in sweep_points(settings.sweep) if point.criterion != "random"]
     strategies = [strategy for _, strategy in runnable(model, points, recipe)]
-    normalization = network_of(run, folder).backbone.normalization
 
     def seconds(groups: list) -> tuple[float, list]:
         start = time.perf_counter()
-        tallies = [one for group in groups for one in tally(model, data, group, settings, normalization)]
+        tallies = [one for group in groups for one in tally(model, data, group, settings)]
         return time.perf_counter() - start, tallies
 
     together, swept = seconds([strategies])
     apart, separate = seconds([[strategy] for strategy in strategies])
     for point, one, other in zip(points, swept, separate, strict=True):
         if not torch.equal(one.matrix, other.matrix):
-            sys.exit(f"{point.strategy} {point.schedule}: {int((one.matrix - other.matrix).abs().sum())} pixels differ")
+            sys.exit(f"{point}: {int((one.matrix - other.matrix).abs().sum())} pixels differ")
     print(f"{len(strategies)} operating points, {len(data)} images, equal confusion matrices")
     print(f"sweep {together:.1f} s, separate runs {apart:.1f} s, ratio {together / apart:.3f}")
 

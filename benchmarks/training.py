@@ -15,10 +15,11 @@ from pathlib import Path
 import typer
 
 from paumer.config import Experiment, parse
+from paumer.config.base import read_yaml
 from paumer.config.runs import TrainSettings
-from paumer.system.files import read_json, read_yaml
+from paumer.system.files import read_json
 from paumer.system.machine import find_device
-from paumer.training.distributed import Processes
+from paumer.training.distributed import DistributedContext
 from paumer.training.loop import Run, train
 
 
@@ -27,7 +28,7 @@ def main(manifest: Path, config: Path = Path("config.yaml"), steps: int = 30) ->
     experiment = parse(Experiment, *read_yaml(str(config)))
     backbone = experiment.main_backbones[0].name
     recipes = [name for name in ("dense", "multi-exit", "paumer") if name in experiment.training.recipes]
-    alone = Processes(find_device(experiment.device))
+    alone = DistributedContext(find_device(experiment.device))
     runs = {name: Run(TrainSettings.of(experiment, backbone, name, 0), manifest, None, alone) for name in recipes}
     batches = [batch for batch, _ in zip(runs["dense"].batches(), range(steps), strict=False)]
     seconds: dict[str, list[float]] = {name: [] for name in recipes}

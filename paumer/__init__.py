@@ -1,8 +1,8 @@
 """PAUMER: patch pausing for semantic segmentation with vision transformers, and a fair benchmark around it.
 
-The package follows the pipeline, one subpackage a stage: `config` -> `data` -> `models` and `strategies` -> `training`
--> `evaluation` and `measurement` -> `reporting`; `tuning` chooses a schedule by what evaluation and measurement say;
-`deployment` runs a trained network on images of one's own, and exports it.
+The package follows the pipeline, one subpackage per stage: `config` -> `data` -> `models` and `strategies` ->
+`training` -> `evaluation` and `measurement` -> `reporting`. `deployment` runs a trained network on other images,
+exports it, and chooses a schedule for a budget; `system` has files, locks, progress and errors.
 
 For use as a library: `paumer.load` gives a trained network, a `paumer.Segmenter`; `paumer.Schedule` says where and how
 much to pause; `paumer.sweep` and `paumer.measure` compare operating points by accuracy, cost and speed; `paumer.scenes`
@@ -13,11 +13,12 @@ no torch.
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from paumer.version import __version__
-
 if TYPE_CHECKING:
+    __version__: str
+
     from paumer.deployment.api import load, measure, scenes, sweep
     from paumer.deployment.network import HubSegmenter as Segmenter
     from paumer.models.inference import sliding_window_logits
@@ -53,6 +54,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public function when it is first used."""
+    if name == "__version__":
+        return version("paumer")  # unknown where the workflow plans with a checkout that is not installed
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _HOMES[name]

@@ -8,14 +8,14 @@ from textwrap import fill
 
 import pandas as pd
 
-from paumer.reporting.figures.pareto import speed_points
-from paumer.reporting.frames import POINT, THROUGHPUT, is_dense, read_table, read_throughput
-from paumer.reporting.sheets import Sheet, csv, markdown, number, with_interval, with_seeds
-from paumer.reporting.tables.ablation import ablation_table, readable_ablation
-from paumer.reporting.tables.drops import MIOU, PIXELS, drops_table, headline_choices, readable_drops
-from paumer.reporting.tables.headline import readable_headline
-from paumer.reporting.tables.main import main_table, read_accuracy, readable_main
-from paumer.reporting.tables.methods import family_points, methods_table, read_claims, readable_methods, with_claims
+from paumer.reporting.figures.points import speed_points
+from paumer.reporting.frames import POINT, THROUGHPUT, is_dense, read_table, read_throughput, to_wide
+from paumer.reporting.sheets import Sheet, csv, drop_cell, markdown, number, speedup_cell, with_seeds
+from paumer.reporting.tables.ablation import ablation_sheets, ablation_table
+from paumer.reporting.tables.drops import MIOU, PIXELS, drop_sheets, drops_table
+from paumer.reporting.tables.headline import headline_points, headline_sheet
+from paumer.reporting.tables.main import main_sheet, main_table, read_accuracy
+from paumer.reporting.tables.methods import family_points, methods_sheet, methods_table, read_claims, with_claims
 from paumer.reporting.tables.speed import noise_warnings
 
 NETWORK = "vit_small_patch16"
@@ -107,11 +107,11 @@ def first(folder: Path) -> str:
     without = next(name for name in drops.index.get_level_values("measure") if name.startswith("mIoU without"))
     rows = []
     for point in FIRST:
-        row = main[(main[POINT[1:]] == list(point)).all(axis=1)].iloc[0]
+        timings = main[(main[POINT[1:]] == list(point)).all(axis=1)].set_index("batch")
         cells = [drops.loc[(*point, name)] for name in (MIOU, without, PIXELS)]
-        speeds = [with_interval(*(row[f"speedup{end}_b{batch}"] for end in ("", "_low", "_high"))) for batch in (1, 4)]
-        measures = [with_seeds(cell["drop"], cell["drop_spread"], cell["seeds"]) for cell in cells]
-        cost = number(row["gmac_ratio"], 2)
+        speeds = [speedup_cell(timings.loc[batch]) for batch in (1, 4)]
+        measures = [drop_cell(cell) for cell in cells]
+        cost = number(timings["gmac_ratio"].iloc[0], 2)
         rows.append([called(point), *measures, cost, *speeds, number(gpu.get(point[1:4:2], float("nan")), 2)])
     headings = ["method", "drop of mIoU [95%]", without.replace("mIoU", "drop"), "drop of pixel accuracy", "GMAC ratio"]
     return table([*headings, "CPU, batch 1 [95%]", "CPU, batch 4 [95%]", "H100, batch 128"], rows)
@@ -119,7 +119,7 @@ def first(folder: Path) -> str:
 
 def classes(folder: Path) -> str:
     """Drop of every class at a few operating points."""
-    [sheet] = readable_drops(drops_table([folder / "accuracy.csv"], chosen(BY_CLASS)))
+    [sheet] = drop_sheets(drops_table([folder / "accuracy.csv"], chosen(BY_CLASS)))
     return table([heading.removesuffix(": drop [95%]") for heading in sheet.headings], sheet.rows)
 
 
@@ -203,7 +203,7 @@ def gpu(folder: Path, mode: str = "eager", decimals: int = 2) -> str:
         cells = [
             f"{by_batch.loc[batch, 'images_per_s']:.0f}/s"
             if strategy == "dense"
-            else with_interval(*by_batch.loc[batch, ["speedup", "speedup_low", "speedup_high"]], decimals)
+            else speedup_cell(by_batch.loc[batch], decimals=decimals)
             for batch in batches
         ]
         rows.append([str(strategy), str(schedule), *cells])
@@ -236,8 +236,8 @@ def summary(folder: Path) -> str:
     main, _ = measured(folder)
     said = []
     for point in (FIRST[2], FIRST[10]):
-        row = main[(main[POINT[1:]] == list(point)).all(axis=1)].iloc[0]
-        speedup = with_interval(*(row[f"speedup{end}_b4"] for end in ("", "_low", "_high")))
+        row = main[(main[[*POINT[1:], "batch"]] == [*point, 4]).all(axis=1)].iloc[0]
+        speedup = speedup_cell(row)
         said.append(f"{mean(by_seed(folder, point))} points at {speedup} times the images/s (`{point[3]}`)")
     text = (
         f"On photographs, CamVid with {row['seeds']} training seeds, the drop of recipe `paumer` is {said[0]} and "
@@ -269,23 +269,23 @@ def files(folder: Path, published: Path) -> dict[str, str]:
     main, _ = measured(folder)
     warnings = noise_warnings(read_throughput(folder / "throughput.csv"))
     claims = read_claims(published)
-    headline = readable_headline(main, claims, warnings)
+    headline = headline_sheet(main, claims, warnings)
     methods = with_claims(methods_table(main), claims)
-    drops = drops_table([folder / "accuracy.csv"], headline_choices(main))
+    drops = drops_table([folder / "accuracy.csv"], headline_points(main))
     ablated = ablation_table(folder / "accuracy.csv", [folder / "ablation_accuracy.csv"])
     alone = ablation_table(folder / "two_cores/accuracy.csv", [folder / "two_cores/ablation_accuracy.csv"])
     return {
-        "main.csv": csv(main),
-        "main.md": markdown(readable_main(main, warnings)),
+        "main.csv": csv(to_wide(main)),
+        "main.md": markdown(main_sheet(main, warnings)),
         "headline.csv": csv(pd.DataFrame(headline.rows, columns=headline.headings)),
         "headline.md": markdown(headline),
         "methods.csv": csv(methods),
-        "methods.md": markdown(readable_methods(methods, warnings)),
+        "methods.md": markdown(methods_sheet(methods, warnings)),
         "drops.csv": csv(drops),
-        "drops.md": markdown(*readable_drops(drops)),
+        "drops.md": markdown(*drop_sheets(drops)),
         "ablation.csv": csv(ablated),
-        "ablation.md": markdown(*readable_ablation(ablated)),
+        "ablation.md": markdown(*ablation_sheets(ablated)),
         "two_cores/ablation.csv": csv(alone),
-        "two_cores/ablation.md": markdown(*readable_ablation(alone)),
+        "two_cores/ablation.md": markdown(*ablation_sheets(alone)),
         "pareto_speed.csv": csv(speed_points(main)),
     }

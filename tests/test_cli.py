@@ -3,11 +3,14 @@
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from command_line import CommandLine
 from tiers import named
+
+import paumer
 
 VERBS = ["doctor", "schema", "data", "colours", "samples", "bounds", "train", "evaluate", "semantics", "flops"]
 VERBS += ["throughput", "collect", "tables", "ablation", "speed", "maps", "figures", "report", "paper", "provenance"]
@@ -25,6 +28,10 @@ def test_help_shows_the_verbs_in_pipeline_order() -> None:
     text = subprocess.run(["paumer", "--help"], capture_output=True, text=True, check=True).stdout
     listed = text[text.index("Commands:") :].split("\n")[1:]
     assert [line.split()[0] for line in listed if line.startswith("  ") and not line.startswith("   ")] == VERBS
+
+
+def test_version(command_line: CommandLine) -> None:
+    assert command_line.run("--version")[1].strip() == paumer.__version__ == version("paumer")
 
 
 def test_every_verb_has_help_and_imports_no_torch_for_it() -> None:

@@ -1,44 +1,41 @@
-"""What CONTRIBUTING.md says works: its example strategy needs a file and an entry, and nothing else."""
+"""What CONTRIBUTING.md says works: its example strategy needs a file, its example criterion a function, and no more."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import timm
 import torch
 
-import paumer.strategies.registry
+import paumer.strategies
 from paumer.config import SweepItem, sweep_points
 from paumer.config.documents import strategies_text
 from paumer.models.encoder import Encoder
 from paumer.models.heads import LinearHead
 from paumer.models.segmenter import Segmenter
 from paumer.models.wrap import wrap
-from paumer.strategies.compose import build_strategy, runnable
+from paumer.strategies import criteria
 from paumer.strategies.contract import Dense
-from paumer.strategies.parameters import parse_pausing
-from paumer.strategies.registry import REGISTRY, Entry, operating_point
+from paumer.strategies.registry import REGISTRY, build_strategy, find_strategies, operating_point, runnable
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-FILE, ENTRY = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+FILE, CRITERION = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 NAME, MODULE = "pause-evenly", "paumer.strategies.pause_evenly"
 ITEM = {"strategy": NAME, "schedules": ["2:0.5", "1:0.25+3:0.25"]}
 
 
 @pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch) -> Entry:
-    """The example's file as a module, and its entry in the registry."""
-    module = ModuleType(MODULE)
-    monkeypatch.setitem(sys.modules, MODULE, module)
-    exec(FILE, module.__dict__)
-    entries = eval(f"{{{ENTRY}}}", vars(paumer.strategies.registry) | {"parse_pausing": parse_pausing})
-    assert list(entries) == [NAME]
-    monkeypatch.setitem(REGISTRY, NAME, entries[NAME])
-    return entries[NAME]
+def registered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The example as a file of the folder of strategies."""
+    (tmp_path / "pause_evenly.py").write_text(FILE, encoding="utf-8")
+    monkeypatch.setattr(paumer.strategies, "__path__", [*paumer.strategies.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, MODULE, raising=False)
+    found = find_strategies()
+    assert set(found) == {*REGISTRY, NAME}
+    monkeypatch.setitem(REGISTRY, NAME, found[NAME])
 
 
 @pytest.fixture
@@ -55,7 +52,7 @@ def images() -> torch.Tensor:
 
 
 def test_example_is_short() -> None:
-    assert len(FILE.splitlines()) + len(ENTRY.splitlines()) <= 40
+    assert len(FILE.splitlines()) <= 45
     assert f"`{MODULE.replace('.', '/')}.py`" in PAGE
 
 
@@ -67,7 +64,7 @@ def test_example_is_not_there_yet() -> None:
 def test_configuration_accepts_it_as_it_is(registered) -> None:
     item = SweepItem.model_validate(ITEM)
     assert [point.schedule for point in sweep_points([item], "dense")] == ["dense", *ITEM["schedules"]]
-    assert not any(point.depends_on_image or point.head_blocks for point in item.points())
+    assert not any(point.varies or point.head_blocks for point in item.points())
     assert f"| `{NAME}` " in strategies_text()
 
 
@@ -90,7 +87,7 @@ def test_it_runs_and_gives_every_patch_back(registered, model, images) -> None:
 
 def test_it_composes_and_wraps(registered, model, images) -> None:
     point = operating_point(f"merge>{NAME}", "", "1:0.25>2:0.5")
-    assert build_strategy(point).name == point.strategy
+    assert str(build_strategy(point)) == str(point)
     assert model(images, build_strategy(point)).shape == (2, 5, 32, 48)
     wrapped = wrap(model.encoder.vit, torch.nn.Linear(32, 5).double(), "2:0.5", strategy=NAME)
     assert wrapped(images).shape == (2, 5, 32, 48)
@@ -104,8 +101,10 @@ def test_example_is_in_our_style(tmp_path: Path) -> None:
         subprocess.run([*command, "--config", str(ROOT / "pyproject.toml"), str(path)], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("place", ["paumer/strategies/criteria.py:CRITERIA", "paumer/strategies/registry.py:SCORES"])
-def test_places_of_criteria_are_there(place: str) -> None:
-    path, name = place.split(":")
-    assert re.search(rf"^{name}\b.* = ", (ROOT / path).read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert f"`{name}`" in PAGE
+def test_a_criterion_is_a_declared_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(criteria, "CRITERIA", dict(criteria.CRITERIA))
+    exec(CRITERION, vars(criteria) | {"Tensor": torch.Tensor})
+    declared = criteria.CRITERIA["squared"]
+    logits = torch.tensor([0.0, 0.0]).view(1, 1, 1, 2)
+    assert declared.score(logits).item() == pytest.approx(0.75)
+    assert not declared.is_control

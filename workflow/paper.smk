@@ -4,6 +4,7 @@
 #
 # Runs both experiments and compares them. Another file for one of them: --config cityscapes=FILE.
 import os
+import shlex
 import sys
 
 from snakemake.utils import min_version
@@ -16,7 +17,7 @@ sys.path.insert(0, ROOT)
 
 from paumer.system import locks
 from paumer.system.errors import exit_on_user_error
-from paumer.system.files import read_yaml
+from paumer.config.base import read_yaml
 
 FILES = {
     name: config.get(name, f"{ROOT}/workflow/experiments/{name}.yaml")
@@ -59,6 +60,19 @@ onstart:
             locks.hold_run(os.path.dirname(manifest))
 
 
+def experiments(wildcards, input):
+    """Each experiment's file and its main table."""
+    return " ".join(
+        f"--experiment {shlex.quote(file)} --main {shlex.quote(table)}"
+        for file, table in zip(input.files, input.tables)
+    )
+
+
+def folder(wildcards, output):
+    """Folder of the paper's tables."""
+    return os.path.dirname(output[0])
+
+
 rule paper:
     default_target: True
     input:
@@ -86,15 +100,10 @@ rule paper:
     resources:
         mem_mb=1000,
     params:
-        experiments=lambda wildcards, input: " ".join(
-            f"--experiment {file}" for file in input.files
-        ),
-        tables=lambda wildcards, input: " ".join(
-            f"--main {table}" for table in input.tables
-        ),
-        folder=lambda wildcards, output: os.path.dirname(output[0]),
+        experiments=experiments,
+        folder=folder,
     message:
         "Comparing with the paper's claims"
     shell:
-        "paumer paper {params.experiments} {params.tables} --published {input.published:q}"
+        "paumer paper {params.experiments} --published {input.published:q}"
         " --segmenter {input.segmenter:q} --output {params.folder:q} > {log:q} 2>&1"

@@ -1,15 +1,19 @@
-"""What all sections of the configuration share.
+"""What all sections of the configuration share: types, reading YAML, and one-line errors that name key and remedy.
 
-Turn pydantic's findings into one line that names the key and the remedy.
+YAML of settings has plain values only, every key once, and no aliases that grow without bounds.
 """
 
 import difflib
+from pathlib import Path
 from typing import Any, get_args
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from paumer.system.errors import PaumerError
+from paumer.system.files import read_bytes
 
+IGNORE = 255  # label of pixels without a class
 LONGEST = 100  # characters of a wrong value that are shown
 
 
@@ -95,4 +99,78 @@ def parse(model: type[Section], content: Any, origin: str) -> Any:
         raise PaumerError(f"{origin}: {error}") from None
 
 
-IGNORE = 255
+# What aliases may make of a text: the largest of our own experiment files has about 300 values.
+MAX_VALUES = 100_000
+
+
+class StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, which builds no objects, without repeated keys and without alias bombs."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        """The tree of a document, refused where aliases make it endless or too large."""
+        node = super().get_single_node()
+        if node is not None and self._count(node, {}, set()) > MAX_VALUES:
+            raise yaml.YAMLError(f"aliases make more than {MAX_VALUES} values of it")
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A mapping, refused where a key stands twice; what `<<` merges in later may be replaced."""
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # refused when it is built: it is no key
+            if key.value in seen:
+                raise yaml.composer.ComposerError(
+                    problem=f"key {key.value!r} stands there twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return node
+
+    def _count(self, node: yaml.Node, known: dict[int, int], open_nodes: set[int]) -> int:
+        """How many values a node stands for, those of its aliases each time."""
+        if id(node) in open_nodes:
+            raise yaml.YAMLError("an alias stands inside what it names")
+        if id(node) not in known:
+            open_nodes.add(id(node))
+            inside = [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
+            parts = inside if isinstance(node, yaml.CollectionNode) else []
+            known[id(node)] = 1 + sum(self._count(part, known, open_nodes) for part in parts)
+            open_nodes.discard(id(node))
+        return known[id(node)]
+
+
+def load_yaml(text: str, loader: type[StrictLoader] = StrictLoader) -> Any:
+    """Read a YAML document.
+
+    Raises:
+        ValueError: it is none, or one that is refused; the text is one line.
+    """
+    try:
+        return yaml.load(text, Loader=loader)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:  # tags of wrong values, too
+        raise ValueError(" ".join(str(error).replace('"<unicode string>", ', "").split())) from None
+
+
+def read_yaml(text_or_path: str) -> tuple[Any, str]:
+    """Read settings from YAML text that holds a mapping, or from the file of that name.
+
+    Returns:
+        The content, and a name for it in error messages.
+
+    Raises:
+        PaumerError: the file is missing, or the text is not YAML.
+    """
+    inline = text_or_path.lstrip().startswith("{")
+    origin = "settings" if inline else text_or_path
+    try:
+        content = load_yaml(text_or_path if inline else read_bytes(Path(text_or_path)).decode())
+    except OSError as error:
+        raise PaumerError(f"{text_or_path}: {error.strerror or error}; name a YAML file with settings") from None
+    except ValueError as error:
+        raise PaumerError(f"{origin}: not valid YAML ({error}); mend it") from None
+    if not isinstance(content, dict):
+        raise PaumerError(f"{origin}: must hold keys and values, not {type(content).__name__}")
+    return content, origin

@@ -12,10 +12,10 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from paumer.config.base import NAME, Section, different, explain, parse
 from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput
-from paumer.config.network import Backbone, Data, Decoder, Heads, check_heads
+from paumer.config.network import Backbone, Data, Decoder, Heads, NetworkChoice, check_heads
 from paumer.config.training import Ablation, Pausing, Phase, Training
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import Point, operating_point
+from paumer.strategies.registry import OperatingPoint, operating_point
 from paumer.system.errors import PaumerError
 
 # The path of a section, the section, those of its keys that do nothing, and what would make them.
@@ -115,7 +115,7 @@ Seed = Annotated[int, Field(ge=0)]
 DEVICE = re.compile(r"auto|cpu|(cuda|xpu)(:\d+)?|mps")
 
 
-class Experiment(Section):
+class Experiment(NetworkChoice, Section):
     """A whole experiment: `config.yaml` and the files under `workflow/experiments` hold one each."""
 
     experiment: str = Field("scenes", pattern=NAME, description="Results go to `<results>/<experiment>`.")
@@ -138,22 +138,9 @@ class Experiment(Section):
     throughput: Throughput = Field(default_factory=Throughput, description="Images/s.")
     figures: Figures = Field(default_factory=Figures, description="Figures.")
 
-    @property
-    def main_backbones(self) -> list[Backbone]:
-        """The backbones that are studied, without their controls."""
-        return [backbone for backbone in self.backbones if backbone.control_for is None]
-
     def backbone(self, name: str) -> Backbone:
         """The backbone of that name."""
         return next(backbone for backbone in self.backbones if backbone.name == name)
-
-    def decoder_of(self, backbone: Backbone) -> Decoder:
-        """The decoder of a backbone: its own, or the usual one."""
-        return backbone.decoder or self.decoder
-
-    def heads_of(self, backbone: Backbone) -> Heads:
-        """The auxiliary heads of a backbone: its own, or the usual ones."""
-        return backbone.heads or self.heads
 
     def recipes_of(self, backbone: Backbone) -> tuple[str, ...]:
         """The recipes by which a backbone is trained: a control only plainly."""
@@ -251,7 +238,7 @@ class Experiment(Section):
         wanted = [("figures.pause_schedule", str(shown), block) for block in shown.blocks]
         wanted += [(key, point.schedule, block) for key, point in self._points() for block in point.head_blocks]
         for backbone in self.main_backbones:
-            heads = self.heads_of(backbone)
+            heads = backbone.heads or self.heads
             key = f"backbones.{backbone.name}.heads" if backbone.heads else "heads"
             if heads.classifier == "decoder" and self.decoder_of(backbone).name != "linear":
                 raise ValueError(f"{key}.classifier: only the linear decoder reads patches one by one; use own")
@@ -275,14 +262,14 @@ class Experiment(Section):
         key = f"backbones.{backbone.name}"
         origin = f"{key}." if backbone.heads else ""
         try:
-            check_heads(self.heads_of(backbone).blocks, depth)
+            check_heads((backbone.heads or self.heads).blocks, depth)
             for name, point in points:
                 origin = f"{name}: "
                 point.check_depth(depth)
         except PaumerError as error:
             raise PaumerError(f"{origin}{error}, or change depth or control_for of {key}") from None
 
-    def _points(self) -> list[tuple[str, Point]]:
+    def _points(self) -> list[tuple[str, OperatingPoint]]:
         """The operating points of the sweep, each with the key that names it."""
         return [
             (f"sweep.{number}.schedules", point) for number, item in enumerate(self.sweep) for point in item.points()

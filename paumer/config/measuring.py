@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from paumer.config.base import Section, Size, different, positive_size
 from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import (
-    Point,
+    OperatingPoint,
     RecipeName,
     check_criterion,
     check_strategy,
@@ -59,7 +59,7 @@ class SweepItem(Section):
         """Whether a network of this recipe runs it."""
         return recipe in (self.recipes or recipes_of(self.strategy))
 
-    def points(self) -> list[Point]:
+    def points(self) -> list[OperatingPoint]:
         """Its operating points."""
         criteria = self.criteria or criteria_of(self.strategy)[:1] or ("",)
         return [operating_point(self.strategy, criterion, text) for criterion in criteria for text in self.schedules]
@@ -68,10 +68,10 @@ class SweepItem(Section):
 Sweep = tuple[SweepItem, ...]
 
 
-def sweep_points(sweep: Sequence[SweepItem], recipe: str | None = None) -> list[Point]:
+def sweep_points(sweep: Sequence[SweepItem], recipe: str | None = None) -> list[OperatingPoint]:
     """Dense and all operating points of a recipe (None: of all recipes), each once."""
     items = [item for item in sweep if recipe is None or item.runs_on(recipe)]
-    return list(dict.fromkeys([Point(), *(point for item in items for point in item.points())]))
+    return list(dict.fromkeys([OperatingPoint(), *(point for item in items for point in item.points())]))
 
 
 class Evaluation(Section):

@@ -1,13 +1,12 @@
 """The configuration of data and networks."""
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from paumer.config.base import NAME, Section, Size
+from paumer.config.base import NAME, Section, Size, load_yaml
 from paumer.system.errors import PaumerError
-from paumer.system.files import load_yaml
 
 
 class Scenes(Section):
@@ -127,6 +126,13 @@ Normalization = Annotated[
 ]
 
 
+def statistics_of(normalization: Normalization) -> Statistics:
+    """Mean and standard deviation by which images are normalised; `auto`, of a network from scratch, is ImageNet's."""
+    if isinstance(normalization, Statistics):
+        return normalization
+    return STATISTICS["imagenet" if normalization == "auto" else normalization]
+
+
 class Backbone(Section):
     """A plain vision transformer from timm."""
 
@@ -203,6 +209,32 @@ def _number(key: str, text: str) -> Any:
         return load_yaml(text)
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from None
+
+
+class NetworkChoice:
+    """Which decoder and heads each backbone of a section has: a mixin of sections with these three fields."""
+
+    if TYPE_CHECKING:
+        backbones: tuple[Backbone, ...]
+        decoder: Decoder
+        heads: Heads
+
+    @property
+    def main_backbones(self) -> list[Backbone]:
+        """The backbones that are studied, without their controls."""
+        return [backbone for backbone in self.backbones if backbone.control_for is None]
+
+    def controls(self, backbone: Backbone) -> list[Backbone]:
+        """The smaller backbones that a studied one is compared with."""
+        return [item for item in self.backbones if item.control_for == backbone.name]
+
+    def decoder_of(self, backbone: Backbone) -> Decoder:
+        """The decoder of a backbone: its own, or that of all."""
+        return backbone.decoder or self.decoder
+
+    def heads_of(self, backbone: Backbone) -> Heads | None:
+        """The auxiliary heads of a backbone: its own, or those of all; None for a control."""
+        return None if backbone.control_for else backbone.heads or self.heads
 
 
 def check_heads(blocks: tuple[int, ...], depth: int) -> None:

@@ -1,10 +1,11 @@
-"""What each stage needs to know of an experiment, and nothing more.
+"""Settings of each stage: the part of an experiment that it depends on.
 
-A rule passes its stage's settings on the command line, so only edits that matter to a stage run it again. Imports no
-torch: the workflow plans with it.
+A rule passes them on the command line, so that an edit runs again only the stages that it concerns. Imports no torch:
+the workflow plans with it.
 """
 
-from typing import Literal, Self, cast
+from operator import attrgetter
+from typing import Any, Literal, Self, cast
 
 from pydantic import Field
 
@@ -26,22 +27,35 @@ from paumer.config import (
     TrainingOptions,
     sweep_points,
 )
+from paumer.config.network import NetworkChoice
+from paumer.strategies.criteria import CONTROLS, CRITERIA
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import (
-    BALANCED,
-    CONTROLS,
-    RECIPES,
-    WITH_HEADS,
-    Point,
-    RecipeName,
-    pauses_last,
-)
+from paumer.strategies.registry import RECIPES, WITH_HEADS, OperatingPoint, RecipeName, pauses_last
 
 Recipe = Literal["shared"] | RecipeName
 ABLATION = "ablation-"  # before the name of an ablation, in the place of a recipe: the folder of its runs
 
+# Where an experiment has the value of a field, if not under the same name.
+PLACES = {
+    "split": "data.eval_split",
+    "train_split": "data.train_split",
+    "eval_split": "data.eval_split",
+    "recipes": "training.recipes",
+    "options": "training.options",
+}
 
-class TrainSettings(Section):
+
+class StageSettings(Section):
+    """Part of an experiment."""
+
+    @classmethod
+    def _cut(cls, experiment: Experiment, **chosen: Any) -> Self:
+        """Take every field from the experiment but those that are chosen."""
+        taken = cls.model_fields.keys() - chosen.keys()
+        return cls(**{name: attrgetter(PLACES.get(name, name))(experiment) for name in taken}, **chosen)
+
+
+class TrainSettings(StageSettings):
     """One training run: a recipe on a backbone with a seed. Recipe `shared` is the phase all others start from."""
 
     recipe: Recipe = "dense"
@@ -60,35 +74,34 @@ class TrainSettings(Section):
 
     @classmethod
     def of(cls, experiment: Experiment, backbone: str, name: str, seed: int) -> Self:
-        """Pick them: heads, pausing, merging and resizing only for the recipes that train with them.
+        """The settings of a run; heads, pausing, merging and resizing only for the recipes that train with them.
 
         Args:
-            experiment: where from.
-            backbone: its name.
+            experiment: the experiment.
+            backbone: name of the backbone.
             name: a recipe, or an ablation: `ablation-NAME`.
             seed: of all randomness.
         """
         experiment, recipe, variant = _variant(experiment, name)
         training, trained = experiment.training, experiment.backbone(backbone)
-        shared = training.shared_phase if recipe == "shared" else None
-        heads = experiment.heads_of(trained) if recipe in WITH_HEADS else None
-        studied = trained.control_for is None
-        if shared and studied and training.shared_heads and set(WITH_HEADS) & set(training.recipes):
-            heads = experiment.heads_of(trained).model_copy(update={"gradient": 0.0})
-        return cls(
+        phase, heads = training.recipe_phase, experiment.heads_of(trained)
+        if recipe == "shared":
+            phase = training.shared_phase or phase
+            with_heads = training.shared_heads and set(WITH_HEADS) & set(training.recipes)
+            heads = heads.model_copy(update={"gradient": 0.0}) if heads and with_heads else None
+        return cls._cut(
+            experiment,
             recipe=recipe,
             variant=variant,
             seed=seed,
             split=experiment.data.train_split,
-            device=experiment.device,
-            backbone=trained.model_copy(update={"decoder": None, "heads": None}),  # they stand beside it
+            backbone=trained.model_copy(update={"decoder": None, "heads": None}),  # they are fields here
             decoder=experiment.decoder_of(trained),
-            heads=heads,
+            heads=heads if recipe in ("shared", *WITH_HEADS) else None,
             pausing=training.pausing if recipe == "paumer" else None,
             merging=training.merging if recipe == "merge" else None,
             resizing=training.resizing if recipe == "resize" else None,
-            phase=shared or training.recipe_phase,
-            options=training.options,
+            phase=phase,
         )
 
 
@@ -98,6 +111,46 @@ def _variant(experiment: Experiment, name: str) -> tuple[Experiment, Recipe, str
         variant = name.removeprefix(ABLATION)
         return experiment.ablated(variant), "paumer", variant
     return experiment, cast(Recipe, name), ""
+
+
+class BoundsSettings(StageSettings):
+    """What the bounds of an experiment depend on."""
+
+    experiment: str = "scenes"
+    train_split: str = "train"
+    eval_split: str = "val"
+    backbones: tuple[Backbone, ...]
+    decoder: Decoder = Field(default_factory=Decoder)
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> Self:
+        """The settings of an experiment; of its backbones the studied ones."""
+        return cls._cut(experiment, backbones=tuple(experiment.main_backbones))
+
+
+class EvaluateSettings(StageSettings):
+    """What the accuracy of a run depends on."""
+
+    experiment: str = "scenes"
+    split: str = "val"
+    device: str = "auto"
+    sweep: Sweep = ()
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+
+    @classmethod
+    def of(cls, experiment: Experiment, backbone: str, name: str) -> Self:
+        """The settings of a run. Of the sweep what runs on its recipe; controls run dense alone, ablations only pause.
+
+        Args:
+            experiment: the experiment.
+            backbone: name of the backbone.
+            name: a recipe, or an ablation: `ablation-NAME`.
+        """
+        experiment, recipe, variant = _variant(experiment, name)
+        sweep = tuple(item for item in experiment.sweep if item.runs_on(recipe))
+        if experiment.backbone(backbone).control_for is not None:
+            sweep = ()
+        return cls._cut(experiment, sweep=_paused(sweep) if variant else sweep)
 
 
 def _paused(sweep: Sweep) -> Sweep:
@@ -110,63 +163,12 @@ def _paused(sweep: Sweep) -> Sweep:
     )
 
 
-class BoundsSettings(Section):
-    """What the bounds of an experiment depend on."""
-
-    experiment: str = "scenes"
-    train_split: str = "train"
-    eval_split: str = "val"
-    backbones: tuple[Backbone, ...]
-    decoder: Decoder = Field(default_factory=Decoder)
-
-    @classmethod
-    def of(cls, experiment: Experiment) -> Self:
-        """Pick them."""
-        return cls(
-            experiment=experiment.experiment,
-            train_split=experiment.data.train_split,
-            eval_split=experiment.data.eval_split,
-            backbones=tuple(experiment.main_backbones),
-            decoder=experiment.decoder,
-        )
-
-
-class EvaluateSettings(Section):
-    """What the accuracy of a run depends on."""
-
-    experiment: str = "scenes"
-    split: str = "val"
-    device: str = "auto"
-    sweep: Sweep = ()
-    evaluation: Evaluation = Field(default_factory=Evaluation)
-
-    @classmethod
-    def of(cls, experiment: Experiment, backbone: str, name: str) -> Self:
-        """Pick them; of the sweep what runs on this recipe. Controls run dense alone, ablations only pause.
-
-        Args:
-            experiment: where from.
-            backbone: its name.
-            name: a recipe, or an ablation: `ablation-NAME`.
-        """
-        experiment, recipe, variant = _variant(experiment, name)
-        control = experiment.backbone(backbone).control_for is not None
-        sweep = tuple(item for item in experiment.sweep if item.runs_on(recipe))
-        return cls(
-            experiment=experiment.experiment,
-            split=experiment.data.eval_split,
-            device=experiment.device,
-            sweep=() if control else _paused(sweep) if variant else sweep,
-            evaluation=experiment.evaluation,
-        )
-
-
-class SemanticsSettings(Section):
+class SemanticsSettings(StageSettings):
     """What the relation of criteria to the ground truth depends on.
 
     Attributes:
         fractions: shares of the patches that pause, rising.
-        schedule: at which it is seen who loses what pausing costs.
+        schedule: for the classes that lose accuracy by pausing.
     """
 
     split: str = "val"
@@ -176,17 +178,39 @@ class SemanticsSettings(Section):
 
     @classmethod
     def of(cls, experiment: Experiment) -> Self:
-        """Pick them; the fractions are those of all schedules that pause at one location, if there are any."""
-        points = [point for point in sweep_points(experiment.sweep) if point.strategy == "pause"]
-        links = [parameters for point in points for _, parameters in point.links]
-        schedules = [parameters for parameters in links if isinstance(parameters, Schedule)]
+        """The settings of an experiment; fractions are those of the schedules with one location, if there are any."""
+        schedules = _pause_schedules(experiment)
         fractions = {schedule.paused for schedule in schedules if len(schedule.locations) == 1}
-        chosen = {"fractions": tuple(sorted(fractions))} if fractions else {}
-        shown = experiment.figures.pause_schedule
-        return cls(split=experiment.data.eval_split, device=experiment.device, schedule=shown, **chosen)
+        chosen = tuple(sorted(fractions)) or cls.model_fields["fractions"].default
+        return cls._cut(experiment, fractions=chosen, schedule=experiment.figures.pause_schedule)
 
 
-class CostSettings(Section):
+class MapsSettings(StageSettings):
+    """What the pause maps depend on.
+
+    Attributes:
+        schedules: those of the viewer.
+    """
+
+    split: str = "val"
+    device: str = "auto"
+    figures: Figures = Field(default_factory=Figures)
+    schedules: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> Self:
+        """The settings of an experiment."""
+        return cls._cut(experiment, schedules=tuple(map(str, _pause_schedules(experiment))))
+
+
+def _pause_schedules(experiment: Experiment) -> list[Schedule]:
+    """The schedules of strategy `pause` at which the same share of every image pauses, each once."""
+    points = [point for point in sweep_points(experiment.sweep) if point.strategy == "pause"]
+    values = [part.parameters for point in points for part in point.parts]
+    return list(dict.fromkeys(schedule for schedule in values if isinstance(schedule, Schedule)))
+
+
+class CostSettings(NetworkChoice, StageSettings):
     """What GMAC and images/s depend on; of `throughput` only the sizes matter to GMAC."""
 
     split: str = "val"
@@ -201,82 +225,34 @@ class CostSettings(Section):
 
     @classmethod
     def of(cls, experiment: Experiment, timed: bool) -> Self:
-        """Pick them; `timed` for images/s."""
-        return cls(
-            split=experiment.data.eval_split,
-            device=experiment.device if timed else "cpu",
-            backbones=experiment.backbones,
-            decoder=experiment.decoder,
-            heads=experiment.heads,
-            recipes=experiment.training.recipes,
-            sweep=experiment.sweep,
-            evaluation=experiment.evaluation,
-            throughput=experiment.throughput if timed else Throughput(sizes=experiment.throughput.sizes),
-        )
-
-    def decoder_of(self, backbone: Backbone) -> Decoder:
-        """The decoder of a backbone."""
-        return backbone.decoder or self.decoder
-
-    def heads_of(self, backbone: Backbone) -> Heads | None:
-        """The auxiliary heads of a backbone: a control has none."""
-        return None if backbone.control_for else backbone.heads or self.heads
-
-    def controls(self, backbone: Backbone) -> list[Backbone]:
-        """The smaller backbones that a studied one is compared with."""
-        return [item for item in self.backbones if item.control_for == backbone.name]
+        """The settings of an experiment; `timed` for images/s."""
+        if timed:
+            return cls._cut(experiment)
+        return cls._cut(experiment, device="cpu", throughput=Throughput(sizes=experiment.throughput.sizes))
 
     def sizes_of(self, backbone: Backbone) -> tuple[Size, ...]:
         """The sizes of its input that are named; none where they follow from the data."""
         return self.throughput.sizes.get(backbone.name, ())
 
-    @property
-    def studied(self) -> list[Backbone]:
-        """The backbones without the controls."""
-        return [item for item in self.backbones if item.control_for is None]
-
-    def fixed_points(self) -> list[Point]:
+    def fixed_points(self) -> list[OperatingPoint]:
         """Dense, and every operating point whose cost does not depend on the image; the criterion does not change it.
 
-        Of several criteria the dearest is taken; `random`, which needs no head, and `oracle` stand back.
+        Of several criteria the most expensive is taken; `random`, which needs no head, and `oracle` come last.
         """
         recipes = self.recipes or RECIPES
         points = [point for recipe in recipes for point in sweep_points(self.sweep, recipe)]
-        points.sort(key=lambda point: (point.criterion in CONTROLS, point.criterion != BALANCED[-1]))
-        chosen: dict[tuple[str, str], Point] = {}
+        points.sort(key=lambda point: -CRITERIA[point.criterion].cost if point.criterion else -1)
+        chosen: dict[tuple[str, str], OperatingPoint] = {}
         for point in points:
-            if not point.depends_on_image:
+            if not point.varies:
                 chosen.setdefault((point.strategy, point.schedule), point)
         return list(chosen.values())
 
-    def image_points(self, recipe: str) -> list[Point]:
+    def image_points(self, recipe: str) -> list[OperatingPoint]:
         """The operating points of a recipe whose cost depends on the image."""
-        return [point for point in sweep_points(self.sweep, recipe) if point.depends_on_image]
+        return [point for point in sweep_points(self.sweep, recipe) if point.varies]
 
     def timed_recipes(self) -> list[RecipeName]:
         """The recipes whose trained networks are timed: paumer, on which every strategy of fixed cost runs, and others
         only for costs that depend on the image."""
         return [recipe for recipe in self.recipes if recipe == "paumer" or self.image_points(recipe)]
-
-
-class MapsSettings(Section):
-    """What the pause maps depend on.
-
-    Attributes:
-        schedules: those of the viewer.
-    """
-
-    split: str = "val"
-    device: str = "auto"
-    figures: Figures = Field(default_factory=Figures)
-    schedules: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, experiment: Experiment) -> Self:
-        """Pick them; the schedules are those at which the sweep pauses the same share of every image."""
-        points = [point for point in sweep_points(experiment.sweep) if point.strategy == "pause"]
-        plain = dict.fromkeys(
-            point.schedule for point in points for _, values in point.links if isinstance(values, Schedule)
-        )
-        settings = {"device": experiment.device, "figures": experiment.figures, "schedules": tuple(plain)}
-        return cls(split=experiment.data.eval_split, **settings)

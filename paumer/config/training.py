@@ -98,7 +98,7 @@ class Merging(Section):
             points = [operating_point("local-merge", "", text) for text in schedules]
         except PaumerError as error:
             raise ValueError(str(error)) from None
-        if any(point.depends_on_image for point in points):
+        if any(point.varies for point in points):
             raise ValueError("training needs batches of one shape; write fractions (1:0.3), not thresholds (1@0.9)")
         return tuple(point.schedule for point in points)
 

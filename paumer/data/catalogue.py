@@ -11,13 +11,13 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from paumer.config import Data, Section, parse
-from paumer.config.base import IGNORE
+from paumer.config.base import IGNORE, read_yaml
 from paumer.data import ade20k, camvid, cityscapes, scenes
 from paumer.data import catalogue as folder
 from paumer.data.datasets import Colour, Dataset, distinct_colours, from_hex
 from paumer.data.images import ENDINGS
 from paumer.system.errors import PaumerError
-from paumer.system.files import files_below, read_json, read_yaml
+from paumer.system.files import files_below, read_json
 
 COLOURS = "colours.json"  # beside a manifest: the colour of every class
 

@@ -26,9 +26,10 @@ from paumer.models.inference import predict
 from paumer.models.trained import TrainedSegmenter, evaluation_of, name_of
 from paumer.models.views import seen_size, window_size
 from paumer.strategies.contract import Dense, Strategy
+from paumer.strategies.criteria import ORACLE
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Floor, Pause
-from paumer.strategies.registry import DENSE_AGAIN, ORACLE, Point, read_point
+from paumer.strategies.registry import DENSE_AGAIN, Label, OperatingPoint, read_point
 from paumer.system.errors import PaumerError
 from paumer.system.machine import autocast, keep_freed_memory
 from paumer.system.progress import progress
@@ -121,9 +122,9 @@ def sweep(
         torch.manual_seed(0)  # for criterion random
         batches = batches_of(images, labels, classes, evaluation.batch if evaluation.views == 1 else 1)
         for several, truth in progress(batches, title="sweep"):
-            inputs, truth = network.inputs(several), truth if truth is None else truth.to(device)
+            several, truth = several.to(device), truth if truth is None else truth.to(device)
             dense = torch.empty(0)
-            for index, predicted in predict(network, inputs, strategies, evaluation, truth):
+            for index, predicted in predict(network, several, strategies, evaluation, truth):
                 dense = predicted.classes if index == 0 else dense
                 same[index] += int((predicted.classes == dense).sum())
                 costs[index].append(predicted.macs)
@@ -183,10 +184,13 @@ def measure(
     whole = evaluation.views == 1 and window_size(evaluation, seen) == seen == size
     scope = "logits" if whole else "image"
     points = _points(schedules, criterion)
-    strategies: list[tuple[Point, Strategy]] = [(point, network.strategy_of(point)) for point in points]
+    strategies: list[tuple[Label, Strategy]] = [(point.label, network.strategy_of(point)) for point in points]
     fixed = [one.parameters for _, one in strategies if isinstance(one, Pause) and isinstance(one.parameters, Schedule)]
-    strategies += [(Point(DENSE_AGAIN), Dense()), *((Point("floor", "", str(one)), Floor(one)) for one in fixed)]
-    batches = network.inputs(pictures).split(batch)
+    strategies += [
+        (Label(DENSE_AGAIN), Dense()),
+        *((Label("floor", "", str(one)), Floor(one)) for one in fixed),
+    ]
+    batches = network.normalize(pictures.to(network.device)).split(batch)
     variants = [
         Variant(point, on_batches(callable_of(network, strategy, scope, mode, evaluation), batches))
         for point, strategy in strategies
@@ -208,15 +212,15 @@ def _require_network(network: Any) -> None:
         raise PaumerError(f"network: {type(network).__name__}; give what load, wrap or load_segmenter gives")
 
 
-def _points(schedules: Schedules, criterion: str | None) -> list[Point]:
+def _points(schedules: Schedules, criterion: str | None) -> list[OperatingPoint]:
     """Dense, and the operating points that were asked for, each once."""
     criterion = name_of(criterion, "criterion")
     if isinstance(schedules, str | Schedule) or not isinstance(schedules, Iterable):
         raise PaumerError(f"schedules: {str(schedules)!r} is one; give a list of them")
-    return list(dict.fromkeys([Point(), *(read_point(str(schedule), criterion=criterion) for schedule in schedules)]))
-
-
-def _named(points: Sequence[Point]) -> pd.DataFrame:
-    return pd.DataFrame([(one.strategy, one.criterion, one.schedule) for one in points]).set_axis(
-        ["strategy", "criterion", "schedule"], axis=1
+    return list(
+        dict.fromkeys([OperatingPoint(), *(read_point(str(schedule), criterion=criterion) for schedule in schedules)])
     )
+
+
+def _named(points: Sequence[OperatingPoint]) -> pd.DataFrame:
+    return pd.DataFrame([point.label for point in points]).set_axis(["strategy", "criterion", "schedule"], axis=1)

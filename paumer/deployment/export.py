@@ -15,13 +15,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from paumer.config import Evaluation, Size
-from paumer.data.transforms import statistics_of
+from paumer.config.network import statistics_of
 from paumer.deployment.description import Description
 from paumer.deployment.network import HubSegmenter, load_network
 from paumer.deployment.settings import GraphSettings
 from paumer.models.graphs import Session, require_onnx, to_onnx, trace
 from paumer.strategies.contract import Strategy
-from paumer.strategies.registry import CHANCE, Point
+from paumer.strategies.criteria import CHANCE
+from paumer.strategies.registry import OperatingPoint
 from paumer.system.errors import PaumerError
 from paumer.system.files import require_folder, require_writable, writing, writing_folder
 from paumer.system.machine import describe_code
@@ -163,7 +164,7 @@ def prepare(
     return Prepared(network, network.strategy_of(point), size, describe(description, point, size))
 
 
-def describe(description: Description, point: Point, size: Size) -> dict[str, str]:
+def describe(description: Description, point: OperatingPoint, size: Size) -> dict[str, str]:
     """What a file says of itself; lists and mappings are JSON."""
     statistics = statistics_of(description.network.backbone.normalization)
     return {
@@ -226,15 +227,15 @@ def _seen(evaluation: Evaluation) -> Size:
     return evaluation.window
 
 
-def _check_fixed(point: Point) -> None:
+def _check_fixed(point: OperatingPoint) -> None:
     """Refuse operating points that no graph can hold.
 
     Raises:
         PaumerError: what they compute depends on the images, or on chance.
     """
-    if point.depends_on_image:
+    if point.varies:
         raise PaumerError(
-            f"{point.strategy} {point.schedule}: computes more or less as the images show, which a fixed graph cannot; "
+            f"{point}: computes more or less as the images show, which a fixed graph cannot; "
             "name a --schedule of fixed shares, as 3:0.4"
         )
     if point.criterion == CHANCE:
@@ -245,6 +246,6 @@ def _report(output: Path, prepared: Prepared, difference: float) -> None:
     height, width = prepared.size
     strategy = prepared.strategy
     print(
-        f"{output}: {strategy.name} {strategy.schedule_text}, {height} x {width} pixels, "
+        f"{output}: {strategy}, {height} x {width} pixels, "
         f"{output.stat().st_size / 2**20:.1f} MB; largest difference from the network's logits {difference:.1e}"
     )

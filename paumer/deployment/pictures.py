@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from paumer.data.cityscapes import EVALUATED
 from paumer.deployment.description import Description
 from paumer.deployment.network import HubSegmenter
-from paumer.evaluation.pauses import watch_pauses
+from paumer.evaluation.pauses import PAUSE_COLOURS, watch_pauses
 from paumer.models.views import View, seen_size, window_corners, window_size
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError
@@ -20,8 +20,6 @@ from paumer.system.machine import autocast
 
 OPACITY = 0.55
 GAP = 4  # pixels between panels
-# Okabe and Ito's colours, safe for the colour-blind: one for each block after which patches pause.
-PAUSE_COLOURS = ((230, 159, 0), (86, 180, 233), (204, 121, 167), (0, 158, 115), (240, 228, 66), (213, 94, 0))
 
 
 def overlay(picture: np.ndarray, classes: np.ndarray, description: Description) -> np.ndarray:
@@ -129,7 +127,7 @@ def draw_pauses(network: HubSegmenter, pixels: np.ndarray, pause: Pause) -> np.n
     colours = {block: number for number, block in enumerate(pause.parameters.blocks)}
     size = seen_size(evaluation, pixels.shape[:2])
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    inputs = View(size).of(network.inputs(image))
+    inputs = View(size).of(network.normalize(image.to(network.device)))
     seen = View(size).of(image.float()).round().clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
     total, times = np.zeros((*size, 3), dtype=np.float32), np.zeros((*size, 1), dtype=np.float32)
     height, width = window_size(evaluation, size)

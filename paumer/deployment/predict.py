@@ -19,7 +19,7 @@ from paumer.models.shipped import WEIGHTS, find_network
 from paumer.models.views import seen_size, window_size
 from paumer.strategies.contract import Strategy
 from paumer.strategies.pause import Pause
-from paumer.strategies.registry import Point
+from paumer.strategies.registry import OperatingPoint
 from paumer.system.errors import PaumerError
 from paumer.system.files import require_folder, sha256
 from paumer.system.machine import autocast, find_device, lacks_memory, synchronize
@@ -89,8 +89,8 @@ class Predictor:
     settings: PredictSettings
     network: HubSegmenter
     folder: Path
-    main: Point = field(init=False)
-    points: list[Point] = field(init=False)
+    main: OperatingPoint = field(init=False)
+    points: list[OperatingPoint] = field(init=False)
     kinds: list[str] = field(init=False)
     seconds: float = 0.0
     failed: dict[Path, str] = field(default_factory=dict)
@@ -164,9 +164,8 @@ class Predictor:
         evaluation = self.network.description.evaluation
         synchronize(self.device)
         start = time.perf_counter()
-        inputs = self.network.inputs(pictures)
         with autocast(self.device, evaluation.precision):
-            runs = predict(self.network, inputs, self.strategies, evaluation)
+            runs = predict(self.network, pictures.to(self.device), self.strategies, evaluation)
             predicted = {self.points[index]: Predictions(made.classes.cpu(), made.macs) for index, made in runs}
         self.seconds += time.perf_counter() - start
         for number, (path, picture) in enumerate(several):
@@ -177,7 +176,11 @@ class Predictor:
                 outputs.write(kind, path, self._picture(kind, pixels, classes, costs))
 
     def _picture(
-        self, kind: str, pixels: np.ndarray, classes: dict[Point, np.ndarray], costs: dict[Point, float]
+        self,
+        kind: str,
+        pixels: np.ndarray,
+        classes: dict[OperatingPoint, np.ndarray],
+        costs: dict[OperatingPoint, float],
     ) -> np.ndarray:
         """What is written of one image: pixels (height, width[, 3]) uint8."""
         if kind == "overlay":
@@ -192,7 +195,7 @@ class Predictor:
         return self._comparison(pixels, classes, costs)
 
     def _comparison(
-        self, pixels: np.ndarray, classes: dict[Point, np.ndarray], costs: dict[Point, float]
+        self, pixels: np.ndarray, classes: dict[OperatingPoint, np.ndarray], costs: dict[OperatingPoint, float]
     ) -> np.ndarray:
         """The image, and the prediction of every compared operating point with its cost."""
         first, *others = self.settings.compared
@@ -223,5 +226,5 @@ class Predictor:
             )
 
 
-def _name(point: Point) -> str:
+def _name(point: OperatingPoint) -> str:
     return point.schedule if point.strategy in ("dense", "pause") else f"{point.strategy} {point.schedule}"

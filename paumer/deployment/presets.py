@@ -7,7 +7,8 @@ from typing import Any
 
 from paumer.config import Section
 from paumer.reporting.frames import at_largest_batch, read_main
-from paumer.strategies.registry import CONTROLS, Point, operating_point
+from paumer.strategies.criteria import CONTROLS
+from paumer.strategies.registry import OperatingPoint, operating_point
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
 
@@ -39,13 +40,17 @@ class Preset(Section):
     source: str = ""
 
     @property
-    def point(self) -> Point:
+    def point(self) -> OperatingPoint:
         """The operating point.
 
         Raises:
             PaumerError: it is not possible.
         """
-        return Point() if self.strategy == "dense" else operating_point(self.strategy, self.criterion, self.schedule)
+        return (
+            OperatingPoint()
+            if self.strategy == "dense"
+            else operating_point(self.strategy, self.criterion, self.schedule)
+        )
 
     def without_speed(self) -> "Preset":
         """The same, without what a device had to do with."""

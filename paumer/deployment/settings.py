@@ -15,13 +15,9 @@ from paumer.config import (
 )
 from paumer.config.base import positive_size
 from paumer.deployment.presets import Preset, choose_preset
-from paumer.strategies.parameters import parse_scale
-from paumer.strategies.registry import (
-    INFORMED,
-    SCORES,
-    Point,
-    read_point,
-)
+from paumer.strategies.criteria import INFORMED
+from paumer.strategies.registry import OperatingPoint, read_point
+from paumer.strategies.resize import parse_scale
 from paumer.system.errors import PaumerError
 
 Format = Literal["overlay", "ids", "cityscapes"]
@@ -41,14 +37,14 @@ class PointSettings(Section):
         if self.schedule is not None and self.speedup is not None:
             raise ValueError("give --schedule or --speedup, not both")
         try:
-            point = Point() if self.schedule is None else self.named(self.schedule)
+            point = OperatingPoint() if self.schedule is None else self.named(self.schedule)
         except PaumerError as error:
             raise ValueError(str(error)) from None
         if point.criterion == "oracle":
             raise ValueError(NO_ORACLE)
         return self
 
-    def named(self, text: str) -> Point:
+    def named(self, text: str) -> OperatingPoint:
         """The operating point of `dense`, a schedule, or `STRATEGY SCHEDULE` where the strategy is another one.
 
         Raises:
@@ -56,14 +52,14 @@ class PointSettings(Section):
         """
         return read_point(text, self.strategy, self.criterion)
 
-    def chosen(self, presets: Sequence[Preset], name: str | Path) -> Point:
+    def chosen(self, presets: Sequence[Preset], name: str | Path) -> OperatingPoint:
         """The operating point: the schedule's, the most accurate of those that are known to be fast enough, or dense.
 
         Raises:
             PaumerError: none is known to be so fast.
         """
         if self.speedup is None:
-            return Point() if self.schedule is None else self.named(self.schedule)
+            return OperatingPoint() if self.schedule is None else self.named(self.schedule)
         preset = choose_preset(presets, self.speedup, name)
         print(f"--speedup {self.speedup:g}: {preset.strategy} {preset.schedule} ({preset.source})")
         return preset.point
@@ -116,7 +112,7 @@ class PredictSettings(PointSettings):
         return self.formats or (() if self.compare else ("overlay",))
 
     @property
-    def compared(self) -> list[Point]:
+    def compared(self) -> list[OperatingPoint]:
         """The operating points that stand side by side."""
         return [self.named(text) for text in self.compare]
 
@@ -130,7 +126,7 @@ class TuneSettings(Section):
     split: str = "val"
     images: int | None = Field(None, ge=1)
     batch: int = Field(1, ge=1)
-    criterion: str = SCORES[0]
+    criterion: str = "entropy"
     locations: int = Field(2, ge=1)
     scales: tuple[float, ...] = Field((1.0,), min_length=1)
     device: str = "auto"

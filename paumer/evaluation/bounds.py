@@ -15,7 +15,6 @@ from paumer.config.base import IGNORE
 from paumer.config.runs import BoundsSettings
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.preparation import samples
-from paumer.data.transforms import normalize
 from paumer.evaluation.evaluate import confusion_matrix, mean_iou
 from paumer.system.files import require_writable, write_text
 from paumer.system.progress import progress
@@ -23,6 +22,7 @@ from paumer.system.progress import progress
 EPOCHS = 2
 LEARNING_RATE = 3e-3
 PATCHES_PER_STEP = 2048
+MIDDLE = 127.5  # of 0 to 255; pixels become numbers from -1 to 1
 
 
 def bounds(settings: BoundsSettings, manifest: Path, output: Path) -> None:
@@ -89,7 +89,7 @@ def _images_per_step(data: SegmentationData, patch: int) -> int:
 def _raw_logits(layer: nn.Conv2d, images: Tensor, patch: int, cells: int) -> Tensor:
     """Logits at pixel resolution, (batch, classes, height, width)."""
     height, width = images.shape[-2:]
-    padded = functional.pad(normalize(images, "half"), (0, -width % patch, 0, -height % patch))
+    padded = functional.pad((images.float() - MIDDLE) / MIDDLE, (0, -width % patch, 0, -height % patch))
     logits = functional.pixel_shuffle(layer(padded), cells)
     return functional.interpolate(logits, size=padded.shape[-2:], mode="bilinear")[..., :height, :width]
 

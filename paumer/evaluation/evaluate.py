@@ -11,19 +11,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from paumer.config import Normalization, sweep_points
+from paumer.config import sweep_points
 from paumer.config.base import IGNORE
 from paumer.config.runs import EvaluateSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.preparation import samples
-from paumer.data.transforms import normalize
 from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.compose import runnable
 from paumer.strategies.contract import Strategy
-from paumer.strategies.registry import SMALLER_BACKBONE
+from paumer.strategies.registry import SMALLER_BACKBONE, runnable
 from paumer.system.files import require_writable, write_text
 from paumer.system.machine import autocast, find_device
 from paumer.system.progress import progress
@@ -75,7 +73,7 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
     points = runnable(model, sweep_points(settings.sweep), run["recipe"])
     data = SegmentationData(dataset, found)
     backbone = network_of(run, run_folder).backbone
-    tallies = tally(model, data, [strategy for _, strategy in points], settings, backbone.normalization)
+    tallies = tally(model, data, [strategy for _, strategy in points], settings)
     rows = [
         {
             "experiment": settings.experiment,
@@ -115,7 +113,6 @@ def tally(
     data: SegmentationData,
     strategies: Sequence[Strategy],
     settings: EvaluateSettings,
-    normalization: Normalization,
 ) -> list[Tally]:
     """Confusion matrix and costs over the whole split for each strategy."""
     device = find_device(settings.device)
@@ -127,10 +124,9 @@ def tally(
     at_once = settings.evaluation.batch if settings.evaluation.views == 1 else 1
     with progress(title="evaluate", total=len(data)) as bar:
         for images, labels in evaluation_batches(data, at_once):
-            labels = labels.to(device)
-            inputs = normalize(images.to(device), normalization)
+            images, labels = images.to(device), labels.to(device)
             with autocast(device, settings.evaluation.precision):
-                for index, predicted in predict(model, inputs, strategies, settings.evaluation, labels):
+                for index, predicted in predict(model, images, strategies, settings.evaluation, labels):
                     matrices[index] += confusion_matrix(labels, predicted.classes, classes)
                     costs[index].append(predicted.macs)
             bar.update(len(images))

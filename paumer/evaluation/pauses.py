@@ -1,6 +1,6 @@
 """What pauses where in one image, and how certain its patches were."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +10,9 @@ from paumer.models.segmenter import Segmenter
 from paumer.strategies.criteria import scores
 from paumer.strategies.pause import Pause
 from paumer.strategies.state import State
+
+# Of patches that pause at the first, second ... location, in pictures: Okabe and Ito's, safe for the colour-blind.
+PAUSE_COLOURS = ((230, 159, 0), (86, 180, 233), (204, 121, 167), (0, 158, 115), (240, 228, 66), (213, 94, 0))
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class WatchedPause(Pause):
     paused_after: list[int] = field(default_factory=list, compare=False)
     entropy: dict[int, Tensor] = field(default_factory=dict, compare=False)
 
+    def action_key(self, block: int) -> Hashable:
+        """Acts after watched blocks, too."""
+        key = super().action_key(block)
+        return ("watched", key) if block in self.watched else key
+
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """As pausing does."""
         if block in self.watched:
@@ -43,7 +51,8 @@ class WatchedPause(Pause):
             canvas[slice(None) if state.cells is None else state.cells[0]] = seen
             self.entropy[block] = canvas.view(state.grid).cpu()
         before = len(state.reductions)
-        tokens = super().after_block(block, tokens, state)
+        if block in self.parameters.blocks:
+            tokens = super().after_block(block, tokens, state)
         if len(state.reductions) > before:
             self.paused_after.append(block)
         return tokens
@@ -54,7 +63,7 @@ def watch_pauses(model: Segmenter, image: Tensor, strategy: Pause, watched: Sequ
 
     Args:
         model: in eval mode.
-        image: normalised, (1, 3, height, width).
+        image: (1, 3, height, width).
         strategy: how patches pause.
         watched: the blocks after which to look at the entropy, where there are heads.
     """

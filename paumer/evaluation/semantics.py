@@ -12,16 +12,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from paumer.config import Normalization
 from paumer.config.runs import SemanticsSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
-from paumer.data.transforms import normalize
 from paumer.evaluation.alignment import tabulate
 from paumer.evaluation.evaluate import confusion_matrix, mean_iou, patch_errors
 from paumer.evaluation.pauses import watch_pauses
-from paumer.models.build import load_run, network_of, require_classes
+from paumer.models.build import load_run, require_classes
 from paumer.models.labels import boundary_distances
 from paumer.models.segmenter import DENSE, Segmenter
 from paumer.strategies.criteria import scores
@@ -52,7 +50,7 @@ class Attribution:
 
         Args:
             model: in eval mode.
-            image: normalised, (1, 3, height, width).
+            image: (1, 3, height, width).
             label: class ids (height, width), 255 where ignored.
             pause: how patches pause.
         """
@@ -94,13 +92,12 @@ def semantics(settings: SemanticsSettings, manifest: Path, run_folder: Path, out
     data = SegmentationData(*samples(manifest, settings.split))
     require_classes(model, data.dataset.classes, run_folder)
     torch.manual_seed(0)  # for criterion random
-    normalization = network_of(run, run_folder).backbone.normalization
     pause, attribution = Pause(Schedule.parse(settings.schedule)), Attribution(len(data.dataset.classes))
     parts = []
     for index in progress(range(len(data)), title="semantics"):
         image, label = data[index]
-        parts.append(observe(model, image, label, data.dataset, normalization, settings.fractions))
-        attribution.add(model, normalize(image[None].to(device), normalization), label, pause)
+        parts.append(observe(model, image, label, data.dataset, settings.fractions))
+        attribution.add(model, image[None].to(device), label, pause)
     patches = pd.concat(parts, ignore_index=True)
     labelled = patches[patches["class"].notna()]
     if labelled.empty:
@@ -121,7 +118,6 @@ def observe(
     image: Tensor,
     label: Tensor,
     dataset: Dataset,
-    normalization: Normalization,
     fractions: Sequence[float],
 ) -> pd.DataFrame:
     """What is known of every patch of one image when all run.
@@ -131,16 +127,14 @@ def observe(
         image: (3, height, width) uint8.
         label: class ids (height, width), 255 where ignored.
         dataset: names the classes.
-        normalization: of the network's input.
         fractions: at which patches pause, rising.
 
     Returns:
         A row for every patch: class (missing where no pixel is labelled), uniform, distance, final_error, and for each
         block B with a head `B error`, and for each criterion C `B C` (the score) and `B C paused from`.
     """
-    device = next(model.parameters()).device
-    label = label.to(device)
-    tokens, state = model.embed(normalize(image[None].to(device), normalization), labels=label[None])
+    label = label.to(model.device)
+    tokens, state = model.embed(image[None].to(model.device), labels=label[None])
     truth = state.truth
     assert truth is not None  # it has heads
     counts = truth[0].sum(dim=1).cpu().numpy()

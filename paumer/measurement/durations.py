@@ -80,7 +80,7 @@ class Durations:
         varying = sum(len(named) + 2 for recipe in settings.recipes if (named := settings.image_points(recipe)))
         conditions = len(timing.dtypes) * len(timing.scopes)
         seconds = 0.0
-        for backbone in settings.studied:
+        for backbone in settings.main_backbones:
             alike = len(timing.modes) * (fixed + len(settings.controls(backbone)))
             for size, batch in product(settings.sizes_of(backbone) or (self._seen,), timing.batches):
                 image = self._forward(backbone, size, threads)

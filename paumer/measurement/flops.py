@@ -35,7 +35,7 @@ def flops(settings: CostSettings, manifest: Path, output: Path) -> None:
     """
     data = SegmentationData(*samples(manifest, settings.split))
     require_writable(output, ".csv")
-    inputs = [(backbone, of) for backbone in settings.studied for of in inputs_of(settings, backbone, data)]
+    inputs = [(backbone, of) for backbone in settings.main_backbones for of in inputs_of(settings, backbone, data)]
     rows = []
     for backbone, of in inputs:
         size = of.size

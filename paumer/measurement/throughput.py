@@ -32,19 +32,23 @@ from paumer.config.runs import CostSettings
 from paumer.data.images import upright_size
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
-from paumer.data.transforms import normalize
 from paumer.measurement.modes import callable_of, on_batches, with_explicit_attention
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, BenchmarkSetting, Timing, Variant, measure
 from paumer.models.build import build, load_run
 from paumer.models.graphs import require_onnx
 from paumer.models.segmenter import Segmenter
-from paumer.models.shipped import normalization_of
 from paumer.models.views import seen_size, window_corners, window_size
-from paumer.strategies.compose import runnable
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Floor, Pause
-from paumer.strategies.registry import DENSE_AGAIN, EXPLICIT_ATTENTION, SMALLER_BACKBONE, Point
+from paumer.strategies.registry import (
+    DENSE_AGAIN,
+    EXPLICIT_ATTENTION,
+    SMALLER_BACKBONE,
+    Label,
+    OperatingPoint,
+    runnable,
+)
 from paumer.system.errors import PaumerError
 from paumer.system.files import (
     WEIGHTS,
@@ -57,10 +61,10 @@ from paumer.system.files import (
 )
 from paumer.system.machine import clocks, describe_code, describe_environment, find_device
 
-NULL = Point(DENSE_AGAIN)
+NULL = Label(DENSE_AGAIN)
 Runs = dict[tuple[str, str], Path]
 Networks = dict[tuple[str, str], Segmenter]
-Candidate = tuple[Point, Segmenter, Strategy]
+Candidate = tuple[Label, Segmenter, Strategy]
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def throughput(settings: CostSettings, manifest: Path, runs: Runs, output: Path,
     cache = ResumeCache(output.with_suffix(".partial.json"), described)
     timings = [
         measured
-        for backbone in settings.studied
+        for backbone in settings.main_backbones
         for of in inputs_of(settings, backbone, data)
         for measured in _measure_network(settings, backbone, of, networks, data, device, cache)
     ]
@@ -172,10 +176,8 @@ def _measure_network(
     varying = _costs_by_image(settings, backbone, networks)
     count = max(protocol.images, *protocol.batches)
     sizes = {scope: of.image if scope == "image" else of.size for scope in protocol.scopes}
-    pictures = {
-        size: normalize(input_images(data, count, size), normalization_of(backbone)).to(device)
-        for size in set(sizes.values())
-    }
+    model = fixed[0][1]  # images are normalised before any time is taken
+    pictures = {size: model.normalize(input_images(data, count, size).to(device)) for size in set(sizes.values())}
     for dtype, mode, scope in itertools.product(protocol.dtypes, protocol.modes, protocol.scopes):
         images, windows = pictures[sizes[scope]], 1.0 if scope == "image" else of.windows
         groups = {"": fixed} | (varying if mode == protocol.modes[0] else {})
@@ -191,7 +193,7 @@ def _measure_network(
 
 def _calls(
     candidates: list[Candidate], scope: str, mode: str, evaluation: Evaluation
-) -> list[tuple[Point, Callable[[Tensor], Tensor]]]:
+) -> list[tuple[Label, Callable[[Tensor], Tensor]]]:
     """The candidates as functions of images, shared by all batch sizes."""
     return [(point, callable_of(model, strategy, scope, mode, evaluation)) for point, model, strategy in candidates]
 
@@ -206,16 +208,16 @@ def _fixed_costs(
         model.to(device)
     else:
         model, points = trained, runnable(trained, settings.fixed_points(), backbone.name)
-    candidates: list[Candidate] = [(Point(point.strategy, "", point.schedule), model, one) for point, one in points]
+    candidates: list[Candidate] = [(point.label._replace(criterion=""), model, one) for point, one in points]
     for control in settings.controls(backbone):
         smaller, _ = untrained(settings, control, classes, size)
-        candidates.append((Point(SMALLER_BACKBONE, "", control.name), smaller.to(device), Dense()))
+        candidates.append((Label(SMALLER_BACKBONE, "", control.name), smaller.to(device), Dense()))
     if settings.throughput.explicit_attention:
-        candidates.append((Point(EXPLICIT_ATTENTION), with_explicit_attention(model), Dense()))
+        candidates.append((Label(EXPLICIT_ATTENTION), with_explicit_attention(model), Dense()))
     candidates.append((NULL, model, Dense()))
     pauses = [strategy.parameters for _, strategy in points if isinstance(strategy, Pause)]
     schedules = [parameters for parameters in pauses if isinstance(parameters, Schedule)]
-    return candidates + [(Point("floor", "", str(one)), model, Floor(one)) for one in schedules]
+    return candidates + [(Label("floor", "", str(one)), model, Floor(one)) for one in schedules]
 
 
 def _costs_by_image(settings: CostSettings, backbone: Backbone, networks: Networks) -> dict[str, list[Candidate]]:
@@ -225,8 +227,8 @@ def _costs_by_image(settings: CostSettings, backbone: Backbone, networks: Networ
         points, model = settings.image_points(recipe), networks.get((backbone.name, recipe))
         if points and model is not None:
             named = runnable(model, points, f"{backbone.name} {recipe}")
-            every = [(Point(), Dense()), *named, (NULL, Dense())]
-            found[recipe] = [(point, model, strategy) for point, strategy in every]
+            every = [(Label(), Dense()), *((point.label, strategy) for point, strategy in named), (NULL, Dense())]
+            found[recipe] = [(label, model, strategy) for label, strategy in every]
     return found
 
 
@@ -258,7 +260,7 @@ def mean_windows(evaluation: Evaluation, data: SegmentationData) -> float:
 
 def untrained(
     settings: CostSettings, backbone: Backbone, classes: int, size: Size
-) -> tuple[Segmenter, list[tuple[Point, Strategy]]]:
+) -> tuple[Segmenter, list[tuple[OperatingPoint, Strategy]]]:
     """A network with heads for images of `size`, in eval mode, and its operating points of fixed cost."""
     described = NetworkSettings(
         backbone=backbone,

@@ -16,7 +16,7 @@ import torch
 
 from paumer.config import Size, Throughput
 from paumer.measurement.intervals import ratio
-from paumer.strategies.registry import Point
+from paumer.strategies.registry import Label
 from paumer.system.errors import PaumerError, summary
 from paumer.system.machine import OtherLoad, PeakMemory, autocast, device_name, lacks_memory, synchronize
 from paumer.system.progress import progress
@@ -35,7 +35,7 @@ HIDDEN_VARIANTS = ("floor",)  # timed as a reference for others; no rows of thei
 class Variant:
     """An operating point and a call that runs it."""
 
-    point: Point
+    point: Label
     run: Callable[[], object]
 
     @property
@@ -212,9 +212,9 @@ def _check_mode(setting: BenchmarkSetting) -> None:
         raise PaumerError(f"onnxruntime runs float32 here, not {setting.dtype}")
 
 
-def _row(point: Point, setting: BenchmarkSetting, timed: dict[str, list[float]], first: WarmupResult) -> dict[str, Any]:
+def _row(point: Label, setting: BenchmarkSetting, timed: dict[str, list[float]], first: WarmupResult) -> dict[str, Any]:
     """Table row of a variant."""
-    seconds, dense = timed.get(_name(point)), timed.get(_name(Point()))
+    seconds, dense = timed.get(_name(point)), timed.get(_name(Label()))
     row: dict[str, Any] = {
         "windows": setting.windows,
         "strategy": point.strategy,
@@ -227,7 +227,7 @@ def _row(point: Point, setting: BenchmarkSetting, timed: dict[str, list[float]],
         return row
     unknown = (None, None, None)
     speedup, low, high = ratio(dense, seconds) if dense else unknown
-    floor = timed.get(_name(Point("floor", "", point.schedule))) if point.strategy == "pause" else None
+    floor = timed.get(_name(Label("floor", "", point.schedule))) if point.strategy == "pause" else None
     floor_ratio, floor_low, floor_high = ratio(seconds, floor) if floor else unknown
     return row | {
         "images_per_s": setting.images / statistics.median(seconds),
@@ -242,5 +242,5 @@ def _row(point: Point, setting: BenchmarkSetting, timed: dict[str, list[float]],
     }
 
 
-def _name(point: Point) -> str:
-    return " ".join(filter(None, [point.strategy, point.criterion, point.schedule]))
+def _name(point: Label) -> str:
+    return " ".join(filter(None, point))

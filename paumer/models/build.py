@@ -44,7 +44,7 @@ def build(settings: NetworkSettings, pretrained: bool = True) -> Segmenter:
         encoder.start_positions_as_sincos()
     decoder = build_decoder(settings.decoder, encoder.width, settings.classes)
     heads = {} if settings.heads is None else build_heads(settings.heads, settings, encoder, decoder)
-    return Segmenter(encoder, decoder, heads, settings.class_frequencies)
+    return Segmenter(encoder, decoder, heads, settings.class_frequencies, settings.backbone.normalization)
 
 
 def build_heads(

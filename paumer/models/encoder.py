@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 from timm.layers import build_sincos2d_pos_embed, resample_abs_pos_embed
-from timm.models.vision_transformer import Block, VisionTransformer
+from timm.models.vision_transformer import Attention, Block, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -44,6 +44,11 @@ class Encoder(nn.Module):
     def blocks(self) -> nn.Sequential:
         """The encoder layers."""
         return self.vit.blocks
+
+    @property
+    def splits_blocks(self) -> bool:
+        """Whether blocks can run in two halves: an ordinary attention, then a feed-forward network."""
+        return all(type(block) is Block and type(block.attn) is Attention for block in self.blocks)
 
     @property
     def depth(self) -> int:

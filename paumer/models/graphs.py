@@ -62,7 +62,7 @@ def trace(model: Segmenter, strategy: Strategy, size: Size, method: str = "forwa
             program = torch.export.export(module, (example,), dynamic_shapes={INPUT: {0: Dim("batch")}})
     except Exception as error:  # the compiler fails in many ways
         raise PaumerError(
-            f"{strategy.name} {strategy.schedule_text}: cannot be exported ({summary(error)}); a graph holds fixed "
+            f"{strategy}: cannot be exported ({summary(error)}); a graph holds fixed "
             "shares of patches alone, such as pause 3:0.4"
         ) from None
     program.example_inputs = None  # they would be stored as well

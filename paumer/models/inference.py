@@ -95,7 +95,7 @@ def predict(
 
     Args:
         model: a network in eval mode.
-        images: normalised, (batch, 3, height, width).
+        images: (batch, 3, height, width), as the network takes them.
         strategies: operating points.
         settings: whole images or sliding windows, and the views whose class probabilities are averaged.
         labels: class ids (batch, height, width), for criterion `oracle`.
@@ -150,13 +150,13 @@ def look(
 
     Args:
         model: a network in eval mode.
-        images: normalised, (batch, 3, height, width).
+        images: (batch, 3, height, width), as the network takes them.
         strategies: operating points.
         settings: whole images or sliding windows, and how many at a time.
         view: how the images are seen.
         labels: class ids (batch, height, width), for criterion `oracle`.
     """
-    seen, truth = view.of(images), None if labels is None else view.of_labels(labels)
+    seen, truth = view.of(model.normalize(images)), None if labels is None else view.of_labels(labels)
     window = window_size(settings, view.size)
     corners = window_corners(view.size, window, settings.stride)
     places = [(image, *corner) for image in range(len(images)) for corner in corners]
@@ -189,7 +189,7 @@ def sliding_logits(
 
     Args:
         model: a network in eval mode.
-        images: normalised, (batch, 3, height, width).
+        images: (batch, 3, height, width), as the network takes them.
         strategies: operating points.
         window: height and width of a window; images that are smaller make it smaller.
         stride: steps between windows.
@@ -223,7 +223,7 @@ def sliding_window_logits(
 
     Args:
         model: a network in eval mode.
-        image: normalised, (3, height, width) or (batch, 3, height, width).
+        image: (3, height, width) or (batch, 3, height, width), of uint8 or normalised already.
         window: height and width of a window; one number for both.
         stride: steps between windows along height and width, at most the window's; one number for both.
         batch: windows per forward pass.

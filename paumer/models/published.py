@@ -19,13 +19,14 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from paumer.config import Evaluation, Section, Size, parse
+from paumer.config.base import StrictLoader, load_yaml
 from paumer.models.encoder import Encoder, Grid
 from paumer.models.heads import LinearHead, MaskTransformer
 from paumer.models.shipped import folder_named
 from paumer.models.trained import TrainedSegmenter
 from paumer.models.weights import read_tensors, require_weights
 from paumer.system.errors import PaumerError
-from paumer.system.files import StrictLoader, load_yaml, read_bytes
+from paumer.system.files import read_bytes
 
 LOGGER = logging.getLogger("paumer")
 CHECKPOINT, VARIANT = "checkpoint.pth", "variant.yml"

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from paumer.config.network import Normalization, statistics_of
 from paumer.models.encoder import Encoder, Grid, attend, block_macs, feed_forward
 from paumer.models.heads import AuxiliaryHead, DecoderHead, Prediction, cells_to_map
 from paumer.models.labels import Rows, balance_classes, class_counts, upsample, upsample_rows, upsampled_labels
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import BALANCE, patch_loss
-from paumer.strategies.registry import ORACLE
 from paumer.strategies.state import State
 from paumer.strategies.tokens import Head
+from paumer.system.errors import PaumerError
 
 DENSE = Dense()
 
@@ -36,12 +37,18 @@ class Output:
 class Segmenter(nn.Module):
     """A vision transformer, a decoder and, for some blocks, auxiliary heads.
 
+    Every method takes images (batch, 3, height, width), of uint8 or, normalised already, of floating point.
+
     Attributes:
         strategy: what runs where a call names no other.
         class_weights: how much each class counts in criteria that know them, (classes,); None: unknown.
+        mean: subtracted from images of uint8, (3, 1, 1), from 0 to 255; None where it is not known.
+        std: what the difference is divided by, likewise.
     """
 
     class_weights: Tensor | None
+    mean: Tensor | None
+    std: Tensor | None
 
     def __init__(
         self,
@@ -49,10 +56,15 @@ class Segmenter(nn.Module):
         decoder: nn.Module,
         heads: Mapping[int, AuxiliaryHead | DecoderHead],
         class_frequencies: Sequence[float] = (),
+        normalization: Normalization | None = None,
     ) -> None:
         super().__init__()
         weights = balance_classes(class_frequencies, BALANCE) if class_frequencies else None
         self.register_buffer("class_weights", weights, persistent=False)
+        statistics = None if normalization is None else statistics_of(normalization)
+        for name in ("mean", "std"):
+            values = None if statistics is None else torch.tensor(getattr(statistics, name)).view(3, 1, 1) * 255
+            self.register_buffer(name, values, persistent=False)
         self.encoder, self.decoder = encoder, decoder
         self.heads = nn.ModuleDict({str(block): head for block, head in heads.items()})
         self.strategy: Strategy = DENSE
@@ -61,6 +73,11 @@ class Segmenter(nn.Module):
     def blocks(self) -> nn.Sequential:
         """The encoder layers."""
         return self.encoder.blocks
+
+    @property
+    def splits_blocks(self) -> bool:
+        """Whether blocks can run in two halves, attention and feed-forward network."""
+        return self.encoder.splits_blocks
 
     @property
     def sub_patch(self) -> int | None:
@@ -72,13 +89,39 @@ class Segmenter(nn.Module):
         """How many classes it tells apart: two where it gives one logit, that of a sigmoid."""
         return max(2, cast(int, self.decoder.classes))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Images (batch, 3, height, width) of uint8 in the type of the weights, minus mean, over standard deviation.
+
+        Images of floating point are returned as they are: whoever resizes images, or times a network, normalises first.
+
+        Raises:
+            PaumerError: the statistics are not known, or the network takes other channels than RGB.
+        """
+        if images.dtype != torch.uint8:
+            return images
+        channels = self.encoder.vit.patch_embed.proj.weight.shape[1]
+        if channels != 3:
+            raise PaumerError(f"images: the network takes {channels} channels, not RGB; call it with normalised images")
+        if self.mean is None or self.std is None:
+            raise PaumerError(
+                "normalization: the ViT does not say how its images are normalised; name it, as "
+                'wrap(..., normalization="imagenet")'
+            )
+        mean, std = (value.to(images.device, torch.float32) for value in (self.mean, self.std))
+        return ((images.float() - mean) / std).to(next(self.parameters()).dtype)
+
     def forward(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
-        """From normalised images (batch, 3, height, width) to logits (batch, classes, height, width)."""
+        """From images (batch, 3, height, width) to logits (batch, classes, height, width)."""
         strategy = strategy or self.strategy
         return self.upsample(self.patch_logits(images, strategy), images, strategy.input_scale)
 
     def predict_labels(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
-        """From normalised images (batch, 3, height, width) to class ids (batch, height, width).
+        """From images (batch, 3, height, width) to class ids (batch, height, width).
 
         Those of the largest logits of `forward`, without ever holding the logits of all classes at that size.
         """
@@ -123,17 +166,18 @@ class Segmenter(nn.Module):
             tokens = self._run_block(number, tokens, state, strategy)
             if str(number) in self.heads and state.truth is not None:
                 predictions.append(Prediction(state.predict(number, tokens), state.truth, state.share(tokens)))
-            tokens = strategy.after_block(number, tokens, state)
+            tokens = self._act(number, tokens, state, strategy)
         return self.finish(tokens, state, strategy), predictions
 
     def embed(self, images: Tensor, scale: float = 1.0, labels: Tensor | None = None) -> tuple[Tensor, State]:
-        """Scale and pad the images to whole patches, embed them, and start the state that strategies share.
+        """Normalise images, scale and pad them to whole patches, embed them, and start the state of strategies.
 
         Args:
             images: (batch, 3, height, width).
             scale: share of height and width that the network sees.
             labels: class ids (batch, height, width); with them the state knows the truth of every patch.
         """
+        images = self.normalize(images)
         seen = self._shrink(images, scale) if scale < 1 else self._pad(images)
         tokens = self.encoder.embed(seen)
         grid = self.encoder.grid(*seen.shape[-2:])
@@ -175,7 +219,7 @@ class Segmenter(nn.Module):
         for group in _alike(numbered, lambda strategy: (strategy.per_image, strategy.input_scale)):
             first = group[0][1]
             parts = 1 if first.per_image else len(images)
-            known = labels if any(strategy.criterion_name == ORACLE for _, strategy in group) else None
+            known = labels if any(strategy.needs_labels for _, strategy in group) else None
             outputs = [
                 self._sweep_group(part, group, None if known is None else known[number * parts :][:parts], count)
                 for number, part in enumerate(images.split(parts))
@@ -209,31 +253,36 @@ class Segmenter(nn.Module):
             fork = state.fork()
             results[index] = Output(self.finish(tokens, fork, strategy), fork.macs)
         number, group = done + 1, [item for item in group if item not in ended]
-        for branch in _alike(group, lambda strategy: strategy.inside(number)):
+        for branch in _alike(group, lambda strategy: strategy.merge_key(number)):
             inner = state.fork()
             after = self._run_block(number, tokens, inner, branch[0][1])
-            for twig in _alike(branch, lambda strategy: strategy.action(number)):
+            for twig in _alike(branch, lambda strategy: strategy.action_key(number)):
                 outer = inner.fork()
-                self._advance(twig[0][1].after_block(number, after, outer), outer, number, twig, results)
+                reduced = self._act(number, after, outer, twig[0][1])
+                self._advance(reduced, outer, number, twig, results)
 
     def _run(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
         """Run the blocks under a strategy on embedded tokens; no further once all images have left."""
         for number in range(1, strategy.last_block(self.encoder.depth) + 1):
             if tokens.shape[0]:
                 tokens = self._run_block(number, tokens, state, strategy)
-                tokens = strategy.after_block(number, tokens, state)
+                tokens = self._act(number, tokens, state, strategy)
         return tokens
+
+    def _act(self, number: int, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
+        """What a strategy does after a block, if anything."""
+        return tokens if strategy.action_key(number) is None else strategy.after_block(number, tokens, state)
 
     def _run_block(self, number: int, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
         """Run a block; in two halves where tokens merge or have merged, and where images have different lengths."""
         block, attended = self.encoder.blocks[number - 1], state.token_counts(tokens)
-        merging = strategy.inside(number) is not None
+        merging = strategy.merge_key(number) is not None
         if state.size_bias(tokens) is None and state.packing is None and not merging:
             tokens = block(tokens)
         else:
             tokens, keys = attend(block, tokens, state.size_bias(tokens), state.lengths)
             if merging:
-                tokens = strategy.inside_block(number, tokens, keys.mean(dim=1), state)
+                tokens = strategy.within(number, tokens, keys.mean(dim=1), state)
             tokens = feed_forward(block, tokens)
         state.charge(lambda: block_macs(block, attended, state.token_counts(tokens)))
         return tokens

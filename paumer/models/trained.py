@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from paumer.config import Evaluation, Normalization, read_evaluation
-from paumer.data.transforms import normalize
 from paumer.models.encoder import Encoder
 from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Strategy
+from paumer.strategies.criteria import ORACLE
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import ORACLE, Point, read_point
+from paumer.strategies.registry import OperatingPoint, build_strategy, read_point
 from paumer.system.errors import PaumerError
 
 LAYOUT = "(3, height, width) or (batch, 3, height, width)"
@@ -26,7 +25,6 @@ class TrainedSegmenter(Segmenter):
 
     Attributes:
         evaluation: how `segment` sees images: windows, short side, scales.
-        normalization: by which statistics images are normalised; None where that is not known.
     """
 
     def __init__(
@@ -39,14 +37,9 @@ class TrainedSegmenter(Segmenter):
         evaluation: Evaluation,
         normalization: Normalization | None,
     ) -> None:
-        super().__init__(encoder, decoder, heads, class_frequencies)
-        self.evaluation, self.normalization = evaluation, normalization
+        super().__init__(encoder, decoder, heads, class_frequencies, normalization)
+        self.evaluation = evaluation
         self._asked = ("pause", "")  # strategy and criterion of a schedule that names none
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
 
     @torch.inference_mode()
     def segment(self, images: Tensor) -> Tensor:
@@ -63,25 +56,9 @@ class TrainedSegmenter(Segmenter):
         """
         single = isinstance(images, Tensor) and images.ndim == 3
         batch = images[None] if single else images
-        [(_, predicted)] = predict(self, self.inputs(batch), [self.strategy], self.evaluation)
+        require_images(batch)
+        [(_, predicted)] = predict(self, batch.to(self.device), [self.strategy], self.evaluation)
         return predicted.classes[0] if single else predicted.classes
-
-    def inputs(self, images: Tensor) -> Tensor:
-        """Images (batch, 3, height, width) uint8 as `forward` takes them: on the device, normalised.
-
-        Raises:
-            PaumerError: images of another shape or type, or the network takes others.
-        """
-        require_images(images)
-        channels = self.encoder.vit.patch_embed.proj.weight.shape[1]
-        if channels != 3:
-            raise PaumerError(f"images: the network takes {channels} channels, not RGB; call it with normalised images")
-        if self.normalization is None:
-            raise PaumerError(
-                "normalization: the ViT does not say how its images are normalised; name it, as "
-                'wrap(..., normalization="imagenet")'
-            )
-        return normalize(images.to(self.device), self.normalization).to(next(self.parameters()).dtype)
 
     def with_schedule(self, schedule: str | Schedule, strategy: str | None = "", criterion: str | None = "") -> Self:
         """This network at another operating point: another object with the same weights.
@@ -97,15 +74,15 @@ class TrainedSegmenter(Segmenter):
         """
         strategy, criterion = "".join(name_of(strategy, "strategy").split()), name_of(criterion, "criterion")
         asked = (strategy, criterion) if strategy else (self._asked[0], criterion or self._asked[1])
-        point = read_point(str(schedule).strip() or Point.schedule, *asked)
+        point = read_point(str(schedule).strip() or "dense", *asked)
         if point.criterion == ORACLE:
             raise PaumerError(f"{point.strategy}: criterion oracle needs the ground truth; use entropy")
         other = copy(self)  # shares all modules
         other.strategy = self.strategy_of(point)
-        other._asked = asked if point.strategy in (asked[0], Point.strategy) else (point.strategy, "")
+        other._asked = asked if point.strategy in (asked[0], "dense") else (point.strategy, "")
         return other
 
-    def strategy_of(self, point: Point) -> Strategy:
+    def strategy_of(self, point: OperatingPoint) -> Strategy:
         """The strategy of an operating point.
 
         Raises:
@@ -114,7 +91,7 @@ class TrainedSegmenter(Segmenter):
         point.check_depth(self.encoder.depth)
         strategy = build_strategy(point)
         if reason := strategy.skip(self):
-            raise PaumerError(f"{point.strategy} {point.schedule}: {reason}; choose another operating point")
+            raise PaumerError(f"{point}: {reason}; choose another operating point")
         return strategy
 
 

@@ -25,8 +25,9 @@ from paumer.models.encoder import Encoder
 from paumer.models.shipped import statistics
 from paumer.models.trained import TrainedSegmenter, evaluation_of
 from paumer.strategies.contract import Strategy
+from paumer.strategies.criteria import ORACLE
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import ORACLE, Point
+from paumer.strategies.registry import OperatingPoint
 from paumer.strategies.state import State
 from paumer.strategies.tokens import Count, Head
 from paumer.system.errors import PaumerError, summary
@@ -146,15 +147,15 @@ class PausingSegmenter(TrainedSegmenter):
         state.charge(lambda: _try_out(self.readout, values[:1].shape)[1])
         return self.readout(values)
 
-    def strategy_of(self, point: Point) -> Strategy:
+    def strategy_of(self, point: OperatingPoint) -> Strategy:
         """The strategy of an operating point.
 
         Raises:
             PaumerError: this network cannot run it; says so where that is because its head reads maps.
         """
-        name, reads_maps = f"{point.strategy} {point.schedule}", isinstance(self.decoder, PassOn)
+        name, reads_maps = str(point), isinstance(self.decoder, PassOn)
         missing = [block for block in point.head_blocks if str(block) not in self.heads]
-        if reads_maps and any(entry.final for entry, _ in point.links):
+        if reads_maps and any(part.outputs_logits for part in point.parts):
             raise PaumerError(f"{name}: predicts patch by patch, but the head reads whole maps; use pause, or merge")
         if reads_maps and point.criterion == ORACLE:
             raise PaumerError(

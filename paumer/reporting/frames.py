@@ -1,32 +1,86 @@
-"""Read the measured CSV files without guessing: empty text stays empty, empty numbers become NaN.
+"""Read the files that were measured, check them, and join them; empty text stays empty, empty numbers become NaN.
 
-The order in which tables and legends name recipes, strategies and criteria, and what the strategies do.
-
-The main table's rows: operating points, read back and looked at by batch size.
+The main table is long here: a row per operating point and batch size. Only main.csv has columns for each batch.
 """
 
-import re
+import csv
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from paumer.strategies.registry import CHAIN, CONTROLS, DENSE_AGAIN, RECIPES, REGISTRY, SMALLER_BACKBONE
-from paumer.system.errors import PaumerError
-from paumer.system.files import RUN, data_checksums, read_json, read_text
+from paumer.strategies.contract import CHAIN
+from paumer.strategies.criteria import CONTROLS
+from paumer.strategies.registry import RECIPES, REGISTRY, SMALLER_BACKBONE, operating_point
+from paumer.system.errors import PaumerError, summary
+from paumer.system.files import RUN, data_checksums, read_bytes, read_json
 
+# Columns that hold text, and first words of headings of columns that do; all others hold numbers.
 TEXT = frozenset(
     [
-        *("experiment", "backbone", "decoder", "recipe", "strategy", "criterion", "schedule"),
-        *("device", "dtype", "mode", "scope", "status", "bound", "class"),
-        *("source", "method", "variant", "dataset", "setting", "timing_note", "same", "between"),
-        *("remark", "fastest_schedule", "most_accurate_schedule"),
-        *("group", "bin", "target", "measure"),
+        *("experiment", "backbone", "architecture", "decoder", "recipe", "strategy", "criterion", "schedule", "method"),
+        *("device", "dtype", "type", "mode", "scope", "status", "bound", "class", "variant", "measure", "timed"),
+        *("source", "dataset", "setting", "timing_note", "timing", "same", "between", "remark", "key", "value"),
+        *("fastest_schedule", "fastest", "most_accurate_schedule", "smallest", "data", "environment", "code"),
+        *("group", "bin", "target"),
     ]
 )
-
 INPUT = ["height", "width"]
+INPUT_SHAPE = [*INPUT, "batch"]
+NETWORK = ["backbone", "decoder"]
+POINT = ["backbone", "recipe", "strategy", "criterion", "schedule"]
+COST = ["gmac", "gmac_low", "gmac_high"]
+MEASURES = [
+    *("images_per_s", "speedup", "speedup_low", "speedup_high"),
+    *("floor_ratio", "floor_low", "floor_high"),
+]
+SETTING = ["device", "dtype", "mode", "scope"]
+THROUGHPUT = [
+    *(*POINT, *SETTING, *INPUT_SHAPE, "windows", *MEASURES),
+    *("peak_memory_mb", "compile_s", "other_load", "rounds", "status"),
+]
+# What rows share that were measured together; a group that was measured again differs in one of the last two.
+MEASURED_TOGETHER = ["backbone", "recipe", *SETTING, *INPUT_SHAPE, "other_load", "rounds"]
+# A timing that names no recipe and criterion is that of all of them.
+SHARED = ["backbone", "strategy", "schedule"]
+ALONE = "alone"  # status of a timing without the dense network that it was timed with
+# The records of what is measured for the whole experiment.
+RECORDS = {"flops": "flops.json", "bounds": "bounds.json", "throughput": "machine.json"}
+
+DENSE = "dense/dense"  # the method of the network that everything is compared with
+CHANCE, BEST = CONTROLS  # the criteria that choose by chance, and by the ground truth
+# The rows of a table that no registered strategy makes.
+DENSE_KEY = ("dense", "every patch runs through every block")
+SMALLER = (SMALLER_BACKBONE, "a smaller network, run dense: what the same time buys without any method")
+
+
+def read_text(path: Path) -> pd.DataFrame:
+    """Read a CSV file with every cell as the text it is.
+
+    Raises:
+        PaumerError: the file is missing or is no CSV file, or a row has more or fewer cells than the first.
+    """
+    remedy = "remove it and run its stage again"
+    try:
+        # pandas would fill a row that was cut off, and take a column too many for an index.
+        table = [row for row in csv.reader(StringIO(read_bytes(path).decode(), newline=""), strict=True) if row]
+    except FileNotFoundError:
+        raise PaumerError(f"{path}: no such file; run the stage that writes it first") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise PaumerError(f"{path}: not readable as CSV ({summary(error)}); {remedy}") from None
+    header, *rows = table or [[]]
+    odd = next((number for number, row in enumerate(rows, start=1) if len(row) != len(header)), None)
+    if odd is not None:
+        found = f"row {odd} has {len(rows[odd - 1])} cells, not {len(header)}"
+        raise PaumerError(f"{path}: not readable as CSV ({found}); {remedy}")
+    if not header or len(set(header)) < len(header):
+        raise PaumerError(
+            f"{path}: not readable as CSV ({'two columns have one name' if header else 'it is empty'}); {remedy}"
+        )
+    return pd.DataFrame(rows, columns=header, dtype=str)
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -53,10 +107,10 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def require_numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
-    """Refuse a table that lacks a number in one of these columns, or has an endless one there.
+    """Refuse a table with an empty or infinite number in one of these columns.
 
     Raises:
-        PaumerError: it does; the text names column and row.
+        PaumerError: there is one; the text names column and row.
     """
     for name in columns:
         values = pd.to_numeric(table[name], errors="coerce")
@@ -98,267 +152,8 @@ def refuse_duplicates(table: pd.DataFrame, keys: Sequence[str], origin: str) -> 
         raise PaumerError(f"{origin}: more than one row for {describe(duplicates, keys)}; name each file once")
 
 
-def describe(table: pd.DataFrame, keys: Sequence[str]) -> str:
-    """Name the first row of `table` by its filled `keys`, such as `backbone tiny, schedule 3:0.4`."""
-    row = table.iloc[0]
-    return ", ".join(f"{key} {row[key]}" for key in keys if row[key] != "")
-
-
-# The criteria that frame every other: by chance, and by the ground truth.
-CHANCE, BEST = CONTROLS
-# The rows of a table that no registered strategy makes.
-DENSE_KEY = ("dense", "every patch runs through every block")
-SMALLER = (SMALLER_BACKBONE, "a smaller network, run dense: what the same time buys without any method")
-
-
-def in_order(names: Iterable[str], key: Callable[[str], tuple]) -> list[str]:
-    """Each name once, sorted by one of the keys below."""
-    return sorted(set(names), key=key)
-
-
-def ranks(names: Iterable[str], key: Callable[[str], tuple]) -> dict[str, int]:
-    """The place of each name when sorted by one of the keys below."""
-    return {name: place for place, name in enumerate(in_order(names, key))}
-
-
-def recipe_key(recipe: str) -> tuple:
-    """Recipes in their usual order, others after them."""
-    return _place(recipe, list(RECIPES)), recipe
-
-
-def strategy_key(strategy: str) -> tuple:
-    """Dense, the registered strategies in their order, others, and then compositions by their parts."""
-    parts = strategy.split(CHAIN)
-    known = [DENSE_KEY[0], *(name for name in REGISTRY if name != DENSE_KEY[0])]
-    return len(parts), [_place(part, known) for part in parts], strategy
-
-
-def criterion_key(criterion: str) -> tuple:
-    """Informed criteria, and then the controls."""
-    return CONTROLS.index(criterion) + 1 if criterion in CONTROLS else 0, criterion
-
-
-def descriptions(strategies: Iterable[str]) -> list[tuple[str, str]]:
-    """What each single strategy that occurs does, alone or within a composition, in a line."""
-    known = dict([DENSE_KEY, *((name, entry.description) for name, entry in REGISTRY.items()), SMALLER])
-    parts = [part for strategy in strategies for part in strategy.split(CHAIN)]
-    return [(name, known[name]) for name in in_order(parts, strategy_key) if name in known]
-
-
-def _place(name: str, known: list[str]) -> int:
-    return known.index(name) if name in known else len(known)
-
-
-NETWORK = ["backbone", "decoder"]
-POINT = ["backbone", "recipe", "strategy", "criterion", "schedule"]
-COST = ["gmac", "gmac_low", "gmac_high"]
-MEASURES = [
-    *("images_per_s", "speedup", "speedup_low", "speedup_high"),
-    *("floor_ratio", "floor_low", "floor_high"),
-]
-
-# The method of the network that everything is compared with.
-DENSE = "dense/dense"
-
-
-def read_main(path: Path) -> pd.DataFrame:
-    """Read a main table that was written before.
-
-    Raises:
-        PaumerError: it is unusable.
-    """
-    return read_table(path, [*POINT, "seeds", "miou", "miou_spread", "drop", "drop_spread", *COST, "gmac_ratio"])
-
-
-def is_dense(table: pd.DataFrame) -> pd.Series:
-    """Rows of the networks that were trained and run without any method."""
-    return (table["recipe"] == "dense") & (table["strategy"] == "dense")
-
-
-def depends_on_image(main: pd.DataFrame) -> pd.Series:
-    """Rows whose cost depends on what the image shows."""
-    return main["gmac_low"].notna()
-
-
-def method_names(table: pd.DataFrame) -> pd.Series:
-    """What each row runs, apart from its schedule: `paumer/pause/entropy`, `multi-exit/early-exit`, `dense/dense`."""
-    rows = table[["recipe", "strategy", "criterion"]].itertuples(index=False)
-    return pd.Series(["/".join(part for part in row if part) for row in rows], index=table.index, dtype=str)
-
-
-def batches(main: pd.DataFrame) -> list[int]:
-    """The batch sizes that the main table has columns for, rising."""
-    matches = [re.fullmatch(r"images_per_s_b(\d+)", name) for name in main.columns]
-    return sorted(int(match[1]) for match in matches if match)
-
-
-def per_batch(main: pd.DataFrame) -> pd.DataFrame:
-    """One row per operating point and batch, in the order of `main`.
-
-    Returns:
-        The columns of `main` that concern no batch, `method`, `batch`, images_per_s, speedup, speedup_low,
-        speedup_high, floor_ratio, floor_low and floor_high.
-    """
-    suffixed = [f"{name}_b{batch}" for name in MEASURES for batch in batches(main)]
-    common = main.drop(columns=suffixed).assign(method=method_names(main))
-    parts = [
-        common.assign(batch=batch, **{name: main[f"{name}_b{batch}"] for name in MEASURES}) for batch in batches(main)
-    ]
-    return pd.concat(parts).sort_index(kind="stable", ignore_index=True)
-
-
-def on_one_scale(points: pd.DataFrame) -> pd.Series:
-    """images/s of operating points of one setting, as if all had been timed beside one dense network.
-
-    A machine is not equally fast in every minute: what was timed at different times, or on other images, only compares
-    by its speed-up over the dense that was timed with it. So that places it, times the rate of the first dense.
-
-    Args:
-        points: rows with backbone, strategy, batch, images_per_s and speedup, those of dense among them. Without a
-            speed-up, as where dense does not fit into memory, images/s stay as measured.
-    """
-    keys = ["backbone", "batch"]
-    dense = points[points["strategy"] == "dense"].drop_duplicates(keys).rename(columns={"images_per_s": "rate"})
-    rate = points[keys].merge(dense[[*keys, "rate"]], how="left")["rate"].set_axis(points.index)
-    return points["images_per_s"].mask(points["speedup"].notna(), rate * points["speedup"])
-
-
-def with_speed_intervals(points: pd.DataFrame) -> pd.DataFrame:
-    """Add images_per_s_low and images_per_s_high, the interval of the speed-up."""
-    ends = {
-        f"images_per_s_{side}": points["images_per_s"] * points[f"speedup_{side}"] / points["speedup"]
-        for side in ("low", "high")
-    }
-    return points.assign(**ends)
-
-
-def at_largest_batch(main: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `per_batch` at each backbone's largest batch at which its dense network fits into memory.
-
-    Raises:
-        PaumerError: it fits at none.
-    """
-    table = per_batch(main)
-    fits = table[is_dense(table) & table["images_per_s"].notna()]
-    largest = fits.groupby("backbone", as_index=False)["batch"].max()
-    for backbone in main["backbone"].unique():
-        if backbone not in set(largest["backbone"]):
-            raise PaumerError(f"throughput: dense {backbone} never fitted into memory; add a smaller batch")
-    return table.merge(largest, on=["backbone", "batch"])
-
-
-SETTING = ["device", "dtype", "mode", "scope"]
-INPUT_SHAPE = [*INPUT, "batch"]
-THROUGHPUT = [
-    *(*POINT, *SETTING, *INPUT_SHAPE, "windows", *MEASURES),
-    *("peak_memory_mb", "compile_s", "other_load", "rounds", "status"),
-]
-# What rows share that were measured together; a group that was measured again differs in one of the last two.
-MEASURED_TOGETHER = ["backbone", "recipe", *SETTING, *INPUT_SHAPE, "other_load", "rounds"]
-# A row that names no recipe and criterion costs the same with each of them.
-SHARED = ["backbone", "strategy", "schedule"]
-OUT_OF_MEMORY = "out of memory"
-# What stands in place of the numbers that a row lacks.
-LACKING = {"oom": OUT_OF_MEMORY, "skipped": "skipped"}
-ALONE = "alone"
-
-
-def read_throughput(path: Path) -> pd.DataFrame:
-    """Read throughput.csv, with whole numbers for batch, height and width.
-
-    A speed-up over a dense that is not in the file cannot be checked, and images/s of another hour do not compare. Such
-    rows have `ALONE` for their status, and images/s from their speed-up and the dense that is in the file.
-
-    Raises:
-        PaumerError: it is unusable or empty.
-    """
-    return _placed(read_timings(path, THROUGHPUT))
-
-
-def _placed(throughput: pd.DataFrame) -> pd.DataFrame:
-    """Mark rows that were not measured together with a dense of this table, and bring them to the scale of that one."""
-    dense = throughput.loc[throughput["strategy"] == "dense", [*MEASURED_TOGETHER, "images_per_s"]]
-
-    def rate(keys: list[str]) -> pd.Series:
-        """images/s of the dense with the same `keys`."""
-        found = throughput[keys].merge(dense.drop_duplicates(keys), how="left", on=keys)
-        return found["images_per_s"].set_axis(throughput.index)
-
-    alone = throughput["speedup"].notna() & rate(MEASURED_TOGETHER).isna()
-    placed = rate(MEASURED_TOGETHER[:-2]) * throughput["speedup"]
-    return throughput.assign(
-        images_per_s=throughput["images_per_s"].mask(alone, placed), status=throughput["status"].mask(alone, ALONE)
-    )
-
-
-def read_timings(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a table with a row per timing, with whole numbers for batch, height and width.
-
-    Raises:
-        PaumerError: it is unusable or empty.
-    """
-    table = read_table(path, columns)
-    if table.empty:
-        raise PaumerError(f"{path}: no rows; run the throughput stage again")
-    require_numbers(table, INPUT_SHAPE, path)
-    return table.astype(dict.fromkeys(INPUT_SHAPE, int))
-
-
-def in_first_setting(throughput: pd.DataFrame) -> pd.DataFrame:
-    """The rows that the main table shows: device, number type, mode, scope of the first row, and each first size."""
-    return at_first_size(throughput[(throughput[SETTING] == throughput[SETTING].iloc[0]).all(axis=1)])
-
-
-def null_rows(throughput: pd.DataFrame) -> pd.DataFrame:
-    """The null variants, dense timed again: one for each group of variants that were timed together."""
-    return throughput[throughput["strategy"] == DENSE_AGAIN]
-
-
-def timed_group(row: dict) -> str:
-    """What was timed together with a row: all fixed costs, or what one network does with many images."""
-    return f"{row['recipe']}, cost by image" if row["recipe"] else "fixed cost"
-
-
-def pixels(row: dict) -> str:
-    """The size of a row's input, `512 x 1024`."""
-    return f"{row['height']} x {row['width']}"
-
-
-def latency_ms(timings: pd.DataFrame, images_per_s: str = "images_per_s") -> pd.Series:
-    """Milliseconds for one batch, of windows where those are what is timed."""
-    return 1000 * timings["batch"] / windows_per_s(timings, images_per_s)
-
-
-def windows_per_s(timings: pd.DataFrame, images_per_s: str = "images_per_s") -> pd.Series:
-    """Forward passes a second, batch by batch: of windows, or of images where networks run on those."""
-    return timings[images_per_s] * timings["windows"]
-
-
-def runs_on_windows(timings: pd.DataFrame) -> bool:
-    """Whether an image is several forward passes in some of the timings."""
-    return bool((timings["windows"] > 1).any())
-
-
-def of_points(points: pd.DataFrame, timed: pd.DataFrame) -> pd.DataFrame:
-    """The timing of each operating point: the one that names no recipe where there is one, else its own.
-
-    Args:
-        points: operating points, with the columns of `POINT`.
-        timed: rows of throughput.csv or of the speed table, of one setting and batch.
-
-    Returns:
-        The columns of `timed`, with the `POINT` that each row is for; also the timings of no operating point.
-    """
-    shared = timed[timed["recipe"] == ""].drop(columns=["recipe", "criterion"])
-    return pd.concat([points[POINT].merge(shared, on=SHARED), timed]).drop_duplicates(POINT)
-
-
-# The records of what is measured for the whole experiment.
-RECORDS = {"flops": "flops.json", "bounds": "bounds.json", "throughput": "machine.json"}
-
-
 def refuse_mixed_data(paths: Sequence[Path]) -> dict[str, str]:
-    """Refuse files that rest on different data; those without a record are taken for what they are.
+    """Refuse files that rest on different data; a file without a record is not checked.
 
     Args:
         paths: tables, and the `data.json` of an experiment.
@@ -367,7 +162,7 @@ def refuse_mixed_data(paths: Sequence[Path]) -> dict[str, str]:
         The checksum of every split that they rest on, as far as it is known.
 
     Raises:
-        PaumerError: two of them saw another split of one name.
+        PaumerError: two files have different checksums of one split.
     """
     seen: dict[str, tuple[str, Path]] = {}
     for path in paths:
@@ -393,3 +188,230 @@ def _data_behind(path: Path) -> dict[str, str]:
         if run.get("data_sha256") and "split" in (run.get("settings") or {}):
             found = found | {run["settings"]["split"]: run["data_sha256"]}
     return found
+
+
+def describe(table: pd.DataFrame, keys: Sequence[str]) -> str:
+    """Name the first row of `table` by its filled `keys`, such as `backbone tiny, schedule 3:0.4`."""
+    row = table.iloc[0]
+    return ", ".join(f"{key} {row[key]}" for key in keys if row[key] != "")
+
+
+def in_order(names: Iterable[str], key: Callable[[str], tuple]) -> list[str]:
+    """Each name once, sorted by one of the keys below."""
+    return sorted(set(names), key=key)
+
+
+def ranks(names: Iterable[str], key: Callable[[str], tuple]) -> dict[str, int]:
+    """The place of each name when sorted by one of the keys below."""
+    return {name: place for place, name in enumerate(in_order(names, key))}
+
+
+def recipe_key(recipe: str) -> tuple:
+    """Sort recipes in their usual order, others after them."""
+    return _place(recipe, list(RECIPES)), recipe
+
+
+def parts_of(strategy: str) -> list[str]:
+    """The single strategies of a composition, in the order in which they act."""
+    return strategy.split(CHAIN)
+
+
+def strategy_key(strategy: str) -> tuple:
+    """Sort dense, the registered strategies in their order, others, and then compositions by their parts."""
+    known = [DENSE_KEY[0], *(name for name in REGISTRY if name != DENSE_KEY[0])]
+    return len(parts_of(strategy)), [_place(part, known) for part in parts_of(strategy)], strategy
+
+
+def criterion_key(criterion: str) -> tuple:
+    """Sort informed criteria before the controls."""
+    return CONTROLS.index(criterion) + 1 if criterion in CONTROLS else 0, criterion
+
+
+def _place(name: str, known: list[str]) -> int:
+    return known.index(name) if name in known else len(known)
+
+
+def descriptions(strategies: Iterable[str]) -> list[tuple[str, str]]:
+    """Name and description of each single strategy that occurs, alone or within a composition."""
+    known = dict([DENSE_KEY, *((name, entry.description) for name, entry in REGISTRY.items()), SMALLER])
+    parts = [part for strategy in strategies for part in parts_of(strategy)]
+    return [(name, known[name]) for name in in_order(parts, strategy_key) if name in known]
+
+
+def is_dense(table: pd.DataFrame) -> pd.Series:
+    """Rows of the networks that were trained and run without any method."""
+    return (table["recipe"] == "dense") & (table["strategy"] == "dense")
+
+
+def method_names(table: pd.DataFrame) -> pd.Series:
+    """What each row runs, apart from its schedule: `paumer/pause/entropy`, `multi-exit/early-exit`, `dense/dense`."""
+    rows = table[["recipe", "strategy", "criterion"]].itertuples(index=False)
+    return pd.Series(["/".join(part for part in row if part) for row in rows], index=table.index, dtype=str)
+
+
+def with_methods(points: pd.DataFrame) -> pd.DataFrame:
+    """Add `method`, and `varies`: whether the cost of the operating point depends on the image.
+
+    Raises:
+        PaumerError: an operating point is not possible.
+    """
+    rows = points[POINT[2:]].itertuples(index=False, name=None)
+    varies = pd.Series([_varies(*row) for row in rows], index=points.index, dtype=bool)
+    return points.assign(method=method_names(points), varies=varies)
+
+
+@cache
+def _varies(strategy: str, criterion: str, schedule: str) -> bool:
+    if strategy in (DENSE_KEY[0], SMALLER_BACKBONE):
+        return False
+    return operating_point(strategy, criterion, schedule).varies
+
+
+def read_main(path: Path) -> pd.DataFrame:
+    """Read main.csv.
+
+    Returns:
+        The main table, see `paumer.reporting.tables.main.main_table`.
+
+    Raises:
+        PaumerError: the file is unusable.
+    """
+    wide = read_table(path, [*POINT, "seeds", "miou", "miou_spread", "drop", "drop_spread", *COST, "gmac_ratio"])
+    first = f"{MEASURES[0]}_b"
+    batches = [name.removeprefix(first) for name in wide.columns if name.startswith(first)]
+    columns = {int(batch): {f"{name}_b{batch}": name for name in MEASURES} for batch in batches if batch.isdecimal()}
+    missing = [name for names in columns.values() for name in names if name not in wide]
+    if missing or not columns:
+        name = missing[0] if missing else f"{MEASURES[0]}_bN"
+        raise PaumerError(f"{path}: column {name!r} is missing; remove the file and run its stage again")
+    common = with_methods(wide.drop(columns=[name for names in columns.values() for name in names]))
+    parts = [
+        common.assign(batch=batch).join(wide[list(names)].rename(columns=names))
+        for batch, names in sorted(columns.items())
+    ]
+    return pd.concat(parts).sort_index(kind="stable", ignore_index=True)
+
+
+def to_wide(main: pd.DataFrame) -> pd.DataFrame:
+    """The main table as main.csv has it: a row per operating point, and columns `images_per_s_b8` for each batch."""
+    points = operating_points(main)
+    parts = [group[MEASURES].add_suffix(f"_b{batch}").set_axis(points.index) for batch, group in main.groupby("batch")]
+    return pd.concat([points.drop(columns=["method", "varies"]), *parts], axis="columns")
+
+
+def operating_points(main: pd.DataFrame) -> pd.DataFrame:
+    """One row per operating point of the main table, without what depends on the batch."""
+    return main.drop(columns=["batch", *MEASURES]).drop_duplicates(POINT).reset_index(drop=True)
+
+
+def at_largest_batch(main: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the main table at each backbone's largest batch at which its dense network fits into memory.
+
+    Raises:
+        PaumerError: it fits at none.
+    """
+    fits = main[is_dense(main) & main["images_per_s"].notna()]
+    largest = fits.groupby("backbone", as_index=False)["batch"].max()
+    for backbone in main["backbone"].unique():
+        if backbone not in set(largest["backbone"]):
+            raise PaumerError(f"throughput: dense {backbone} never fitted into memory; add a smaller batch")
+    return main.merge(largest, on=["backbone", "batch"])
+
+
+def on_one_scale(points: pd.DataFrame) -> pd.Series:
+    """images/s of operating points of one setting, as if all had been timed beside one dense network.
+
+    A machine is not equally fast in every minute: what was timed at different times, or on other images, only compares
+    by its speed-up over the dense that was timed with it: that times the rate of the first dense is its rate here.
+
+    Args:
+        points: rows with backbone, strategy, batch, images_per_s and speedup, those of dense among them. Without a
+            speed-up, as where dense does not fit into memory, images/s stay as measured.
+    """
+    keys = ["backbone", "batch"]
+    dense = points[points["strategy"] == "dense"].drop_duplicates(keys).rename(columns={"images_per_s": "rate"})
+    rate = points[keys].merge(dense[[*keys, "rate"]], how="left")["rate"].set_axis(points.index)
+    return points["images_per_s"].mask(points["speedup"].notna(), rate * points["speedup"])
+
+
+def with_speed_intervals(points: pd.DataFrame) -> pd.DataFrame:
+    """Add images_per_s_low and images_per_s_high, the interval of the speed-up."""
+    ends = {
+        f"images_per_s_{side}": points["images_per_s"] * points[f"speedup_{side}"] / points["speedup"]
+        for side in ("low", "high")
+    }
+    return points.assign(**ends)
+
+
+def read_throughput(path: Path) -> pd.DataFrame:
+    """Read throughput.csv, with whole numbers for batch, height and width.
+
+    A speed-up over a dense that is not in the file cannot be checked, and images/s of another hour do not compare. Such
+    rows get the status `ALONE`, and images/s from their speed-up and the dense that is in the file.
+
+    Raises:
+        PaumerError: it is unusable or empty.
+    """
+    timings = read_timings(path, THROUGHPUT)
+    dense = timings.loc[timings["strategy"] == "dense", [*MEASURED_TOGETHER, "images_per_s"]]
+
+    def rate(keys: list[str]) -> pd.Series:
+        """images/s of the dense with the same `keys`."""
+        found = timings[keys].merge(dense.drop_duplicates(keys), how="left", on=keys)
+        return found["images_per_s"].set_axis(timings.index)
+
+    alone = timings["speedup"].notna() & rate(MEASURED_TOGETHER).isna()
+    placed = timings["images_per_s"].mask(alone, rate(MEASURED_TOGETHER[:-2]) * timings["speedup"])
+    return timings.assign(images_per_s=placed, status=timings["status"].mask(alone, ALONE))
+
+
+def read_timings(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Read a table with a row per timing, with whole numbers for batch, height and width.
+
+    Raises:
+        PaumerError: it is unusable or empty.
+    """
+    table = read_table(path, columns)
+    if table.empty:
+        raise PaumerError(f"{path}: no rows; run the throughput stage again")
+    require_numbers(table, INPUT_SHAPE, path)
+    return table.astype(dict.fromkeys(INPUT_SHAPE, int))
+
+
+def in_first_setting(throughput: pd.DataFrame) -> pd.DataFrame:
+    """The rows that the main table shows: device, number type, mode, scope of the first row, and each first size."""
+    return at_first_size(throughput[(throughput[SETTING] == throughput[SETTING].iloc[0]).all(axis=1)])
+
+
+def of_points(points: pd.DataFrame, timed: pd.DataFrame) -> pd.DataFrame:
+    """The timing of each operating point: the one that names no recipe where there is one, else its own.
+
+    Args:
+        points: operating points, with the columns of `POINT`.
+        timed: rows of throughput.csv or of the speed table, of one setting and batch.
+
+    Returns:
+        The columns of `timed`, with the `POINT` that each row is for; also the timings of no operating point.
+    """
+    shared = timed[timed["recipe"] == ""].drop(columns=["recipe", "criterion"])
+    return pd.concat([points[POINT].merge(shared, on=SHARED), timed]).drop_duplicates(POINT)
+
+
+def pixels(row: dict) -> str:
+    """The size of a row's input, `512 x 1024`."""
+    return f"{row['height']} x {row['width']}"
+
+
+def latency_ms(timings: pd.DataFrame, images_per_s: str = "images_per_s") -> pd.Series:
+    """Milliseconds for one batch, of windows where windows were timed."""
+    return 1000 * timings["batch"] / windows_per_s(timings, images_per_s)
+
+
+def windows_per_s(timings: pd.DataFrame, images_per_s: str = "images_per_s") -> pd.Series:
+    """Forward passes a second, batch by batch: of windows, or of images where networks run on those."""
+    return timings[images_per_s] * timings["windows"]
+
+
+def runs_on_windows(timings: pd.DataFrame) -> bool:
+    """Whether an image is several forward passes in some of the timings."""
+    return bool((timings["windows"] > 1).any())

@@ -1,25 +1,34 @@
-"""Numbers and tables as people read them."""
+"""Sheets: tables of finished text cells, and how they become Markdown and LaTeX; how numbers are written.
+
+The LaTeX needs the packages booktabs, longtable and graphicx.
+"""
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 from tabulate import tabulate
 
 from paumer.measurement.intervals import mean_interval
+from paumer.reporting.frames import TEXT
 
 DECIMALS = 4
 # What Markdown would not show as it is; `_` within words it does, and brackets that are no link.
 SPECIAL = re.compile(r"[\\|*$`<~]|(?<!\w)_|_(?!\w)|\[(?=[^\]]*\]\()|&(?=#?\w+;)")
-TEXT_HEADINGS = frozenset(
-    [
-        *("backbone", "decoder", "recipe", "strategy", "criterion", "schedule", "method", "class", "remark"),
-        *("fastest", "smallest", "device", "type", "mode", "scope", "data", "environment", "value", "code", "timed"),
-        *("source", "dataset", "setting", "timing", "same", "between", "variant", "architecture", "key", "measure"),
-    ]
+LATEX_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
+LATEX_SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+LATEX_SPECIAL |= {"<": "$<$", ">": "$>$", "±": r"$\pm$", "<=": r"$\le$", ">=": r"$\ge$"}
+SMALL = "\\scriptsize\n\\setlength{\\tabcolsep}{3pt}\n"
+# A table that is too wide for its column becomes smaller.
+FITTED = (
+    "\\sbox0{{{table}}}%\n\\ifdim\\wd0>\\linewidth\\resizebox{{\\linewidth}}{{!}}{{\\usebox0}}\\else\\usebox0\\fi%\n"
 )
+Row = Mapping[Any, Any] | pd.Series
+# Headings over several columns: text, number of columns.
+Spans = Sequence[tuple[str, int]]
 
 
 @dataclass(frozen=True)
@@ -34,13 +43,12 @@ class Sheet:
 
     @property
     def aligned(self) -> list[str]:
-        """`left` for columns of words, `right` for columns of numbers."""
-        first_words = [heading.split(" ")[0] for heading in self.headings]
-        return ["left" if word in TEXT_HEADINGS else "right" for word in first_words]
+        """`left` for columns of text, whose headings begin with the name of such a column; `right` for numbers."""
+        return ["left" if heading.split(" ")[0] in TEXT else "right" for heading in self.headings]
 
 
 def joined(sheet: Sheet, heading: str, names: Sequence[str], by: str) -> Sheet:
-    """One column in the place of several neighbours: their cells that are not empty, joined; no change without them."""
+    """Replace neighbouring columns by one with their non-empty cells, joined; no change where one is missing."""
     if not set(names) <= set(sheet.headings):
         return sheet
     first = sheet.headings.index(names[0])
@@ -50,21 +58,19 @@ def joined(sheet: Sheet, heading: str, names: Sequence[str], by: str) -> Sheet:
 
 
 def narrowed(sheet: Sheet) -> Sheet:
-    """Without the columns that say the same in every row; a note names what they say."""
+    """Drop the columns with one value in all rows; a note names these values."""
     if len(sheet.rows) < 2:
         return sheet
     columns = list(zip(*sheet.rows, strict=True))
-    same = [len(set(column)) == 1 for column in columns]
-    said = [
-        f"{heading} {column[0]}"
-        for heading, column, left_out in zip(sheet.headings, columns, same, strict=True)
-        if left_out and column[0]
+    kept = [place for place, cells in enumerate(columns) if len(set(cells)) > 1]
+    same = [
+        f"{sheet.headings[place]} {cells[0]}" for place, cells in enumerate(columns) if place not in kept and cells[0]
     ]
     return replace(
         sheet,
-        headings=[heading for heading, left_out in zip(sheet.headings, same, strict=True) if not left_out],
-        rows=[[cell for cell, left_out in zip(row, same, strict=True) if not left_out] for row in sheet.rows],
-        notes=[*([f"In all rows: {'; '.join(said)}."] if said else []), *sheet.notes],
+        headings=[sheet.headings[place] for place in kept],
+        rows=[[row[place] for place in kept] for row in sheet.rows],
+        notes=[*([f"In all rows: {'; '.join(same)}."] if same else []), *sheet.notes],
     )
 
 
@@ -102,6 +108,17 @@ def with_range(value: float, low: float, high: float) -> str:
     return significant(value) + (f" ({significant(low)} to {significant(high)})" if low < high else "")
 
 
+def speedup_cell(row: Row, prefix: str = "", decimals: int = 2) -> str:
+    """The speed-up of a row with its 95% interval, from the columns speedup, speedup_low and speedup_high."""
+    value, low, high = (row[f"{prefix}speedup{end}"] for end in ("", "_low", "_high"))
+    return with_interval(value, low, high, decimals)
+
+
+def drop_cell(row: Row, prefix: str = "") -> str:
+    """The drop of a row with its 95% interval, from the columns drop and drop_spread, and seeds."""
+    return with_seeds(row[f"{prefix}drop"], row[f"{prefix}drop_spread"], row["seeds"])
+
+
 def csv(table: pd.DataFrame) -> str:
     """CSV text with a fixed number of decimals, so that the same numbers give the same bytes."""
     return table.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
@@ -125,79 +142,54 @@ def markdown(*sheets: Sheet) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-LATEX_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
-LATEX_SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-LATEX_SPECIAL |= {"<": "$<$", ">": "$>$", "±": r"$\pm$"}
-SMALL = "\\scriptsize\n\\setlength{\\tabcolsep}{3pt}\n"
-# A table that is too wide for its column becomes smaller.
-FITTED = (
-    "\\sbox0{{{table}}}%\n\\ifdim\\wd0>\\linewidth\\resizebox{{\\linewidth}}{{!}}{{\\usebox0}}\\else\\usebox0\\fi%\n"
-)
-# Rows of several columns' headings: text, columns.
-Spans = Sequence[tuple[str, int]]
+def latex_text(cell: str) -> str:
+    """Plain text as LaTeX; the hyphen before a number becomes a minus sign."""
+    escaped = re.sub(r"[<>]=|.", lambda found: LATEX_SPECIAL.get(found[0], found[0]), cell, flags=re.DOTALL)
+    return re.sub(r"(?<![\w.:@)])-(?=\d)", "$-$", escaped)
 
 
-def text(cell: str) -> str:
-    """Plain text as LaTeX; minus signs before numbers are as long as they should be."""
-    compared = re.split("(<=|>=)", cell)
-    escaped = [
-        {"<=": r"$\le$", ">=": r"$\ge$"}.get(part)
-        or "".join(LATEX_SPECIAL.get(character, character) for character in part)
-        for part in compared
-    ]
-    return re.sub(r"(?<![\w.:@)])-(?=\d)", "$-$", "".join(escaped))
-
-
-def tabular(sheet: Sheet, spans: Spans = (), turned: bool = False) -> str:
-    """A tabular with its notes below.
+def latex(*sheets: Sheet, spans: Spans = (), turned: bool = False, paged: bool = False) -> str:
+    """LaTeX tables, each under its title and over its notes.
 
     Args:
-        sheet: its texts.
-        spans: headings over several columns each.
+        sheets: the tables.
+        spans: headings over several columns each, in a line of their own above the others.
         turned: write the headings from below upwards, but for the first.
+        paged: a longtable, which may run over several pages, each with the headings; otherwise a tabular.
     """
-    heading = _turned(sheet.headings) if turned else _row(sheet.headings)
-    parts = [f"\\begin{{tabular}}{{{_columns(sheet)}}}", "\\toprule", *_spanning(spans), heading, "\\midrule"]
-    parts += [*map(_row, sheet.rows), "\\bottomrule", "\\end{tabular}"]
-    return _titled(sheet) + "{" + SMALL + FITTED.format(table="\n".join(parts)) + "}\n" + notes(sheet)
+    return "\n".join(_latex(sheet, spans, turned, paged) for sheet in sheets)
 
 
-def longtable(sheet: Sheet) -> str:
-    """A table that may run over several pages, each with the headings."""
-    parts = [f"\\begin{{longtable}}{{{_columns(sheet)}}}", "\\toprule", _row(sheet.headings), "\\midrule", "\\endhead"]
-    parts += ["\\bottomrule", "\\endfoot", *map(_row, sheet.rows), "\\end{longtable}"]
-    return _titled(sheet) + "{" + SMALL + "\n".join(parts) + "}\n" + notes(sheet)
+def _latex(sheet: Sheet, spans: Spans, turned: bool, paged: bool) -> str:
+    first, *others = map(latex_text, sheet.headings)
+    headings = [first, *(f"\\rotatebox{{90}}{{{heading}}}" if turned else heading for heading in others)]
+    columns = "".join(aligned[0] for aligned in sheet.aligned)  # `l` or `r`
+    top = ["\\toprule", *_spanning(spans), _latex_row(headings), "\\midrule"]
+    rows = [_latex_row(map(latex_text, row)) for row in sheet.rows]
+    if paged:
+        end = ["\\endhead", "\\bottomrule", "\\endfoot", *rows, "\\end{longtable}"]
+        table = "\n".join([f"\\begin{{longtable}}{{{columns}}}", *top, *end])
+    else:
+        end = [*rows, "\\bottomrule", "\\end{tabular}"]
+        table = FITTED.format(table="\n".join([f"\\begin{{tabular}}{{{columns}}}", *top, *end]))
+    title = f"\\par\\noindent\\textbf{{{latex_text(sheet.title)}}}\\par\\nopagebreak\\smallskip\\noindent\n"
+    return f"{title if sheet.title else ''}{{{SMALL}{table}}}\n{latex_notes(sheet.notes)}"
 
 
-def _columns(sheet: Sheet) -> str:
-    return "".join("l" if aligned == "left" else "r" for aligned in sheet.aligned)
+def _latex_row(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
 
 
-def _row(cells: Sequence[str]) -> str:
-    return " & ".join(map(text, cells)) + r" \\"
-
-
-def _turned(headings: Sequence[str]) -> str:
-    first, *others = map(text, headings)
-    return " & ".join([first, *(f"\\rotatebox{{90}}{{{heading}}}" for heading in others)]) + r" \\"
+def latex_notes(notes: Sequence[str]) -> str:
+    """Notes in LaTeX, a small paragraph each."""
+    return "".join(f"\\par{{\\footnotesize {latex_text(note)}\\par}}\n" for note in notes)
 
 
 def _spanning(spans: Spans) -> list[str]:
-    if not spans:
-        return []
+    """The line of headings over several columns, and the rules below them."""
     cells, rules, at = [], [], 1
     for heading, columns in spans:
-        cells.append(f"\\multicolumn{{{columns}}}{{c}}{{{text(heading)}}}" if heading else "")
+        cells.append(f"\\multicolumn{{{columns}}}{{c}}{{{latex_text(heading)}}}" if heading else "")
         rules += [f"\\cmidrule(lr){{{at}-{at + columns - 1}}}"] if heading else []
         at += columns
-    return [" & ".join(cells) + r" \\", "".join(rules)]
-
-
-def _titled(sheet: Sheet) -> str:
-    title = f"\\par\\noindent\\textbf{{{text(sheet.title)}}}\\par\\nopagebreak\\smallskip\\noindent\n"
-    return title if sheet.title else ""
-
-
-def notes(sheet: Sheet) -> str:
-    """The notes of a sheet in LaTeX, a small paragraph each."""
-    return "".join(f"\\par{{\\footnotesize {text(note)}\\par}}\n" for note in sheet.notes)
+    return [_latex_row(cells), "".join(rules)] if spans else []

@@ -20,6 +20,7 @@ from paumer.reporting.frames import (
     SETTING,
     pixels,
     read_table,
+    read_text,
     read_throughput,
 )
 from paumer.reporting.tables.ablation import UNCHANGED, write_ablation
@@ -27,7 +28,7 @@ from paumer.reporting.tables.speed import write_speed
 from paumer.reporting.tables.write import write_tables
 from paumer.strategies.registry import SMALLER_BACKBONE
 from paumer.system.errors import PaumerError
-from paumer.system.files import MANIFEST, RUN, WEIGHTS, ExperimentFiles, experiment_of, read_json, read_text, sha256
+from paumer.system.files import MANIFEST, RUN, WEIGHTS, ExperimentFiles, experiment_of, read_json, sha256
 
 ROUNDING = 1e-3  # relative; both files are rounded
 TIMED = ["backbone", "recipe", *SETTING, *INPUT_SHAPE]

@@ -3,44 +3,79 @@
 Adaptive exit: each image leaves after the first block where the auxiliary head is certain enough.
 """
 
+from __future__ import annotations
+
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import cast
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from paumer.strategies.contract import Network, Strategy
 from paumer.strategies.criteria import scores
-from paumer.strategies.notation import Thresholds
-from paumer.strategies.parameters import Exit
-from paumer.strategies.state import State
+from paumer.strategies.notation import WHOLE, Thresholds
 from paumer.strategies.tokens import Head, Left, Places
+from paumer.system.errors import PaumerError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from paumer.strategies.state import State
 
 
 @dataclass(frozen=True)
+class Exit:
+    """The block after which the whole image leaves, written `exit:6`."""
+
+    block: int
+    varies: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        """The notation."""
+        return f"exit:{self.block}"
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The block of the exit."""
+        return (self.block,)
+
+    def at(self, block: int) -> Hashable:
+        """Nothing happens between blocks: none follows the exit."""
+        return None
+
+    def check_depth(self, depth: int) -> None:
+        """Refuse a block that the network lacks."""
+        if self.block > depth:
+            raise PaumerError(f"{self}: no block {self.block} in a network of {depth} blocks; use 1 to {depth}")
+
+
+def parse_exit(text: str) -> Exit:
+    """Read the block of an early exit."""
+    number = text.removeprefix("exit:").strip()
+    if not WHOLE.fullmatch(number):
+        raise PaumerError(f"{text!r} is no early exit; write it like exit:6 (the whole image leaves after block 6)")
+    return Exit(int(number))
+
+
 class EarlyExit(Strategy):
     """Stop after a block; the auxiliary head's prediction is final."""
 
-    exit: Exit
     name = "early-exit"
+    description = "the whole image leaves after a fixed block; the auxiliary head there is final"
+    examples = ("exit:6",)
+    recipes = ("multi-exit", "paumer")
+    reads_heads = True
+    outputs_logits = True
+    ends_pass = True
 
-    @property
-    def schedule_text(self) -> str:
-        """The block, `exit:6`."""
-        return str(self.exit)
-
-    @property
-    def reads(self) -> tuple[int, ...]:
-        """The block of the exit."""
-        return self.exit.blocks
+    parameters: Exit
+    parse = staticmethod(parse_exit)
 
     def last_block(self, depth: int) -> int:
         """The block of the exit."""
-        return self.exit.block
+        return self.parameters.block
 
     def classify(self, network: Network, patches: Tensor, state: State) -> Tensor:
         """The head's logits."""
-        head = cast(Head, network.heads[str(self.exit.block)])
+        head = cast(Head, network.heads[str(self.parameters.block)])
         state.charge(lambda: head.macs(patches.shape[1]))
         if head.adapter is not None:
             whole = patches.shape[1] == state.patches  # every patch is back at its place
@@ -49,40 +84,28 @@ class EarlyExit(Strategy):
         return head(patches)
 
 
-@dataclass(frozen=True)
 class AdaptiveExit(Strategy):
     """An image leaves where the mean certainty of its patches exceeds the threshold; those that go on are re-batched.
 
     The head's prediction is final for images that leave. A threshold of 1 or more is never exceeded.
     """
 
-    thresholds: Thresholds
-    criterion_name: str = "entropy"
     name = "adaptive-exit"
+    description = "each image leaves after the first block where the auxiliary head is certain enough on average"
+    examples = ("3@0.9+6@0.9",)
+    recipes = ("multi-exit", "paumer")
+    criteria = ("entropy", "confidence", "margin")
+    reads_heads = True
+    outputs_logits = True
 
-    @property
-    def schedule_text(self) -> str:
-        """The thresholds, `3@0.9+6@0.9`."""
-        return str(self.thresholds)
-
-    @property
-    def reads(self) -> tuple[int, ...]:
-        """The blocks where an image may leave."""
-        return self.thresholds.blocks
-
-    def action(self, block: int) -> Hashable:
-        """Threshold and criterion at this block; None where no image may leave."""
-        thresholds = self.thresholds.values
-        return (self.name, self.criterion_name, thresholds[block]) if block in thresholds else None
+    parameters: Thresholds
+    parse = staticmethod(Thresholds.parse)
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Let certain images leave; give the tokens of the others."""
-        threshold = self.thresholds.values.get(block)
-        if threshold is None:
-            return tokens
         needs = scores(self.criterion_name, block, tokens, state)
         weights = needs.new_ones(needs.shape) if state.sizes is None else state.sizes
         certainty = 1 - (needs * weights).sum(dim=1) / weights.sum(dim=1)
-        stay = (certainty <= threshold).nonzero().squeeze(1)
+        stay = (certainty <= self.parameters.values[block]).nonzero().squeeze(1)
         # Noted even where all stay: what is classified at which size must not depend on the rest of the batch.
         return state.leave(tokens, stay, Left(self.name, state.predict(block, tokens), stay))

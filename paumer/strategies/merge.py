@@ -1,59 +1,118 @@
-"""What merging strategies share: matching patches, averaging them, and remembering who went where.
+"""Merging: patches that are alike become one token, which is copied back to their places before the decoder.
 
-Merging by bipartite matching on keys.
+`merge`: bipartite matching on keys, written from the description in Bolya et al., "Token Merging: Your ViT But Faster",
+ICLR 2023; the fractions of a schedule stand for its number of merged pairs per block.
 
-Written from the description in Bolya et al., "Token Merging: Your ViT But Faster", ICLR 2023; the fractions of a
-schedule stand for its number of merged pairs per block.
-
-Merging of neighbours first, of any pairs later.
-
-After the description of ALGM (Norouzi et al., "ALGM: Adaptive Local-then-Global Token Merging for Efficient Semantic
-Segmentation with Plain Vision Transformers", CVPR 2024). Fractions instead of thresholds, the sizes in the attention,
-and what the similarity is taken of are ours.
+`local-merge`: neighbours first, any pairs later, after the description of ALGM (Norouzi et al., "ALGM: Adaptive
+Local-then-Global Token Merging for Efficient Semantic Segmentation with Plain Vision Transformers", CVPR 2024).
+Fractions instead of thresholds, the sizes in the attention, and what the similarity is taken of are ours.
 """
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING
 
 from paumer.strategies.contract import Strategy
-from paumer.strategies.notation import Schedule, Thresholds
-from paumer.strategies.state import State
+from paumer.strategies.notation import DECIMALS, Schedule, Thresholds, read_fractions_or_thresholds, read_schedule
 from paumer.strategies.tokens import Merged, add_at, complement, take
+from paumer.system.errors import PaumerError
+from paumer.system.lazy import lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from paumer.strategies.state import State
+else:
+    torch = lazy("torch")
 
 
-class Merging(Strategy):
-    """Merges patches between the attention and the feed-forward network of a block."""
+def parse_merging(text: str) -> Schedule:
+    """Read fractions to merge away; one block merges at most half of its tokens, as pairs do."""
+    schedule = read_schedule(text)
+    _check_pairs(schedule, 0)
+    return schedule
+
+
+def parse_local_merging(text: str) -> Schedule | Thresholds:
+    """Read fractions or thresholds; the first location merges 2 x 2 neighbours, the others pairs."""
+    schedule = read_fractions_or_thresholds(text)
+    if isinstance(schedule, Thresholds):
+        return schedule
+    if schedule.locations[0].fraction > 0.75:
+        raise PaumerError(
+            f"schedule {schedule}: merging 2 x 2 neighbours removes 0.75 of all patches at most; lower it"
+        )
+    _check_pairs(schedule, 1)
+    return schedule
+
+
+def _check_pairs(schedule: Schedule, start: int) -> None:
+    """Refuse locations from number `start` on that merge more than half of what runs there."""
+    left = 1.0 - sum(location.fraction for location in schedule.locations[:start])
+    for location in schedule.locations[start:]:
+        if location.fraction > left / 2 + 10**-DECIMALS:
+            raise PaumerError(
+                f"schedule {schedule}: merging {location.fraction:g} in block {location.block} is more than half of "
+                f"the {left:.{DECIMALS}g} that run there; spread it over more blocks"
+            )
+        left -= location.fraction
+
+
+class Merge(Strategy):
+    """Merge the most similar pairs inside the blocks of the schedule; fractions are of all patches it receives.
+
+    Merged tokens count by their size in every later attention, and are copied back to their places in the end.
+    """
+
+    name = "merge"
+    description = "similar patches merge by bipartite matching and are copied back before the decoder (after ToMe)"
+    examples = ("1-8:0.05",)
+    recipes = ("dense",)
+    within_block = True
+
+    parameters: Schedule
+    parse = staticmethod(parse_merging)
+
+    def within(self, block: int, tokens: Tensor, keys: Tensor, state: State) -> Tensor:
+        """Merge; give prefix and merged patches."""
+        running = state.running(tokens)
+        count = running - state.left_by(self.name, self.parameters, block, running)
+        state.charge(lambda: match_macs(running, keys.shape[-1]))
+        gone, target = most_similar_pairs(keys[:, state.prefix :], count, 0.0)
+        return merge(tokens, gone, target, state, self.name)
+
+
+class LocalMerge(Strategy):
+    """At the first location merge 2 x 2 neighbours into one token, at the later ones the most similar pairs.
+
+    A square merges where the mean cosine similarity of its patches is highest (fractions) or above the threshold.
+    """
+
+    name = "local-merge"
+    description = (
+        "alike 2 x 2 neighbours merge early, pairs anywhere later; copied back before the decoder (after ALGM)"
+    )
+    examples = ("1:0.3+6:0.2", "1@0.9+6@0.9")
+    recipes = ("dense", "merge")
+    within_block = True
+    needs_full_grid = True
 
     parameters: Schedule | Thresholds
+    parse = staticmethod(parse_local_merging)
 
-    @property
-    def schedule_text(self) -> str:
-        """Fractions or thresholds, `1-8:0.05`."""
-        return str(self.parameters)
-
-    @property
-    def per_image(self) -> bool:  # type: ignore[override]
-        """How many patches exceed a threshold depends on the image."""
-        return isinstance(self.parameters, Thresholds)
-
-    @property
-    def halves(self) -> bool:
-        """Patches merge between the halves of a block."""
-        return True
-
-    def inside(self, block: int) -> Hashable:
-        """Fraction or threshold at this block; None where nothing merges."""
-        values = self.parameters.values
-        return (self.name, self.per_image, values[block]) if block in values else None
-
-    def count(self, block: int, running: int, state: State) -> int:
-        """How many of the running patches a fraction merges away in a block."""
-        assert isinstance(self.parameters, Schedule)
-        return running - state.left_by(self.name, self.parameters, block, running)
+    def within(self, block: int, tokens: Tensor, keys: Tensor, state: State) -> Tensor:
+        """Merge; give prefix and merged patches."""
+        running, count = state.running(tokens), None
+        if isinstance(self.parameters, Schedule):
+            count = running - state.left_by(self.name, self.parameters, block, running)
+        threshold = self.parameters.values[block]
+        if block == self.parameters.blocks[0]:
+            gone, target = alike_squares(tokens[:, state.prefix :], state.grid, count, threshold)
+        else:
+            state.charge(lambda: match_macs(running, keys.shape[-1]))
+            gone, target = most_similar_pairs(keys[:, state.prefix :], count, threshold)
+        return merge(tokens, gone, target, state, self.name)
 
 
 def match(keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,7 +128,7 @@ def match(keys: Tensor) -> tuple[Tensor, Tensor]:
         Similarity of patches 0, 2, 4, ... to their best match, (batch, half), and the match's place among all
         running patches, (batch, half).
     """
-    unit = functional.normalize(at_least_float32(keys), dim=-1)
+    unit = torch.nn.functional.normalize(at_least_float32(keys), dim=-1)
     with torch.autocast(keys.device.type, enabled=False):
         similarity, match = (unit[:, ::2] @ unit[:, 1::2].transpose(1, 2)).max(dim=-1)
     return similarity, 2 * match + 1
@@ -137,47 +196,6 @@ def merge(tokens: Tensor, gone: Tensor, target: Tensor, state: State, by: str) -
     return torch.cat([tokens[:, : state.prefix], summed / merged_sizes.unsqueeze(-1)], dim=1)
 
 
-@dataclass(frozen=True)
-class Merge(Merging):
-    """Merge the most similar pairs inside the blocks of the schedule; fractions are of all patches it receives.
-
-    Merged tokens count by their size in every later attention, and are copied back to their places in the end.
-    """
-
-    parameters: Schedule
-    name = "merge"
-
-    def inside_block(self, block: int, tokens: Tensor, keys: Tensor, state: State) -> Tensor:
-        """Merge; give prefix and merged patches."""
-        running = state.running(tokens)
-        state.charge(lambda: match_macs(running, keys.shape[-1]))
-        gone, target = most_similar_pairs(keys[:, state.prefix :], self.count(block, running, state), 0.0)
-        return merge(tokens, gone, target, state, self.name)
-
-
-@dataclass(frozen=True)
-class LocalMerge(Merging):
-    """At the first location merge 2 x 2 neighbours into one token, at the later ones the most similar pairs.
-
-    A square merges where the mean cosine similarity of its patches is highest (fractions) or above the threshold.
-    """
-
-    parameters: Schedule | Thresholds
-    name = "local-merge"
-
-    def inside_block(self, block: int, tokens: Tensor, keys: Tensor, state: State) -> Tensor:
-        """Merge; give prefix and merged patches."""
-        running = state.running(tokens)
-        count = None if self.per_image else self.count(block, running, state)
-        threshold = self.parameters.values[block]
-        if block == self.parameters.blocks[0]:
-            gone, target = alike_squares(tokens[:, state.prefix :], state.grid, count, threshold)
-        else:
-            state.charge(lambda: match_macs(running, keys.shape[-1]))
-            gone, target = most_similar_pairs(keys[:, state.prefix :], count, threshold)
-        return merge(tokens, gone, target, state, self.name)
-
-
 def alike_squares(patches: Tensor, grid: tuple[int, int], count: int | None, threshold: float) -> tuple[Tensor, Tensor]:
     """Choose squares of 2 x 2 patches whose patches are alike.
 
@@ -195,7 +213,7 @@ def alike_squares(patches: Tensor, grid: tuple[int, int], count: int | None, thr
     corners = torch.arange(rows, device=patches.device)[:, None] * 2 * grid[1]
     corners = (corners + 2 * torch.arange(columns, device=patches.device)).flatten()
     members = torch.stack([corners, corners + 1, corners + grid[1], corners + grid[1] + 1], dim=1)
-    unit = functional.normalize(at_least_float32(patches), dim=-1)[:, members]
+    unit = torch.nn.functional.normalize(at_least_float32(patches), dim=-1)[:, members]
     # Sum over all ordered pairs of a square, each patch with itself included: the squared length of the sum.
     similarity = (unit.sum(dim=2).square().sum(dim=-1) - 4) / 12
     chosen = int((similarity > threshold).sum()) if count is None else min(round(count / 3), rows * columns)

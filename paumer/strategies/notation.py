@@ -1,22 +1,44 @@
 """Schedules: where and how much to reduce, written `3:0.4`, `3:0.2+6:0.2` or `1-8:0.05`; and thresholds, `3@0.9`.
 
-The one parser and formatter of that notation. Configurations, tables and the command line all use it.
+The one parser and formatter of that notation. Configurations, tables and the command line all use it. Imports no torch.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from paumer.system.errors import PaumerError
 
 EXAMPLE = "write it like 3:0.4 or 3:0.2+6:0.2 (after block 3 pause 0.2 of all patches, after block 6 0.2 more)"
 THRESHOLD_EXAMPLE = "write it like 3@0.9+6@0.9 (after block 3 and after block 6, what is more certain than 0.9)"
 VALUE = r"[0-9]{0,9}\.[0-9]{1,20}|[0-9]{1,9}"
+WHOLE = re.compile(r"0*[1-9][0-9]{0,5}")  # numbers of blocks and patches
 LOCATION = re.compile(rf"(?P<first>[0-9]{{1,4}})(-(?P<last>[0-9]{{1,4}}))?(?P<sign>[:@])(?P<value>{VALUE})")
 DECIMALS = 4
 SHORTEST_RANGE = 3  # blocks in a row with the same value that are written as a range
+
+
+class Parameters(Protocol):
+    """The parameters of a strategy; `str` writes them in their notation.
+
+    Attributes:
+        varies: whether what an image shows decides how much is computed for it.
+    """
+
+    @property
+    def varies(self) -> bool: ...  # noqa: D102
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The blocks after (merging: inside) which something may happen, rising."""
+
+    def at(self, block: int) -> Hashable:
+        """What happens at a block: None for nothing, equal values where parameters ask for the same."""
+
+    def check_depth(self, depth: int) -> None:
+        """Refuse parameters that do not fit a network of `depth` blocks; raises PaumerError."""
 
 
 @dataclass(frozen=True, order=True)
@@ -36,7 +58,7 @@ class Schedule:
     """
 
     locations: tuple[Location, ...]
-    depends_on_image: ClassVar[bool] = False
+    varies: ClassVar[bool] = False
 
     def __init__(self, locations: Iterable[Location] | str = ()) -> None:
         """From the notation, or from locations."""
@@ -80,6 +102,10 @@ class Schedule:
         """The fraction by block."""
         return {location.block: location.fraction for location in self.locations}
 
+    def at(self, block: int) -> Hashable:
+        """The fraction at a block; None where nothing happens."""
+        return self.values.get(block)
+
     @property
     def paused(self) -> float:
         """The fraction of all patches that is paused in the end."""
@@ -117,7 +143,7 @@ class Thresholds:
     """
 
     locations: tuple[tuple[int, float], ...]
-    depends_on_image: ClassVar[bool] = True
+    varies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.locations:
@@ -147,6 +173,10 @@ class Thresholds:
         """The threshold by block."""
         return dict(self.locations)
 
+    def at(self, block: int) -> Hashable:
+        """The threshold at a block, told from a fraction; None where nothing happens."""
+        return ("@", self.values[block]) if block in self.values else None
+
     def check_depth(self, depth: int) -> None:
         """Refuse locations where no block follows.
 
@@ -154,6 +184,27 @@ class Thresholds:
             PaumerError: one lies at or after the last of `depth` blocks.
         """
         _check_depth("thresholds", str(self), self.blocks, depth)
+
+
+def read_schedule(text: str) -> Schedule:
+    """Read fractions, at least one.
+
+    Raises:
+        PaumerError: the text is no schedule, or the empty one.
+    """
+    schedule = Schedule(text)
+    if not schedule.locations:
+        raise PaumerError("the empty schedule is dense, which every run evaluates anyway; remove it")
+    return schedule
+
+
+def read_fractions_or_thresholds(text: str) -> Schedule | Thresholds:
+    """Read thresholds, `3@0.9`, or else fractions.
+
+    Raises:
+        PaumerError: the text is neither.
+    """
+    return Thresholds.parse(text) if "@" in text else read_schedule(text)
 
 
 def _locations(text: str) -> tuple[Location, ...]:

@@ -3,22 +3,65 @@
 The floor of pausing: the same blocks on tokens already cut, and nothing else. For measuring only.
 """
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
 from paumer.strategies.contract import Network, Strategy
-from paumer.strategies.criteria import scores
-from paumer.strategies.notation import Schedule, Thresholds
-from paumer.strategies.parameters import BatchBudget
-from paumer.strategies.registry import BALANCED, head_blocks
-from paumer.strategies.state import State
+from paumer.strategies.criteria import CRITERIA, scores
+from paumer.strategies.notation import Schedule, Thresholds, read_fractions_or_thresholds, read_schedule
+from paumer.system.lazy import lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from paumer.strategies.state import State
+else:
+    torch = lazy("torch")
+
+OVER_BATCH = " over batch"
 
 
 @dataclass(frozen=True)
+class BatchBudget:
+    """Fractions of the patches of a whole batch, whose images compete for them; written `3:0.4 over batch`.
+
+    The total stays the same, and each image's share of it depends on what the images show.
+    """
+
+    schedule: Schedule
+    varies: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        """The notation."""
+        return f"{self.schedule}{OVER_BATCH}"
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The blocks of the schedule."""
+        return self.schedule.blocks
+
+    def at(self, block: int) -> Hashable:
+        """The fraction at a block, told from one of every image; None where nothing happens."""
+        fraction = self.schedule.at(block)
+        return None if fraction is None else (OVER_BATCH, fraction)
+
+    def check_depth(self, depth: int) -> None:
+        """Refuse locations where no block follows."""
+        self.schedule.check_depth(depth)
+
+
+def parse_pause(text: str) -> Schedule | BatchBudget | Thresholds:
+    """Read fractions of each image's patches or of a batch's, or thresholds."""
+    if text.endswith(OVER_BATCH):
+        return BatchBudget(read_schedule(text.removesuffix(OVER_BATCH)))
+    return read_fractions_or_thresholds(text)
+
+
 class Pause(Strategy):
     """Pause the patches with the lowest scores where the parameters say so.
 
@@ -30,42 +73,22 @@ class Pause(Strategy):
     Fractions are of the patches that it receives: all N, or those that an earlier part of a composition leaves.
     """
 
-    parameters: Schedule | BatchBudget | Thresholds
-    criterion_name: str = "entropy"
     name = "pause"
+    description = (
+        "patches whose auxiliary prediction is certain skip all remaining blocks and rejoin before the decoder"
+    )
+    examples = ("3:0.4", "3:0.2+6:0.2", "3:0.4 over batch", "3@0.9+6@0.9")
+    recipes = ("paumer",)
+    criteria = tuple(CRITERIA)
+    reads_heads = True
+    defers_tokens = True
+    ragged = True
 
-    @property
-    def schedule_text(self) -> str:
-        """The parameters, `3:0.4`."""
-        return str(self.parameters)
-
-    @property
-    def reads(self) -> tuple[int, ...]:
-        """The blocks of the parameters; criterion `random` needs no head."""
-        return head_blocks(self.criterion_name, self.parameters.blocks)
-
-    @property
-    def halves(self) -> bool:
-        """Where the cost depends on the image, images get different lengths."""
-        return self.parameters.depends_on_image
-
-    def skip(self, network: Network) -> str:
-        """Why this network cannot run it: also where it lacks what the criterion needs."""
-        if reason := super().skip(network):
-            return reason
-        unknown = self.criterion_name in BALANCED and network.class_weights is None
-        return "the network does not know how frequent the classes are" if unknown else ""
-
-    def action(self, block: int) -> Hashable:
-        """Parameters and criterion at this block; None where nothing pauses."""
-        kind = type(self.parameters).__name__
-        values = self.parameters.values
-        return (self.name, kind, self.criterion_name, values[block]) if block in values else None
+    parameters: Schedule | BatchBudget | Thresholds
+    parse = staticmethod(parse_pause)
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Let the least uncertain patches wait; give prefix and running patches."""
-        if block not in self.parameters.blocks:
-            return tokens
         needs = scores(self.criterion_name, block, tokens, state)
         running, waiting = state.running(tokens), state.adapt(block, tokens)
         if isinstance(self.parameters, Schedule):
@@ -77,49 +100,46 @@ class Pause(Strategy):
         if isinstance(self.parameters, Thresholds):
             stays = (1 - needs <= self.parameters.values[block]) | least_certain
         else:
-            keep = len(each) * state.left_by(self.name, self.parameters.where, block, running)
-            rows = needs.masked_fill(least_certain, torch.inf).flatten().topk(keep, sorted=False).indices
+            keep = len(each) * state.left_by(self.name, self.parameters.schedule, block, running)
+            rows = needs.masked_fill(least_certain, math.inf).flatten().topk(keep, sorted=False).indices
             stays = torch.zeros_like(needs, dtype=torch.bool).flatten().index_fill(0, rows, True).view_as(needs)
         return state.pack(tokens, stays, self.name, waiting=waiting)
 
 
 def _largest(values: Tensor) -> Tensor:
     """Mark the largest of (1, values)."""
-    return functional.one_hot(values.argmax(dim=1), values.shape[1]).bool()
+    return torch.nn.functional.one_hot(values.argmax(dim=1), values.shape[1]).bool()
 
 
+@dataclass(frozen=True)
 class Floor(Strategy):
     """Runs the blocks on as many tokens as a schedule leaves, without head, criterion, gather or write-back.
 
     Its logits mean nothing. The cut tokens are kept from the first forward pass of a shape. A compiler would then
     remove blocks whose results nobody uses; for it the floor cuts by slicing and fills up with zeros, which it fuses
     with what follows.
+
+    Attributes:
+        kept: the cut tokens by block, batch size and patches of an image.
     """
 
     name = "floor"
 
-    def __init__(self, schedule: Schedule) -> None:
-        self.schedule = schedule
-        self._kept: dict[tuple[int, int, int], Tensor] = {}
-
-    @property
-    def schedule_text(self) -> str:
-        """The schedule whose floor this is."""
-        return str(self.schedule)
+    parameters: Schedule
+    kept: dict[tuple[int, int, int], Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Go on with fewer tokens, which were cut before."""
-        keep = self.schedule.running(state.patches).get(block)
-        if keep is None:
-            return tokens
-        if block == self.schedule.blocks[0]:
+        if block == self.parameters.blocks[0]:
             self._keep(0, tokens[:, state.prefix :], state)
+        keep = self.parameters.running(state.patches)[block]
         return self._keep(block, tokens[:, : state.prefix + keep], state)
 
     def classify(self, network: Network, patches: Tensor, state: State) -> Tensor:
         """Decode as many patches as the image has."""
         if torch.compiler.is_compiling():
-            return network.classify(functional.pad(patches, (0, 0, 0, state.patches - patches.shape[1])), state)
+            missing = (0, 0, 0, state.patches - patches.shape[1])
+            return network.classify(torch.nn.functional.pad(patches, missing), state)
         return network.classify(self._keep(0, patches, state), state)
 
     def _keep(self, block: int, tokens: Tensor, state: State) -> Tensor:
@@ -127,6 +147,6 @@ class Floor(Strategy):
         if torch.compiler.is_compiling():
             return tokens
         key = (block, len(tokens), state.patches)
-        if key not in self._kept:
-            self._kept[key] = tokens.contiguous()
-        return self._kept[key]
+        if key not in self.kept:
+            self.kept[key] = tokens.contiguous()
+        return self.kept[key]

@@ -1,24 +1,58 @@
 """A smaller input: the plainest way to use less, and what every reduction of tokens has to beat."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from paumer.strategies.contract import Strategy
-from paumer.strategies.parameters import Scale
+from paumer.strategies.notation import DECIMALS
+from paumer.system.errors import PaumerError
 
 
 @dataclass(frozen=True)
+class Scale:
+    """How much of the image's height and width the network sees, written `scale:0.75`."""
+
+    factor: float
+    varies: ClassVar[bool] = False
+    blocks: ClassVar[tuple[int, ...]] = ()
+
+    def __str__(self) -> str:
+        """The notation."""
+        return f"scale:{self.factor:.{DECIMALS}g}"
+
+    def at(self, block: int) -> Hashable:
+        """Nothing happens at any block."""
+        return None
+
+    def check_depth(self, depth: int) -> None:
+        """Networks of all depths take smaller inputs."""
+
+
+def parse_scale(text: str) -> Scale:
+    """Read the scale of a smaller input."""
+    try:
+        factor = round(float(text.removeprefix("scale:")), DECIMALS)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor <= 1:
+        raise PaumerError(f"{text!r} is no scale above 0 and up to 1; write it like scale:0.75")
+    return Scale(factor)
+
+
 class Resize(Strategy):
     """The network sees the image at a smaller scale, rounded to whole patches; logits come at the image's size."""
 
-    scale: Scale
     name = "resize"
+    description = "the network sees a smaller image: the plainest way to use less"
+    examples = ("scale:0.75",)
+    recipes = ("dense", "resize")
+    needs_full_grid = True
+
+    parameters: Scale
+    parse = staticmethod(parse_scale)
 
     @property
-    def schedule_text(self) -> str:
-        """The scale, `scale:0.75`."""
-        return str(self.scale)
-
-    @property
-    def input_scale(self) -> float:  # type: ignore[override]
+    def input_scale(self) -> float:
         """Share of the image's height and width."""
-        return self.scale.factor
+        return self.parameters.factor

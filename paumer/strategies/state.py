@@ -1,13 +1,12 @@
 """The state of a forward pass between its blocks: which patches run, what has been taken away, and what it cost."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Self, cast
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Self, cast
 
 from paumer.strategies.notation import Schedule
 from paumer.strategies.tokens import (
@@ -23,6 +22,13 @@ from paumer.strategies.tokens import (
     rows_of,
     scale_gradient,
 )
+from paumer.system.lazy import lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+else:
+    torch = lazy("torch")
 
 
 @dataclass

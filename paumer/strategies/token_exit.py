@@ -5,22 +5,75 @@ Segmentation", ICCV 2023): the best patches of every predicted class keep runnin
 the classes look like. Fractions instead of a threshold are ours.
 """
 
+from __future__ import annotations
+
 from collections.abc import Hashable
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING
 
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import scores
-from paumer.strategies.notation import Schedule
-from paumer.strategies.parameters import TokenExitParameters
-from paumer.strategies.state import State
+from paumer.strategies.notation import WHOLE, Schedule, Thresholds, read_fractions_or_thresholds
 from paumer.strategies.tokens import complement, of_two
+from paumer.system.errors import PaumerError
+from paumer.system.lazy import lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from paumer.strategies.state import State
+else:
+    torch = lazy("torch")
 
 
 @dataclass(frozen=True)
+class TokenExitParameters:
+    """Where patches take the auxiliary head's prediction as final, and how many of every class never do.
+
+    Attributes:
+        schedule: fractions of all patches, or thresholds of certainty.
+        keep: the best patches of every predicted class that keep running.
+    """
+
+    schedule: Schedule | Thresholds
+    keep: int = 5
+
+    def __str__(self) -> str:
+        """The notation, `3:0.4` or `3:0.4 keep 10`."""
+        return str(self.schedule) if self.keep == TokenExitParameters.keep else f"{self.schedule} keep {self.keep}"
+
+    @property
+    def varies(self) -> bool:
+        """Whether thresholds say how much."""
+        return self.schedule.varies
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The blocks of the schedule."""
+        return self.schedule.blocks
+
+    def at(self, block: int) -> Hashable:
+        """How many to keep, and the fraction or threshold at a block; None where nothing happens."""
+        at = self.schedule.at(block)
+        return None if at is None else (self.keep, at)
+
+    def check_depth(self, depth: int) -> None:
+        """Refuse locations where no block follows."""
+        self.schedule.check_depth(depth)
+
+
+def parse_token_exit(text: str) -> TokenExitParameters:
+    """Read fractions or thresholds, and how many patches of every class to keep."""
+    where, _, keep = text.partition(" keep ")
+    schedule = read_fractions_or_thresholds(where)
+    if not keep:
+        return TokenExitParameters(schedule)
+    if not WHOLE.fullmatch(keep.strip()):
+        raise PaumerError(f"{text!r}: keep {keep!r} is no whole number above 0; write it like 3:0.4 keep 5")
+    return TokenExitParameters(schedule, int(keep))
+
+
 class TokenExit(Strategy):
     """Finish the most certain patches where the parameters say so; the decoder never sees them.
 
@@ -28,48 +81,32 @@ class TokenExit(Strategy):
     above 1 none is. Images of different lengths then run in one sequence.
     """
 
-    parameters: TokenExitParameters
-    criterion_name: str = "confidence"
     name = "token-exit"
+    description = "certain patches take the auxiliary head's prediction as final; the best of every class keep running"
+    examples = ("3:0.4", "3@0.95+6@0.95", "3:0.4 keep 10")
+    recipes = ("multi-exit",)
+    criteria = ("confidence", "entropy", "margin")
+    reads_heads = True
+    outputs_logits = True
+    ragged = True
 
-    @property
-    def schedule_text(self) -> str:
-        """Where and how much, `3:0.4` or `3@0.95`."""
-        return str(self.parameters)
-
-    @property
-    def reads(self) -> tuple[int, ...]:
-        """The blocks where patches may finish."""
-        return self.parameters.blocks
-
-    @property
-    def halves(self) -> bool:
-        """Where the cost depends on the image, images get different lengths."""
-        return self.parameters.depends_on_image
-
-    def action(self, block: int) -> Hashable:
-        """Criterion, parameters and threshold or fraction at this block; None where nothing may finish."""
-        values, kind = self.parameters.values, type(self.parameters.where).__name__
-        if block not in values:
-            return None
-        return (self.name, kind, self.criterion_name, self.parameters.keep, values[block])
+    parameters: TokenExitParameters
+    parse = staticmethod(parse_token_exit)
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Let certain patches finish; give prefix and running patches."""
-        if block not in self.parameters.blocks:
-            return tokens
-        running = state.running(tokens)
+        running, schedule = state.running(tokens), self.parameters.schedule
         certainty = 1 - scores(self.criterion_name, block, tokens, state)
         logits = state.predict(block, tokens)
-        if isinstance(self.parameters.where, Schedule):
+        if isinstance(schedule, Schedule):
             kept = best_of_each_class(certainty, logits, self.parameters.keep)
-            count = running - state.left_by(self.name, self.parameters.where, block, running)
+            count = running - state.left_by(self.name, schedule, block, running)
             # The kept ones come last, in an order that no tie leaves open.
             gone = torch.where(kept, certainty - 2, certainty).topk(count, dim=1).indices
             return state.select(tokens, complement(gone, running), self.name, logits)
         images = zip(state.by_image(certainty), state.by_image(logits), strict=True)
         kept = torch.cat([best_of_each_class(*image, self.parameters.keep) for image in images], dim=1)
-        stays = (certainty <= self.parameters.values[block]) | kept.view_as(certainty)
+        stays = (certainty <= schedule.values[block]) | kept.view_as(certainty)
         return state.pack(tokens, stays, self.name, logits)
 
 
@@ -90,6 +127,6 @@ def best_of_each_class(certainty: Tensor, logits: Tensor, keep: int) -> Tensor:
         order = certainty.argsort(dim=1, descending=True, stable=True)
     probabilities = of_two(logits.float()).softmax(dim=-1).mean(dim=2)
     classes = probabilities.argmax(dim=-1)
-    members = functional.one_hot(classes.gather(1, order), probabilities.shape[-1])
+    members = torch.nn.functional.one_hot(classes.gather(1, order), probabilities.shape[-1])
     rank = (members.cumsum(dim=1) * members).sum(dim=-1)
     return torch.zeros_like(rank, dtype=torch.bool).scatter(1, order, rank <= keep)

@@ -9,11 +9,18 @@ What strategies ask of auxiliary heads, whoever builds them.
 Probabilities of predictions, the way that processors like it.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar, Protocol, Self
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias
+
+from paumer.system.lazy import lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy("torch")
 
 
 def of_two(logits: Tensor, dim: int = -1) -> Tensor:
@@ -200,7 +207,7 @@ class Packing:
         places = torch.arange(batch * length, device=device)
         return cls((length,) * batch, images, places[places % length >= prefix])
 
-    def keep(self, chosen: Tensor, prefix: int) -> tuple[Tensor, "Packing"]:
+    def keep(self, chosen: Tensor, prefix: int) -> tuple[Tensor, Packing]:
         """Go on with the prefixes and some of the patches.
 
         Args:
@@ -257,7 +264,7 @@ class Places:
         return everywhere.flatten(0, 1).index_select(0, self.rows).unflatten(0, self.cells.shape)
 
 
-Count = float | Tensor  # of every image the same, or (batch,) one for each
+Count: TypeAlias = "float | Tensor"  # of every image the same, or (batch,) one for each
 
 
 def scale_gradient(values: Tensor, share: float) -> Tensor:

@@ -1,12 +1,6 @@
-"""Writing files whole or not at all, and reading them with errors for people.
-
-YAML of settings: plain values alone, every key once, and no text that grows without bounds when it is read.
-
-CSV files of results: whole rows of one length under names that differ, or one line that says what is wrong.
-"""
+"""Write files whole or not at all, and read them with one-line errors; the files of an experiment."""
 
 import codecs
-import csv
 import errno
 import glob
 import hashlib
@@ -17,70 +11,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import yaml
-
 from paumer.system.errors import PaumerError, summary
 
-# What aliases may make of a text: the largest of our own experiment files has about 300 values.
-MAX_VALUES = 100_000
-
-
-class StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which builds no objects, without repeated keys and without alias bombs."""
-
-    def get_single_node(self) -> yaml.Node | None:
-        """The tree of a document, refused where aliases make it endless or too large."""
-        node = super().get_single_node()
-        if node is not None and self._count(node, {}, set()) > MAX_VALUES:
-            raise yaml.YAMLError(f"aliases make more than {MAX_VALUES} values of it")
-        return node
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """A mapping, refused where a key stands twice; what `<<` merges in later may be replaced."""
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue  # refused when it is built: it is no key
-            if key.value in seen:
-                raise yaml.composer.ComposerError(
-                    problem=f"key {key.value!r} stands there twice", problem_mark=key.start_mark
-                )
-            seen.add(key.value)
-        return node
-
-    def _count(self, node: yaml.Node, known: dict[int, int], open_nodes: set[int]) -> int:
-        """How many values a node stands for, those of its aliases each time."""
-        if id(node) in open_nodes:
-            raise yaml.YAMLError("an alias stands inside what it names")
-        if id(node) not in known:
-            open_nodes.add(id(node))
-            inside = [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
-            parts = inside if isinstance(node, yaml.CollectionNode) else []
-            known[id(node)] = 1 + sum(self._count(part, known, open_nodes) for part in parts)
-            open_nodes.discard(id(node))
-        return known[id(node)]
-
-
-def load_yaml(text: str, loader: type[StrictLoader] = StrictLoader) -> Any:
-    """Read a YAML document.
-
-    Raises:
-        ValueError: it is none, or one that is refused; the text is one line.
-    """
-    try:
-        return yaml.load(text, Loader=loader)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:  # tags of wrong values, too
-        raise ValueError(" ".join(str(error).replace('"<unicode string>", ', "").split())) from None
-
-
+MANIFEST, WEIGHTS, RUN = "data.json", "model.safetensors", "run.json"
 NAME_KEPT = 48  # characters of a name in that of its temporary file, which must not be longer than 255 bytes
 LEFTOVERS = ".*.part*"  # the names of what is being written, which a kill leaves behind
 IN_WRITING = re.compile(r"/\.([^/]+)\.\w+\.part\b")
@@ -312,57 +248,6 @@ def read_json(path: Path, **needed: type) -> dict[str, Any]:
             found = f"holds {type(content[key]).__name__} under" if key in content else "has no"
             raise PaumerError(f"{path}: {found} key {key!r}: it is damaged or of another version; {remedy}")
     return content
-
-
-def read_yaml(text_or_path: str) -> tuple[Any, str]:
-    """Read settings from YAML text that holds a mapping, or from the file of that name.
-
-    Returns:
-        The content, and a name for it in error messages.
-
-    Raises:
-        PaumerError: the file is missing, or the text is not YAML.
-    """
-    inline = text_or_path.lstrip().startswith("{")
-    origin = "settings" if inline else text_or_path
-    try:
-        content = load_yaml(text_or_path if inline else read_bytes(Path(text_or_path)).decode())
-    except OSError as error:
-        raise PaumerError(f"{text_or_path}: {error.strerror or error}; name a YAML file with settings") from None
-    except ValueError as error:
-        raise PaumerError(f"{origin}: not valid YAML ({error}); mend it") from None
-    if not isinstance(content, dict):
-        raise PaumerError(f"{origin}: must hold keys and values, not {type(content).__name__}")
-    return content, origin
-
-
-def read_text(path: Path) -> pd.DataFrame:
-    """Read a CSV file with every cell as the text it is.
-
-    Raises:
-        PaumerError: the file is missing or is no CSV file, or a row has more or fewer cells than the first.
-    """
-    remedy = "remove it and run its stage again"
-    try:
-        # pandas would fill a row that was cut off, and take a column too many for an index.
-        table = [row for row in csv.reader(StringIO(read_bytes(path).decode(), newline=""), strict=True) if row]
-    except FileNotFoundError:
-        raise PaumerError(f"{path}: no such file; run the stage that writes it first") from None
-    except (OSError, ValueError, csv.Error) as error:
-        raise PaumerError(f"{path}: not readable as CSV ({summary(error)}); {remedy}") from None
-    header, *rows = table or [[]]
-    odd = next((number for number, row in enumerate(rows, start=1) if len(row) != len(header)), None)
-    if odd is not None:
-        found = f"row {odd} has {len(rows[odd - 1])} cells, not {len(header)}"
-        raise PaumerError(f"{path}: not readable as CSV ({found}); {remedy}")
-    if not header or len(set(header)) < len(header):
-        raise PaumerError(
-            f"{path}: not readable as CSV ({'two columns have one name' if header else 'it is empty'}); {remedy}"
-        )
-    return pd.DataFrame(rows, columns=header, dtype=str)
-
-
-MANIFEST, WEIGHTS, RUN = "data.json", "model.safetensors", "run.json"
 
 
 class ExperimentFiles:

@@ -21,7 +21,6 @@ import torch
 from paumer.system.errors import PaumerError
 from paumer.system.files import data_checksums, sha256, write_json
 from paumer.system.locks import visible_gpus
-from paumer.version import __version__
 
 # What torch and its libraries say where a processor's memory does not suffice; on a GPU there is an exception for it.
 NO_MEMORY = re.compile("can't allocate memory|cannot allocate memory|not enough memory|could not create a memory", re.I)
@@ -125,7 +124,7 @@ def describe_code() -> dict[str, str]:
         revision = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         revision = "unknown"
-    return {"version": __version__, "revision": revision}
+    return {"version": version("paumer"), "revision": revision}
 
 
 def describe_environment(device: torch.device) -> dict[str, str]:
@@ -261,8 +260,6 @@ def record(output: Path, settings: Any, manifest: Path, *inputs: Path) -> None:
         manifest: `data.json` of the data that it saw.
         inputs: further files that it read.
     """
-    from paumer.system.machine import describe_code, describe_environment, find_device
-
     content = {
         "code": describe_code(),
         "environment": describe_environment(find_device(getattr(settings, "device", "cpu"))),

@@ -1,8 +1,7 @@
-"""Checkpoints: enough to go on exactly where a killed run stopped.
+"""Checkpoints, from which a killed run continues exactly, and the log of a run.
 
-Two are kept, the last and the one before it, so that a damaged file costs minutes and not the run.
-
-The log of a run: rows for `train.csv`, and TensorBoard events where they are asked for.
+Two checkpoints are kept, the last and the one before it, so that a damaged file costs minutes and not the run. The log
+has rows for `train.csv`, and TensorBoard events if the settings ask for them.
 """
 
 import shutil

@@ -1,9 +1,7 @@
-"""The processes that train one network together, each on a device of its own, on one machine or several.
+"""Data-parallel training: processes with one device each, on one machine or several.
 
-`torchrun` starts them and tells each by environment variables which it is. All do the same steps on the same weights;
-each runs its share of a step's images, and gradients and losses of all are summed.
-
-Start the processes of one machine that train one network together, as `torchrun --standalone` does.
+`torchrun` starts them and sets their environment variables, or `launch` on one machine. All do the same steps on the
+same weights; each runs its slice of a step's images, and gradients and losses are summed over all.
 """
 
 import logging
@@ -31,13 +29,13 @@ AGAIN = "run the same command again, it goes on from its checkpoint"
 
 
 @dataclass(frozen=True)
-class Processes:
-    """This process among those of its job.
+class DistributedContext:
+    """This process and the number of processes that train together.
 
     Attributes:
-        device: what it computes on.
-        rank: its number, from 0.
-        count: how many there are.
+        device: of this process.
+        rank: number of this process, from 0.
+        count: number of processes.
     """
 
     device: torch.device
@@ -45,15 +43,15 @@ class Processes:
     count: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this is the one that shows progress and writes files."""
+    def is_main(self) -> bool:
+        """Whether this process shows progress and writes files."""
         return self.rank == 0
 
-    def share(self, batch: int) -> slice:
-        """Which of a step's images this process runs.
+    def local_slice(self, batch: int) -> slice:
+        """The slice of a step's images that this process runs.
 
         Raises:
-            PaumerError: they cannot be shared evenly.
+            PaumerError: the batch is no multiple of the number of processes.
         """
         if batch % self.count:
             raise PaumerError(
@@ -70,10 +68,10 @@ class Processes:
         return values
 
     def check_agreement(self, step: int, folder: object) -> None:
-        """Make sure that all processes begin at the same step.
+        """Refuse processes that start at different steps.
 
         Raises:
-            PaumerError: they do not.
+            PaumerError: they do.
         """
         steps = torch.zeros(self.count, dtype=torch.int64, device=self.device)
         steps[self.rank] = step
@@ -84,7 +82,7 @@ class Processes:
             )
 
     def parallel(self, module: nn.Module) -> nn.Module:
-        """The module so that gradients of all processes are summed; losses must be scaled by `count` for that.
+        """The module with gradients averaged over all processes; scale losses by `count` to get sums.
 
         Parameters that a step does not use get no gradient, as in a single process.
         """
@@ -93,14 +91,14 @@ class Processes:
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")  # of adapters: still right
         return DistributedDataParallel(module, find_unused_parameters=True)
 
-    def holding(self, module: nn.Module, hold: bool) -> AbstractContextManager[None]:
-        """Let gradients add up in this process alone, as long as another pass of the same step follows."""
-        return module.no_sync() if hold and isinstance(module, DistributedDataParallel) else nullcontext()
+    def no_sync(self, module: nn.Module, enabled: bool) -> AbstractContextManager[None]:
+        """Accumulate gradients in this process alone, while another pass of the same step follows."""
+        return module.no_sync() if enabled and isinstance(module, DistributedDataParallel) else nullcontext()
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Processes]:
-    """Take this process's place among those that `torchrun` started; without it, it is the only one.
+def process_group(device: str) -> Iterator[DistributedContext]:
+    """Join the processes that `torchrun` started; without it, this process trains alone.
 
     Args:
         device: as configured; `auto` and `cuda` are the GPU of the process's number on its machine.
@@ -110,14 +108,14 @@ def joined(device: str) -> Iterator[Processes]:
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        yield Processes(find_device(device))
+        yield DistributedContext(find_device(device))
         return
     own = _own_device(device)
     if own.type == "cuda":
         torch.cuda.set_device(own)
     try:
         distributed.init_process_group("nccl" if own.type == "cuda" else "gloo")
-        yield Processes(own, distributed.get_rank(), count)
+        yield DistributedContext(own, distributed.get_rank(), count)
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or "gloo" in str(error):
             raise PaumerError(
@@ -145,25 +143,25 @@ def _own_device(name: str) -> torch.device:
     return torch.device("cuda", local)
 
 
-KILLED = -getattr(signal, "SIGKILL", 9)  # the exit code of who was; Windows has no such signal
+KILLED = -getattr(signal, "SIGKILL", 9)  # exit code of a killed process; Windows has no such signal
 
 
 def launch(arguments: Sequence[str], processes: int, batch: int) -> None:
-    """Run `paumer` with these arguments in several processes; when one fails, the others are ended.
+    """Run `paumer` with these arguments in several processes; when one fails, end the others.
 
     Args:
         arguments: of the command line.
-        processes: how many.
+        processes: number of processes.
         batch: images of a step, which they share.
 
     Raises:
-        PaumerError: one of them did not end well, or they are started by several processes already.
+        PaumerError: one of them failed, or torchrun has started several processes already.
     """
     if "WORLD_SIZE" in os.environ:
         raise PaumerError("--devices: torchrun has started several processes already; leave --devices out")
-    Processes(torch.device("cpu"), count=processes).share(batch)  # refused here once, and not in every process
+    DistributedContext(torch.device("cpu"), count=processes).local_slice(batch)  # one error, not one per process
     adopt_children()
-    logging.disable(logging.CRITICAL)  # what they say over many lines is said here in one
+    logging.disable(logging.CRITICAL)  # their many lines become one here
     here = LaunchConfig(
         min_nodes=1,
         max_nodes=1,

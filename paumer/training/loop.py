@@ -1,7 +1,7 @@
 """The training loop: resumable at any step, bit for bit on a CPU with as many processes and passes as before.
 
-How the images of a step are split over processes and passes changes nothing but the order of sums: every draw is made
-from the seed and the step, or the number of the image, and every loss is divided by what holds for the whole step.
+How the images of a step are split over processes and passes changes only the order of sums: every random draw depends
+on the seed and the step, or the number of the image, and every loss is divided by the weight of the whole step.
 """
 
 import math
@@ -28,11 +28,9 @@ from paumer.data.loading import (
     training_transform,
 )
 from paumer.data.preparation import described_split, samples
-from paumer.data.transforms import normalize
 from paumer.models.build import build, save_weights, start_from
 from paumer.models.labels import balance_classes
 from paumer.models.shipped import asked_for, described, normalization_of, trained_network
-from paumer.strategies.contract import Strategy
 from paumer.system.errors import PaumerError
 from paumer.system.files import WEIGHTS, read_json, require_folder, sha256, write_json
 from paumer.system.locks import NAME, lock
@@ -40,17 +38,17 @@ from paumer.system.machine import autocast, describe_code, describe_environment
 from paumer.system.progress import progress
 from paumer.training import checkpoints
 from paumer.training.checkpoints import Log
-from paumer.training.distributed import AGAIN, Processes, joined
-from paumer.training.objective import Objective, draw_strategy, weight_of
+from paumer.training.distributed import AGAIN, DistributedContext, process_group
+from paumer.training.objective import Objective, draw_strategy, total_pixel_weight
 from paumer.training.optimization import DropPaths, Optimization, compile_blocks, compiling, learning_rate_factor
 
 LOG_STEPS = 20
 
 
 def train(settings: TrainSettings, manifest: Path, output: Path, checkpoint: Path, start: Path | None) -> None:
-    """Train one network, or go on where a killed run stopped.
+    """Train one network, or continue from the checkpoint of a killed run.
 
-    Several processes that `torchrun` started train it together; the first shows progress and writes files.
+    Processes that `torchrun` started train it together; the first one shows progress and writes files.
 
     Args:
         settings: the run.
@@ -64,45 +62,47 @@ def train(settings: TrainSettings, manifest: Path, output: Path, checkpoint: Pat
     """
     for folder in (output, checkpoint):
         require_folder(folder)
-    with joined(settings.device) as processes, _alone(output, processes), loader_errors(AGAIN):
-        run = Run(settings, manifest, start, processes)
+    with process_group(settings.device) as context, _lock(output, context), loader_errors(AGAIN):
+        run = Run(settings, manifest, start, context)
         run.resume(checkpoint)
-        if processes.first:
+        if context.is_main:
             for line in run.describe():
                 print(line, file=sys.stderr, flush=True)
             if settings.options.tensorboard:
                 run.log.open_board(output / "tensorboard", run.step)
         title, last_save = f"train {settings.recipe}", time.monotonic()
-        bar = progress(run.batches(), title=title, total=run.steps, done=run.step, shown=processes.first)
+        bar = progress(run.batches(), title=title, total=run.steps, done=run.step, shown=context.is_main)
         for images, labels in bar:
             run.train_step(images, labels)
             if run.step % LOG_STEPS == 0 or run.step == run.steps:
                 bar.set_postfix(loss=f"{run.write_log():.3f}", refresh=False)
             due = time.monotonic() - last_save >= 60 * settings.options.checkpoint_minutes
-            if due and processes.first and run.step < run.steps:
+            if due and context.is_main and run.step < run.steps:
                 run.save(checkpoint)
                 last_save = time.monotonic()
-        if processes.first:
+        if context.is_main:
             run.finish(output)
             checkpoints.remove(checkpoint)
 
 
-def _alone(output: Path, processes: Processes) -> AbstractContextManager[None]:
-    """Let no other job train into the same folder: one that a killed workflow left behind on a cluster, say."""
-    return lock(output / NAME, f"{output}: another process trains this run") if processes.first else nullcontext()
+def _lock(output: Path, context: DistributedContext) -> AbstractContextManager[None]:
+    """Keep other jobs from training into the same folder, such as one that a killed workflow left on a cluster."""
+    return lock(output / NAME, f"{output}: another process trains this run") if context.is_main else nullcontext()
 
 
 class Run:
     """The state of one training run, the same in all processes that train it."""
 
-    def __init__(self, settings: TrainSettings, manifest: Path, start: Path | None, processes: Processes) -> None:
+    def __init__(
+        self, settings: TrainSettings, manifest: Path, start: Path | None, context: DistributedContext
+    ) -> None:
         dataset, found = samples(manifest, settings.split)
         options = settings.options
         described = described_split(manifest, settings.split, len(dataset.classes))
         frequencies, self.data_checksum = described["class_frequencies"], described.get("sha256")
         self.settings = settings
-        self.processes, self.device = processes, processes.device
-        self.share = processes.share(options.batch)
+        self.context, self.device = context, context.device
+        self.share = context.local_slice(options.batch)
         self.network = NetworkSettings(
             backbone=settings.backbone.model_copy(update={"normalization": normalization_of(settings.backbone)}),
             decoder=settings.decoder,
@@ -128,10 +128,10 @@ class Run:
         cache = Path(options.cache).expanduser() if options.cache else None
         self.data = SegmentationData(dataset, found, training_transform(options.augmentation, options.crop), cache)
         weights = balance_classes(list(frequencies.values()), options.class_balance)
-        self.class_weights = None if weights is None else weights.to(self.device)
+        self.class_weights = weights if weights is None else weights.to(self.device)
         self.steps = max(1, round(settings.phase.epochs * len(found) / options.batch))
         self.optimization = Optimization(self.model, settings, self.steps)
-        self.objective = processes.parallel(Objective(self.model, settings.heads, self.class_weights))
+        self.objective = context.parallel(Objective(self.model, settings.heads, self.class_weights))
         self.step, self.log = 0, Log()
         self.seconds_before, self.started = 0.0, time.monotonic()
         self.waited = 0.0  # for data, of these seconds
@@ -142,10 +142,7 @@ class Run:
         return self.seconds_before + time.monotonic() - self.started
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """This process's share of the batches still to train on.
-
-        The recipe phase goes on in the data where the shared phase ended.
-        """
+        """This process's slice of every remaining batch; a recipe phase continues the data of the shared phase."""
         first, batch = self.steps_before, self.settings.options.batch
         steps = (first + self.step, first + self.steps)
         keys = TrainingBatches(len(self.data), batch, self.settings.seed, *steps, self.share)
@@ -157,14 +154,14 @@ class Run:
             yield batch
 
     def parts(self) -> list[slice]:
-        """Which of a step's images each forward pass of this process sees."""
+        """Slices of a step's images, one for each forward pass of this process."""
         most = self.settings.options.device_batch or self.settings.options.batch
         starts = range(self.share.start, self.share.stop, most)
         return [slice(start, min(start + most, self.share.stop)) for start in starts]
 
     def describe(self) -> list[str]:
-        """What the run starts from, and how the images of a step are split."""
-        batch, devices, passes = self.settings.options.batch, self.processes.count, self.parts()
+        """Lines on the weights that the run starts from, and on how the images of a step are split."""
+        batch, devices, passes = self.settings.options.batch, self.context.count, self.parts()
         split = (
             f"batch of {batch} crops a step: {devices} {'device' if devices == 1 else 'devices'} x {len(passes)} "
             f"{'pass' if len(passes) == 1 else 'passes'} of {passes[0].stop - passes[0].start}"
@@ -174,7 +171,7 @@ class Run:
         return list(filter(None, [start, self._normalization(), split]))
 
     def _normalization(self) -> str:
-        """What the weights say of the images' statistics, where there are weights."""
+        """A line on the input statistics of pretrained weights; empty without such weights."""
         wanted, taken = asked_for(self.settings.backbone), self.network.backbone.normalization
         if wanted is None or wanted == taken:
             return f"normalization of the weights: {described(taken)}" if wanted else ""
@@ -184,7 +181,7 @@ class Run:
         )
 
     def train_step(self, images: Tensor, labels: Tensor) -> None:
-        """One step on this process's share of its images, in as many passes as it takes.
+        """One step on this process's slice of the images, in one or several passes.
 
         All randomness is drawn from the seed and the step.
         """
@@ -193,29 +190,23 @@ class Run:
         strategy = draw_strategy(self.settings, self.model.encoder.depth, random.Random(draw), self.step / self.steps)
         self.drop_paths.draw(options.batch, draw, self.device)
         images, labels = (tensor.to(self.device, non_blocking=True) for tensor in (images, labels))
-        weight = self.processes.sum(weight_of(labels, self.class_weights))
+        weight = self.context.sum(total_pixel_weight(labels, self.class_weights))
         losses = torch.zeros(3, device=self.device)
         for part in parts:
             own = slice(part.start - self.share.start, part.stop - self.share.start)
             torch.manual_seed(draw + part.start)  # for dropout, which no two images may share
-            self.drop_paths.show(part)
-            hold = self.processes.holding(self.objective, hold=part != parts[-1])
-            with hold, compiling(options.compile):
-                losses += self._run_part(images[own], labels[own], strategy, weight)
-        self.log.recent.append(self.processes.sum(losses))
+            self.drop_paths.use_samples(part)
+            with self.context.no_sync(self.objective, part != parts[-1]), compiling(options.compile):
+                with autocast(self.device, options.precision):
+                    total, parts_of_loss = self.objective(images[own], labels[own], strategy, weight)
+                (total * self.context.count).backward()  # processes take the mean of their gradients
+                losses += parts_of_loss
+        self.log.recent.append(self.context.sum(losses))
         self.optimization.step(self.step)
         self.step += 1
 
-    def _run_part(self, images: Tensor, labels: Tensor, strategy: Strategy, weight: Tensor) -> Tensor:
-        """Add the gradient of some images; give their losses, (3,)."""
-        images = normalize(images, self.network.backbone.normalization)
-        with autocast(self.device, self.settings.options.precision):
-            total, losses = self.objective(images, labels, strategy, weight)
-        (total * self.processes.count).backward()  # processes take the mean of their gradients
-        return losses
-
     def write_log(self) -> float:
-        """Add a row of mean losses since the last one; give the mean loss.
+        """Add a row of mean losses since the last one; return the mean loss.
 
         Raises:
             PaumerError: it is not finite.
@@ -226,15 +217,13 @@ class Run:
                 f"training {self.settings.recipe}: loss is {total} before step {self.step}; lower the learning rates "
                 "or set options.precision to float32"
             )
-        batch = self.settings.options.batch
+        batch, phase, seconds = self.settings.options.batch, self.settings.phase, self.seconds
         before = self.log.rows[-1] if self.log.rows else {"step": 0, "seconds": 0.0}
-        seconds = self.seconds
         self.log.add(
             {
                 "step": self.step,
                 "epoch": round((self.steps_before + self.step) * batch / len(self.data), 4),
-                "learning_rate": self.settings.phase.learning_rate
-                * learning_rate_factor(self.step - 1, self.steps, self.settings.phase),
+                "learning_rate": phase.learning_rate * learning_rate_factor(self.step - 1, self.steps, phase),
                 "loss": total,
                 "final_loss": final,
                 "auxiliary_loss": auxiliary,
@@ -261,9 +250,9 @@ class Run:
         )
 
     def resume(self, folder: Path) -> None:
-        """Go on from the checkpoint, where there is one of this very run."""
+        """Restore the state from the checkpoint, if there is one with these settings."""
         content = checkpoints.load(folder, self._identity())
-        self.processes.check_agreement(content["step"] if content else 0, folder)
+        self.context.check_agreement(content["step"] if content else 0, folder)
         if content is None:
             return
         self.model.load_state_dict(content["model"])
@@ -288,7 +277,7 @@ class Run:
                 "wall_seconds": round(self.seconds, 1),
                 "waiting": round(self.log.rows[-1]["waiting"], 4),
                 "final_loss": self.log.rows[-1]["final_loss"],
-                "devices": self.processes.count,
+                "devices": self.context.count,
                 "parameters": sum(value.numel() for value in self.model.parameters()),
                 "data_sha256": self.data_checksum,
                 "start_sha256": self.start,
@@ -300,7 +289,7 @@ class Run:
         )
 
     def _identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree with: all that decides what is computed, but not how it is executed."""
+        """What a checkpoint must agree with: all that decides what is computed, not how it is executed."""
         return {
             **self.settings.model_dump(mode="json", exclude={"options": set(EXECUTION)}),
             "steps_before": self.steps_before,

@@ -1,16 +1,13 @@
-"""What a training step minimises: sums over pixels, divided by what holds for the whole step.
+"""The objective of a training step, and the strategy that each recipe draws for it.
 
-So the losses of any split of a step's images over passes and devices add up to those of the whole, and their gradients
-too. Ours throughout: the paper's training procedure was not available to us.
-
-Recipes: which strategy a step trains under.
-
-Ours throughout: the paper's training procedure was not available to us.
+Losses are sums over pixels divided by the weight of the whole step, so that those of any split of its images over
+passes and devices add up to those of the whole, as do their gradients. The training procedure is our choice throughout:
+that of the paper was not available to us.
 """
 
 import itertools
 import random
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,19 +18,16 @@ from paumer.config.base import IGNORE
 from paumer.config.runs import TrainSettings
 from paumer.models.heads import Prediction
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.notation import DECIMALS, Location, Schedule
-from paumer.strategies.parameters import Scale
 from paumer.strategies.pause import Pause
-from paumer.strategies.registry import operating_point
-from paumer.strategies.resize import Resize
+from paumer.strategies.registry import build_strategy, operating_point
+from paumer.strategies.resize import Resize, Scale
 from paumer.system.errors import PaumerError
 
 
-@dataclass(frozen=True)
-class Losses:
-    """The losses of one step: what is minimised, and its two parts."""
+class Losses(NamedTuple):
+    """Losses of one step, () each: the total, which is minimised, and its two parts."""
 
     total: Tensor
     final: Tensor
@@ -41,16 +35,16 @@ class Losses:
 
 
 class Objective(nn.Module):
-    """The losses as a module around the network, as `DistributedDataParallel` wants it."""
+    """The losses as a module around the network, as `DistributedDataParallel` needs it."""
 
     def __init__(self, model: Segmenter, heads: Heads | None, class_weights: Tensor | None) -> None:
         super().__init__()
         self.model, self.heads, self.class_weights = model, heads, class_weights
 
     def forward(self, images: Tensor, labels: Tensor, strategy: Strategy, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """What is minimised, (), and total, final and auxiliary loss without their gradient, (3,)."""
+        """The total loss, (), and total, final and auxiliary loss without gradient, (3,)."""
         losses = compute_losses(self.model, images, labels, strategy, self.heads, self.class_weights, weight)
-        return losses.total, torch.stack([losses.total, losses.final, losses.auxiliary]).detach()
+        return losses.total, torch.stack(losses).detach()
 
 
 def compute_losses(
@@ -69,18 +63,18 @@ def compute_losses(
 
     Args:
         model: the network to train.
-        images: normalised, (batch, 3, height, width).
+        images: (batch, 3, height, width).
         labels: class ids, (batch, height, width), 255 where ignored.
         strategy: what happens between the blocks; a head learns from the patches that reach it.
         heads: weight of the auxiliary losses; None for recipes without heads.
-        class_weights: how much a pixel of each class counts, (classes,); None: all the same.
-        weight: how much all labelled pixels of the step weigh, as `weight_of` says, (); None: the images are all of it.
+        class_weights: weight of a pixel of each class, (classes,); None: 1.
+        weight: `total_pixel_weight` of the step's labels, (); None: the images are the whole step.
     """
     gradient = heads.gradient if heads else 1.0
     patch_logits, predictions = model.train_heads(images, labels, strategy, gradient)
     logits = model.upsample(patch_logits, images, strategy.input_scale)
     if weight is None:
-        weight = weight_of(labels, class_weights)
+        weight = total_pixel_weight(labels, class_weights)
     weight = weight.clamp(min=1)  # without a labelled pixel the loss is 0, not NaN
     summed = functional.cross_entropy(
         logits.float(), labels.long(), class_weights, ignore_index=IGNORE, reduction="sum"
@@ -88,29 +82,26 @@ def compute_losses(
     final = summed / weight
     if heads is None:
         return Losses(final, final, torch.zeros_like(final))
-    each = [auxiliary_sum(said, class_weights) / (weight * said.share) for said in predictions]
+    each = [auxiliary_loss(output, class_weights) / (weight * output.share) for output in predictions]
     auxiliary = torch.stack(each).mean()
     return Losses(final + heads.weight * auxiliary, final, auxiliary)
 
 
-def weight_of(labels: Tensor, class_weights: Tensor | None) -> Tensor:
-    """How much all labelled pixels weigh together.
-
-    Their number is never asked for on the host, so a GPU need not be waited for.
-    """
+def total_pixel_weight(labels: Tensor, class_weights: Tensor | None) -> Tensor:
+    """Sum of the class weights of all labelled pixels, (); their number without weights. Does not synchronise a GPU."""
     if class_weights is None:
         return (labels != IGNORE).sum()
     none = class_weights.new_zeros(IGNORE + 1 - len(class_weights))
     return torch.cat([class_weights, none])[labels.long()].sum()
 
 
-def auxiliary_sum(said: Prediction, class_weights: Tensor | None = None) -> Tensor:
+def auxiliary_loss(output: Prediction, class_weights: Tensor | None = None) -> Tensor:
     """Pixel cross-entropy, summed, of a head that gives every pixel of a cell the same prediction.
 
     Only the pixels of patches that reached the head count, each by its class's weight.
     """
-    counts = said.truth if class_weights is None else said.truth * class_weights
-    return -(counts * said.logits.float().log_softmax(dim=-1)).sum()
+    counts = output.truth if class_weights is None else output.truth * class_weights
+    return -(counts * output.logits.float().log_softmax(dim=-1)).sum()
 
 
 SMALLEST = 10**-DECIMALS
@@ -136,13 +127,13 @@ def draw_schedule(settings: Pausing, blocks: tuple[int, ...], generator: random.
 
 
 def draw_strategy(settings: TrainSettings, depth: int, generator: random.Random, done: float = 1.0) -> Strategy:
-    """Draw what a training step runs under, as its recipe says.
+    """Draw the strategy of a training step by the recipe of the run.
 
     Args:
         settings: the run.
-        depth: blocks of the network.
-        generator: where chance comes from.
-        done: share of the steps that are done.
+        depth: number of blocks of the network.
+        generator: source of randomness.
+        done: fraction of the steps that are done.
 
     Raises:
         PaumerError: recipe `paumer` has no head to pause at.

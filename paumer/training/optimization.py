@@ -1,13 +1,7 @@
-"""Optimisers and learning rates.
-
-Muon for the matrices inside the blocks, in a number type that the device is fast at.
+"""Optimisers and learning rates, stochastic depth, and compiled blocks.
 
 `torch.optim.Muon` always orthogonalises in bfloat16, which a processor without instructions for it emulates: there the
-optimiser took more time than forward and backward pass together.
-
-Stochastic depth whose draws do not depend on how the images of a step are split.
-
-Blocks compiled for training.
+optimiser took more time than forward and backward pass together. Ours takes a number type that the device is fast at.
 """
 
 import math
@@ -94,16 +88,16 @@ def orthogonalized(matrices: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class Optimization:
-    """The optimisers of a run and its learning rate as a function of the step.
+    """The optimisers of a run, with the learning rate of each step.
 
-    AdamW everywhere; with `optimizer: muon` the matrices inside the blocks take Muon. `sgd` is what timm calls so, and
-    Segmenter was trained by: its momentum is Nesterov's.
+    AdamW; with `optimizer: muon` Muon for the matrices inside the blocks. `sgd` is timm's, with Nesterov momentum, as
+    Segmenter was trained.
     """
 
     def __init__(self, model: Segmenter, settings: TrainSettings, steps: int) -> None:
         self.model, self.phase, self.steps, self.clip = model, settings.phase, steps, settings.phase.clip
         decay, momentum = settings.phase.weight_decay, settings.phase.momentum
-        # Clipped apart: however large the gradients of the heads are, they do not slow the network down.
+        # Clipped apart, so that large gradients of the heads do not shrink those of the network.
         heads = list(model.heads.parameters())
         self.parts = [[value for name, value in model.named_parameters() if not name.startswith("heads.")], heads]
         rest = dict(model.named_parameters())
@@ -195,10 +189,10 @@ class _DropPath(nn.Module):
 
 
 class DropPaths:
-    """The dropped paths of a network in training, drawn for all images of a step at once."""
+    """Stochastic depth, drawn for all images of a step at once, so that it does not depend on how they are split."""
 
     def __init__(self, model: nn.Module) -> None:
-        """Take the place of timm's layers."""
+        """Replace timm's DropPath modules of the model."""
         self.layers: list[_DropPath] = []
         for parent in list(model.modules()):
             for name, child in parent.named_children():
@@ -213,16 +207,16 @@ class DropPaths:
         empty = torch.empty(images, device=device)
         self.drawn = [torch.bernoulli(empty, layer.kept, generator=generator) / layer.kept for layer in self.layers]
 
-    def show(self, part: slice) -> None:
-        """The next forward pass is of this part of the images."""
+    def use_samples(self, part: slice) -> None:
+        """Use the draws of these images in the next forward pass."""
         for layer, drawn in zip(self.layers, self.drawn, strict=True):
             layer.factors = drawn[part]
 
 
 def compile_blocks(model: Segmenter) -> None:
-    """Compile the encoder's blocks, each for any number of tokens: schedules leave many different ones.
+    """Compile the encoder's blocks, each for any number of tokens, which schedules change.
 
-    Blocks that run in two halves, because tokens merge between them, run as they are.
+    Blocks within which tokens merge run in two halves, uncompiled.
     """
     for block in model.encoder.blocks:
         block.compile(dynamic=True)
@@ -230,7 +224,7 @@ def compile_blocks(model: Segmenter) -> None:
 
 @contextmanager
 def compiling(enabled: bool) -> Iterator[None]:
-    """Say in a line what keeps blocks from being compiled.
+    """Turn errors of the compiler into one line.
 
     Raises:
         PaumerError: the compiler fails, or what it needs is missing.

@@ -16,7 +16,7 @@ from paumer.config.runs import (
     SemanticsSettings,
     TrainSettings,
 )
-from paumer.strategies.registry import Point
+from paumer.strategies.registry import OperatingPoint, operating_point
 from paumer.system.errors import PaumerError
 
 SIX = {"depth": 6}
@@ -209,8 +209,12 @@ def test_without_recipes_a_strategy_runs_on_its_usual_ones() -> None:
 
 def test_every_point_stands_once_and_dense_first() -> None:
     items = [SweepItem(strategy="pause", schedules=("2:0.4", "02:.40", "4:0.2"), criteria=("margin", "margin"))]
-    assert sweep_points(items) == [Point(), Point("pause", "margin", "2:0.4"), Point("pause", "margin", "4:0.2")]
-    assert sweep_points([]) == [Point()]
+    assert sweep_points(items) == [
+        OperatingPoint(),
+        operating_point("pause", "margin", "2:0.4"),
+        operating_point("pause", "margin", "4:0.2"),
+    ]
+    assert sweep_points([]) == [OperatingPoint()]
 
 
 POINTS = {
@@ -227,7 +231,7 @@ POINTS = {
 }
 
 
-def written(points: list[Point]) -> list[str]:
+def written(points: list[OperatingPoint]) -> list[str]:
     return [" ".join(filter(None, [point.strategy, point.criterion, point.schedule])) for point in points]
 
 
@@ -240,7 +244,7 @@ def test_a_network_is_evaluated_at_the_points_of_its_recipe(recipe: str) -> None
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_control_is_evaluated_dense_alone(recipe: str) -> None:
     settings = EvaluateSettings.of(make_experiment(), "small", recipe)  # type: ignore[arg-type]
-    assert sweep_points(settings.sweep) == [Point()]
+    assert sweep_points(settings.sweep) == [OperatingPoint()]
 
 
 def test_a_control_is_trained_plainly_alone() -> None:
@@ -297,8 +301,8 @@ def test_a_stage_gets_no_more_than_it_depends_on() -> None:
     assert counted.device == "cpu"  # counting needs no accelerator
     assert timed.throughput == experiment.throughput
     assert timed.device == MapsSettings.of(experiment).device == "cuda"
-    assert [item.name for item in timed.studied] == ["large"]
-    assert [item.name for item in timed.controls(timed.studied[0])] == ["small"]
+    assert [item.name for item in timed.main_backbones] == ["large"]
+    assert [item.name for item in timed.controls(timed.main_backbones[0])] == ["small"]
 
 
 @pytest.mark.parametrize("recipe", [*RECIPES, "shared"])

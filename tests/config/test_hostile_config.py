@@ -13,13 +13,14 @@ from command_line import CommandLine
 from hostile import NO_PLAIN_FILES, files, no_plain_files, refusal
 from tiers import first, named
 
+from paumer.config.base import read_yaml
 from paumer.data.preparation import described_split, samples
 from paumer.deployment.network import load_network
 from paumer.models.build import load_run
 from paumer.models.published import load_segmenter
 from paumer.reporting.verify import trace
 from paumer.system.errors import HANDED_OVER, PaumerError
-from paumer.system.files import read_json, read_yaml, write_text
+from paumer.system.files import read_json, write_text
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -18,7 +18,6 @@ from timm.models.vision_transformer import VisionTransformer
 
 import paumer
 from paumer.config import Evaluation
-from paumer.data.transforms import normalize
 from paumer.evaluation.evaluate import confusion_matrix, mean_iou
 from paumer.measurement.flops import count
 from paumer.models.encoder import Encoder
@@ -82,10 +81,9 @@ def test_sweep_says_what_the_network_does(network, scenes) -> None:
     table = paumer.sweep(network, images, POINTS, labels)
     assert table.schedule.tolist() == ["dense", "2:0.5", "1-3:0.1"]
     assert table.criterion.tolist() == ["", "entropy", ""]
-    inputs = normalize(images, network.description.network.backbone.normalization)
     with torch.inference_mode():
-        dense = network(inputs, Dense()).argmax(dim=1)
-        paused = network(inputs, Pause(paumer.Schedule("2:0.5"), "entropy")).argmax(dim=1)
+        dense = network(images, Dense()).argmax(dim=1)
+        paused = network(images, Pause(paumer.Schedule("2:0.5"), "entropy")).argmax(dim=1)
     assert table.miou[0] == pytest.approx(mean_iou(confusion_matrix(labels, dense, 19)))
     assert table.miou[1] == pytest.approx(mean_iou(confusion_matrix(labels, paused, 19)))
     assert table["drop"][1] == pytest.approx(table.miou[0] - table.miou[1])

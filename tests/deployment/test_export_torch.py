@@ -16,8 +16,7 @@ from torch.testing import assert_close
 from paumer.deployment import export as graphs
 from paumer.deployment.network import load_network
 from paumer.models.graphs import trace, weight_bytes
-from paumer.strategies.compose import build_strategy
-from paumer.strategies.registry import operating_point
+from paumer.strategies.registry import build_strategy, operating_point
 from paumer.system.errors import PaumerError
 
 ALONE = """

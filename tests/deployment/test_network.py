@@ -23,7 +23,7 @@ from paumer.deployment.description import colours_of, describe_run, model_card
 from paumer.deployment.files import read_picture
 from paumer.deployment.network import HubSegmenter
 from paumer.models.build import load_run
-from paumer.reporting.figures.looks import colourise
+from paumer.reporting.figures.samples import colourise
 from paumer.strategies.contract import Dense
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError

@@ -118,7 +118,7 @@ def test_official_evaluator_reads_predictions_and_agrees_on_miou(predict, tmp_pa
     network = load_network(run).with_schedule("2:0.4")
     settings = EvaluateSettings(device="cpu", evaluation=network.description.evaluation)
     data = SegmentationData(*samples(manifest, "val"))
-    ours, dense = tally(network, data, [network.strategy, Dense()], settings, "imagenet")
+    ours, dense = tally(network, data, [network.strategy, Dense()], settings)
     assert mean_iou(ours.matrix) == pytest.approx(100 * results["averageScoreClasses"], abs=1e-6)
     assert not torch.equal(ours.matrix, dense.matrix)
 

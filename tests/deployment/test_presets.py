@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from paumer.deployment.presets import Preset, choose_preset, known_presets
-from paumer.strategies.registry import Point
+from paumer.strategies.registry import operating_point
 from paumer.system.errors import PaumerError
 from paumer.system.files import write_json
 
@@ -85,7 +85,7 @@ def test_what_was_tuned_counts_too(folder) -> None:
     write_json(folder / "tune.json", TUNE)
     presets = known_presets(folder, RUN)
     assert [preset.schedule for preset in presets[:2]] == ["3:0.5", "scale:0.8"]
-    assert presets[1].point == Point("resize", "", "scale:0.8")
+    assert presets[1].point == operating_point("resize", "", "scale:0.8")
     assert presets[0].gmac == pytest.approx(0.5 * 3 * 8)  # of an image of 8 windows
     assert (presets[0].criterion, presets[0].batch, presets[0].speedup) == ("smoothed", 4, 1.6)
     assert presets[0].source == "paumer tune, split train, a device"

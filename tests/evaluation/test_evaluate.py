@@ -9,12 +9,10 @@ from paumer.config import Evaluation, SweepItem, sweep_points
 from paumer.config.runs import EvaluateSettings
 from paumer.data.catalogue import DATASETS
 from paumer.data.loading import evaluation_batches
-from paumer.data.transforms import normalize
 from paumer.evaluation.evaluate import confusion_matrix, evaluate, mean_iou, pixel_accuracy, tally
 from paumer.measurement.flops import count
 from paumer.models.build import load_run
-from paumer.strategies.compose import build_strategy
-from paumer.strategies.registry import Point
+from paumer.strategies.registry import build_strategy, operating_point
 from paumer.system.errors import PaumerError
 
 SWEEP = (
@@ -70,7 +68,7 @@ def test_rows_are_the_scores_of_separate_passes(table_of, run_of, data, inferenc
         matrix = torch.zeros(19, 19, dtype=torch.int64)
         for images, labels in evaluation_batches(data, 1):
             with torch.inference_mode():
-                predicted = network(normalize(images, "imagenet"), build_strategy(point)).argmax(dim=1)
+                predicted = network(images, build_strategy(point)).argmax(dim=1)
             matrix += confusion_matrix(labels, predicted, 19)
         assert row.miou == pytest.approx(mean_iou(matrix), abs=0.02)
         assert row.pixel_accuracy == pytest.approx(pixel_accuracy(matrix), abs=0.02)
@@ -81,14 +79,14 @@ def test_costs_are_the_mean_over_the_images_and_their_spread(run_of, data, table
     table = table_of(settings)
     model, _ = load_run(run_of("paumer"))
     points = sweep_points(SWEEP)
-    tallies = tally(model, data, [build_strategy(point) for point in points], settings, "imagenet")
+    tallies = tally(model, data, [build_strategy(point) for point in points], settings)
     for point, row, tallied in zip(points, table.itertuples(), tallies, strict=True):
         assert tallied.macs.shape == (5,)
         macs = pd.Series(tallied.macs.tolist()) / 1e9
         expected = (macs.mean(), macs.quantile(0.05), macs.quantile(0.95))
         assert (row.gmac, row.gmac_low, row.gmac_high) == pytest.approx(expected, abs=1e-4)
         assert row.gmac_low <= row.gmac <= row.gmac_high
-        if not point.depends_on_image:
+        if not point.varies:
             fixed = count(model, (48, 96), build_strategy(point))["gmac_total"]
             assert row.gmac == row.gmac_low == row.gmac_high == pytest.approx(fixed, abs=1e-4)
             assert tallied.macs[0] / 1e9 == pytest.approx(fixed)
@@ -99,7 +97,7 @@ def test_an_image_costs_all_its_windows(run_of, data) -> None:
     model, _ = load_run(run_of("paumer"))
     strategies = [build_strategy(point) for point in sweep_points(SWEEP[:1])]
     evaluation = Evaluation(inference="sliding", window=(32, 64), stride=(16, 32), batch=3)
-    tallies = tally(model, data, strategies, describe(evaluation=evaluation), "imagenet")
+    tallies = tally(model, data, strategies, describe(evaluation=evaluation))
     for strategy, tallied in zip(strategies, tallies, strict=True):
         window = 1e9 * count(model, (32, 64), strategy)["gmac_total"]
         assert tallied.macs.tolist() == pytest.approx(5 * [2 * 2 * window])
@@ -108,9 +106,7 @@ def test_an_image_costs_all_its_windows(run_of, data) -> None:
 def test_batches_do_not_change_scores_or_costs(run_of, data) -> None:
     model, _ = load_run(run_of("paumer"))
     strategies = [build_strategy(point) for point in sweep_points(SWEEP) if point.criterion != "random"]
-    first, second = (
-        tally(model, data, strategies, describe(evaluation=Evaluation(batch=batch)), "imagenet") for batch in (1, 3)
-    )
+    first, second = (tally(model, data, strategies, describe(evaluation=Evaluation(batch=batch))) for batch in (1, 3))
     for one, other in zip(first, second, strict=True):
         assert (one.matrix - other.matrix).abs().sum() <= 4  # ties
         assert torch.equal(one.macs, other.macs)
@@ -123,15 +119,14 @@ def test_every_point_runs_in_every_precision(table_of, precision) -> None:
 
 def test_the_oracle_is_told_the_truth_and_others_are_not_disturbed(run_of, data) -> None:
     model, _ = load_run(run_of("paumer"))
-    oracle, entropy = (build_strategy(Point("pause", name, "2:0.4")) for name in ("oracle", "entropy"))
-    known, plain = tally(model, data, [oracle, entropy], describe(), "imagenet")
-    [alone] = tally(model, data, [entropy], describe(), "imagenet")
+    oracle, entropy = (build_strategy(operating_point("pause", name, "2:0.4")) for name in ("oracle", "entropy"))
+    known, plain = tally(model, data, [oracle, entropy], describe())
+    [alone] = tally(model, data, [entropy], describe())
     assert torch.equal(plain.matrix, alone.matrix)
     expected = torch.zeros(19, 19, dtype=torch.int64)
     for images, labels in evaluation_batches(data, 8):
-        inputs = normalize(images, "imagenet")
-        [output] = model.sweep(inputs, [oracle], labels)
-        expected += confusion_matrix(labels, model.upsample(output.logits, inputs).argmax(dim=1), 19)
+        [output] = model.sweep(images, [oracle], labels)
+        expected += confusion_matrix(labels, model.upsample(output.logits, images).argmax(dim=1), 19)
     assert torch.equal(known.matrix, expected)
     assert not torch.equal(known.matrix, plain.matrix)
 

@@ -12,9 +12,8 @@ from paumer.config import Evaluation
 from paumer.models.inference import look, predict, sliding_logits, sliding_window_logits
 from paumer.models.segmenter import Output
 from paumer.models.views import View, window_starts
-from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense
-from paumer.strategies.registry import operating_point
+from paumer.strategies.registry import build_strategy, operating_point
 from paumer.system.errors import PaumerError
 
 TEXTS = [("pause", "2:0.4"), ("early-exit", "exit:2"), ("adaptive-exit", "2@0.24"), ("token-exit", "2@0.3 keep 1")]

@@ -5,11 +5,9 @@ import torch
 from torch.testing import assert_close
 
 from paumer.evaluation.pauses import watch_pauses
-from paumer.strategies.compose import build_strategy
 from paumer.strategies.criteria import scores
-from paumer.strategies.early_exit import EarlyExit
-from paumer.strategies.parameters import Exit
-from paumer.strategies.registry import operating_point
+from paumer.strategies.early_exit import EarlyExit, Exit
+from paumer.strategies.registry import build_strategy, operating_point
 
 
 def pause(text: str):

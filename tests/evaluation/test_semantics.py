@@ -8,13 +8,11 @@ import torch
 from paumer.config.base import IGNORE
 from paumer.config.runs import SemanticsSettings
 from paumer.data.loading import SegmentationData
-from paumer.data.transforms import normalize
 from paumer.evaluation.semantics import CRITERIA, observe, paused_from, semantics
 from paumer.models.build import load_run
 from paumer.strategies.criteria import confidence, entropy
-from paumer.strategies.early_exit import EarlyExit
+from paumer.strategies.early_exit import EarlyExit, Exit
 from paumer.strategies.notation import Schedule
-from paumer.strategies.parameters import Exit
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError
 
@@ -25,17 +23,16 @@ SETTINGS = SemanticsSettings(device="cpu", fractions=FRACTIONS, schedule="2:0.5"
 @pytest.fixture
 def observed(run_of, data) -> pd.DataFrame:
     network, _ = load_run(run_of("paumer"))
-    return observe(network, *data[0], data.dataset, "imagenet", FRACTIONS)
+    return observe(network, *data[0], data.dataset, FRACTIONS)
 
 
 def test_errors_are_those_of_every_cell(run_of, data, observed) -> None:
     network, _ = load_run(run_of("paumer"))
     image, label = data[0]
-    inputs = normalize(image[None], "imagenet")
     exits = {"2 error": EarlyExit(Exit(2)), "3 error": EarlyExit(Exit(3)), "final_error": network.strategy}
     for column, strategy in exits.items():
         with torch.inference_mode():
-            cells = network.patch_logits(inputs, strategy).argmax(dim=1)[0]
+            cells = network.patch_logits(image[None], strategy).argmax(dim=1)[0]
         side = label.shape[-1] // cells.shape[-1]
         predicted = cells.repeat_interleave(side, 0).repeat_interleave(side, 1)
         wrong = ((predicted != label) & (label != IGNORE)).double()
@@ -48,7 +45,7 @@ def test_errors_are_those_of_every_cell(run_of, data, observed) -> None:
 def test_scores_are_those_of_the_heads(run_of, data, observed) -> None:
     network, _ = load_run(run_of("paumer"))
     with torch.inference_mode():
-        tokens, state = network.encode(normalize(data[0][0][None], "imagenet"), EarlyExit(Exit(3)))
+        tokens, state = network.encode(data[0][0][None], EarlyExit(Exit(3)))
         logits = state.predict(3, tokens)
     assert np.allclose(observed["3 entropy"], entropy(logits)[0], atol=1e-6)
     assert np.allclose(observed["3 confidence"], confidence(logits)[0], atol=1e-6)
@@ -58,7 +55,7 @@ def test_scores_are_those_of_the_heads(run_of, data, observed) -> None:
 def test_what_pauses_is_what_the_strategy_pauses(run_of, data, observed, fraction) -> None:
     network, _ = load_run(run_of("paumer"))
     with torch.inference_mode():
-        _, state = network.encode(normalize(data[0][0][None], "imagenet"), Pause(Schedule.parse(f"2:{fraction}")))
+        _, state = network.encode(data[0][0][None], Pause(Schedule.parse(f"2:{fraction}")))
     [(_, went_on)] = state.paused_at()
     paused = np.flatnonzero(observed["2 entropy paused from"] <= fraction)
     assert sorted(went_on[0].tolist()) == sorted(set(range(state.patches)) - set(paused))
@@ -72,7 +69,7 @@ def test_labels_of_a_patch(run_of, data) -> None:
     label[:8, :8] = IGNORE
     label[8:16, 8:12] = IGNORE
     names = list(data.dataset.classes)
-    table = observe(network, image, label, data.dataset, "imagenet", FRACTIONS)
+    table = observe(network, image, label, data.dataset, FRACTIONS)
     classes, uniform = (table[name].to_numpy().reshape(6, 12) for name in ("class", "uniform"))
     assert pd.isna(classes[0, 0])
     assert set(classes[1:, 0]) == {names[1]}

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from paumer.config import Experiment, parse
+from paumer.config.base import read_yaml
 from paumer.measurement.durations import Durations
-from paumer.system.files import read_yaml
 from paumer.system.progress import STARTUP
 
 REPOSITORY = Path(__file__).parents[2]

@@ -13,14 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from paumer.config import Backbone, Decoder, Heads, SweepItem
 from paumer.config.runs import CostSettings
 from paumer.measurement.flops import count, flops
-from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense
-from paumer.strategies.early_exit import EarlyExit
+from paumer.strategies.early_exit import EarlyExit, Exit
 from paumer.strategies.merge import Merge
 from paumer.strategies.notation import Schedule
-from paumer.strategies.parameters import Exit
 from paumer.strategies.pause import Pause
-from paumer.strategies.registry import operating_point
+from paumer.strategies.registry import build_strategy, operating_point
 
 MASK = Decoder(name="mask_transformer")
 SIZE = (32, 64)
@@ -106,7 +104,7 @@ def block_cost(tokens: int, width: int = WIDTH, fed: int | None = None) -> int:
 def closed_form(strategy, decoder: Decoder, prefix: int) -> dict[str, float]:
     """What a tiny network costs, in GMAC, by part."""
     cells = 4 if decoder.name == "linear" else 1
-    exit_block = strategy.exit.block if isinstance(strategy, EarlyExit) else 0
+    exit_block = strategy.parameters.block if isinstance(strategy, EarlyExit) else 0
     paused = strategy.parameters.running(PATCHES) if isinstance(strategy, Pause) else {}
     merged = strategy.parameters.running(PATCHES) if isinstance(strategy, Merge) else {}
     patches, encoder, heads = PATCHES, PATCHES * 3 * 8 * 8 * WIDTH, 0

@@ -25,8 +25,7 @@ from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Variant
 from paumer.models.build import build, save_weights
 from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.compose import build_strategy
-from paumer.strategies.registry import Point
+from paumer.strategies.registry import build_strategy, operating_point
 from paumer.system.files import write_json
 
 OPTIONS = {"patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2}
@@ -330,7 +329,7 @@ def test_windows_are_counted_over_all_images(tmp_path, manifest) -> None:
 
 def test_full_images_are_labelled_as_evaluation_labels_them(make) -> None:
     model, images = make(), torch.randn(2, 3, 40, 72)
-    pause = build_strategy(Point("pause", "entropy", "2:0.4"))
+    pause = build_strategy(operating_point("pause", "entropy", "2:0.4"))
     windows = {"inference": "sliding", "window": (24, 40), "stride": (16, 24)}
     for settings in ({}, windows, {"short_side": 32}, windows | {"short_side": 32}):
         evaluation = Evaluation(**settings, batch=3)

@@ -24,7 +24,7 @@ import sys
 from safetensors.torch import save_file
 from paumer import cli
 from paumer.models.backbones import create_vit
-from paumer.stages import NetworkSettings
+from paumer.config.network import NetworkSettings
 
 def create_all():
     for number, settings in enumerate(sys.argv[1:]):

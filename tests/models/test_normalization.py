@@ -10,9 +10,9 @@ from hostile import refusal
 from timm.models import get_pretrained_cfg, is_model_in_modules
 
 from paumer.config import Backbone, Statistics, parse
-from paumer.config.network import NetworkSettings
-from paumer.data.transforms import normalize, statistics_of
+from paumer.config.network import NetworkSettings, statistics_of
 from paumer.models.backbones import MODULES
+from paumer.models.build import build
 from paumer.models.shipped import asked_for, described, normalization_of
 from paumer.system.files import write_json
 
@@ -23,6 +23,10 @@ AUGREG = "vit_small_patch16_384.augreg_in21k_ft_in1k"
 
 def backbone(**given: Any) -> Backbone:
     return parse(Backbone, {"name": "net", **given}, "test")
+
+
+def tiny(**given: Any) -> Backbone:
+    return backbone(options={"patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2}, **given)
 
 
 @pytest.mark.parametrize(
@@ -66,11 +70,19 @@ def test_it_is_that_of_a_trained_network(tmp_path: Path, file: str, stored: Any,
 
 
 def test_images_are_normalised_by_any_statistics() -> None:
-    images = torch.randint(256, (2, 3, 4, 5), dtype=torch.uint8)
+    images = torch.randint(256, (2, 3, 20, 30), dtype=torch.uint8)
     for given in ("imagenet", "half", CLIP):
         known = statistics_of(given)
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (known.mean, known.std))
-        torch.testing.assert_close(normalize(images, given), (images / 255 - mean) / std)
+        network = build(
+            NetworkSettings(backbone=tiny(normalization=given), decoder={}, heads=None, classes=3, image_size=(20, 30))
+        ).eval()
+        inputs = (images / 255 - mean) / std
+        torch.testing.assert_close(network.normalize(images), inputs)
+        assert network.normalize(inputs) is inputs
+        with torch.inference_mode():
+            torch.testing.assert_close(network(images), network(inputs), rtol=1e-4, atol=1e-5)
+        assert not {"mean", "std"} & set(network.state_dict())
 
 
 @pytest.mark.parametrize(

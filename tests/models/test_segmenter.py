@@ -8,8 +8,7 @@ from torch.testing import assert_close
 from paumer.models.heads import cells_to_map
 from paumer.models.labels import class_counts
 from paumer.strategies.contract import Dense
-from paumer.strategies.parameters import Scale
-from paumer.strategies.resize import Resize
+from paumer.strategies.resize import Resize, Scale
 
 DECODERS = {"linear": {}, "sub-patch": {"sub_patch": 2}, "mask transformer": {"name": "mask_transformer"}}
 

@@ -424,7 +424,7 @@ def test_segment_sees_images_as_the_evaluation_says(plain, head) -> None:
     images = torch.randint(256, (1, 3, 37, 50), dtype=torch.uint8)
     windows = {"inference": "sliding", "window": [24, 32], "stride": [16, 16]}
     model = paumer.wrap(plain, head, "2:0.5", evaluation=windows)
-    logits = paumer.sliding_window_logits(model, model.inputs(images), (24, 32), (16, 16))
+    logits = paumer.sliding_window_logits(model, images, (24, 32), (16, 16))
     assert (model.segment(images) == logits.argmax(dim=1)).double().mean() > 0.999
 
 

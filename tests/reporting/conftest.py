@@ -15,7 +15,7 @@ from synthetic_maps import maps
 from tiers import once
 
 from paumer.reporting.figures.write import write_figures
-from paumer.reporting.frames import per_batch, read_main
+from paumer.reporting.frames import read_main
 from paumer.reporting.page.page import write_report
 from paumer.reporting.tables.speed import write_speed
 from paumer.reporting.tables.write import write_tables
@@ -64,8 +64,16 @@ def printed(reported: Reported) -> Path:
 
 @pytest.fixture
 def main(reported: Reported) -> pd.DataFrame:
-    """The main table."""
+    """The main table, a row per operating point and batch."""
     return read_main(reported.tables / "main.csv")
+
+
+@pytest.fixture
+def wide(reported: Reported) -> pd.DataFrame:
+    """The main table as main.csv has it: a row per operating point, columns for each batch."""
+    return pd.read_csv(reported.tables / "main.csv", keep_default_na=False, na_values=[""]).fillna(
+        {"recipe": "", "criterion": ""}
+    )
 
 
 @pytest.fixture
@@ -164,5 +172,5 @@ def opened(shared: Opened) -> Opened:
 @pytest.fixture(scope="module")
 def at_eight(reported: Reported) -> pd.DataFrame:
     """Operating points of `tiny` at batch 8, with the names of their methods."""
-    table = per_batch(read_main(reported.tables / "main.csv"))
+    table = read_main(reported.tables / "main.csv")
     return table[(table["backbone"] == "tiny") & (table["batch"] == 8)]

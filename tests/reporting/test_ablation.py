@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from paumer.reporting.sheets import markdown
-from paumer.reporting.tables.ablation import ablation_table, readable_ablation, write_ablation
+from paumer.reporting.tables.ablation import ablation_sheets, ablation_table, write_ablation
 from paumer.system.errors import PaumerError
 
 DENSE = {0: 70.0, 1: 72.0}
@@ -86,7 +86,7 @@ def test_compositions_that_pause_last_are_compared(accuracy, tmp_path) -> None:
 def test_one_row_a_variant_for_people(accuracy, variants, tmp_path) -> None:
     write_ablation(accuracy, variants, tmp_path / "tables")
     text = (tmp_path / "tables/ablation.md").read_text()
-    assert text == markdown(*readable_ablation(ablation_table(accuracy, variants)))
+    assert text == markdown(*ablation_sheets(ablation_table(accuracy, variants)))
     assert "|unpaused|3:0.4(1.54)|" in text.replace(" ", "")
     assert "|plainheads|2|0.20(0.10)|1.50(1.00)|" in text.replace(" ", "")
     assert "random" not in text

@@ -8,8 +8,8 @@ import pytest
 from browsing import CHARTS, Opened, executable, names
 from synthetic_maps import GRID
 
-from paumer.reporting.figures.pareto import dominated, gmac_points
-from paumer.reporting.frames import read_main
+from paumer.reporting.figures.points import dominated, gmac_points
+from paumer.reporting.frames import operating_points, read_main
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 pytestmark = [
@@ -50,10 +50,9 @@ def test_budget_moves_with_the_keyboard(opened):
     assert opened.text("#limit-value") != before
 
 
-def test_batch_and_type_choose_the_timings(opened, at_eight, reported):
+def test_batch_and_type_choose_the_timings(opened, at_eight, wide):
     row = at_eight[(at_eight["schedule"] == "3:0.2") & (at_eight["method"] == "paumer/pause/entropy")].iloc[0]
-    main = read_main(reported.tables / "main.csv")
-    one = main[(main["backbone"] == "tiny") & (main["schedule"] == "3:0.2")].iloc[0]
+    one = wide[(wide["backbone"] == "tiny") & (wide["schedule"] == "3:0.2")].iloc[0]
     assert shown(opened)["x"] == pytest.approx(row["images_per_s"], abs=1e-3)
     opened.set("[name=batch]", "1")
     assert shown(opened)["x"] == pytest.approx(one["images_per_s_b1"], abs=1e-3)
@@ -267,7 +266,7 @@ def faster(like, at):
 
 def test_a_thousand_operating_points_are_shown(chromium, many):
     main = read_main(many.tables / "main.csv")
-    assert len(main) >= 900
+    assert len(operating_points(main)) >= 900
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
     opened = Opened(page, many.page)
     assert opened.said == []

@@ -5,13 +5,14 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from paumer.reporting.tables.comparisons import CRITERIA_COLUMNS as COLUMNS
+from paumer.reporting.frames import operating_points
+from paumer.reporting.tables.comparisons import CRITERIA as COLUMNS
 from paumer.reporting.tables.comparisons import (
     OURS,
+    criteria_sheet,
     criteria_table,
+    published_sheet,
     published_table,
-    readable_criteria,
-    readable_published,
 )
 from paumer.system.errors import PaumerError
 from paumer.system.files import write_json
@@ -74,7 +75,7 @@ def test_outside_the_bounds_is_said_and_named(measured, main, edit):
     assert list(found.loc["3:0.4", ["between", "seeds_between"]]) == ["no: below random", 0]
     assert list(found.loc["3:0.6", ["between", "seeds_between"]]) == ["no: above oracle", 0]
     assert list(found.loc["3:0.2", ["between", "seeds_between"]]) == ["no: below random", 1]
-    sheet = readable_criteria(criteria_table(measured.accuracy, main))
+    sheet = criteria_sheet(criteria_table(measured.accuracy, main))
     assert sheet.notes[0].startswith("Between random and oracle: 9 of 12 rows; not paumer/pause/entropy 3:0.2 of tiny")
     assert any(row[-1] == "no: below random (1 of 2 seeds between)" for row in sheet.rows)
 
@@ -85,17 +86,17 @@ def test_bounds_themselves_count_as_between(measured, main, edit):
 
 
 def test_different_costs_are_not_judged(measured, main):
-    varying = main.assign(gmac_low=main["gmac_low"].mask(main["schedule"] == "3:0.4", 1.0))
+    varying = main.assign(varies=main["varies"] | (main["schedule"] == "3:0.4"))
     table = criteria_table(measured.accuracy, varying)
     unjudged = table[(table["recipe"] == "paumer") & (table["between"] == "")]
     assert set(unjudged["schedule"]) == {"3:0.4"}
     assert unjudged["seeds_between"].isna().all()
-    assert "costs each something else" in readable_criteria(table).notes[-1]
+    assert "costs each something else" in criteria_sheet(table).notes[-1]
 
 
 def test_one_seed_has_no_count(measured, main):
     first = [path for path in measured.accuracy if path.parent.name == "seed0"]
-    cells = {row[-1] for row in readable_criteria(criteria_table(first, main)).rows}
+    cells = {row[-1] for row in criteria_sheet(criteria_table(first, main)).rows}
     assert cells == {"", "yes"}
 
 
@@ -118,10 +119,10 @@ def test_same_network_puts_ours_beside_the_published(reported):
     assert not ours.duplicated(["method", "setting"]).any()
 
 
-def test_our_figures_are_those_of_the_main_table(reported, main):
+def test_our_figures_are_those_of_the_main_table(reported, wide):
     table = pd.read_csv(reported.tables / "published.csv", keep_default_na=False)
     ours = table[(table["source"] == OURS) & (table["method"] == "paumer/pause/entropy")].set_index("setting")
-    wanted = main[(main[["backbone", "recipe", "criterion"]] == ["tiny", "paumer", "entropy"]).all(axis=1)]
+    wanted = wide[(wide[["backbone", "recipe", "criterion"]] == ["tiny", "paumer", "entropy"]).all(axis=1)]
     row = wanted[wanted["schedule"] == "3:0.4"].iloc[0]
     found = ours.loc["3:0.4"]
     assert float(found["miou"]) == row["miou"]
@@ -135,7 +136,7 @@ def test_same_dataset_is_enough(measured, main):
     table = published_table(main, measured.published, measured.data, measured.flops, measured.throughput)
     theirs, ours = table[table["source"] != OURS], table[table["source"] == OURS]
     assert list(theirs["same"]) == ["dataset", "dataset, network", "dataset", "dataset"]
-    assert len(ours) == len(main)
+    assert len(ours) == len(operating_points(main))
 
 
 def test_nothing_in_common_shows_the_published_alone(measured, edit, run_tables, tmp_path):
@@ -152,7 +153,7 @@ def test_manifest_without_a_dataset_matches_by_network_alone(measured, main, edi
     edit(measured.published, lambda table: table.assign(dataset=""))
     table = published_table(main, measured.published, measured.data, measured.flops, measured.throughput)
     assert list(table.loc[table["source"] != OURS, "same"]) == ["network"]
-    assert "same as here" in readable_published(table).headings
+    assert "same as here" in published_sheet(table).headings
 
 
 def test_missing_manifest_is_named(measured, run_tables, tmp_path):

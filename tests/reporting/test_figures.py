@@ -5,12 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from paumer.reporting.figures.accuracy import loss_curves
-from paumer.reporting.figures.looks import label_points
+from paumer.reporting.figures.drawing import save, style
 from paumer.reporting.figures.overview import overview
-from paumer.reporting.figures.pareto import PUBLISHED, cost_spread, dominated, gmac_points, speed_points
-from paumer.reporting.figures.speed import floor_overhead, speedup_gmac
-from paumer.reporting.figures.style import save, style
+from paumer.reporting.figures.pareto import cost_spread, label_points
+from paumer.reporting.figures.points import PUBLISHED, dominated, gmac_points, loss_curves, speed_points
+from paumer.reporting.figures.results import floor_overhead, speedup_gmac
 from paumer.reporting.figures.write import write_speed_figures
 from paumer.reporting.tables.speed import timed, timed_alone
 from paumer.system.errors import PaumerError
@@ -33,12 +32,12 @@ def test_every_figure_has_its_files(reported, name):
         assert (reported.figures / f"{name}.{ending}").stat().st_size > 100
 
 
-def test_pareto_draws_what_the_main_table_says(reported, main):
+def test_pareto_draws_what_the_main_table_says(reported, wide):
     drawn = pd.read_csv(reported.figures / "pareto_speed.csv")
     points = drawn[drawn["method"] != PUBLISHED]
-    joined = points.merge(with_methods(main), on=["backbone", "method", "schedule"], suffixes=("", "_main"))
-    timed = np.where(main["backbone"] == "tiny", main["images_per_s_b8"], main["images_per_s_b1"])
-    assert len(joined) == len(points) == np.isfinite(timed).sum() < len(main)
+    joined = points.merge(with_methods(wide), on=["backbone", "method", "schedule"], suffixes=("", "_main"))
+    timed = np.where(wide["backbone"] == "tiny", wide["images_per_s_b8"], wide["images_per_s_b1"])
+    assert len(joined) == len(points) == np.isfinite(timed).sum() < len(wide)
     assert (joined["miou"] == joined["miou_main"]).all()
     at_batch = np.where(joined["backbone"] == "tiny", joined["images_per_s_b8"], joined["images_per_s_b1"])
     fixed = joined["gmac_low"].isna()
@@ -47,13 +46,12 @@ def test_pareto_draws_what_the_main_table_says(reported, main):
     assert (joined["images_per_s_high"] >= joined["images_per_s"]).all()
 
 
-def test_what_was_timed_beside_its_own_dense_is_placed_by_its_speedup(reported, main):
+def test_what_was_timed_beside_its_own_dense_is_placed_by_its_speedup(reported, wide):
     drawn = (
         pd.read_csv(reported.figures / "pareto_speed.csv").set_index(["backbone", "method", "schedule"]).sort_index()
     )
-    row = main[(main["backbone"] == "tiny") & (main["recipe"] == "paumer") & (main["schedule"] == "3@0.9+6@0.9")].iloc[
-        0
-    ]
+    found = (wide["backbone"] == "tiny") & (wide["recipe"] == "paumer") & (wide["schedule"] == "3@0.9+6@0.9")
+    row = wide[found].iloc[0]
     dense = drawn.loc[("tiny", "dense/dense", "dense"), "images_per_s"].item()
     placed = drawn.loc[("tiny", "paumer/adaptive-exit/entropy", "3@0.9+6@0.9")]
     assert placed["images_per_s"].item() == pytest.approx(dense * row["speedup_b8"], rel=1e-6)
@@ -61,15 +59,15 @@ def test_what_was_timed_beside_its_own_dense_is_placed_by_its_speedup(reported, 
     assert placed["images_per_s_low"].item() == pytest.approx(dense * row["speedup_low_b8"], rel=1e-6)
 
 
-def test_every_point_is_placed_by_its_speedup_times_one_rate_of_dense(main):
+def test_every_point_is_placed_by_its_speedup_times_one_rate_of_dense(main, wide):
     """Whenever it was timed: images/s of a slow hour do not move a point."""
     slow = main["strategy"] == "pause"
-    rates = ["images_per_s_b1", "images_per_s_b8"]
-    drawn = [speed_points(table) for table in (main, main.assign(**{name: main[name].mask(slow, 1) for name in rates}))]
+    changed = main.assign(images_per_s=main["images_per_s"].mask(slow, 1))
+    drawn = [speed_points(table) for table in (main, changed)]
     pd.testing.assert_frame_equal(*drawn)
     tiny = drawn[0][(drawn[0]["backbone"] == "tiny") & (drawn[0]["method"] != PUBLISHED)]
     rate = tiny.loc[tiny["method"] == "dense/dense", "images_per_s"].item()
-    expected = tiny.merge(with_methods(main), on=["backbone", "method", "schedule"])["speedup_b8"]
+    expected = tiny.merge(with_methods(wide), on=["backbone", "method", "schedule"])["speedup_b8"]
     assert (tiny["images_per_s"] / rate).to_numpy() == pytest.approx(expected.to_numpy())
 
 
@@ -95,23 +93,23 @@ def test_best_of_a_method_is_what_its_own_schedules_do_not_beat(main):
     assert (points["best_of_method"] & points["dominated"]).any()
 
 
-def test_gmac_plot_shows_the_spread_over_images(main):
+def test_gmac_plot_shows_the_spread_over_images(main, wide):
     drawn = gmac_points(main)
     varying = drawn["gmac_low"].notna()
-    assert varying.sum() == main["gmac_low"].notna().sum() > 0
+    assert varying.sum() == wide["gmac_low"].notna().sum() > 0
     assert (drawn.loc[varying, "gmac_low"] < drawn.loc[varying, "gmac"]).all()
 
 
-def test_cost_spread_shows_dense_and_what_varies(reported, main):
+def test_cost_spread_shows_dense_and_what_varies(reported, wide):
     drawn = pd.read_csv(reported.figures / "cost_spread.csv")
-    varying = with_methods(main)[main["gmac_low"].notna()]
+    varying = with_methods(wide)[wide["gmac_low"].notna()]
     joined = drawn.merge(varying, on=["backbone", "method", "schedule", "gmac", "gmac_low", "gmac_high", "miou"])
     assert len(joined) == len(varying) == len(drawn) - 2
     assert list(drawn.loc[drawn["gmac_low"].isna(), "method"]) == ["dense/dense", "dense/dense"]
 
 
 def test_cost_spread_says_that_nothing_varies(main, tmp_path):
-    figure, data = cost_spread(main[main["gmac_low"].isna()])
+    figure, data = cost_spread(main[~main["varies"]])
     assert data.empty
     assert "every operating point costs the same" in figure.texts[0].get_text()
     save(figure, data, tmp_path, "cost_spread")
@@ -125,15 +123,15 @@ def test_published_claim_is_counted_from_dense(reported):
     assert claim["miou"].item() == pytest.approx(dense["miou"].item() - 0.65, abs=1e-3)
 
 
-def test_gmac_and_speedup_are_those_of_the_main_table(reported, main):
+def test_gmac_and_speedup_are_those_of_the_main_table(reported, wide):
     drawn = pd.read_csv(reported.figures / "speedup_gmac.csv")
     fixed = drawn["recipe"].isna()
-    shared = main.drop(columns=["recipe", "criterion"]).drop_duplicates(["backbone", "strategy", "schedule"])
+    shared = wide.drop(columns=["recipe", "criterion"]).drop_duplicates(["backbone", "strategy", "schedule"])
     joined = pd.concat(
         [
             drawn[fixed].merge(shared, on=["backbone", "strategy", "schedule"], suffixes=("", "_main")),
             drawn[~fixed].merge(
-                main, on=["backbone", "recipe", "strategy", "criterion", "schedule"], suffixes=("", "_main")
+                wide, on=["backbone", "recipe", "strategy", "criterion", "schedule"], suffixes=("", "_main")
             ),
         ]
     )
@@ -150,10 +148,10 @@ def test_out_of_memory_is_not_drawn(reported):
     assert not ((drawn["backbone"] == "small") & (drawn["batch"] == 8) & (drawn["strategy"] == "dense")).any()
 
 
-def test_latency_is_batch_over_images_per_second(reported, main):
+def test_latency_is_batch_over_images_per_second(reported, wide):
     drawn = pd.read_csv(reported.figures / "throughput_batch.csv", keep_default_na=False)
     paused = drawn[(drawn["backbone"] == "tiny") & (drawn["schedule"] == "3:0.2") & (drawn["batch"] == 8)].iloc[0]
-    row = main[(main["backbone"] == "tiny") & (main["schedule"] == "3:0.2")].iloc[0]
+    row = wide[(wide["backbone"] == "tiny") & (wide["schedule"] == "3:0.2")].iloc[0]
     low, middle, high = (8000 * row["speedup_b8"] / row["images_per_s_b8"] / row[f"speedup{side}_b8"] for side in SIDES)
     assert [float(paused[f"latency_ms{side}"]) for side in ("", "_low", "_high")] == pytest.approx(
         [middle, high, low], rel=1e-3
@@ -252,7 +250,8 @@ def test_labels_do_not_overlap():
     points = [(x / 10, y / 10) for x in range(6) for y in range(6)]
     axes.scatter(*zip(*points, strict=True))
     figure.draw_without_rendering()
-    label_points(axes, [(x, y, "3:0.2+6:0.2") for x, y in points], points)
+    named = pd.DataFrame(points, columns=["x", "miou"]).assign(schedule="3:0.2+6:0.2")
+    label_points(axes, named, "x", points)
     boxes = [text.get_window_extent() for text in axes.texts]
     assert boxes
     assert not any(first.overlaps(second) for at, first in enumerate(boxes) for second in boxes[at + 1 :])

@@ -12,8 +12,8 @@ from paumer.reporting.tables.headline import (
     best_points,
     findings,
     headline_notes,
+    headline_sheet,
     paragraph,
-    readable_headline,
 )
 from paumer.reporting.tables.main import NOT_TIMED
 from paumer.reporting.tables.methods import CLAIM, PAUMER, WORDS, family, family_points, read_claims
@@ -39,7 +39,7 @@ def test_notes_say_from_how_many_points_each_family_was_chosen(main, reported):
 
 def sheet_rows(main, reported):
     claims = read_claims(reported.measured.published)
-    return {(row[0], row[1]): row for row in readable_headline(main, claims).rows}
+    return {(row[0], row[1]): row for row in headline_sheet(main, claims).rows}
 
 
 def test_every_registered_strategy_has_words():
@@ -75,8 +75,13 @@ def test_best_points_agree_with_brute_force(main, asked):
     found = best_points(family_points(main), asked).set_index(["backbone", "family"])
     expected = {}
     for row in main.to_dict("records"):
-        speedup = row[f"speedup_b{BATCH[row['backbone']]}"]
-        if row["strategy"] == "dense" or row["criterion"] in ("random", "oracle") or not speedup >= asked:
+        speedup = row["speedup"]
+        if (
+            row["batch"] != BATCH[row["backbone"]]
+            or row["strategy"] == "dense"
+            or row["criterion"] in ("random", "oracle")
+            or not speedup >= asked
+        ):
             continue
         key = row["backbone"], family(row["strategy"], row["criterion"])
         expected[key] = min(expected.get(key, (1e9,)), (row["drop"], -speedup, row["schedule"]))
@@ -117,7 +122,7 @@ def test_another_schedule_at_the_second_speedup_is_named(main, reported):
 
 
 def test_what_was_not_timed_is_called_so(main, reported):
-    untimed = changed(main, {"speedup_b8": float("nan")}, strategy="token-exit")
+    untimed = changed(main, {"speedup": float("nan")}, strategy="token-exit", batch=8)
     assert sheet_rows(untimed, reported)["tiny", "token exits"][2:] == [NOT_TIMED, "", NOT_TIMED, "", ""]
 
 
@@ -142,8 +147,8 @@ def test_a_missed_claim_is_said_with_what_is_missing(main):
     assert f"the best rival, {rival.name}, loses {rival['drop']:.2f}" in first
     assert f"is missed by {ours['drop'] - CLAIM.drop:.2f} points: within that drop PAUMER reaches" in claim
     within = main[(main["strategy"] == "pause") & (main["criterion"] == "entropy") & (main["drop"] <= CLAIM.drop)]
-    fastest = within.loc[within[within["backbone"] == "tiny"]["speedup_b8"].idxmax()]
-    assert claim.endswith(f"{fastest['speedup_b8']:.2f}x ({fastest['schedule']}).")
+    fastest = within.loc[within[(within["backbone"] == "tiny") & (within["batch"] == 8)]["speedup"].idxmax()]
+    assert claim.endswith(f"{fastest['speedup']:.2f}x ({fastest['schedule']}).")
 
 
 def test_a_claim_that_is_met_is_said_with_what_is_to_spare(main):

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from paumer.reporting.sheets import Sheet, tabular, text
+from paumer.reporting.sheets import Sheet, latex, latex_text
 
 NAMES = ["main", "headline", "methods", "classes", "criteria", "bounds"]
 DOCUMENT = r"""\documentclass{article}
@@ -19,14 +19,14 @@ DOCUMENT = r"""\documentclass{article}
 
 
 def test_special_characters_are_escaped():
-    assert text("merge>pause 5% & a_b") == r"merge$>$pause 5\% \& a\_b"
-    assert text("drop <= 0.65 ± 0.1") == r"drop $\le$ 0.65 $\pm$ 0.1"
+    assert latex_text("merge>pause 5% & a_b") == r"merge$>$pause 5\% \& a\_b"
+    assert latex_text("drop <= 0.65 ± 0.1") == r"drop $\le$ 0.65 $\pm$ 0.1"
 
 
 def test_minus_signs_are_those_of_numbers_alone():
-    assert text("-0.28") == "$-$0.28"
-    assert text("1-6:0.08") == "1-6:0.08"
-    assert text("smaller-backbone") == "smaller-backbone"
+    assert latex_text("-0.28") == "$-$0.28"
+    assert latex_text("1-6:0.08") == "1-6:0.08"
+    assert latex_text("smaller-backbone") == "smaller-backbone"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -42,7 +42,7 @@ def test_every_row_has_as_many_cells_as_the_table_columns(reported, name):
 
 def test_headings_over_several_columns_fill_the_table():
     sheet = Sheet(["method", "a", "b", "c"], [["x", "1", "2", "3"]])
-    content = tabular(sheet, [("", 1), ("two", 2), ("one", 1)])
+    content = latex(sheet, spans=[("", 1), ("two", 2), ("one", 1)])
     assert r" & \multicolumn{2}{c}{two} & \multicolumn{1}{c}{one} \\" in content
     assert r"\cmidrule(lr){2-3}\cmidrule(lr){4-4}" in content
 

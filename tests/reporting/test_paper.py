@@ -14,8 +14,8 @@ from paumer.reporting.tables.paper import (
     NOT_AS_SEGMENTER,
     OURS,
     Measured,
-    answers,
-    choices_table,
+    answers_table,
+    assumptions_table,
     dense_table,
     write_paper,
 )
@@ -62,16 +62,14 @@ def test_only_informed_pausing_stands_beside_the_claims(written: Path) -> None:
 
 
 def test_the_default_claim_asks_what_the_table_of_methods_asks(main: pd.DataFrame) -> None:
-    mine = answers(Measured(experiment("cityscapes"), main, CLAIM))
+    mine = answers_table(Measured(experiment("cityscapes"), main, CLAIM))
     columns = list(methods_table(main).columns)
     pd.testing.assert_frame_equal(mine[columns], methods_table(main))
 
 
 def test_nothing_timed_is_neither_reached_nor_missed(main: pd.DataFrame) -> None:
-    rows = main["recipe"] == "paumer"
-    speedups = [name for name in main if name.startswith("speedup")]
-    main.loc[rows, speedups] = float("nan")
-    table = answers(Measured(experiment("cityscapes"), main, Claim("cityscapes", 0.65, 1.5)))
+    main.loc[main["recipe"] == "paumer", ["speedup", "speedup_low", "speedup_high"]] = float("nan")
+    table = answers_table(Measured(experiment("cityscapes"), main, Claim("cityscapes", 0.65, 1.5)))
     assert set(table.loc[table["method"].str.startswith("paumer/pause"), "reached"]) == {"not timed"}
 
 
@@ -102,7 +100,7 @@ def test_every_choice_says_whose_it_is() -> None:
     options = {"crop": [768, 768], "batch": 16, "drop_path": 0.1}
     training = {"options": options, "recipes": ["dense"], "shared_phase": {"epochs": 216}}
     own = {"name": "tiny", "heads": {"blocks": [3], "weight": 0.3}}
-    table = choices_table(
+    table = assumptions_table(
         experiment("cityscapes", training=training, backbones=[own], heads={"blocks": [3]}), SEGMENTER
     ).set_index("key")
     assert table.loc["training.options.crop"].tolist() == ["768, 768", "768, 768", AS_SEGMENTER]
@@ -112,7 +110,7 @@ def test_every_choice_says_whose_it_is() -> None:
     assert table.loc["backbones.tiny.heads.weight"].tolist() == ["0.3", "", OURS]
     assert table.loc["training.shared_phase.clip"].tolist() == ["1", "0", NOT_AS_SEGMENTER]
     assert table.index.is_unique
-    without = choices_table(experiment("cityscapes"), SEGMENTER).set_index("key")
+    without = assumptions_table(experiment("cityscapes"), SEGMENTER).set_index("key")
     assert without.loc["training.shared_phase.clip"].tolist() == ["none", "0", NOT_AS_SEGMENTER]
 
 
@@ -120,13 +118,13 @@ def test_a_published_setting_that_is_no_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "segmenter.yaml"
     path.write_text("cityscapes: {training: {optins: {crop: [1, 1]}}}")
     with pytest.raises(PaumerError, match=r"segmenter.yaml, cityscapes: unknown key 'training.optins'"):
-        choices_table(experiment("cityscapes"), path)
+        assumptions_table(experiment("cityscapes"), path)
 
 
 @pytest.mark.parametrize("dataset", ["cityscapes", "ade20k"])
 def test_the_experiments_train_and_evaluate_as_segmenter(dataset: str) -> None:
     path = REPOSITORY / f"workflow/experiments/{dataset}.yaml"
-    table = choices_table(Experiment.model_validate(yaml.safe_load(path.read_text())), SEGMENTER)
+    table = assumptions_table(Experiment.model_validate(yaml.safe_load(path.read_text())), SEGMENTER)
     assert (table["choice"] == AS_SEGMENTER).sum() > 15
     assert table.loc[table["choice"] == NOT_AS_SEGMENTER, "key"].tolist() == []
 

@@ -14,7 +14,6 @@ from paumer.config import Backbone, Decoder, Heads
 from paumer.config.base import IGNORE
 from paumer.config.network import NetworkSettings
 from paumer.data.catalogue import DATASETS
-from paumer.data.transforms import normalize
 from paumer.models.build import build
 from paumer.reporting.figures.maps import LARGEST, PAUSED, STEPS, PauseMap, Sample, save_maps, viewer_data
 from paumer.reporting.figures.maps import pause_map as look
@@ -42,7 +41,7 @@ def model():
 
 
 def seen(model, text, **options):
-    return look(model, sample(0).image, Schedule.parse(text), "imagenet", **options)
+    return look(model, sample(0).image, Schedule.parse(text), **options)
 
 
 def test_patches_pause_where_entropy_is_lowest_of_those_that_run(model):
@@ -62,7 +61,7 @@ def test_nothing_pauses_where_the_schedule_is_empty(model):
     assert list(found.entropy) == [1, 2]
     assert not any(np.isnan(values).any() for values in found.entropy.values())
     assert not found.paused_at.any()
-    logits = model(normalize(sample(0).image[None], "imagenet"))
+    logits = model(sample(0).image[None])
     assert np.array_equal(found.prediction, logits[0].argmax(dim=0).numpy())
 
 

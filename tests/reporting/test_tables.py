@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paumer.reporting.frames import at_largest_batch, in_first_setting, read_throughput
+from paumer.reporting.frames import at_largest_batch, in_first_setting, operating_points, read_throughput
 from paumer.reporting.sheets import with_seeds
-from paumer.reporting.tables.drops import COLUMNS
+from paumer.reporting.tables.drops import DROPS
 from paumer.reporting.tables.main import main_table
 from paumer.reporting.tables.methods import methods_table
 from paumer.reporting.tables.speed import noise_warnings, quiet, write_speed
@@ -18,15 +18,16 @@ MEASURES = ["images_per_s", "speedup", "speedup_low", "speedup_high", "floor_rat
 KEY = ["backbone", "recipe", "strategy", "criterion", "schedule"]
 
 
-def point(table, *key):
-    found = table[(table[KEY] == list(key)).all(axis=1)]
+def point(table, *key, batch=1):
+    found = table[(table[[*KEY, "batch"]] == [*key, batch]).all(axis=1)]
     assert len(found) == 1
     return found.iloc[0]
 
 
 def test_one_row_per_operating_point(main, accuracy):
-    assert len(main) == len(accuracy[KEY].drop_duplicates())
-    assert not main.duplicated(KEY).any()
+    points = operating_points(main)
+    assert len(points) == len(accuracy[KEY].drop_duplicates())
+    assert not main.duplicated([*KEY, "batch"]).any() and len(main) == 2 * len(points)
     assert set(main["seeds"]) == {2}
 
 
@@ -67,13 +68,13 @@ def test_speed_is_that_of_the_first_setting(main, reported):
     named = (timed["backbone"] == "tiny") & (timed["strategy"] == "pause") & (timed["schedule"] == "3:0.4")
     first = (timed[["dtype", "mode", "scope", "height"]] == ["float32", "eager", "logits", 96]).all(axis=1)
     wanted = timed[named & first]
-    row = point(main, "tiny", "paumer", "pause", "entropy", "3:0.4")
     for batch in (1, 8):
+        row = point(main, "tiny", "paumer", "pause", "entropy", "3:0.4", batch=batch)
         expected = wanted[wanted["batch"] == batch]
         assert len(expected) == 1
         expected = expected.iloc[0]
         for name in MEASURES:
-            assert row[f"{name}_b{batch}"] == pytest.approx(expected[name], abs=1e-4)
+            assert row[name] == pytest.approx(expected[name], abs=1e-4)
 
 
 def test_gmac_is_that_of_the_first_size(main, reported):
@@ -90,7 +91,7 @@ def test_each_backbone_has_a_first_size_of_its_own(measured, edit):
     edit(measured.flops, lambda table: pd.concat([table[table["height"] != "96"], table[table["height"] == "96"]]))
     main = main_table(measured.accuracy, measured.flops, measured.throughput)
     assert point(main, "tiny", "dense", "dense", "", "dense")["gmac"] == pytest.approx(12.8 / 4)
-    assert point(main, "tiny", "dense", "dense", "", "dense")["images_per_s_b1"] == pytest.approx(4 * 240)
+    assert point(main, "tiny", "dense", "dense", "", "dense")["images_per_s"] == pytest.approx(4 * 240)
     assert point(main, "small", "dense", "dense", "", "dense")["gmac"] == pytest.approx(38.6)
 
 
@@ -137,15 +138,15 @@ def test_methods_agree_with_brute_force(main):
         if strategy == "dense" or criterion == "oracle":
             assert (backbone, method) not in table.index
             continue
-        rows = main[(main[KEY[:4]] == [backbone, recipe, strategy, criterion]).all(axis=1)].to_dict("records")
-        speed = f"speedup_b{batch[backbone]}"
+        wanted = [backbone, recipe, strategy, criterion, batch[backbone]]
+        rows = main[(main[[*KEY[:4], "batch"]] == wanted).all(axis=1)].to_dict("records")
         within = [row for row in rows if row["drop"] <= 0.65]
-        fast = [row for row in rows if row[speed] >= 1.5]
+        fast = [row for row in rows if row["speedup"] >= 1.5]
         found = table.loc[(backbone, method)]
         if within:
-            best = max(within, key=lambda row: row[speed])
+            best = max(within, key=lambda row: row["speedup"])
             assert found["fastest_schedule"] == best["schedule"]
-            assert (found["fastest_speedup"], found["fastest_drop"]) == (best[speed], best["drop"])
+            assert (found["fastest_speedup"], found["fastest_drop"]) == (best["speedup"], best["drop"])
         else:
             assert found["fastest_schedule"] == "none"
         if fast:
@@ -163,10 +164,8 @@ def test_methods_have_both_answers_and_none(main):
 
 
 def test_methods_say_where_one_was_not_timed(main):
-    exits = main["strategy"] == "adaptive-exit"
-    untimed = main.assign(
-        speedup_b8=main["speedup_b8"].mask(exits), images_per_s_b8=main["images_per_s_b8"].mask(exits)
-    )
+    exits = (main["strategy"] == "adaptive-exit") & (main["batch"] == 8)
+    untimed = main.assign(speedup=main["speedup"].mask(exits), images_per_s=main["images_per_s"].mask(exits))
     table = methods_table(untimed).set_index(["backbone", "method"])
     found = table.loc[("tiny", "multi-exit/adaptive-exit/entropy")]
     assert list(found[["fastest_schedule", "most_accurate_schedule"]]) == ["not timed", "not timed"]
@@ -317,7 +316,7 @@ def test_class_drop_is_counted_from_dense(reported, accuracy):
 def test_drop_is_shown_without_the_hardest_class_and_for_pixels(reported, accuracy):
     """The hardest class is that of the lowest IoU of dense; its gain may hide what the others lose."""
     table = pd.read_csv(reported.tables / "drops.csv", keep_default_na=False)
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == DROPS
     row = table[(table["backbone"] == "tiny") & (table["recipe"] == "paumer") & (table["strategy"] == "pause")].iloc[0]
     found = table[(table[KEY] == row[KEY]).all(axis=1)].set_index("measure")
     paused = accuracy[(accuracy[KEY] == row[KEY]).all(axis=1)].set_index("seed")
@@ -419,4 +418,4 @@ def test_nothing_is_written_when_an_input_is_wrong(measured, run_tables, tmp_pat
 
 def test_dense_that_never_fits_is_an_error(main):
     with pytest.raises(PaumerError, match="dense small never fitted"):
-        at_largest_batch(main.assign(images_per_s_b1=main["images_per_s_b1"].where(main["backbone"] == "tiny")))
+        at_largest_batch(main.assign(images_per_s=main["images_per_s"].where(main["backbone"] == "tiny")))

@@ -2,9 +2,8 @@
 
 from itertools import permutations
 
-from paumer.strategies.compose import build_strategy
-from paumer.strategies.contract import Strategy
-from paumer.strategies.registry import CHAIN, REGISTRY, Point, operating_point
+from paumer.strategies.contract import CHAIN, Strategy
+from paumer.strategies.registry import REGISTRY, OperatingPoint, build_strategy, operating_point
 from paumer.system.errors import PaumerError
 
 # For compositions: thresholds that some images of a tiny network exceed, and parameters that may stand second.
@@ -17,21 +16,21 @@ def strategy(name: str, schedule: str, criterion: str = "") -> Strategy:
     return build_strategy(operating_point(name, criterion, schedule))
 
 
-def examples() -> list[Point]:
+def examples() -> list[OperatingPoint]:
     """The examples of every registered strategy, with every criterion it takes."""
     return [
         operating_point(name, criterion, text)
         for name, entry in REGISTRY.items()
-        for text in entry.example
+        for text in entry.examples
         for criterion in entry.criteria or ("",)
     ]
 
 
-def pairs() -> list[Point]:
+def pairs() -> list[OperatingPoint]:
     """Every pair of strategies whose order is possible."""
     found = []
     for first, second in permutations(REGISTRY, 2):
-        texts = (FIRST.get(first, REGISTRY[first].example[0]), SECOND.get(second, REGISTRY[second].example[0]))
+        texts = (FIRST.get(first, REGISTRY[first].examples[0]), SECOND.get(second, REGISTRY[second].examples[0]))
         try:
             found.append(operating_point(f"{first}{CHAIN}{second}", "", CHAIN.join(texts)))
         except PaumerError:
@@ -39,6 +38,6 @@ def pairs() -> list[Point]:
     return found
 
 
-def describe(point: Point) -> str:
+def describe(point: OperatingPoint) -> str:
     """A name for a test."""
     return " ".join(filter(None, (point.strategy, point.criterion, point.schedule)))

@@ -10,9 +10,8 @@ from torch.testing import assert_close
 
 from paumer.measurement.flops import count
 from paumer.models.heads import Adapter, cells_to_map
-from paumer.strategies.compose import build_strategy
-from paumer.strategies.parameters import OVER_BATCH
-from paumer.strategies.registry import Point, criteria_of
+from paumer.strategies.pause import OVER_BATCH
+from paumer.strategies.registry import build_strategy, criteria_of, operating_point
 from paumer.strategies.tokens import Places, scale_gradient
 
 SINGLES = [point for point in examples() if point.criterion in ("", *criteria_of(point.strategy)[:1])]
@@ -27,7 +26,7 @@ def test_a_sweep_gives_what_each_gives_by_itself(adapting, images) -> None:
 
 @pytest.mark.parametrize(
     "point",
-    first([Point("pause", "smoothed", "3:0.2+6:0.2"), *(one for one in SINGLES if not one.depends_on_image)], 4),
+    first([operating_point("pause", "smoothed", "3:0.2+6:0.2"), *(one for one in SINGLES if not one.varies)], 4),
     ids=str,
 )
 def test_what_is_counted_is_what_fvcore_counts(adapting, images, point) -> None:
@@ -37,7 +36,7 @@ def test_what_is_counted_is_what_fvcore_counts(adapting, images, point) -> None:
     assert output.macs.tolist() == pytest.approx([1e9 * count(single, (32, 64), item)["gmac_total"]] * 3)
 
 
-@pytest.mark.parametrize("point", [p for p in POINTS if p.depends_on_image and OVER_BATCH not in p.schedule], ids=str)
+@pytest.mark.parametrize("point", [p for p in POINTS if p.varies and OVER_BATCH not in p.schedule], ids=str)
 def test_an_image_does_not_depend_on_its_batch(adapting, images, point) -> None:
     item = build_strategy(point)
     together = adapting(images, item)

@@ -13,9 +13,8 @@ from torch.testing import assert_close
 from paumer.models.heads import cells_to_map
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import CRITERIA
-from paumer.strategies.early_exit import AdaptiveExit, EarlyExit
+from paumer.strategies.early_exit import AdaptiveExit, EarlyExit, Exit
 from paumer.strategies.notation import Thresholds
-from paumer.strategies.parameters import Exit
 
 
 def adaptive(*locations: tuple[int, float], criterion: str = "entropy") -> AdaptiveExit:
@@ -26,7 +25,7 @@ def certainties(model, images, block, criterion="entropy"):
     """Mean certainty of each image after a block of the dense network."""
     tokens = model.encoder.blocks[:block](model.encoder.embed(images))
     logits = model.heads[str(block)](tokens[:, model.encoder.prefix :])
-    return (1 - CRITERIA[criterion](logits)).mean(dim=1)
+    return (1 - CRITERIA[criterion].score(logits)).mean(dim=1)
 
 
 def between(values: torch.Tensor) -> float:
@@ -49,7 +48,7 @@ def test_a_threshold_below_0_is_an_early_exit_at_its_first_block(request, images
     assert [number for number, _ in seen] == [1, 2]
 
 
-@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("criterion", AdaptiveExit.criteria)
 @pytest.mark.parametrize(("margin", "last"), [(-1e-3, 4), (1e-3, 6)])
 def test_each_image_leaves_at_the_first_block_where_it_is_certain_enough(
     model, images, criterion, margin, last
@@ -100,7 +99,7 @@ def test_merged_patches_weigh_by_their_size(plain, images) -> None:
     """What counts is the mean over the patches of the image, not over the tokens that stand for them."""
     tokens, state = plain.embed(images)
     state.sizes = torch.arange(1.0, 33.0, dtype=torch.float64).expand(3, -1)
-    scores = 1 - CRITERIA["entropy"](plain.heads["2"](tokens[:, 1:]))
+    scores = 1 - CRITERIA["entropy"].score(plain.heads["2"](tokens[:, 1:]))
     weighted = (scores * state.sizes).sum(dim=1) / state.sizes.sum(dim=1)
     assert not torch.allclose(weighted.float(), scores.mean(dim=1).float(), atol=1e-4)
     stays = adaptive((2, between(weighted))).after_block(2, tokens, state)
@@ -109,7 +108,7 @@ def test_merged_patches_weigh_by_their_size(plain, images) -> None:
 
 def test_actions_differ_by_threshold_and_criterion() -> None:
     point = strategy("adaptive-exit", "3@0.9+6@0.9")
-    assert point.action(3) == strategy("adaptive-exit", "3@0.9").action(3)
-    assert point.action(3) != strategy("adaptive-exit", "3@0.8").action(3)
-    assert point.action(3) != strategy("adaptive-exit", "3@0.9", "margin").action(3)
-    assert point.action(4) is None
+    assert point.action_key(3) == strategy("adaptive-exit", "3@0.9").action_key(3)
+    assert point.action_key(3) != strategy("adaptive-exit", "3@0.8").action_key(3)
+    assert point.action_key(3) != strategy("adaptive-exit", "3@0.9", "margin").action_key(3)
+    assert point.action_key(4) is None

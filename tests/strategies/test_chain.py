@@ -6,12 +6,13 @@ from operating_points import describe, pairs, strategy
 from tiers import first
 from torch.testing import assert_close
 
-from paumer.strategies.compose import Chain, build_strategy
+from paumer.strategies.contract import Chain
 from paumer.strategies.criteria import entropy
 from paumer.strategies.early_exit import AdaptiveExit
 from paumer.strategies.merge import LocalMerge, Merge
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
+from paumer.strategies.registry import build_strategy, operating_point
 from paumer.system.errors import PaumerError
 
 PAIRS = pairs()
@@ -30,15 +31,16 @@ LINKS = [
 def test_a_chain_of_one_link_is_that_link(plain, images, labels, link) -> None:
     name, text, criterion = link
     alone = strategy(name, text, criterion)
-    chain = Chain((alone,))
+    chain = Chain(links=(alone,))
     first, second = plain.sweep(images, [alone, chain], labels, count=True)
     assert torch.equal(first.logits, second.logits)
     assert torch.equal(first.macs, second.macs)
-    described = ("name", "schedule_text", "criterion_name", "per_image", "input_scale", "reads")
+    described = ("schedule_text", "per_image", "input_scale", "head_blocks", "varies", "needs_labels")
+    assert str(chain) == str(alone)
     assert all(getattr(chain, item) == getattr(alone, item) for item in described)
     for block in range(1, 7):
-        assert chain.action(block) == alone.action(block)
-        assert chain.inside(block) == alone.inside(block)
+        assert chain.action_key(block) == alone.action_key(block)
+        assert chain.merge_key(block) == alone.merge_key(block)
     assert chain.last_block(6) == alone.last_block(6)
     assert chain.skip(plain) == alone.skip(plain)
 
@@ -157,9 +159,8 @@ def test_all_images_may_leave_a_composition(plain, images, names, texts) -> None
 def test_the_parts_share_a_criterion(plain) -> None:
     chain = strategy("token-exit>pause", "1:0.2>3:0.4", "margin")
     assert [link.criterion_name for link in chain.links] == ["margin", "margin"]
-    assert chain.criterion_name == "margin"
-    assert strategy("merge>pause", "1:0.2>3:0.4").criterion_name == "entropy"
-    assert chain.reads == (1, 3)
+    assert operating_point("merge>pause", "", "1:0.2>3:0.4").criterion == "entropy"
+    assert chain.head_blocks == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -215,8 +216,8 @@ def test_actions_of_several_links_differ_from_those_of_one() -> None:
     thresholds = strategy("adaptive-exit", "3@0.9")
     assert isinstance(thresholds, AdaptiveExit)
     both = strategy("adaptive-exit>pause", "3@0.9>3:0.4")
-    assert both.action(3) == (thresholds.action(3), Pause(Schedule.parse("3:0.4")).action(3))
-    assert both.action(2) is None
+    assert both.action_key(3) == (thresholds.action_key(3), Pause(Schedule.parse("3:0.4")).action_key(3))
+    assert both.action_key(2) is None
     merging = strategy("local-merge>pause", "1:0.2>3:0.4")
-    assert merging.inside(1) == LocalMerge(Schedule.parse("1:0.2")).inside(1)
-    assert merging.action(3) == Pause(Schedule.parse("3:0.4")).action(3)
+    assert merging.merge_key(1) == LocalMerge(Schedule.parse("1:0.2")).merge_key(1)
+    assert merging.action_key(3) == Pause(Schedule.parse("3:0.4")).action_key(3)

@@ -9,27 +9,22 @@ from tiers import first
 
 from paumer.measurement.flops import count
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import entropy
 from paumer.strategies.early_exit import AdaptiveExit
 from paumer.strategies.notation import Thresholds
-from paumer.strategies.parameters import OVER_BATCH
-from paumer.strategies.registry import criteria_of
+from paumer.strategies.pause import OVER_BATCH
+from paumer.strategies.registry import build_strategy, criteria_of
 
 SIZE = (32, 64)
 SINGLES, PAIRS = examples(), pairs()
 # The criterion does not change what is counted; test_counting_many_at_once_is_counting_each has them all.
-FIXED = [
-    point
-    for point in SINGLES
-    if not point.depends_on_image and point.criterion in ("", *criteria_of(point.strategy)[:1])
-]
+FIXED = [point for point in SINGLES if not point.varies and point.criterion in ("", *criteria_of(point.strategy)[:1])]
 # But for what depends on the batch, or on chance.
 VARYING = [
     point
     for point in [*SINGLES, *PAIRS]
-    if point.depends_on_image and OVER_BATCH not in point.schedule and point.criterion != "random"
+    if point.varies and OVER_BATCH not in point.schedule and point.criterion != "random"
 ]
 
 
@@ -66,7 +61,7 @@ def test_a_fixed_cost_is_fvcores_for_every_image(singles, images, kind, point) -
 
 @pytest.mark.parametrize("number", first(range(len(PAIRS)), 4), ids=[describe(point) for point in PAIRS])
 def test_the_fixed_cost_of_a_composition_is_fvcores(singles, images, number) -> None:
-    if not PAIRS[number].depends_on_image:
+    if not PAIRS[number].varies:
         assert_macs_are_fvcores(singles[number % len(singles)], images, build_strategy(PAIRS[number]))
 
 

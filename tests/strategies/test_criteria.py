@@ -3,6 +3,7 @@
 import copy
 import math
 from math import log
+from typing import ClassVar
 
 import pytest
 import torch
@@ -13,15 +14,14 @@ from torch.testing import assert_close
 
 from paumer.config.base import IGNORE
 from paumer.models.heads import cells_to_map
-from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense, Strategy
-from paumer.strategies.criteria import CRITERIA, balanced, confidence, entropy, margin, scores, smooth, space
+from paumer.strategies.criteria import CRITERIA, INFORMED, balanced, confidence, entropy, margin, scores, smooth, space
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
-from paumer.strategies.registry import INFORMED, criteria_of, head_blocks, operating_point, read_point
+from paumer.strategies.registry import build_strategy, criteria_of, operating_point, read_point
 from paumer.strategies.tokens import Places
 
-BOUNDED = pytest.mark.parametrize("criterion", CRITERIA.values(), ids=CRITERIA)
+BOUNDED = pytest.mark.parametrize("criterion", [entropy, confidence, margin])
 
 
 def logits_of(*probabilities: list[float]) -> torch.Tensor:
@@ -130,11 +130,11 @@ def after_block_2(network, images, labels=None):
     return network.blocks[:2](tokens), state
 
 
-@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("criterion", ["entropy", "confidence", "margin"])
 def test_scores_are_the_criterion_of_the_heads_prediction_of_patches(model, images, criterion) -> None:
     tokens, state = after_block_2(model, images)
     logits = model.heads["2"](tokens[:, model.encoder.prefix :])
-    assert torch.equal(scores(criterion, 2, tokens, state), CRITERIA[criterion](logits))
+    assert torch.equal(scores(criterion, 2, tokens, state), CRITERIA[criterion].score(logits))
 
 
 def test_random_scores_follow_the_seed_and_need_no_head(plain, images) -> None:
@@ -188,8 +188,9 @@ def test_patches_whose_prediction_is_no_number_run_on(plain, images, criterion, 
 
 
 def test_criteria_but_random_read_the_heads() -> None:
-    assert head_blocks("random", (2, 4)) == ()
-    assert all(head_blocks(name, (2, 4)) == (2, 4) for name in (*CRITERIA, "oracle"))
+    schedule = Schedule.parse("2:0.4+4:0.2")
+    for name in CRITERIA:
+        assert Pause(schedule, name).head_blocks == (() if name == "random" else (2, 4))
 
 
 def pixel_losses(logits, labels):
@@ -206,12 +207,13 @@ def in_patches(pixels):
 class Listener(Strategy):
     """Dense inference that remembers the scores after block 2."""
 
-    criterion_name = "oracle"
-    heard: torch.Tensor
+    heard: ClassVar[dict[str, torch.Tensor]] = {}
+
+    def action_key(self, block):
+        return "heard" if block == 2 else None
 
     def after_block(self, block, tokens, state):
-        if block == 2:
-            self.heard = scores("oracle", block, tokens, state)
+        self.heard["scores"] = scores("oracle", block, tokens, state)
         return tokens
 
 
@@ -219,9 +221,9 @@ def test_oracle_scores_the_pixel_loss_that_the_remaining_blocks_save(plain, imag
     """Spelled out: cross-entropy of the head's word less that of the dense network's, over the pixels of a patch."""
     dense = Dense().finish(plain, *plain.encode(images, Dense()))
     head = plain.heads["2"](after_block_2(plain, images)[0][:, 1:])
-    plain.sweep(images, [oracle := Listener()], labels)
+    plain.sweep(images, [Listener(criterion_name="oracle")], labels)
     saved = in_patches(pixel_losses(head, labels) - pixel_losses(dense, labels))
-    assert_close(oracle.heard.double(), saved, rtol=0, atol=1e-3)
+    assert_close(Listener.heard["scores"].double(), saved, rtol=0, atol=1e-3)
 
 
 def test_oracle_without_labels_knows_nothing(plain, images) -> None:

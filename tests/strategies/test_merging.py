@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from paumer.models.encoder import attend, feed_forward
 from paumer.strategies.contract import Dense
-from paumer.strategies.merge import LocalMerge, Merge, alike_squares, match, match_macs, merge, most_similar_pairs
+from paumer.strategies.merge import LocalMerge, alike_squares, match, match_macs, merge, most_similar_pairs
 from paumer.strategies.notation import Schedule, Thresholds
 from paumer.strategies.state import State
 
@@ -306,19 +306,18 @@ def test_rounding_to_whole_squares_is_made_good_later_and_never_undone() -> None
     tokens = draw_values(2, 32, WIDTH)
     state.grid, counts = (4, 8), []
     for block in (1, 2, 3):
-        tokens = step.inside_block(block, tokens, tokens, state)
+        tokens = step.within(block, tokens, tokens, state)
         counts.append(tokens.shape[1])
     assert counts == [20, 20, 32 - round(0.451 * 32)]
 
 
 def test_actions_differ_by_fraction_and_between_fractions_and_thresholds() -> None:
-    assert strategy("merge", "1-3:0.1").inside(2) == strategy("merge", "2:0.1").inside(2)
-    assert strategy("merge", "2:0.1").inside(2) != strategy("merge", "2:0.2").inside(2)
-    assert strategy("local-merge", "2:0.1").inside(2) != strategy("merge", "2:0.1").inside(2)
-    assert strategy("local-merge", "2:0.1").inside(2) != LocalMerge(Thresholds(((2, 0.1),))).inside(2)
-    assert strategy("merge", "2:0.1").inside(3) is None
+    assert strategy("merge", "1-3:0.1").merge_key(2) == strategy("merge", "2:0.1").merge_key(2)
+    assert strategy("merge", "2:0.1").merge_key(2) != strategy("merge", "2:0.2").merge_key(2)
+    assert strategy("local-merge", "2:0.1").merge_key(2) != strategy("merge", "2:0.1").merge_key(2)
+    assert strategy("local-merge", "2:0.1").merge_key(2) != LocalMerge(Thresholds(((2, 0.1),))).merge_key(2)
+    assert strategy("merge", "2:0.1").merge_key(3) is None
 
 
 def test_macs_of_matching_are_those_of_its_product() -> None:
     assert match_macs(11, 4) == 6 * 5 * 4
-    assert Merge(Schedule.parse("1:0.1")).count(1, 40, fresh_state(40)) == 4

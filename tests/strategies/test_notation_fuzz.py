@@ -6,12 +6,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tiers import examples
 
+from paumer.strategies.contract import CHAIN
 from paumer.strategies.notation import Schedule, Thresholds
-from paumer.strategies.registry import CHAIN, REGISTRY, operating_point
+from paumer.strategies.registry import REGISTRY, operating_point
 from paumer.system.errors import PaumerError
 
 CASES = examples(300)
-EXAMPLES = sorted({text for entry in REGISTRY.values() for text in entry.example})
+EXAMPLES = sorted({text for entry in REGISTRY.values() for text in entry.examples})
 PIECES = [
     *"0123456789:@.+->,e ",
     "exit:",
@@ -83,4 +84,4 @@ def test_every_text_is_an_operating_point_or_refused(strategy: str, text: str) -
         check_refusal(error)
         return
     assert operating_point(strategy, point.criterion, point.schedule) == point
-    assert all(block >= 1 for _, parameters in point.links for block in parameters.blocks)
+    assert all(block >= 1 for part in point.parts for block in part.parameters.blocks)

@@ -155,7 +155,9 @@ def test_patches_in_another_order_pause_alike(model, images, text) -> None:
     for start in (tokens, other):
         ran, strategy = state.fork(), pause(text)
         for number, block in enumerate(model.encoder.blocks, start=1):
-            start = strategy.after_block(number, block(start), ran)
+            start = block(start)
+            if strategy.action_key(number) is not None:
+                start = strategy.after_block(number, start, ran)
         final.append(restore(model, start, ran))
     assert_close(final[1], final[0][:, order])
 
@@ -181,7 +183,7 @@ def test_pausing_works_at_sizes_that_are_no_multiple_of_the_patch(plain, watch) 
 
 
 def test_same_action_means_same_criterion_and_fraction() -> None:
-    assert pause("3:0.4").action(3) == pause("3:0.4+5:0.2").action(3)
-    assert pause("3:0.4").action(3) != pause("3:0.4", "margin").action(3)
-    assert pause("3:0.4").action(3) != pause("3:0.3").action(3)
-    assert pause("3:0.4").action(4) is Dense().action(4) is None
+    assert pause("3:0.4").action_key(3) == pause("3:0.4+5:0.2").action_key(3)
+    assert pause("3:0.4").action_key(3) != pause("3:0.4", "margin").action_key(3)
+    assert pause("3:0.4").action_key(3) != pause("3:0.3").action_key(3)
+    assert pause("3:0.4").action_key(4) is Dense().action_key(4) is None

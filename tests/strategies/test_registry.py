@@ -8,30 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paumer.strategies.notation import DECIMALS, Location, Schedule, Thresholds
-from paumer.strategies.parameters import (
-    Exit,
-    Parameters,
-    Scale,
-    TokenExitParameters,
-    parse_exit,
-    parse_local_merging,
-    parse_merging,
-    parse_pausing,
-    parse_scale,
-    parse_token_exit,
-)
+from paumer.strategies.criteria import CONTROLS, INFORMED
+from paumer.strategies.early_exit import Exit, parse_exit
+from paumer.strategies.merge import parse_local_merging, parse_merging
+from paumer.strategies.notation import DECIMALS, Location, Parameters, Schedule, Thresholds, read_schedule
 from paumer.strategies.registry import (
-    CONTROLS,
-    INFORMED,
     REGISTRY,
-    Point,
+    OperatingPoint,
     check_criterion,
     criteria_of,
     operating_point,
     read_point,
     recipes_of,
 )
+from paumer.strategies.resize import Scale, parse_scale
+from paumer.strategies.token_exit import TokenExitParameters, parse_token_exit
 from paumer.system.errors import PaumerError
 
 Parse = Callable[[str], Parameters]
@@ -52,7 +43,7 @@ CERTAINTIES = st.builds(
 @given(st.builds(TokenExitParameters, FRACTIONS | CERTAINTIES, st.integers(1, 1000)))
 def test_token_exits_that_were_written_are_read_back(parameters: TokenExitParameters) -> None:
     assert parse_token_exit(str(parameters)) == parameters
-    assert parameters.blocks == parameters.where.blocks
+    assert parameters.blocks == parameters.schedule.blocks
 
 
 @given(st.builds(Exit, st.integers(1, 1000)))
@@ -83,7 +74,7 @@ def test_scales_that_were_written_are_read_back(parameters: Scale) -> None:
         (parse_merging, "1:0.5+2:0.25", "1:0.5+2:0.25"),
         (parse_local_merging, "1:0.75", "1:0.75"),
         (parse_local_merging, "1@0.9+6@0.9", "1@0.9+6@0.9"),
-        (parse_pausing, "1-9:0.1", "1-9:0.1"),
+        (read_schedule, "1-9:0.1", "1-9:0.1"),
     ],
 )
 def test_every_spelling_has_one_format(parse: Parse, text: str, written: str) -> None:
@@ -94,9 +85,9 @@ def test_every_spelling_has_one_format(parse: Parse, text: str, written: str) ->
 @pytest.mark.parametrize(
     ("parse", "text", "culprit"),
     [
-        (parse_pausing, "dense", "dense"),
-        (parse_pausing, "", "dense"),
-        (parse_pausing, "3@0.4", "'3@0.4'"),
+        (read_schedule, "dense", "dense"),
+        (read_schedule, "", "dense"),
+        (read_schedule, "3@0.4", "'3@0.4'"),
         (parse_token_exit, "3:0.4 keep 0", "'0'"),
         (parse_token_exit, "3:0.4 keep -1", "'-1'"),
         (parse_token_exit, "3:0.4 keep x", "'x'"),
@@ -132,7 +123,7 @@ def test_what_is_no_parameter_is_named_in_one_line(parse: Parse, text: str, culp
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_parameters_beyond_the_last_block_are_refused(name: str) -> None:
-    for text in REGISTRY[name].example:
+    for text in REGISTRY[name].examples:
         parameters = REGISTRY[name].parse(text)
         parameters.check_depth(max(parameters.blocks, default=0) + 1)
         if parameters.blocks:
@@ -144,37 +135,37 @@ def test_parameters_beyond_the_last_block_are_refused(name: str) -> None:
 
 def test_only_an_exit_may_stand_at_the_last_block() -> None:
     parse_exit("exit:6").check_depth(6)
-    for parse, text in [(parse_pausing, "6:0.2"), (parse_token_exit, "6:0.2"), (Thresholds.parse, "6@0.9")]:
+    for parse, text in [(read_schedule, "6:0.2"), (parse_token_exit, "6:0.2"), (Thresholds.parse, "6@0.9")]:
         with pytest.raises(PaumerError, match="block 6"):
             parse(text).check_depth(6)
 
 
 @pytest.mark.parametrize(
-    ("strategy", "criterion", "schedule", "point"),
+    ("strategy", "criterion", "schedule", "label"),
     [
-        ("pause", "", "03:.40", Point("pause", "entropy", "3:0.4")),
-        ("pause", "random", "3:0.4", Point("pause", "random", "3:0.4")),
-        ("token-exit", "", "3:0.4 keep 5", Point("token-exit", "confidence", "3:0.4")),
-        ("adaptive-exit", "margin", "3@.9", Point("adaptive-exit", "margin", "3@0.9")),
-        ("merge", "", "1:0.05+2:0.05+3:0.05", Point("merge", "", "1-3:0.05")),
-        (" merge > pause ", "", " 1-2:0.1 > 4:.4 ", Point("merge>pause", "entropy", "1:0.1+2:0.1>4:0.4")),
-        ("token-exit>pause", "", "3:0.4>6:0.2", Point("token-exit>pause", "confidence", "3:0.4>6:0.2")),
+        ("pause", "", "03:.40", ("pause", "entropy", "3:0.4")),
+        ("pause", "random", "3:0.4", ("pause", "random", "3:0.4")),
+        ("token-exit", "", "3:0.4 keep 5", ("token-exit", "confidence", "3:0.4")),
+        ("adaptive-exit", "margin", "3@.9", ("adaptive-exit", "margin", "3@0.9")),
+        ("merge", "", "1:0.05+2:0.05+3:0.05", ("merge", "", "1-3:0.05")),
+        (" merge > pause ", "", " 1-2:0.1 > 4:.4 ", ("merge>pause", "entropy", "1:0.1+2:0.1>4:0.4")),
+        ("token-exit>pause", "", "3:0.4>6:0.2", ("token-exit>pause", "confidence", "3:0.4>6:0.2")),
         (
             "resize>merge>pause",
             "",
             "scale:.5>1-4:0.1>6:0.3",
-            Point("resize>merge>pause", "entropy", "scale:0.5>1-4:0.1>6:0.3"),
+            ("resize>merge>pause", "entropy", "scale:0.5>1-4:0.1>6:0.3"),
         ),
     ],
 )
-def test_a_point_is_written_one_way(strategy: str, criterion: str, schedule: str, point: Point) -> None:
-    assert operating_point(strategy, criterion, schedule) == point
-    assert operating_point(point.strategy, point.criterion, point.schedule) == point
+def test_a_point_is_written_one_way(strategy: str, criterion: str, schedule: str, label: tuple[str, str, str]) -> None:
+    assert operating_point(strategy, criterion, schedule).label == label
+    assert operating_point(*label).label == label
 
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_every_example_is_read_behind_its_strategy_and_alone(name: str) -> None:
-    for text in REGISTRY[name].example:
+    for text in REGISTRY[name].examples:
         point = operating_point(name, "", text)
         assert read_point(f" {name}  {text} ") == read_point(text, name) == point
 
@@ -184,7 +175,7 @@ def test_a_criterion_is_of_the_strategy_that_needs_no_name() -> None:
     assert read_point("token-exit 3:0.4 keep 10", "pause", "random").criterion == "confidence"
     assert read_point("merge > pause 1-2:0.1 > 3:0.4") == operating_point("merge>pause", "", "1-2:0.1>3:0.4")
     assert read_point("merge > pause 1:0.1>3:0.4", "merge>pause", "random").criterion == "random"
-    assert read_point(" dense ", "merge") == Point()
+    assert read_point(" dense ", "merge") == OperatingPoint()
     with pytest.raises(PaumerError, match="'sleep' is unknown"):
         read_point("sleep 3:0.4")
 
@@ -255,22 +246,22 @@ def test_a_composition_runs_on_the_networks_of_its_last_part() -> None:
     ],
 )
 def test_thresholds_make_the_cost_depend_on_the_image(strategy: str, schedule: str, depends: bool) -> None:
-    assert operating_point(strategy, "", schedule).depends_on_image is depends
+    assert operating_point(strategy, "", schedule).varies is depends
 
 
 def test_dense_has_no_parts() -> None:
-    assert Point() == Point("dense", "", "dense")
-    assert Point().links == []
-    assert Point().head_blocks == []
-    assert not Point().depends_on_image
-    Point().check_depth(1)
+    assert tuple(OperatingPoint().label) == ("dense", "", "dense")
+    assert str(OperatingPoint()) == "dense"
+    assert OperatingPoint().head_blocks == ()
+    assert not OperatingPoint().varies
+    OperatingPoint().check_depth(1)
 
 
 def test_heads_are_read_at_the_blocks_of_the_parts_that_read_some() -> None:
-    assert operating_point("merge>pause", "", "1-2:0.1>3:0.2+6:0.2").head_blocks == [3, 6]
-    assert operating_point("token-exit>early-exit", "", "3:0.4>exit:6").head_blocks == [3, 6]
-    assert operating_point("local-merge", "", "1:0.2+4:0.1").head_blocks == []
-    assert operating_point("merge>pause", "random", "1-2:0.1>3:0.2").head_blocks == []
+    assert operating_point("merge>pause", "", "1-2:0.1>3:0.2+6:0.2").head_blocks == (3, 6)
+    assert operating_point("token-exit>early-exit", "", "3:0.4>exit:6").head_blocks == (3, 6)
+    assert operating_point("local-merge", "", "1:0.2+4:0.1").head_blocks == ()
+    assert operating_point("merge>pause", "random", "1-2:0.1>3:0.2").head_blocks == ()
 
 
 def test_every_part_of_a_composition_has_to_fit_the_network() -> None:

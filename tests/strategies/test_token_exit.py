@@ -13,9 +13,8 @@ from paumer.models.heads import cells_to_map
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import CRITERIA
 from paumer.strategies.notation import Schedule
-from paumer.strategies.parameters import TokenExitParameters
 from paumer.strategies.pause import Pause
-from paumer.strategies.token_exit import TokenExit, best_of_each_class
+from paumer.strategies.token_exit import TokenExit, TokenExitParameters, best_of_each_class
 
 PATCHES = 4 * 8
 
@@ -55,12 +54,12 @@ def running_places(state):
     return places
 
 
-@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("criterion", TokenExit.criteria)
 @pytest.mark.parametrize("keep", [1, 3])
 def test_the_most_certain_finish_but_for_the_best_of_each_class(model, images, criterion, keep) -> None:
     _, state = model.encode(images, strategy("token-exit", f"3:0.4 keep {keep}", criterion))
     logits = after_block(model, images, 3)
-    certainty = 1 - CRITERIA[criterion](logits)
+    certainty = 1 - CRITERIA[criterion].score(logits)
     classes = logits.softmax(dim=-1).mean(dim=2).argmax(dim=-1)
     for image, running in enumerate(running_places(state).tolist()):
         scores = certainty[image].tolist()
@@ -75,7 +74,7 @@ def test_a_threshold_finishes_exactly_what_exceeds_it(model, images, threshold) 
     image = images[:1]
     _, state = model.encode(image, strategy("token-exit", f"3@{threshold} keep 1"))
     logits = after_block(model, image, 3)
-    certainty = (1 - CRITERIA["confidence"](logits))[0].tolist()
+    certainty = (1 - CRITERIA["confidence"].score(logits))[0].tolist()
     classes = logits.softmax(dim=-1).mean(dim=2).argmax(dim=-1)[0].tolist()
     stays = best_spelled_out(certainty, classes, 1)
     expected = [patch for patch in range(PATCHES) if stays[patch] or certainty[patch] <= threshold]
@@ -146,9 +145,9 @@ def test_patches_in_another_order_finish_alike(model, images) -> None:
 def test_actions_differ_by_everything_that_decides() -> None:
     point = strategy("token-exit", "3:0.4")
     others = [("3:0.4 keep 2", ""), ("3:0.3", ""), ("3@0.4", ""), ("3:0.4", "margin")]
-    assert all(point.action(3) != strategy("token-exit", *other).action(3) for other in others)
-    assert point.action(3) == strategy("token-exit", "3:0.4+5:0.1").action(3)
-    assert point.action(4) is None
+    assert all(point.action_key(3) != strategy("token-exit", *other).action_key(3) for other in others)
+    assert point.action_key(3) == strategy("token-exit", "3:0.4+5:0.1").action_key(3)
+    assert point.action_key(4) is None
 
 
 def test_pausing_is_a_token_exit_that_keeps_none_where_the_decoder_is_the_classifier(sharing, plain, images) -> None:

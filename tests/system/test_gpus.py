@@ -13,7 +13,7 @@ from paumer.system.locks import hold_gpus, visible_gpus
 
 HOLD = """
 import os, sys, time
-from paumer.gpus import hold_gpus
+from paumer.system.locks import hold_gpus
 hold_gpus(sys.argv[1], int(sys.argv[2]))
 started = time.monotonic()
 print(os.environ.get("CUDA_VISIBLE_DEVICES", "all"), flush=True)

@@ -23,7 +23,7 @@ HOLD = "import sys, time; from paumer.system.locks import hold_run; hold_run(sys
 # A job that ends with the process that started its parent, as a shell stands between Snakemake and a job.
 JOB = "import time; from paumer.system.locks import die_with_parent; die_with_parent(); print('runs', flush=True); "
 WORKFLOW = (
-    "import subprocess, sys, time; from paumer.locks import adopt_children; adopt_children(); "
+    "import subprocess, sys, time; from paumer.system.locks import adopt_children; adopt_children(); "
     "job = subprocess.Popen(['sh', '-c', 'cat /dev/null; \"$@\"; :', 'sh', sys.executable, '-c', sys.argv[1]]); "
 )
 SLEEP = "time.sleep(600)"

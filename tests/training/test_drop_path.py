@@ -35,7 +35,7 @@ def test_whole_batches_drop_what_timm_drops(network) -> None:
         torch.manual_seed(seed)
         expected = plain(images)
         paths.draw(6, seed, images.device)
-        paths.show(slice(0, 6))
+        paths.use_samples(slice(0, 6))
         assert torch.equal(ours(images), expected)
 
 
@@ -45,7 +45,7 @@ def test_parts_drop_what_the_whole_batch_drops(network) -> None:
     paths.draw(6, 3, images.device)
     outputs = []
     for part in (slice(0, 6), slice(0, 1), slice(1, 4), slice(4, 6)):
-        paths.show(part)
+        paths.use_samples(part)
         outputs.append(model(images[part]))
     torch.testing.assert_close(torch.cat(outputs[1:]), outputs[0])
 
@@ -54,7 +54,7 @@ def test_paths_are_dropped_at_their_rate_and_keep_the_mean() -> None:
     model = nn.Sequential(DropPath(RATE))
     paths = DropPaths(model)
     paths.draw(10_000, 0, torch.device("cpu"))
-    paths.show(slice(0, 10_000))
+    paths.use_samples(slice(0, 10_000))
     seen = model(torch.ones(10_000, 1, 1)).flatten()
     assert sorted(set(seen.tolist())) == pytest.approx([0, 1 / (1 - RATE)])
     assert float(seen.mean()) == pytest.approx(1, abs=0.03)

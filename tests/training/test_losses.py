@@ -15,16 +15,14 @@ from paumer.config import Heads
 from paumer.config.base import IGNORE
 from paumer.models.heads import Prediction, cells_to_map
 from paumer.models.labels import balance_classes, class_counts
-from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.merge import LocalMerge
 from paumer.strategies.notation import Schedule
-from paumer.strategies.parameters import Scale
 from paumer.strategies.pause import Pause
-from paumer.strategies.registry import operating_point
-from paumer.strategies.resize import Resize
+from paumer.strategies.registry import build_strategy, operating_point
+from paumer.strategies.resize import Resize, Scale
 from paumer.strategies.tokens import Paused
-from paumer.training.objective import auxiliary_sum, compute_losses, draw_strategy, weight_of
+from paumer.training.objective import auxiliary_loss, compute_losses, draw_strategy, total_pixel_weight
 
 CLASSES = 5
 
@@ -52,7 +50,7 @@ def test_auxiliary_loss_is_pixel_cross_entropy_of_nearest_upsampled_logits(side,
     full = functional.interpolate(cells_to_map(logits, (3, 4)), size=(24, 32), mode="nearest")
     full = full[..., : size[0], : size[1]]
     expected = functional.cross_entropy(full, labels.long(), ignore_index=IGNORE, reduction="sum")
-    loss = auxiliary_sum(Prediction(logits, class_counts(labels, (3, 4), 8, side, CLASSES)))
+    loss = auxiliary_loss(Prediction(logits, class_counts(labels, (3, 4), 8, side, CLASSES)))
     assert_close(loss.double(), expected, rtol=1e-5, atol=0)
 
 
@@ -69,13 +67,16 @@ class Listener(Strategy):
     """A strategy that remembers what each head says of all patches, and which of them have reached it."""
 
     def __init__(self, inner: Strategy) -> None:
-        self.inner, self.heard = inner, []
+        self.__dict__.update(inner=inner, heard=[])
 
-    def inside(self, block):
-        return self.inner.inside(block)
+    def action_key(self, block):
+        return "heard"
 
-    def inside_block(self, block, tokens, keys, state):
-        return self.inner.inside_block(block, tokens, keys, state)
+    def merge_key(self, block):
+        return self.inner.merge_key(block)
+
+    def within(self, block, tokens, keys, state):
+        return self.inner.within(block, tokens, keys, state)
 
     def after_block(self, block, tokens, state):
         if str(block) in state.heads:
@@ -86,7 +87,8 @@ class Listener(Strategy):
                     share *= len(reduction.rows) / (len(said) * reduction.before)
                 said, reached = undo(reduction, said), undo(reduction, reached)
             self.heard.append((said, reached, share))
-        return self.inner.after_block(block, tokens, state)
+        acts = self.inner.action_key(block) is not None
+        return self.inner.after_block(block, tokens, state) if acts else tokens
 
 
 def undo(reduction, values):
@@ -232,7 +234,7 @@ def test_losses_and_gradients_of_parts_add_up_to_those_of_the_whole(make, parts,
     labels[0], labels[-1, :20] = IGNORE, IGNORE
     weights = data.draw(st.sampled_from([None, torch.tensor([0.2, 3.0, 1.0, 0.5, 2.0])]))
     heads = Heads(blocks=(1, 2), weight=0.3)
-    weight, strategy = weight_of(labels, weights), Dense() if text == "dense" else pause(text)
+    weight, strategy = total_pixel_weight(labels, weights), Dense() if text == "dense" else pause(text)
 
     def losses(chosen: slice):
         return compute_losses(model, images[chosen], labels[chosen], strategy, heads, weights, weight)
@@ -255,7 +257,7 @@ def test_losses_and_gradients_of_parts_add_up_to_those_of_the_whole(make, parts,
 def test_a_step_by_itself_is_the_whole(make) -> None:
     model, images, labels = make(), torch.randn(2, 3, 32, 64, dtype=torch.float64), draw_labels(32, 64)
     heads = Heads(blocks=(1, 2))
-    weight = weight_of(labels, None)
+    weight = total_pixel_weight(labels, None)
     named = compute_losses(model, images, labels, pause("1:0.4"), heads, weight=weight)
     assert torch.equal(compute_losses(model, images, labels, pause("1:0.4"), heads).total, named.total)
     half = compute_losses(model, images, labels, pause("1:0.4"), heads, weight=2 * weight)

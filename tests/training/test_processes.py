@@ -18,7 +18,7 @@ from paumer.config import EXECUTION, TrainingOptions
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
 from paumer.training import checkpoints, loop
-from paumer.training.distributed import Processes, joined
+from paumer.training.distributed import DistributedContext, process_group
 from paumer.training.loop import train
 from paumer.training.optimization import Optimization
 
@@ -163,11 +163,11 @@ def test_checkpoints_that_not_all_see_are_refused(settings, manifest, tmp_path, 
 
 def test_a_process_whose_partner_fails_says_so(tmp_path) -> None:
     def work() -> None:
-        with joined("cpu") as processes:
-            if processes.first:
+        with process_group("cpu") as context:
+            if context.is_main:
                 raise PaumerError("mine")
             for _ in range(1000):
-                processes.sum(torch.ones(1))
+                context.sum(torch.ones(1))
 
     first, second = side_by_side(2, work)
     assert first == "mine"
@@ -177,10 +177,10 @@ def test_a_process_whose_partner_fails_says_so(tmp_path) -> None:
 
 def test_batches_that_cannot_be_shared_evenly_are_refused() -> None:
     with pytest.raises(PaumerError, match=r"training\.options\.batch: 4 crops .* by 3 devices; use a multiple of 3"):
-        Processes(torch.device("cpu"), 0, 3).share(4)
+        DistributedContext(torch.device("cpu"), 0, 3).local_slice(4)
 
 
 def test_one_device_for_several_processes_is_refused(monkeypatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(PaumerError, match="device: 'cuda:1' is one device"), joined("cuda:1"):
+    with pytest.raises(PaumerError, match="device: 'cuda:1' is one device"), process_group("cuda:1"):
         pass

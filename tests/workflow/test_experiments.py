@@ -11,8 +11,7 @@ from tiers import first
 from timm.models import get_pretrained_cfg
 
 from paumer.config import Experiment, parse
-from paumer.config.network import NetworkSettings
-from paumer.data.transforms import statistics_of
+from paumer.config.network import NetworkSettings, statistics_of
 from paumer.models.build import build
 from paumer.models.shipped import normalization_of
 
@@ -60,7 +59,7 @@ def test_backbone_exists_and_builds(name: str, backbone_name: str) -> None:
     settings = NetworkSettings(
         backbone=backbone,
         decoder=experiment.decoder_of(backbone),
-        heads=experiment.heads_of(backbone) if backbone.control_for is None else None,
+        heads=experiment.heads_of(backbone),
         classes=19,
         image_size=experiment.training.options.crop,
         drop_path=experiment.training.options.drop_path,
@@ -69,4 +68,4 @@ def test_backbone_exists_and_builds(name: str, backbone_name: str) -> None:
         model = build(settings, pretrained=False)
     if backbone.control_for is None:
         experiment.check_depth(model.encoder.depth, backbone)
-        assert set(model.heads) == {str(block) for block in experiment.heads_of(backbone).blocks}
+        assert set(model.heads) == {str(block) for block in (backbone.heads or experiment.heads).blocks}

@@ -15,11 +15,10 @@ except ModuleNotFoundError:  # a module that Snakemake fetched, file by file
         "paumer: error: the Python package is not installed where Snakemake runs; config/README.md says how"
     )
 
-from paumer.config import runs as stages
-from paumer.config import Experiment
+from paumer.config import Experiment, runs as stages
 from paumer.config import parse as parse_section
 from paumer.system.errors import exit_on_user_error
-from paumer.system.files import read_yaml
+from paumer.config.base import read_yaml
 
 with exit_on_user_error():
     # Snakemake takes the last of several keys of one name; here they are an error.
@@ -37,6 +36,7 @@ LOGS = f"logs/{experiment.experiment}"
 CHECKPOINTS = os.path.expanduser(
     os.environ.get("PAUMER_CHECKPOINTS", f"{RESULTS}/checkpoints")
 )
+MANIFEST = f"{RESULTS}/data.json"
 RUN = f"{RESULTS}/runs/{{backbone}}/{{recipe}}/seed{{seed}}"
 BACKBONES = [backbone.name for backbone in experiment.backbones]
 # Heavy jobs take the machine to themselves: two of them at once are no faster than one after the other. Where the cores
@@ -87,25 +87,29 @@ def text(settings):
 
     Given as a function: in plain text Snakemake takes braces, as in a folder `{1}`, for wildcards.
     """
-    return lambda wildcards: settings.model_dump_json()
+
+    def written(wildcards):
+        return settings.model_dump_json()
+
+    return written
 
 
-def data_state(manifest):
+def data_state(wildcards):
     """Another text where the dataset is not what it was when stage `data` checked it."""
     try:
         from paumer.data.changes import state
     except ModuleNotFoundError:
         return ""  # only the rules' environments have NumPy and Pillow
-    return state(experiment.data, Path(manifest))
+    return state(experiment.data, Path(MANIFEST))
 
 
-def class_colours(manifest):
+def class_colours(wildcards):
     """Another text where the classes have other colours."""
     try:
         from paumer.data.preparation import colours_now
     except ModuleNotFoundError:
         return ""
-    return colours_now(experiment.data, Path(manifest))
+    return colours_now(experiment.data, Path(MANIFEST))
 
 
 def run_folder(wildcards, input):
@@ -117,11 +121,6 @@ def run_folder(wildcards, input):
 def output_folder(wildcards, output):
     """Folder that a rule writes to."""
     return os.path.dirname(output[0])
-
-
-def options(name, paths):
-    """The same option once for every path."""
-    return " ".join(f"{name} {shlex.quote(path)}" for path in paths)
 
 
 def shared_run(wildcards):
@@ -151,71 +150,48 @@ def evaluate_settings(wildcards):
     ).model_dump_json()
 
 
+def train_split(wildcards):
+    """The split that networks train on, whose name may have braces."""
+    return experiment.data.train_split
+
+
+def needed_first(wildcards):
+    """Priority of a run: first what the pause maps need, so that a picture of results is there soon."""
+    return int(wildcards.recipe == "paumer")
+
+
 def checkpoint_folder(wildcards):
     """Where a run keeps its checkpoints."""
     return f"{CHECKPOINTS}/{wildcards.backbone}/{wildcards.recipe}/seed{wildcards.seed}"
 
 
-def start_option(wildcards, input):
-    """Name the shared run on the command line."""
-    return options("--start", dict.fromkeys(map(os.path.dirname, input.start)))
+def repeated(option, name, folders=False):
+    """An option once for every file of the named input, or once for every folder that such files are in."""
 
+    def text(wildcards, input):
+        paths = [input[name]] if isinstance(input[name], str) else input[name]
+        if folders:
+            paths = dict.fromkeys(map(os.path.dirname, paths))
+        return " ".join(f"{option} {shlex.quote(path)}" for path in paths)
 
-def accuracy_option(wildcards, input):
-    """`--accuracy` where there is one."""
-    return options("--accuracy", input.accuracy)
-
-
-def measured_runs(wildcards, input):
-    """`--run` for the networks that are timed."""
-    return options("--run", map(os.path.dirname, input.weights))
-
-
-def variant_options(wildcards, input):
-    """`--variant` for every run of an ablation."""
-    return options("--variant", input.variants)
-
-
-def train_log_options(wildcards, input):
-    """`--log` for every training log."""
-    return options("--log", input.logs)
-
-
-def attribution_options(wildcards, input):
-    """`--attribution` for every run that pauses."""
-    return options("--attribution", input.attribution)
-
-
-def semantics_options(wildcards, input):
-    """`--semantics` for every run whose heads were looked at."""
-    return options("--semantics", dict.fromkeys(map(os.path.dirname, input.semantics)))
+    return text
 
 
 def tables_folder(wildcards, input):
-    """Folder of the tables."""
+    """Folder of the tables that a rule reads."""
     return os.path.dirname(input.tables[0])
 
 
 def figures_folder(wildcards, input):
-    """Folder of the figures."""
+    """Folder of the figures that a rule reads."""
     return os.path.dirname(input.figures[0])
-
-
-def run_options(wildcards, input):
-    """`--run` for every run's description."""
-    return options("--run", input.runs)
-
-
-def link_options(wildcards, input):
-    """`--link` for every further file that the report leads to."""
-    return options("--link", input.measured)
 
 
 def timed_runs(file):
     """A file of every run whose network is timed."""
     return expand(
         f"{RUN}/{file}",
-        backbone=[backbone.name for backbone in TIMED.studied],
+        backbone=[backbone.name for backbone in TIMED.main_backbones],
         recipe=TIMED.timed_recipes(),
         seed=experiment.seeds[0],
     )

@@ -1,18 +1,18 @@
 rule data:
     output:
-        manifest=f"{RESULTS}/data.json",
+        manifest=MANIFEST,
     log:
         f"{LOGS}/data.log",
     conda:
         "../../envs/paumer.yaml"
     threads: ALL_CORES
     resources:
-        expected_seconds=lambda wildcards, threads: DURATIONS.data(threads),
+        expected_seconds=data_seconds,
         mem_mb=2000,
     params:
         settings=text(experiment.data),
         # Where the data itself changed, the stage runs again, and all that rests on it.
-        state=lambda wildcards: data_state(rules.data.output.manifest),
+        state=data_state,
     message:
         f"Preparing and checking dataset {experiment.data.dataset}"
     shell:
@@ -33,7 +33,7 @@ rule colours:
     resources:
         mem_mb=1000,
     params:
-        state=lambda wildcards: class_colours(rules.data.output.manifest),
+        state=class_colours,
     message:
         "Writing the colours of the classes"
     shell:

@@ -11,9 +11,7 @@ rule evaluate:
         "../../envs/paumer.yaml"
     threads: GPU_CORES
     resources:
-        expected_seconds=lambda wildcards, threads: DURATIONS.evaluate(
-            wildcards.backbone, wildcards.recipe, threads
-        ),
+        expected_seconds=evaluate_seconds,
         mem_mb=8000,
         gpu=GPUS,
     params:
@@ -39,9 +37,7 @@ rule semantics:
         "../../envs/paumer.yaml"
     threads: GPU_CORES
     resources:
-        expected_seconds=lambda wildcards, threads: DURATIONS.semantics(
-            wildcards.backbone, threads
-        ),
+        expected_seconds=semantics_seconds,
         mem_mb=8000,
         gpu=GPUS,
     params:

@@ -34,12 +34,12 @@ rule throughput:
         "../../envs/paumer.yaml"
     threads: ALL_CORES
     resources:
-        expected_seconds=lambda wildcards, threads: DURATIONS.throughput(threads),
+        expected_seconds=throughput_seconds,
         mem_mb=8000,
         gpu=GPUS,
     params:
         settings=text(TIMED),
-        runs=measured_runs,
+        runs=repeated("--run", "weights", folders=True),
     message:
         "Measuring images/s"
     shell:

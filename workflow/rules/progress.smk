@@ -6,3 +6,23 @@ from paumer.measurement.durations import Durations
 DURATIONS = Durations(experiment, on_gpu=bool(GPUS and visible_gpus()))
 
 terminal.follow(workflow)
+
+
+def data_seconds(wildcards, threads):
+    return DURATIONS.data(threads)
+
+
+def train_seconds(wildcards, threads):
+    return DURATIONS.train(wildcards.backbone, wildcards.recipe, threads)
+
+
+def evaluate_seconds(wildcards, threads):
+    return DURATIONS.evaluate(wildcards.backbone, wildcards.recipe, threads)
+
+
+def semantics_seconds(wildcards, threads):
+    return DURATIONS.semantics(wildcards.backbone, threads)
+
+
+def throughput_seconds(wildcards, threads):
+    return DURATIONS.throughput(threads)

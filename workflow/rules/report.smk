@@ -16,7 +16,7 @@ if PAUSES:
         "semantics_boundary",
         "semantics_correlation",
     ]
-# For a paper, in the sizes of paumer/reporting/figures/style.py, which only `snakemake figures_paper` makes.
+# For a paper, in the sizes of paumer/reporting/figures/drawing.py, which only `snakemake figures_paper` makes.
 PAPER = f"{RESULTS}/figures/paper/{{figure}}_{{columns}}.pdf"
 
 
@@ -50,7 +50,7 @@ rule tables:
         mem_mb=1000,
     params:
         folder=output_folder,
-        attribution=attribution_options,
+        attribution=repeated("--attribution", "attribution"),
     message:
         "Joining accuracy, GMAC and images/s into the tables"
     shell:
@@ -73,7 +73,7 @@ rule ablation:
     resources:
         mem_mb=1000,
     params:
-        variants=variant_options,
+        variants=repeated("--variant", "variants"),
         folder=output_folder,
     message:
         "Comparing recipe paumer with its ablations"
@@ -116,7 +116,7 @@ rule samples:
     resources:
         mem_mb=1000,
     params:
-        split=lambda wildcards: experiment.data.train_split,
+        split=train_split,
     message:
         "Drawing nine samples"
     shell:
@@ -192,9 +192,9 @@ rule figures:
         mem_mb=1000,
     params:
         folder=output_folder,
-        accuracy=accuracy_option,
-        logs=train_log_options,
-        semantics=semantics_options,
+        accuracy=repeated("--accuracy", "accuracy"),
+        logs=repeated("--log", "logs"),
+        semantics=repeated("--semantics", "semantics", folders=True),
         format="",
     message:
         "Drawing the plots"
@@ -221,9 +221,9 @@ use rule figures as figures_paper with:
         f"{LOGS}/figures_paper.log",
     params:
         folder=output_folder,
-        accuracy=accuracy_option,
-        logs=train_log_options,
-        semantics=semantics_options,
+        accuracy=repeated("--accuracy", "accuracy"),
+        logs=repeated("--log", "logs"),
+        semantics=repeated("--semantics", "semantics", folders=True),
         format="--paper",
     message:
         "Drawing the plots for a paper"
@@ -261,8 +261,8 @@ rule report:
         experiment=experiment.experiment,
         tables=tables_folder,
         figures=figures_folder,
-        runs=run_options,
-        links=link_options,
+        runs=repeated("--run", "runs"),
+        links=repeated("--link", "measured"),
     message:
         "Writing the report"
     shell:

@@ -11,21 +11,18 @@ rule train:
         log=f"{RUN}/train.csv",
     log:
         f"{LOGS}/train/{{backbone}}-{{recipe}}-seed{{seed}}.log",
-    # First what the pause maps need, so that a picture of results is there soon.
-    priority: lambda wildcards: int(wildcards.recipe == "paumer")
+    priority: needed_first
     conda:
         "../../envs/paumer.yaml"
     threads: GPU_CORES
     resources:
-        expected_seconds=lambda wildcards, threads: DURATIONS.train(
-            wildcards.backbone, wildcards.recipe, threads
-        ),
+        expected_seconds=train_seconds,
         mem_mb=8000,
         # Outside params:, so that the same run on more or fewer devices is no other run.
         gpu=GPUS * experiment.training.devices,
     params:
         settings=train_settings,
-        start=start_option,
+        start=repeated("--start", "start", folders=True),
         folder=output_folder,
         # Outside output:, which Snakemake removes before and after a failed job; so a killed job resumes.
         checkpoint=checkpoint_folder,

@@ -8,20 +8,18 @@ from typing import Any
 from paumer.config.runs import EvaluateSettings
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
-from paumer.data.transforms import normalize
 from paumer.deployment.settings import TuneSettings
 from paumer.deployment.tuning.search import UNPAUSED, Reduction, Speed
 from paumer.evaluation.evaluate import mean_iou, tally
 from paumer.measurement.modes import callable_of
 from paumer.measurement.throughput import evenly, input_images, input_size, mean_windows
 from paumer.measurement.timing import BenchmarkSetting, Variant, measure
-from paumer.models.build import load_run, network_of, require_classes
+from paumer.models.build import load_run, require_classes
 from paumer.models.encoder import block_macs
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Strategy
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import DENSE_AGAIN, Point
+from paumer.strategies.registry import DENSE_AGAIN, Label, build_strategy
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
 from paumer.system.machine import find_device
@@ -50,7 +48,6 @@ class Bench:
         self.blocks = pausing_blocks(model, f"{run_folder}: recipe {self.run['recipe']}")
         self.settings, self.device = settings, find_device(settings.device)
         self.model = model.to(self.device)
-        self.normalization = network_of(self.run, run_folder).backbone.normalization
         self.data = _data(manifest, settings.split)
         require_classes(model, self.data.dataset.classes, run_folder)
         self.images = min(settings.images or len(self.data), len(self.data))
@@ -67,7 +64,7 @@ class Bench:
             settings = EvaluateSettings(device=self.settings.device, evaluation=self.settings.evaluation)
             chosen = [self.data.samples[place] for place in evenly(len(self.data), images)]
             data = SegmentationData(self.data.dataset, chosen)
-            tallies = tally(self.model, data, [self._strategy(one) for one in new], settings, self.normalization)
+            tallies = tally(self.model, data, [self._strategy(one) for one in new], settings)
             for reduction, tallied in zip(new, tallies, strict=True):
                 self._scores[reduction, images] = mean_iou(tallied.matrix)
         return [self._scores[reduction, images] for reduction in reductions]
@@ -92,9 +89,9 @@ class Bench:
             PaumerError: a batch does not fit into the device's memory.
         """
         settings = self.settings
-        points = [(Point(), UNPAUSED), (Point(DENSE_AGAIN), UNPAUSED)]
-        points += [(reduction.point(settings.criterion), reduction) for reduction in reductions]
-        images = normalize(input_images(self.data, settings.batch, self.size), self.normalization).to(self.device)
+        points = [(Label(), UNPAUSED), (Label(DENSE_AGAIN), UNPAUSED)]
+        points += [(reduction.point(settings.criterion).label, reduction) for reduction in reductions]
+        images = self.model.normalize(input_images(self.data, settings.batch, self.size).to(self.device))
         runs = [callable_of(self.model, self._strategy(reduction), SCOPE, MODE) for _, reduction in points]
         variants = [Variant(point, partial(run, images)) for (point, _), run in zip(points, runs, strict=True)]
         common = (self.device, settings.evaluation.precision, MODE, SCOPE, self.size, settings.batch, settings.batch)

@@ -13,8 +13,9 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from paumer.strategies.notation import Location, Schedule
-from paumer.strategies.parameters import Scale
-from paumer.strategies.registry import CHAIN, Point
+from paumer.strategies.pause import Pause
+from paumer.strategies.registry import OperatingPoint
+from paumer.strategies.resize import Resize, Scale
 
 UNIT = 1000  # totals are counted in thousandths of all patches
 MOST = 850  # the largest total searched
@@ -33,14 +34,11 @@ class Reduction:
     schedule: Schedule
     scale: float = 1.0
 
-    def point(self, criterion: str) -> Point:
+    def point(self, criterion: str) -> OperatingPoint:
         """As an operating point: `dense`, `pause`, `resize` or `resize>pause`."""
-        resize = [("resize", str(Scale(self.scale)))] if self.scale < 1 else []
-        pause = [("pause", str(self.schedule))] if self.schedule.locations else []
-        if not resize and not pause:
-            return Point()
-        names, texts = zip(*resize, *pause, strict=True)
-        return Point(CHAIN.join(names), criterion if pause else "", CHAIN.join(texts))
+        resize = (Resize(Scale(self.scale)),) if self.scale < 1 else ()
+        pause = (Pause(self.schedule, criterion),) if self.schedule.locations else ()
+        return OperatingPoint((*resize, *pause))
 
     def __str__(self) -> str:
         """The notation of its parameters, `3:0.4` or `scale:0.9>3:0.4`."""

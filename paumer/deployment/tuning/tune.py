@@ -173,7 +173,7 @@ def _use(content: dict[str, Any]) -> dict[str, str]:
         return {}
     strategy, schedule = content["strategy"], content["schedule"]
     criterion = content["criterion"] if "pause" in strategy else ""
-    built = f'build_strategy(Point("{strategy}", "{criterion}", "{schedule}"))'
+    built = f'build_strategy(operating_point("{strategy}", "{criterion}", "{schedule}"))'
     if strategy == "pause":
         built = f'Pause(Schedule.parse("{schedule}"), "{criterion}")'
     return {

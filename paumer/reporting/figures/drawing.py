@@ -227,6 +227,8 @@ def draw_series(
         pale: column of booleans, whose true rows are drawn pale.
         zorder: of the points.
     """
+    if data.empty:
+        return
     shown = {name: style for name, style in styles.items() if name in set(data[by])}
     frame = pd.DataFrame({"x": data[x], "y": data[y], "series": data[by]})
     frame["pale"], frame["unit"] = data[pale] if pale else False, data[unit] if unit else 0

@@ -22,19 +22,16 @@ from matplotlib.patches import Patch
 from PIL import Image
 from torch import Tensor
 
-from paumer.config import Normalization
 from paumer.config.measuring import MOST_LOCATIONS
 from paumer.config.runs import MapsSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
-from paumer.data.transforms import normalize
-from paumer.evaluation.pauses import watch_pauses
-from paumer.models.build import load_run, network_of, require_classes
+from paumer.evaluation.pauses import PAUSE_COLOURS, watch_pauses
+from paumer.models.build import load_run, require_classes
 from paumer.models.segmenter import Segmenter
 from paumer.reporting.figures.drawing import PAPER, SCREEN, figure_width, new_figure, save_as, sized, style
 from paumer.reporting.figures.samples import colourise
-from paumer.reporting.figures.styles import LOCATION_COLOURS
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError
@@ -42,6 +39,12 @@ from paumer.system.files import require_writable, write_json
 from paumer.system.machine import find_device
 from paumer.system.progress import progress
 
+
+def _hex(colour: Sequence[int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+LOCATIONS = [_hex(colour) for colour in PAUSE_COLOURS[:MOST_LOCATIONS]]
 COLUMNS = 5
 SIDE = 15 / COLUMNS  # inches of one picture's width
 
@@ -89,7 +92,7 @@ def _draw(samples: Sequence[Sample], maps: Sequence[PauseMap], schedule: Schedul
     titles = ("image", f"entropy after block {block}", f"paused under {schedule}", "prediction", "ground truth")
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=sized(11))
-    colours = ListedColormap(LOCATION_COLOURS)
+    colours = ListedColormap(LOCATIONS)
     for row, sample, seen in zip(axes, samples, maps, strict=False):
         pixels = sample.image.permute(1, 2, 0).numpy()
         grey = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2) / 255
@@ -105,7 +108,7 @@ def _draw(samples: Sequence[Sample], maps: Sequence[PauseMap], schedule: Schedul
         axis.set_axis_off()
     handles = [
         Patch(color=colour, alpha=0.65, label=f"paused after block {block}")
-        for block, colour in zip(schedule.blocks, LOCATION_COLOURS, strict=False)
+        for block, colour in zip(schedule.blocks, LOCATIONS, strict=False)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=colours.N)
     return figure
@@ -151,8 +154,8 @@ def viewer_data(
     return {
         "network": network,
         "classes": list(dataset.classes),
-        "colours": ["#{:02x}{:02x}{:02x}".format(*colour) for colour in dataset.colours],
-        "locations": list(LOCATION_COLOURS),
+        "colours": [_hex(colour) for colour in dataset.colours],
+        "locations": LOCATIONS,
         "shades": [to_hex(colour) for colour in mpl.colormaps["viridis"](np.linspace(0, 1, SHADES))],
         "schedules": [
             {"text": str(schedule), "blocks": list(schedule.blocks), "paused": round(schedule.paused, 4)}
@@ -230,9 +233,8 @@ def draw_pause_maps(settings: MapsSettings, manifest: Path, run_folder: Path, ou
     count = min(settings.figures.pause_maps, len(data))
     chosen = [round((number + 0.5) * len(data) / count - 0.5) for number in range(count)]
     items = [Sample(f"image {index + 1} of {len(data)} ({settings.split})", *data[index]) for index in chosen]
-    normalization = network_of(run, run_folder).backbone.normalization
     work = progress(product(items, schedules), title="pause maps", total=len(items) * len(schedules))
-    seen = [pause_map(model, sample.image, schedule, normalization, _watched(schedules)) for sample, schedule in work]
+    seen = [pause_map(model, sample.image, schedule, _watched(schedules)) for sample, schedule in work]
     maps = [seen[number * len(schedules) :][: len(schedules)] for number in range(len(items))]
     save_maps(items, [row[schedules.index(shown)] for row in maps], shown, data.dataset, output)
     if paper:
@@ -263,20 +265,16 @@ def _watched(schedules: Sequence[Schedule]) -> tuple[int, ...]:
 
 
 @torch.inference_mode()
-def pause_map(
-    model: Segmenter, image: Tensor, schedule: Schedule, normalization: Normalization, watched: Sequence[int] = ()
-) -> PauseMap:
+def pause_map(model: Segmenter, image: Tensor, schedule: Schedule, watched: Sequence[int] = ()) -> PauseMap:
     """Run one image, (3, height, width) uint8, under entropy pausing and keep what happened.
 
     Args:
         model: the network.
         image: the image.
         schedule: where and how much to pause.
-        normalization: of the image.
         watched: the blocks after which to look where nothing pauses.
     """
-    device = next(model.parameters()).device
-    images = normalize(image[None].to(device), normalization)
+    images = image[None].to(model.device)
     seen = watch_pauses(model, images, Pause(schedule), schedule.blocks or watched)
     numbers = {block: number for number, block in enumerate((0, *schedule.blocks))}
     return PauseMap(

@@ -85,14 +85,15 @@ def _frame(panel: Axes, points: pd.DataFrame) -> None:
 
 
 def _methods(points: pd.DataFrame) -> pd.DataFrame:
-    return points[~points["family"].isin([DENSE, CLAIMED])].assign(name=points["family"].map(short))
+    methods = points[~points["family"].isin([DENSE, CLAIMED])]
+    return methods.assign(name=methods["family"].map(short))
 
 
 def _lines(panel: Axes, methods: pd.DataFrame, styles: dict[str, Style]) -> None:
     """A line for each family, that of PAUMER the thickest, with the interval of the speed-up and the spread of mIoU."""
     first = methods["family"] == PAUMER
     for part, width in ((methods[first], 2.8), (methods[~first], 1.2)):
-        draw_series(panel, part, *PLACE, "name", styles, orient="both", joined=True, width=width)
+        draw_series(panel, part, "images_per_s", "miou", "name", styles, orient="both", joined=True, width=width)
 
 
 def _references(panel: Axes, points: pd.DataFrame) -> None:

@@ -14,17 +14,19 @@ from paumer.reporting.frames import (
     BEST,
     POINT,
     at_largest_batch,
-    depends_on_image,
     is_dense,
     latency_ms,
-    method_names,
     on_one_scale,
+    operating_points,
     ranks,
     read_table,
+    refuse_duplicates,
+    refuse_mixed_data,
     strategy_key,
     with_speed_intervals,
 )
 from paumer.reporting.tables.drops import class_table
+from paumer.reporting.tables.main import over_seeds
 from paumer.reporting.tables.methods import CLAIM, family_points
 from paumer.system.errors import PaumerError
 
@@ -46,6 +48,17 @@ CURVE = ["backbone", "recipe", "seed", "step", "loss"]
 MOST_STEPS = 150
 # Schedules shown of a strategy, from the mildest to the strongest; of every other the one nearest the claimed speed-up.
 SHOWN_SCHEDULES = {"pause": 3, "early-exit": 2}
+
+# The criterion that is shown where there is room for one.
+SHOWN = "entropy"
+SEMANTICS = ["backbone", "block", "criterion"]
+# Keys and values of each table that stage `semantics` writes.
+TABLES = {
+    "composition": (["fraction", "class"], ["share", "share_of_paused", "share_paused"]),
+    "groups": (["fraction", "group"], ["uniform", "distance"]),
+    "boundary": (["bin"], ["score", "error", "final_error"]),
+    "correlation": (["target"], ["spearman", "auroc"]),
+}
 
 
 def ends(table: pd.DataFrame, value: str) -> tuple[pd.Series, pd.Series]:
@@ -123,9 +136,10 @@ def front(points: pd.DataFrame, value: str) -> pd.DataFrame:
 
 def cost_points(main: pd.DataFrame) -> pd.DataFrame:
     """mIoU and GMAC where the cost depends on the image, and of the dense network there: `ACCURACY` and `GMAC`."""
-    varying = depends_on_image(main)
-    shown = main["backbone"].isin(main.loc[varying, "backbone"]) & (varying | is_dense(main))
-    return main[shown].assign(method=method_names(main))[[*ACCURACY, *GMAC]].reset_index(drop=True)
+    points = operating_points(main)
+    varying = points["varies"]
+    shown = points["backbone"].isin(points.loc[varying, "backbone"]) & (varying | is_dense(points))
+    return points.loc[shown, [*ACCURACY, *GMAC]].reset_index(drop=True)
 
 
 def overview_points(main: pd.DataFrame) -> pd.DataFrame:
@@ -210,3 +224,31 @@ def _curve(path: Path) -> pd.DataFrame:
     stretch = np.arange(len(table)) * MOST_STEPS // max(MOST_STEPS, len(table))
     means = table.groupby(stretch)[["step", "loss"]].mean()
     return means.assign(backbone=backbone, recipe=recipe, seed=int(seed.removeprefix("seed")))[CURVE]
+
+
+def read_semantics(folders: Sequence[Path], name: str) -> pd.DataFrame:
+    """One table of all runs, mean and spread over their seeds.
+
+    Args:
+        folders: what `paumer semantics` wrote, once per run.
+        name: of the table, a key of `TABLES`.
+
+    Returns:
+        Columns backbone, block, criterion, the table's keys, seeds, and each of its values with `_spread` beside it.
+
+    Raises:
+        PaumerError: a file is unusable, two hold the same run, or two rest on different data.
+    """
+    refuse_mixed_data([folder / "composition.csv" for folder in folders])  # which has the record of all four
+    keys, values = TABLES[name]
+    columns = [*SEMANTICS, "seed", *keys, *values]
+    runs = [read_table(folder / f"{name}.csv", columns) for folder in folders]
+    table = pd.concat(runs, ignore_index=True) if runs else pd.DataFrame(columns=columns)
+    refuse_duplicates(table, [*SEMANTICS, *keys, "seed"], f"semantics, {name}")
+    return over_seeds(table, values, [*SEMANTICS, *keys])
+
+
+def middle_fraction(table: pd.DataFrame) -> float:
+    """The fraction shown where there is room for one: the middle one, or the smaller of two."""
+    fractions = sorted(table["fraction"].dropna().unique())
+    return fractions[(len(fractions) - 1) // 2]

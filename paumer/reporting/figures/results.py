@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from paumer.reporting.figures.styles import DASHES, series_styles, strategy_colo
 from paumer.reporting.frames import in_order, strategy_key
 
 TICKS = [0.5, 0.7, 0.85, 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20]
-LINE = {"color": "0.35"}
+LINE: dict[str, Any] = {"color": "0.35"}
 
 
 def throughput_batch(timed: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:

@@ -1,136 +1,18 @@
 """What auxiliary heads are certain of: plots of what stage `semantics` measured, and a sentence for each of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paumer.reporting.figures.drawing import draw_series, legend_below, panels, sized
+from paumer.reporting.figures.points import SHOWN, middle_fraction, read_semantics
 from paumer.reporting.figures.styles import DASHES, Style, series_styles
-from paumer.reporting.frames import CHANCE, read_table, refuse_duplicates, refuse_mixed_data
-from paumer.reporting.sheets import number
-from paumer.reporting.tables.main import over_seeds
-
-# The criterion that is shown where there is room for one.
-SHOWN = "entropy"
-# Sentences name no class that has a smaller share of the patches.
-RARE = 0.01
-AT = ["backbone", "block", "criterion"]
-# Keys and values of each table.
-TABLES = {
-    "composition": (["fraction", "class"], ["share", "share_of_paused", "share_paused"]),
-    "groups": (["fraction", "group"], ["uniform", "distance"]),
-    "boundary": (["bin"], ["score", "error", "final_error"]),
-    "correlation": (["target"], ["spearman", "auroc"]),
-}
-
-
-def read_semantics(folders: Sequence[Path], name: str) -> pd.DataFrame:
-    """One table of all runs, mean and spread over their seeds.
-
-    Args:
-        folders: what `paumer semantics` wrote, once per run.
-        name: of the table, a key of `TABLES`.
-
-    Returns:
-        Columns backbone, block, criterion, the table's keys, seeds, and each of its values with `_spread` beside it.
-
-    Raises:
-        PaumerError: a file is unusable, two hold the same run, or two rest on different data.
-    """
-    refuse_mixed_data([folder / "composition.csv" for folder in folders])  # which has the record of all four
-    keys, values = TABLES[name]
-    columns = [*AT, "seed", *keys, *values]
-    runs = [read_table(folder / f"{name}.csv", columns) for folder in folders]
-    table = pd.concat(runs, ignore_index=True) if runs else pd.DataFrame(columns=columns)
-    refuse_duplicates(table, [*AT, *keys, "seed"], f"semantics, {name}")
-    return over_seeds(table, values, [*AT, *keys])
-
-
-def middle_fraction(table: pd.DataFrame) -> float:
-    """The fraction shown where there is room for one: the middle one, or the smaller of two."""
-    fractions = sorted(table["fraction"].dropna().unique())
-    return fractions[(len(fractions) - 1) // 2]
-
-
-def findings(drawn: pd.DataFrame, figure: str) -> list[str]:
-    """What a figure shows, one sentence for each backbone.
-
-    Args:
-        drawn: its CSV file.
-        figure: its name, a key of `SENTENCES`.
-    """
-    return [f"{name}: {SENTENCES[figure](rows)}." for name, rows in drawn.groupby("backbone", sort=False)]
-
-
-def _composition(rows: pd.DataFrame) -> str:
-    means = rows.groupby("class", sort=False)[["share", "share_paused"]].mean()
-    common = means.loc[means["share"] >= min(RARE, means["share"].max()), "share_paused"].sort_values()
-    if len(common) < 2:
-        return f"nearly all patches are {common.index[0]}, so there is nothing to choose between"
-    most, least = common.index[-1], common.index[0]
-    return (
-        f"where {rows['fraction'].iloc[0]:g} of the patches pause, {number(common[most], 2)} of those that show mostly "
-        f"{most} do, and {number(common[least], 2)} of those that show mostly {least}; no other class with {RARE:.0%} "
-        "of the patches or more lies beyond these two (means over the blocks)"
-    )
-
-
-def _uniform(rows: pd.DataFrame) -> str:
-    fraction = middle_fraction(rows)
-    means = rows[rows["fraction"] == fraction].groupby(["criterion", "group"])["uniform"].mean()
-    paused, chance = means[SHOWN, "paused"], means[CHANCE, "paused"]
-    return (
-        f"where {fraction:g} of the patches pause, {number(paused, 2)} of these have a label of one class, "
-        f"{_compared(paused, chance)} among random ones ({number(chance, 2)}); among those that run on it is "
-        f"{number(means[SHOWN, 'running'], 2)} (means over the blocks)"
-    )
-
-
-def _compared(value: float, reference: float) -> str:
-    """In words, as far as two decimals tell."""
-    difference = round(value, 2) - round(reference, 2)
-    return "as many as" if difference == 0 else "more than" if difference > 0 else "fewer than"
-
-
-def _boundary(rows: pd.DataFrame) -> str:
-    by_bin = rows[rows["bin"] != ""].groupby("bin", sort=False)["score"].mean()
-    if by_bin.empty:
-        return "no image has a boundary between classes"
-    fraction = middle_fraction(rows)
-    means = rows[rows["fraction"] == fraction].groupby("group")["distance"].mean()
-    return (
-        f"mean {SHOWN} is {number(by_bin.iloc[0], 2)} at {by_bin.index[0]} patches from a boundary and "
-        f"{number(by_bin.iloc[-1], 2)} at {by_bin.index[-1]}; where {fraction:g} of the patches pause, these lie "
-        f"{number(means['paused'], 2)} patches from the nearest boundary, and those that run on "
-        f"{number(means['running'], 2)} (means over the blocks)"
-    )
-
-
-def _correlation(rows: pd.DataFrame) -> str:
-    shown = rows[rows["criterion"] == SHOWN].groupby("target", sort=False)[["spearman", "auroc"]].agg(["min", "max"])
-    parts = [f"{_range(shown.loc[target, 'spearman'])} with the {target}" for target in shown.index]
-    return (
-        f"over the blocks, the rank correlation of {SHOWN} is {', '.join(parts)}; it tells patches in which the head "
-        f"is somewhere wrong from others with an AUROC of {_range(shown.iloc[0]['auroc'])}"
-    )
-
-
-def _range(ends: pd.Series) -> str:
-    """`0.61 to 0.72`."""
-    low, high = (number(ends[name], 2) or "undefined" for name in ("min", "max"))
-    return low if low == high else f"{low} to {high}"
-
-
-SENTENCES: dict[str, Callable[[pd.DataFrame], str]] = {
-    "semantics_composition": _composition,
-    "semantics_uniform": _uniform,
-    "semantics_boundary": _boundary,
-    "semantics_correlation": _correlation,
-}
+from paumer.reporting.frames import CHANCE
 
 GREY = "0.35"
 
@@ -158,7 +40,7 @@ def composition(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
             draw_series(panel, shown, value, "class", "name", styles, orient="y")
             panel.set_ylabel("")
         left.axvline(shown["fraction"].iloc[0], color=GREY, linestyle=DASHES[2], label="random pausing")
-        bars = {"color": GREY, "linestyle": "none", "marker": "|", "label": "share of all patches"}
+        bars: dict[str, Any] = {"color": GREY, "linestyle": "none", "marker": "|", "label": "share of all patches"}
         right.plot(means["share"], means.index, **bars, markersize=sized(12))
         left.set(xlabel="share of the class that pauses", xlim=(-0.03, 1.03))
         right.set(xlabel="share of the class among what pauses")
@@ -217,8 +99,7 @@ def boundary(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
             (left, "score", f"mean {SHOWN}"),
             (middle, "error", "mean error (share of pixels)"),
         ):
-            if len(shown):
-                draw_series(panel, shown, "bin", value, "name", styles, joined=True)
+            draw_series(panel, shown, "bin", value, "name", styles, joined=True)
             panel.tick_params(axis="x", labelrotation=40)
             panel.set(xlabel="distance to the nearest boundary (patches)", ylabel=heading, ylim=(0, None))
         final = shown.groupby("bin", sort=False)["final_error"].mean()

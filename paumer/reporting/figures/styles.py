@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
@@ -16,7 +17,7 @@ from paumer.reporting.frames import (
     recipe_key,
     strategy_key,
 )
-from paumer.strategies.registry import CONTROLS
+from paumer.strategies.criteria import CONTROLS
 
 Marker = tuple[tuple[float, float], ...]  # corners of a polygon around (0, 0), upwards positive
 AREA = 2.25  # of every marker, so that none looks larger
@@ -78,7 +79,8 @@ MARKERS = (
     *(_marker(3, -90, inner=0.3), _marker(5, -90, inner=0.42), _marker(6, 0), _marker(5, -90)),
     *(_marker(3, 0, inner=0.3), _marker(3, 180, inner=0.3)),
 )
-DASHES = ("-", "--", ":", "-.")
+Dash = Literal["-", "--", ":", "-."]
+DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Style:
 
     colour: str
     marker: Marker
-    dash: str = "-"
+    dash: Dash = "-"
     hollow: bool = False
 
 
@@ -137,7 +139,3 @@ def tinted(colour: str) -> str:
     """A colour mixed with white."""
     channels = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return "#" + "".join(f"{round(255 - (255 - value) * TINT):02x}" for value in channels)
-
-
-# Of the first, second ... location of a schedule; after Okabe and Ito, safe for the colour-blind.
-LOCATION_COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#009E73")

@@ -26,6 +26,7 @@ from paumer.reporting.frames import (
     is_dense,
     method_names,
     of_points,
+    operating_points,
     pixels,
 )
 from paumer.reporting.page.charts import SERIES, classes_chart, explorer_chart, methods_chart, outline, training_chart
@@ -55,7 +56,7 @@ def explorer_data(main: pd.DataFrame, speed: pd.DataFrame) -> dict[str, Any]:
         backbone, device, dtype, mode, scope, input (pixels) and batch. `claim` and `dense`: the published claim, and
         the name of the method that it is counted from.
     """
-    points = main.assign(method=method_names(main)).reset_index(drop=True)
+    points = operating_points(main)
     keys = ["backbone", *SETTING, *INPUT_SHAPE]
     settings = speed[keys].drop_duplicates().reset_index(drop=True)
     parts = [_timings(points, speed.merge(settings.iloc[[at]], on=keys)).assign(setting=at) for at in settings.index]

@@ -17,22 +17,27 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from paumer.reporting.figures.semantics import AT
-from paumer.reporting.figures.semantics import findings as semantic_findings
-from paumer.reporting.frames import POINT, descriptions, in_first_setting, read_main, read_table, read_throughput
+from paumer.reporting.figures.points import SEMANTICS as SEMANTIC_COLUMNS
+from paumer.reporting.frames import (
+    POINT,
+    descriptions,
+    in_first_setting,
+    read_main,
+    read_table,
+    read_text,
+    read_throughput,
+)
 from paumer.reporting.page.data import TEMPLATES, as_json, interactive_sections, library, scripts, stylesheet
 from paumer.reporting.page.provenance import data_sheet, environment_sheet, read_runs, runs_sheet, settings_groups
+from paumer.reporting.page.semantics import semantic_findings
 from paumer.reporting.sheets import Sheet, joined, narrowed
 from paumer.reporting.tables.ablation import COLUMNS as ABLATION
-from paumer.reporting.tables.ablation import readable_ablation
-from paumer.reporting.tables.comparisons import CRITERIA_COLUMNS as CRITERIA
-from paumer.reporting.tables.comparisons import read_published, readable_bounds, readable_criteria, readable_published
-from paumer.reporting.tables.drops import ATTRIBUTION_COLUMNS as ATTRIBUTION
-from paumer.reporting.tables.drops import COLUMNS as DROPS
-from paumer.reporting.tables.drops import readable_classes, readable_drops, reasons
+from paumer.reporting.tables.ablation import ablation_sheets
+from paumer.reporting.tables.comparisons import CRITERIA, bounds_sheet, criteria_sheet, published_sheet, read_published
+from paumer.reporting.tables.drops import ATTRIBUTION, DROPS, class_sheets, drop_sheets, reasons
 from paumer.reporting.tables.headline import SPEEDUPS, counted, findings, headline_notes
-from paumer.reporting.tables.main import readable_main
-from paumer.reporting.tables.methods import CLAIM, readable_methods
+from paumer.reporting.tables.main import main_sheet
+from paumer.reporting.tables.methods import CLAIM, methods_sheet
 from paumer.reporting.tables.speed import (
     OFF,
     WIDE,
@@ -41,11 +46,11 @@ from paumer.reporting.tables.speed import (
     noise_warnings,
     null_sheet,
     read_speed,
-    readable_speed,
     settings_timed,
+    speed_sheet,
 )
 from paumer.system.errors import PaumerError
-from paumer.system.files import read_json, read_text, write_text
+from paumer.system.files import read_json, write_text
 
 ENDINGS = (".csv", ".tex", ".pdf", ".svg", ".png")
 
@@ -215,19 +220,19 @@ def write_report(
         "speedups": [f"{asked:g}" for asked in SPEEDUPS],
         "findings": findings(main, reasons(read_table(tables / "attribution.csv", ATTRIBUTION))),
         "headline": Sheet(list(headline.columns), headline.to_numpy().tolist(), headline_notes(main)),
-        "methods": _compact(readable_methods(methods, [])),
-        "main": _compact(readable_main(main, [])),
-        "criteria": readable_criteria(read_table(tables / "criteria.csv", CRITERIA)),
-        "published": readable_published(read_published(tables / "published.csv")),
-        "classes": readable_classes(classes),
-        "drops": readable_drops(read_table(tables / "drops.csv", DROPS)),
+        "methods": _compact(methods_sheet(methods, [])),
+        "main": _compact(main_sheet(main, [])),
+        "criteria": criteria_sheet(read_table(tables / "criteria.csv", CRITERIA)),
+        "published": published_sheet(read_published(tables / "published.csv")),
+        "classes": class_sheets(classes),
+        "drops": drop_sheets(read_table(tables / "drops.csv", DROPS)),
         "ablations": _ablations(tables / "ablation.csv"),
-        "bounds": readable_bounds(read_table(tables / "bounds.csv", ["backbone", "dense"])),
+        "bounds": bounds_sheet(read_table(tables / "bounds.csv", ["backbone", "dense"])),
         "overview": _picture(figures / "overview.svg", OVERVIEW),
         "figures": {name: _picture(figures / f"{name}.png", words) for name, words in FIGURES.items()},
         "semantics": _semantics(figures),
         "samples": _if_there(figures / "samples.png", SAMPLES),
-        "timings": _compact(readable_speed(speed, [])),
+        "timings": _compact(speed_sheet(speed, [])),
         "nulls": _compact(null_sheet(throughput)),
         "off": OFF,
         "wide": WIDE,
@@ -278,7 +283,7 @@ def _semantics(folder: Path) -> list[tuple[Picture, list[str]]]:
     return [
         (
             _picture(folder / f"{name}.png", words),
-            semantic_findings(read_table(folder / f"{name}.csv", AT), name),
+            semantic_findings(read_table(folder / f"{name}.csv", SEMANTIC_COLUMNS), name),
         )
         for name, words in drawn.items()
     ]
@@ -297,7 +302,7 @@ def _maps(figures: Path) -> dict[str, Any]:
 
 
 def _ablations(path: Path) -> list[Any]:
-    return readable_ablation(read_table(path, ABLATION)) if path.exists() else []
+    return ablation_sheets(read_table(path, ABLATION)) if path.exists() else []
 
 
 def _if_there(path: Path, words: tuple[str, str]) -> Picture | None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from paumer.reporting.frames import NETWORK, is_dense, read_table, refuse_mixed_data
-from paumer.reporting.sheets import DECIMALS, Sheet, csv, markdown, number, tabular, with_seeds
+from paumer.reporting.sheets import DECIMALS, Sheet, csv, drop_cell, latex, markdown, number, with_seeds
 from paumer.reporting.tables.main import ACCURACY, add_drop, over_seeds, read_accuracy
-from paumer.strategies.registry import CONTROLS, pauses_last
+from paumer.strategies.criteria import CONTROLS
+from paumer.strategies.registry import pauses_last
 from paumer.system.errors import PaumerError
 from paumer.system.files import write_text
 
@@ -33,8 +34,8 @@ def write_ablation(accuracy: Path, variants: Sequence[Path], output: Path) -> No
     refuse_mixed_data([accuracy, *variants])
     table = ablation_table(accuracy, variants)
     write_text(output / "ablation.csv", csv(table))
-    write_text(output / "ablation.md", markdown(*readable_ablation(table)))
-    write_text(output / "ablation.tex", "\n".join(map(tabular, readable_ablation(table))))
+    write_text(output / "ablation.md", markdown(*ablation_sheets(table)))
+    write_text(output / "ablation.tex", latex(*ablation_sheets(table)))
 
 
 def ablation_table(accuracy: Path, variants: Sequence[Path]) -> pd.DataFrame:
@@ -78,7 +79,7 @@ def _changes(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def readable_ablation(table: pd.DataFrame) -> list[Sheet]:
+def ablation_sheets(table: pd.DataFrame) -> list[Sheet]:
     """A sheet per backbone and criterion: the drop of every variant without pausing and at each schedule."""
     note = "Drop of mIoU in points from recipe dense, mean over seeds with its 95% interval (Student's t)."
     ratio_note = (
@@ -107,7 +108,6 @@ def readable_ablation(table: pd.DataFrame) -> list[Sheet]:
 
 def _drop(row: dict) -> str:
     """`0.12 [0.02, 0.22] (-0.30 [-0.50, -0.10])`."""
-    drop = with_seeds(row["drop"], row["drop_spread"], row["seeds"])
     if pd.isna(row["change"]):
-        return drop
-    return f"{drop} ({with_seeds(row['change'], row['change_spread'], row['change_seeds'])})"
+        return drop_cell(row)
+    return f"{drop_cell(row)} ({with_seeds(row['change'], row['change_spread'], row['change_seeds'])})"

@@ -1,11 +1,4 @@
-"""Published figures beside those of this experiment, as far as dataset or network are the same.
-
-Does a criterion choose better than chance, and how far is it from the best choice there is?
-
-The tables that compare: criteria with their bounds, and published figures with ours.
-
-IoU and drop of each class, where averages hide that one class pays for all.
-"""
+"""The tables that compare: published figures with ours, criteria with chance and ground truth, dense with bounds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,27 +13,30 @@ from paumer.reporting.frames import (
     POINT,
     at_first_size,
     at_largest_batch,
-    depends_on_image,
     in_first_setting,
     is_dense,
     method_names,
+    operating_points,
     read_table,
     read_throughput,
     windows_per_s,
 )
 from paumer.reporting.sheets import DECIMALS, Sheet, number, significant
-from paumer.reporting.tables.main import (
-    FLOPS,
-    read_accuracy,
-)
-from paumer.strategies.registry import CONTROLS
+from paumer.reporting.tables.main import FLOPS, read_accuracy
+from paumer.strategies.criteria import CONTROLS
 from paumer.system.files import read_json
 
-COLUMNS = [
+PUBLISHED = [
     *("source", "method", "dataset", *NETWORK, "crop", "setting"),
     *("miou", "miou_change", "gmac", "images_per_s", "speedup", "timing_note"),
 ]
+PUBLISHED_HEADINGS = [
+    *("source", "method", "dataset", *NETWORK, "crop (pixels)", "setting"),
+    *("mIoU (points)", "change of mIoU (points)", "GMAC", "images/s", "speed-up", "timing"),
+]
 OURS = "this experiment"
+PAIRED = ["backbone", "recipe", "strategy", "schedule"]  # what a criterion and its controls share
+CRITERIA = [*PAIRED, "criterion", "seeds", CHANCE, "miou", BEST, "between", "seeds_between"]
 
 
 def read_published(path: Path) -> pd.DataFrame:
@@ -49,7 +45,7 @@ def read_published(path: Path) -> pd.DataFrame:
     Raises:
         PaumerError: the file is unusable.
     """
-    return read_table(path, COLUMNS)
+    return read_table(path, PUBLISHED)
 
 
 def published_table(main: pd.DataFrame, published: Path, manifest: Path, flops: Path, throughput: Path) -> pd.DataFrame:
@@ -62,7 +58,7 @@ def published_table(main: pd.DataFrame, published: Path, manifest: Path, flops: 
     Raises:
         PaumerError: a file is unusable.
     """
-    theirs = read_published(published)[COLUMNS]
+    theirs = read_published(published)[PUBLISHED]
     dataset = str(read_json(manifest).get("dataset", ""))
     ours = _our_rows(main, dataset, flops, throughput)
     theirs["same"], related = _shared(theirs, ours), _shared(ours, theirs)
@@ -85,7 +81,7 @@ def _our_rows(main: pd.DataFrame, dataset: str, flops: Path, throughput: Path) -
     points["decoder"] = points["decoder"].fillna("")
     points["gmac"], points["images_per_s"] = points["gmac"] / points["windows"], windows_per_s(points)
     rows = points.rename(columns={"schedule": "setting"}).assign(source=OURS, dataset=dataset, timing_note=notes)
-    return rows.assign(miou_change=0 - rows["drop"])[COLUMNS].round(DECIMALS)
+    return rows.assign(miou_change=0 - rows["drop"])[PUBLISHED].round(DECIMALS)
 
 
 def _shared(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
@@ -97,8 +93,27 @@ def _shared(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
     return named.str.strip(", ")
 
 
-SAME = ["backbone", "recipe", "strategy", "schedule"]
-CRITERIA_COLUMNS = [*SAME, "criterion", "seeds", CHANCE, "miou", BEST, "between", "seeds_between"]
+def published_sheet(published: pd.DataFrame) -> Sheet:
+    """Published figures, and ours where dataset or network are the same."""
+    comparable = (published["source"] == OURS).any()
+    rows = [
+        [
+            *(row[name] for name in PUBLISHED[:5]),
+            number(row["crop"], 0),
+            row["setting"],
+            *(number(row[name], 2) for name in ("miou", "miou_change")),
+            *(significant(row[name]) for name in ("gmac", "images_per_s")),
+            number(row["speedup"], 2),
+            row["timing_note"],
+            *([row["same"]] if comparable else []),
+        ]
+        for row in published.to_dict("records")
+    ]
+    if not comparable:
+        opening = "Dataset and networks differ from those of this experiment: no row is comparable with it."
+        return Sheet(PUBLISHED_HEADINGS, rows, opening=opening)
+    notes = ["Figures of other devices and implementations: compare ratios and changes, not images/s."]
+    return Sheet([*PUBLISHED_HEADINGS, "same as here"], rows, notes)
 
 
 def criteria_table(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame:
@@ -116,33 +131,33 @@ def criteria_table(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame
     scores = read_accuracy(accuracy)
     paired = scores[~scores["criterion"].isin(["", *CONTROLS])]
     for name in CONTROLS:
-        control = scores.loc[scores["criterion"] == name, [*SAME, "seed", "miou"]].rename(columns={"miou": name})
-        paired = paired.merge(control, on=[*SAME, "seed"], how="left")
+        control = scores.loc[scores["criterion"] == name, [*PAIRED, "seed", "miou"]].rename(columns={"miou": name})
+        paired = paired.merge(control, on=[*PAIRED, "seed"], how="left")
     paired = paired[paired[list(CONTROLS)].notna().any(axis=1)]
     paired = paired.assign(inside=paired["miou"].between(paired[CHANCE], paired[BEST]))
     means = {name: (name, "mean") for name in (CHANCE, "miou", BEST)}
     grouped = paired.groupby(POINT).agg(seeds=("seed", "nunique"), **means, seeds_between=("inside", "sum"))
-    table = main.assign(fixed=~depends_on_image(main))[[*POINT, "fixed"]].merge(grouped.reset_index(), on=POINT)
+    table = operating_points(main)[[*POINT, "varies"]].merge(grouped.reset_index(), on=POINT)
     table["between"] = [_verdict(row) for row in table.to_dict("records")]
     table["seeds_between"] = table["seeds_between"].astype("Int64").mask(table["between"] == "")
-    return table[CRITERIA_COLUMNS].round(DECIMALS)
+    return table[CRITERIA].round(DECIMALS)
 
 
 def _verdict(row: dict) -> str:
-    """Whether the criterion lies between its bounds; empty where that cannot be said."""
-    if not row["fixed"] or pd.isna(row[CHANCE]) or pd.isna(row[BEST]):
+    """Whether the criterion is between its bounds; empty where they are missing or do not cost the same."""
+    if row["varies"] or pd.isna(row[CHANCE]) or pd.isna(row[BEST]):
         return ""
     if row["miou"] < row[CHANCE]:
         return f"no: below {CHANCE}"
     return f"no: above {BEST}" if row["miou"] > row[BEST] else "yes"
 
 
-def readable_criteria(criteria: pd.DataFrame) -> Sheet:
+def criteria_sheet(criteria: pd.DataFrame) -> Sheet:
     """Each informed criterion between chance and ground truth, and how many lie there."""
-    headings = [*SAME, "criterion", "seeds", *(f"{name}: mIoU (points)" for name in (CHANCE, "criterion", BEST))]
+    headings = [*PAIRED, "criterion", "seeds", *(f"{name}: mIoU (points)" for name in (CHANCE, "criterion", BEST))]
     rows = [
         [
-            *(row[name] for name in (*SAME, "criterion")),
+            *(row[name] for name in (*PAIRED, "criterion")),
             str(row["seeds"]),
             *(number(row[name], 2) for name in (CHANCE, "miou", BEST)),
             _between(row),
@@ -173,40 +188,6 @@ def _verdicts(criteria: pd.DataFrame) -> list[str]:
     return notes
 
 
-def readable_published(published: pd.DataFrame) -> Sheet:
-    """Published figures, and ours where dataset or network are the same."""
-    comparable = (published["source"] == OURS).any()
-    headings = [
-        *COLUMNS[:5],
-        "crop (pixels)",
-        "setting",
-        "mIoU (points)",
-        "change of mIoU (points)",
-        "GMAC",
-        "images/s",
-        "speed-up",
-        "timing",
-    ]
-    rows = [
-        [
-            *(row[name] for name in COLUMNS[:5]),
-            number(row["crop"], 0),
-            row["setting"],
-            *(number(row[name], 2) for name in ("miou", "miou_change")),
-            *(significant(row[name]) for name in ("gmac", "images_per_s")),
-            number(row["speedup"], 2),
-            row["timing_note"],
-            *([row["same"]] if comparable else []),
-        ]
-        for row in published.to_dict("records")
-    ]
-    if not comparable:
-        opening = "Dataset and networks differ from those of this experiment: no row is comparable with it."
-        return Sheet(headings, rows, opening=opening)
-    notes = ["Figures of other devices and implementations: compare ratios and changes, not images/s."]
-    return Sheet([*headings, "same as here"], rows, notes)
-
-
 def bounds_table(bounds: Path, main: pd.DataFrame) -> pd.DataFrame:
     """One row per backbone.
 
@@ -218,12 +199,13 @@ def bounds_table(bounds: Path, main: pd.DataFrame) -> pd.DataFrame:
     """
     table = read_table(bounds, ["backbone", "bound", "miou"])
     wide = table.pivot_table(index="backbone", columns="bound", values="miou", aggfunc="mean", sort=False)
-    dense = main[is_dense(main)].set_index("backbone")["miou"]
+    points = operating_points(main)
+    dense = points[is_dense(points)].set_index("backbone")["miou"]
     wide.insert(0, "dense", dense)
     return wide.reset_index().rename_axis(columns=None).round(DECIMALS)
 
 
-def readable_bounds(bounds: pd.DataFrame) -> Sheet:
+def bounds_sheet(bounds: pd.DataFrame) -> Sheet:
     """Each bound beside the dense network it bounds."""
     names = [name for name in bounds.columns if name not in ("backbone", "dense")]
     rows = [

@@ -1,7 +1,4 @@
-"""What a drop of mIoU is made of: a mean over classes may hide that one gains what the others lose.
-
-Who loses what pausing costs: the patches that paused, or those that ran on without them.
-"""
+"""What a drop of mIoU is made of: the classes that gain or lose, and the patches, paused or running, that lose."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,24 +10,49 @@ from paumer.reporting.frames import (
     POINT,
     is_dense,
     method_names,
+    operating_points,
     read_table,
     refuse_duplicates,
     refuse_mixed_data,
 )
-from paumer.reporting.sheets import DECIMALS, Sheet, number, tabular, with_seeds
-from paumer.reporting.tables.headline import SPEEDUPS, best_points
+from paumer.reporting.sheets import DECIMALS, Sheet, drop_cell, latex, number
 from paumer.reporting.tables.main import add_drop, over_seeds, read_accuracy
-from paumer.reporting.tables.methods import family_points, near_claim, select
+from paumer.reporting.tables.methods import nearest_to_claim
 
 PREFIX = "iou_"
+CLASSES = [*POINT, "class", "seeds", "iou", "iou_spread", "drop", "drop_spread"]
+CLASSES_NOTE = "IoU in points; in brackets the drop from the network trained and run without pausing."
+CLASSES_LATEX_NOTE = (
+    "Drop of the IoU of each class in points, counted from the network trained and run without pausing."
+)
+CLASS_POINTS = 8  # operating points in a sheet of classes
+
+DROPS = [*POINT, "measure", "seeds", "dense", "drop", "drop_spread"]
+MIOU, PIXELS = "mIoU", "pixel accuracy"
+WITHOUT = "mIoU without "
+DROP_POINTS = 5  # operating points in a sheet of drops
+DROPS_NOTES = [
+    "Drop in points from the network trained and run without pausing, mean over seeds; in brackets its 95% interval "
+    "(Student's t, of pairs of the same seed). Below 0 there is more than that of dense.",
+    "mIoU without a class leaves out the one that dense segments worst: where its IoU is small and its pixels are few, "
+    "it moves the mean by chance.",
+]
+
+PAUSED_AT = ["backbone", "schedule"]
+GROUPS = ["none", "paused", "running", "all"]
+ATTRIBUTION = [*PAUSED_AT, "seeds", *GROUPS]
+ATTRIBUTION_NOTE = (
+    "Recipe paumer, pausing by entropy; points of mIoU below the same network unpaused. In the last two columns the "
+    "predictions of these patches come from the network that pauses, and all others from the network that does not."
+)
 
 
 def class_table(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame:
     """IoU of each class for the dense network and each method's operating point near the claimed speed-up.
 
     Returns:
-        Columns backbone, recipe, strategy, criterion, schedule, class, seeds, iou, iou_spread, drop, drop_spread
-        (points); one row per operating point and class, classes absent from the split left out.
+        Columns `CLASSES`, IoU and drop in points; one row per operating point and class, classes absent from the split
+        left out.
 
     Raises:
         PaumerError: an accuracy file is unusable, or a dense row is missing.
@@ -42,70 +64,41 @@ def class_table(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame:
     keys = ["backbone", "seed", "class"]
     long = long.merge(long.loc[is_dense(long), keys])  # a class that only some other row predicts has no drop
     scored = over_seeds(add_drop(long, "iou", keys), ["iou", "drop"], [*POINT, "class"])
-    chosen = pd.concat([main.loc[is_dense(main), POINT], near_claim(main)[POINT]])
-    return select(scored, main[POINT].merge(chosen, on=POINT)).round(DECIMALS)
+    points = operating_points(main)[POINT]
+    chosen = pd.concat([points[is_dense(points)], nearest_to_claim(main)[POINT]])
+    return points.merge(chosen, on=POINT).merge(scored, on=POINT)[CLASSES].round(DECIMALS)
 
 
-POINTS_BESIDE = 8  # in a table of classes
-
-
-def readable_classes(classes: pd.DataFrame) -> list[Sheet]:
+def class_sheets(classes: pd.DataFrame) -> list[Sheet]:
     """A row per class and a column per operating point, dense first; a sheet for every few points of a backbone."""
     sheets = []
-    for backbone, table in classes.groupby("backbone", sort=False):
-        labelled = table.assign(point=method_names(table) + " " + table["schedule"])
-        dense, *others = labelled["point"].unique()
-        names = labelled["class"].unique()
+    for backbone, table in _named(classes).groupby("backbone", sort=False):
+        dense, *others = table["point"].unique()
         cells = {
-            (row["class"], row["point"]): _iou(row, dense=row["recipe"] == row["strategy"] == "dense")
-            for row in labelled.to_dict("records")
+            (row["class"], row["point"]): number(row["iou"], 1)
+            + ("" if row["point"] == dense else f" ({number(row['drop'], 1)})")
+            for row in table.to_dict("records")
         }
-        note = "IoU in points; in brackets the drop from the network trained and run without pausing."
-        for start in range(0, max(1, len(others)), POINTS_BESIDE):
-            points = others[start : start + POINTS_BESIDE]
+        for points in _groups(others, CLASS_POINTS):
             headings = ["class", "dense: IoU", *(f"{point}: IoU (drop)" for point in points)]
-            rows = [[name, *(cells.get((name, point), "") for point in (dense, *points))] for name in names]
-            sheets.append(Sheet(headings, rows, [note], title=str(backbone)))
+            rows = [
+                [name, *(cells.get((name, point), "") for point in (dense, *points))]
+                for name in table["class"].unique()
+            ]
+            sheets.append(Sheet(headings, rows, [CLASSES_NOTE], title=str(backbone)))
     return sheets
 
 
-def _iou(row: dict, dense: bool) -> str:
-    return number(row["iou"], 1) if dense else f"{number(row['iou'], 1)} ({number(row['drop'], 1)})"
-
-
-def latex_classes(classes: pd.DataFrame) -> str:
+def class_latex(classes: pd.DataFrame) -> str:
     """Drop of every class, a column each, below the IoU of the dense network; a table for each backbone."""
-    tables = []
-    for backbone, rows in classes.groupby("backbone", sort=False):
+    sheets = []
+    for backbone, rows in _named(classes).groupby("backbone", sort=False):
         dense = rows[is_dense(rows)].set_index("class")["iou"]
-        others = rows[~is_dense(rows)]
-        others = others.assign(point=method_names(others) + " " + others["schedule"])
-        wide = others.pivot_table(index="point", columns="class", values="drop", sort=False)
+        wide = rows[~is_dense(rows)].pivot_table(index="point", columns="class", values="drop", sort=False)
         cells = [["IoU of dense", *(number(value, 1) for value in dense)]]
         cells += [[str(point), *(number(value, 1) for value in row[dense.index])] for point, row in wide.iterrows()]
-        note = "Drop of the IoU of each class in points, counted from the network trained and run without pausing."
-        tables.append(tabular(Sheet(["method", *dense.index], cells, [note], title=str(backbone)), turned=True))
-    return "\n".join(tables)
-
-
-COLUMNS = [*POINT, "measure", "seeds", "dense", "drop", "drop_spread"]
-MIOU, PIXELS = "mIoU", "pixel accuracy"
-WITHOUT = "mIoU without "
-BESIDE = 5  # operating points in a sheet
-NOTES = (
-    "Drop in points from the network trained and run without pausing, mean over seeds; in brackets its 95% interval "
-    "(Student's t, of pairs of the same seed). Below 0 there is more than that of dense.",
-    "mIoU without a class leaves out the one that dense segments worst: where its IoU is small and its pixels are few, "
-    "it moves the mean by chance.",
-)
-
-
-def headline_choices(main: pd.DataFrame) -> pd.DataFrame:
-    """The operating points that the headline table shows, and every recipe's network run dense; columns of `POINT`."""
-    points = family_points(main)
-    best = [best_points(points, asked)[POINT] for asked in SPEEDUPS]
-    chosen = pd.concat([main.loc[main["strategy"] == "dense", POINT], *best]).drop_duplicates()
-    return main[POINT].merge(chosen)
+        sheets.append(Sheet(["method", *dense.index], cells, [CLASSES_LATEX_NOTE], title=str(backbone)))
+    return latex(*sheets, turned=True)
 
 
 def drops_table(accuracy: Sequence[Path], chosen: pd.DataFrame) -> pd.DataFrame:
@@ -116,7 +109,7 @@ def drops_table(accuracy: Sequence[Path], chosen: pd.DataFrame) -> pd.DataFrame:
         chosen: operating points, with the columns of `POINT`; dense of recipe dense is left out.
 
     Returns:
-        Columns `COLUMNS`: of each operating point a row per measure, classes by rising IoU of dense (its mean over the
+        Columns `DROPS`: of each operating point a row per measure, classes by rising IoU of dense (its mean over the
         seeds, `dense`); classes that dense has no IoU of are left out.
 
     Raises:
@@ -133,8 +126,8 @@ def drops_table(accuracy: Sequence[Path], chosen: pd.DataFrame) -> pd.DataFrame:
         dropped = over_seeds(add_drop(long, "value", [*NETWORK, "seed", "measure"]), ["drop"], [*POINT, "measure"])
         dense = measures[is_dense(rows)].mean().rename("dense").rename_axis("measure").reset_index()
         order = points[POINT].merge(dense, how="cross")
-        tables.append(order.merge(dropped, on=[*POINT, "measure"])[COLUMNS])
-    return pd.concat(tables, ignore_index=True).round(DECIMALS) if tables else pd.DataFrame(columns=COLUMNS)
+        tables.append(order.merge(dropped, on=[*POINT, "measure"])[DROPS])
+    return pd.concat(tables, ignore_index=True).round(DECIMALS) if tables else pd.DataFrame(columns=DROPS)
 
 
 def _measures(rows: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -150,39 +143,34 @@ def _measures(rows: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(means, index=rows.index).join(ious)
 
 
-def readable_drops(drops: pd.DataFrame) -> list[Sheet]:
+def drop_sheets(drops: pd.DataFrame) -> list[Sheet]:
     """A row per measure and a column per operating point; a sheet for every few points of a backbone."""
     sheets = []
-    labelled = drops.assign(point=method_names(drops) + " " + drops["schedule"])
-    for backbone, table in labelled.groupby("backbone", sort=False):
-        points = table["point"].unique()
-        cells = {
-            (row["measure"], row["point"]): with_seeds(row["drop"], row["drop_spread"], row["seeds"])
-            for row in table.to_dict("records")
-        }
+    for backbone, table in _named(drops).groupby("backbone", sort=False):
+        cells = {(row["measure"], row["point"]): drop_cell(row) for row in table.to_dict("records")}
         dense = table.drop_duplicates("measure").set_index("measure")["dense"]
-        for start in range(0, len(points), BESIDE):
-            shown = points[start : start + BESIDE]
+        for points in _groups(list(table["point"].unique()), DROP_POINTS):
+            headings = ["measure", "dense (points)", *(f"{point}: drop [95%]" for point in points)]
             rows = [
-                [str(name), number(value, 2), *(cells.get((name, point), "") for point in shown)]
+                [str(name), number(value, 2), *(cells.get((name, point), "") for point in points)]
                 for name, value in dense.items()
             ]
-            headings = ["measure", "dense (points)", *(f"{point}: drop [95%]" for point in shown)]
-            sheets.append(Sheet(headings, rows, list(NOTES), title=str(backbone)))
+            sheets.append(Sheet(headings, rows, DROPS_NOTES, title=str(backbone)))
     return sheets
 
 
-SAME = ["backbone", "schedule"]
-GROUPS = ["none", "paused", "running", "all"]
-ATTRIBUTION_COLUMNS = [*SAME, "seeds", *GROUPS]
-NOTE = (
-    "Recipe paumer, pausing by entropy; points of mIoU below the same network unpaused. In the last two columns the "
-    "predictions of these patches come from the network that pauses, and all others from the network that does not."
-)
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """Add `point`, method and schedule."""
+    return table.assign(point=method_names(table) + " " + table["schedule"])
+
+
+def _groups(points: Sequence[str], size: int) -> list[Sequence[str]]:
+    """The points of each sheet; of one sheet where there are none."""
+    return [points[start : start + size] for start in range(0, max(1, len(points)), size)]
 
 
 def attribution_table(paths: Sequence[Path]) -> pd.DataFrame:
-    """What stage `semantics` wrote to attribution.csv, mean over the seeds.
+    """Stage `semantics`' attribution.csv, mean over the seeds.
 
     Args:
         paths: attribution.csv of every run.
@@ -194,19 +182,19 @@ def attribution_table(paths: Sequence[Path]) -> pd.DataFrame:
     Raises:
         PaumerError: a file is unusable, two hold the same run, or two rest on different data.
     """
-    columns = [*SAME, "seed", *GROUPS]
+    columns = [*PAUSED_AT, "seed", *GROUPS]
     refuse_mixed_data(paths)
     runs = [read_table(path, columns) for path in paths]
     table = pd.concat(runs, ignore_index=True) if runs else pd.DataFrame(columns=columns)
-    refuse_duplicates(table, [*SAME, "seed"], "attribution")
-    return over_seeds(table, GROUPS, SAME).sort_values(SAME)[ATTRIBUTION_COLUMNS].round(DECIMALS)
+    refuse_duplicates(table, [*PAUSED_AT, "seed"], "attribution")
+    return over_seeds(table, GROUPS, PAUSED_AT).sort_values(PAUSED_AT)[ATTRIBUTION].round(DECIMALS)
 
 
-def reasons(table: pd.DataFrame) -> dict[str, str]:
-    """For each backbone a sentence: which patches lose what pausing costs.
+def reasons(attribution: pd.DataFrame) -> dict[str, str]:
+    """For each backbone a sentence on the patches that lose what pausing costs.
 
     Args:
-        table: as `attribution_table` gives it.
+        attribution: as `attribution_table` gives it.
     """
     return {
         row["backbone"]: (
@@ -214,19 +202,19 @@ def reasons(table: pd.DataFrame) -> dict[str, str]:
             f"{_lost(row, 'paused')} are lost in the patches that pause and {_lost(row, 'running')} in those that run "
             "on without seeing them."
         )
-        for row in table.to_dict("records")
+        for row in attribution.to_dict("records")
     }
 
 
-def readable_attribution(table: pd.DataFrame) -> Sheet:
-    """The table as people read it: what is lost, in points."""
-    headings = [*SAME, "seeds", "mIoU unpaused", "drop", "in patches that pause", "in those that run on"]
+def attribution_sheet(attribution: pd.DataFrame) -> Sheet:
+    """The points of mIoU that are lost, and in which patches."""
+    headings = [*PAUSED_AT, "seeds", "mIoU unpaused", "drop", "in patches that pause", "in those that run on"]
     rows = [
         [row["backbone"], row["schedule"], str(row["seeds"]), number(row["none"], 2)]
         + [_lost(row, group) for group in ("all", "paused", "running")]
-        for row in table.to_dict("records")
+        for row in attribution.to_dict("records")
     ]
-    return Sheet(headings, rows, [NOTE])
+    return Sheet(headings, rows, [ATTRIBUTION_NOTE])
 
 
 def _lost(row: dict, group: str) -> str:

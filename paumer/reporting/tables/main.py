@@ -1,4 +1,4 @@
-"""The tables as sheets of rounded text, the same for Markdown, LaTeX and the report page."""
+"""The main table: accuracy, cost and speed of every operating point."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +13,11 @@ from paumer.reporting.frames import (
     POINT,
     at_first_size,
     at_largest_batch,
-    batches,
     criterion_key,
-    depends_on_image,
     describe,
     in_first_setting,
     is_dense,
     join,
-    method_names,
     of_points,
     ranks,
     read_table,
@@ -30,17 +27,19 @@ from paumer.reporting.frames import (
     require_numbers,
     runs_on_windows,
     strategy_key,
+    with_methods,
 )
 from paumer.reporting.sheets import (
     DECIMALS,
+    Row,
     Sheet,
-    longtable,
-    notes,
+    drop_cell,
+    latex,
+    latex_notes,
     number,
     significant,
-    with_interval,
+    speedup_cell,
     with_range,
-    with_seeds,
     with_spread,
 )
 from paumer.system.errors import PaumerError
@@ -48,6 +47,23 @@ from paumer.system.errors import PaumerError
 KEYS = [*NETWORK, *POINT[1:]]
 ACCURACY = [*KEYS, "seed", "miou", *COST]
 FLOPS = [*NETWORK, "strategy", "schedule", "gmac_total"]
+
+NOT_TIMED = "not timed"
+SPREAD = (
+    "Drop is counted in mIoU points from the network trained and run without pausing. ± is the standard deviation over "
+    "seeds; brackets hold 95% intervals: of a drop that of its mean over seeds (Student's t, which knows of training "
+    "again and not of other images), of a speed-up that over rounds."
+)
+FEW_SEEDS = "Fewer than three seeds: differences between methods may be chance."
+WINDOWS = (
+    "GMAC and images/s are of whole images. Timed were windows, of which an image has {} on average; cutting them and "
+    "putting them together is not in images/s."
+)
+OWN_DENSE = (
+    "* Timed on many images, beside a dense network that ran on the same ones: compare its speed-up, not images/s."
+)
+RANGE = "GMAC in brackets: 5th and 95th percentile over the images, where what they show decides the cost."
+LARGEST_BATCH = "Speed-ups are those at the backbone's largest batch."
 
 
 def read_accuracy(paths: Sequence[Path]) -> pd.DataFrame:
@@ -74,15 +90,15 @@ def _read_run(path: Path) -> pd.DataFrame:
 
 
 def main_table(accuracy: Sequence[Path], flops: Path, throughput: Path) -> pd.DataFrame:
-    """Join the measured files into one row per operating point, rounded as it is written.
+    """Join the measured files into one row per operating point and batch size, rounded as it is written.
 
     Returns:
         Columns backbone, recipe, strategy, criterion, schedule, seeds, miou, miou_spread, drop, drop_spread (points;
         the spread is the standard deviation over seeds, NaN for one seed), gmac, gmac_ratio (dense / row), gmac_low and
         gmac_high (5th and 95th percentile over the images, NaN where all cost the same), windows (forward passes for an
-        image, on average; gmac and images/s are of whole images), and for each batch B
-        images_per_s_bB, speedup_bB, speedup_low_bB, speedup_high_bB, floor_ratio_bB, floor_low_bB, floor_high_bB (NaN:
-        out of memory or skipped).
+        image, on average; gmac and images/s are of whole images), method and varies (see `with_methods`), batch,
+        images_per_s, speedup, speedup_low, speedup_high, floor_ratio, floor_low, floor_high (NaN: out of memory or
+        skipped).
 
     Raises:
         PaumerError: a file is unusable, or a dense, GMAC or throughput row is missing.
@@ -90,12 +106,12 @@ def main_table(accuracy: Sequence[Path], flops: Path, throughput: Path) -> pd.Da
     table = read_accuracy(accuracy)
     points = over_seeds(add_drop(table, "miou", [*NETWORK, "seed"]), ["miou", "drop"], KEYS)
     points = points.merge(table.groupby(KEYS)[COST].mean().reset_index(), on=KEYS)
-    points = add_gmac(points, flops).drop(columns="decoder")
-    return _sort(add_throughput(points, throughput)).round(DECIMALS)
+    points = _sort(_add_gmac(points, flops).drop(columns="decoder"))
+    return _add_throughput(points, throughput).round(DECIMALS)
 
 
 def add_drop(accuracy: pd.DataFrame, value: str, keys: Sequence[str]) -> pd.DataFrame:
-    """Add `drop`: how far `value` lies below that of recipe dense run dense, row by row of the same `keys`.
+    """Add `drop`: how far `value` is below that of recipe dense run dense, row by row of the same `keys`.
 
     Raises:
         PaumerError: such a dense row is missing.
@@ -115,10 +131,8 @@ def over_seeds(table: pd.DataFrame, values: Sequence[str], keys: Sequence[str]) 
     return grouped.agg(**columns).reset_index()
 
 
-def add_gmac(points: pd.DataFrame, flops: Path) -> pd.DataFrame:
-    """Take an image's `gmac` from flops.csv where it stands there, which means that all cost the same.
-
-    Added is `gmac_ratio`, too.
+def _add_gmac(points: pd.DataFrame, flops: Path) -> pd.DataFrame:
+    """Take an image's `gmac` from flops.csv where that has it, which means that all cost the same; add `gmac_ratio`.
 
     Args:
         points: operating points with the gmac, gmac_low and gmac_high of accuracy.csv.
@@ -155,100 +169,74 @@ def _sort(points: pd.DataFrame) -> pd.DataFrame:
     return ranked.sort_values(keys)[list(points.columns)].reset_index(drop=True)
 
 
-def add_throughput(points: pd.DataFrame, throughput: Path) -> pd.DataFrame:
-    """Add `windows`, forward passes for one image, and one set of columns for each batch size.
+def _add_throughput(points: pd.DataFrame, throughput: Path) -> pd.DataFrame:
+    """Put the timings beside the operating points, a row for each batch size, with `windows`, `method` and `varies`.
 
     Raises:
         PaumerError: an operating point was not timed at one of the batch sizes.
     """
     table = in_first_setting(read_throughput(throughput))
-    windows = table.groupby("backbone")["windows"].first()
-    points = points.assign(windows=points["backbone"].map(windows))
+    points = points.assign(windows=points["backbone"].map(table.groupby("backbone")["windows"].first()))
+    points = with_methods(points)
+    parts = []
     for batch, part in table.groupby("batch"):
         origin = f"{throughput}, batch {batch}"
         refuse_duplicates(part, POINT, origin)
-        named = part[[*POINT, *MEASURES]].rename(columns={name: f"{name}_b{batch}" for name in MEASURES})
-        timed = of_points(points, named)
-        points = join(points, timed, POINT, origin, "time it: run the throughput stage again")
-    return points
+        timed = of_points(points, part[[*POINT, "batch", *MEASURES]])
+        parts.append(join(points, timed, POINT, origin, "time it: run the throughput stage again"))
+    return pd.concat(parts).sort_index(kind="stable", ignore_index=True)
 
 
-NOT_TIMED = "not timed"
-SPREAD = (
-    "Drop is counted in mIoU points from the network trained and run without pausing. ± is the standard deviation over "
-    "seeds; brackets hold 95% intervals: of a drop that of its mean over seeds (Student's t, which knows of training "
-    "again and not of other images), of a speed-up that over rounds."
-)
-FEW_SEEDS = "Fewer than three seeds: differences between methods may be chance."
-WINDOWS = (
-    "GMAC and images/s are of whole images. Timed were windows, of which an image has {} on average; cutting them and "
-    "putting them together is not in images/s."
-)
-OWN_DENSE = (
-    "* Timed on many images, beside a dense network that ran on the same ones: compare its speed-up, not images/s."
-)
-LARGEST_BATCH = "Speed-ups are those at the backbone's largest batch."
-
-
-def readable_main(main: pd.DataFrame, warnings: list[str]) -> Sheet:
-    """The main table."""
-    headings = [*POINT, "seeds", "mIoU (points)", "drop (points) [95%]", "GMAC", "GMAC ratio (dense / row)"]
+def main_sheet(main: pd.DataFrame, warnings: Sequence[str] = ()) -> Sheet:
+    """The main table, columns for each batch size side by side."""
+    batches = sorted(main["batch"].unique())
     windows = runs_on_windows(main)
-    for batch in batches(main):
+    headings = [*POINT, "seeds", "mIoU (points)", "drop (points) [95%]", "GMAC", "GMAC ratio (dense / row)"]
+    for batch in batches:
         headings += [f"images/s, batch {batch}", *([f"windows/s, batch {batch}"] if windows else [])]
         headings += [f"speed-up, batch {batch} [95%]", f"time / floor, batch {batch}"]
-    rows = [
-        [
-            *(row[name] for name in POINT),
-            str(row["seeds"]),
-            with_spread(row["miou"], row["miou_spread"]),
-            with_seeds(row["drop"], row["drop_spread"], row["seeds"]),
-            with_range(row["gmac"], row["gmac_low"], row["gmac_high"]),
-            number(row["gmac_ratio"], 2),
-            *(cell for batch in batches(main) for cell in _speed(row, batch, windows)),
-        ]
-        for row in main.to_dict("records")
-    ]
-    return Sheet(headings, rows, [*main_notes(main), *warnings])
+    rows = []
+    for _, group in main.groupby(POINT, sort=False):
+        timings = group.to_dict("records")
+        row = timings[0]
+        rows.append(
+            [
+                *(row[name] for name in POINT),
+                str(row["seeds"]),
+                with_spread(row["miou"], row["miou_spread"]),
+                drop_cell(row),
+                with_range(row["gmac"], row["gmac_low"], row["gmac_high"]),
+                number(row["gmac_ratio"], 2),
+                *(cell for timing in timings for cell in _speed_cells(timing, windows)),
+            ]
+        )
+    return Sheet(headings, rows, [*_main_notes(main), *warnings])
 
 
-def paper_notes(main: pd.DataFrame) -> list[str]:
-    """What explains the main table where GMAC are means."""
-    varying = ["GMAC is the mean over the images.", OWN_DENSE] if depends_on_image(main).any() else []
-    return [SPREAD, *varying, *few_seeds(main)]
-
-
-def main_notes(main: pd.DataFrame) -> list[str]:
-    """What explains the main table."""
-    explained = [note for note, needed in _explanations(main).items() if needed]
-    return [SPREAD, *explained, *few_seeds(main)]
-
-
-def _explanations(main: pd.DataFrame) -> dict[str, bool]:
-    """Notes on the main table, and whether it needs them."""
-    timed = main[[f"{MEASURES[0]}_b{batch}" for batch in batches(main)]]
-    return {
-        "GMAC in brackets: 5th and 95th percentile over the images, where what they show decides the cost.": bool(
-            depends_on_image(main).any()
-        ),
-        OWN_DENSE: bool(depends_on_image(main).any()),
-        f"{NOT_TIMED.capitalize()}: out of memory or skipped.": bool(timed.isna().any(axis=None)),
-        WINDOWS.format(", ".join(map(significant, main["windows"].unique()))): runs_on_windows(main),
-    }
-
-
-def _speed(row: dict, batch: int, windows: bool) -> list[str]:
-    rate = row[f"images_per_s_b{batch}"]
-    if pd.isna(rate):
+def _speed_cells(row: Row, windows: bool) -> list[str]:
+    if pd.isna(row["images_per_s"]):
         return [NOT_TIMED, "", "", *([""] if windows else [])]
-    of_windows = [significant(rate * row["windows"])] if windows else []
-    speedup = with_interval(*(row[f"{name}_b{batch}"] for name in ("speedup", "speedup_low", "speedup_high")))
-    return [rate_cell(row, rate), *of_windows, speedup, number(row[f"floor_ratio_b{batch}"], 2)]
+    of_windows = [significant(row["images_per_s"] * row["windows"])] if windows else []
+    return [_rate(row), *of_windows, speedup_cell(row), number(row["floor_ratio"], 2)]
 
 
-def rate_cell(row: dict, rate: float) -> str:
+def _rate(row: Row) -> str:
     """images/s, marked where they were measured beside a dense network of the row's own."""
-    return significant(rate) + ("" if pd.isna(row["gmac_low"]) else " *")
+    if pd.isna(row["images_per_s"]):
+        return NOT_TIMED
+    return significant(row["images_per_s"]) + (" *" if row["varies"] else "")
+
+
+def _main_notes(main: pd.DataFrame) -> list[str]:
+    varies, untimed = bool(main["varies"].any()), bool(main["images_per_s"].isna().any())
+    windows = WINDOWS.format(", ".join(map(significant, main["windows"].unique())))
+    return [
+        SPREAD,
+        *([RANGE, OWN_DENSE] if varies else []),
+        *([f"{NOT_TIMED.capitalize()}: out of memory or skipped."] if untimed else []),
+        *([windows] if runs_on_windows(main) else []),
+        *few_seeds(main),
+    ]
 
 
 def few_seeds(table: pd.DataFrame) -> list[str]:
@@ -256,30 +244,21 @@ def few_seeds(table: pd.DataFrame) -> list[str]:
     return [FEW_SEEDS] if (table["seeds"] < 3).any() else []
 
 
-def latex_main(main: pd.DataFrame, warnings: Sequence[str]) -> str:
+def main_latex(main: pd.DataFrame, warnings: Sequence[str]) -> str:
     """Every operating point at its backbone's largest batch, a table for each backbone."""
-    tables = []
-    points = at_largest_batch(main)
-    for backbone, rows in points.groupby("backbone", sort=False):
-        batch = rows["batch"].iloc[0]
-        headings = ["method", "schedule", "mIoU", "drop", "GMAC", f"images/s, batch {batch}", "speed-up [95%]"]
+    sheets = []
+    for backbone, rows in at_largest_batch(main).groupby("backbone", sort=False):
+        headings = ["method", "schedule", "mIoU", "drop", "GMAC", f"images/s, batch {rows['batch'].iloc[0]}"]
         cells = [
             [
                 *(row["method"], row["schedule"]),
                 with_spread(row["miou"], row["miou_spread"]),
-                with_seeds(row["drop"], row["drop_spread"], row["seeds"]),
-                *(significant(row["gmac"]), _rate(row), _speedup(row)),
+                drop_cell(row),
+                *(significant(row["gmac"]), _rate(row), speedup_cell(row)),
                 number(row["floor_ratio"], 2),
             ]
-            for row in rows.assign(method=method_names(rows)).to_dict("records")
+            for row in rows.to_dict("records")
         ]
-        tables.append(longtable(Sheet([*headings, "time / floor"], cells, title=str(backbone))))
-    return "\n".join(tables) + notes(Sheet([], [], [*paper_notes(main), *warnings]))
-
-
-def _rate(row: dict) -> str:
-    return NOT_TIMED if pd.isna(row["images_per_s"]) else rate_cell(row, row["images_per_s"])
-
-
-def _speedup(row: dict) -> str:
-    return with_interval(*(row[name] for name in ("speedup", "speedup_low", "speedup_high")))
+        sheets.append(Sheet([*headings, "speed-up [95%]", "time / floor"], cells, title=str(backbone)))
+    varying = ["GMAC is the mean over the images.", OWN_DENSE] if main["varies"].any() else []
+    return latex(*sheets, paged=True) + latex_notes([SPREAD, *varying, *few_seeds(main), *warnings])

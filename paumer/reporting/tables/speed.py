@@ -1,10 +1,9 @@
-"""Every timing of every setting beside what its GMAC promise. Needs no accuracy, so measuring alone makes it.
+"""The speed table: every timing of every setting beside its GMAC. Needs no accuracy, so measuring alone makes it.
 
-Sheets of the report's speed section: dense against itself, and where the GMAC go.
-
-What the speed plots show: one row per batch and timed variant, from the main table or from the speed table.
+Also the warnings about noise of timings, the null variants behind them, and the rows that the figures of speed show.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,17 +12,13 @@ from paumer.reporting.frames import (
     ALONE,
     INPUT,
     INPUT_SHAPE,
-    LACKING,
     MEASURED_TOGETHER,
     MEASURES,
     POINT,
     SETTING,
-    depends_on_image,
     describe,
     in_first_setting,
     latency_ms,
-    null_rows,
-    per_batch,
     pixels,
     read_table,
     read_throughput,
@@ -31,10 +26,19 @@ from paumer.reporting.frames import (
     refuse_duplicates,
     refuse_mixed_data,
     runs_on_windows,
-    timed_group,
     windows_per_s,
 )
-from paumer.reporting.sheets import DECIMALS, Sheet, csv, markdown, number, significant, with_interval
+from paumer.reporting.sheets import (
+    DECIMALS,
+    Row,
+    Sheet,
+    csv,
+    markdown,
+    number,
+    significant,
+    speedup_cell,
+    with_interval,
+)
 from paumer.reporting.tables.main import FLOPS
 from paumer.strategies.registry import DENSE_AGAIN, EXPLICIT_ATTENTION
 from paumer.system.files import write_text
@@ -42,17 +46,8 @@ from paumer.system.files import write_text
 COUNTED = ["backbone", "strategy", "schedule", *INPUT]
 COLUMNS = [
     *(*POINT, *SETTING, *INPUT_SHAPE, "windows"),
-    *(
-        "images_per_s",
-        "windows_per_s",
-        "latency_ms",
-        "speedup",
-        "speedup_low",
-        "speedup_high",
-        "gmac",
-        "gmac_ratio",
-        "realised",
-    ),
+    *("images_per_s", "windows_per_s", "latency_ms", "speedup", "speedup_low", "speedup_high"),
+    *("gmac", "gmac_ratio", "realised"),
     *("floor_ratio", "floor_low", "floor_high", "peak_memory_mb", "compile_s", "other_load", "status"),
 ]
 HEADINGS = [
@@ -61,6 +56,14 @@ HEADINGS = [
     *("time / floor [95%]", "peak memory (MB)", "compiling (s)", "other load (processors)"),
 ]
 
+VARIANT_COLUMNS = [*POINT, "batch", "windows", "gmac_ratio", *MEASURES]
+PARTS = ["gmac_encoder", "gmac_decoder", "gmac_heads"]
+LACKING = {"oom": "out of memory", "skipped": "skipped"}  # in the place of images/s, by the status of a timing
+# Other programs that keep more processors busy than this may disturb what is timed.
+DISTURBING = 0.1
+# How far from 1 dense over dense may come out, and how wide its interval may be: methods are told apart whose speed-ups
+# differ by a few percent, which takes that the same network does not.
+OFF, WIDE = 0.02, 0.05
 # Notes, and the columns that they explain.
 NOTES = {
     "images_per_s": "Images/s count whole images. Where windows/s stand beside them, windows were timed: images/s are "
@@ -90,7 +93,7 @@ def write_speed(flops: Path, throughput: Path, output: Path) -> None:
     """
     refuse_mixed_data([flops, throughput])
     speed = speed_table(flops, throughput)
-    files = {"speed.csv": csv(speed), "speed.md": markdown(readable_speed(speed, all_warnings(throughput)))}
+    files = {"speed.csv": csv(speed), "speed.md": markdown(speed_sheet(speed, all_warnings(throughput)))}
     for name, text in files.items():
         write_text(output / name, text)
 
@@ -141,7 +144,7 @@ def _gmac(rows: pd.DataFrame, counted: pd.DataFrame) -> pd.Series:
     return rows[COUNTED].merge(counted, on=COUNTED, how="left")["gmac_total"]
 
 
-def readable_speed(speed: pd.DataFrame, warnings: list[str]) -> Sheet:
+def speed_sheet(speed: pd.DataFrame, warnings: Sequence[str] = ()) -> Sheet:
     """The speed table."""
     windows = runs_on_windows(speed)
     rows = [
@@ -170,7 +173,7 @@ def _measured(row: dict) -> list[str]:
     """Cells from latency on."""
     return [
         significant(row["latency_ms"]),
-        with_interval(row["speedup"], row["speedup_low"], row["speedup_high"]),
+        speedup_cell(row),
         significant(row["gmac"]),
         number(row["gmac_ratio"], 2),
         number(row["realised"], 2),
@@ -196,9 +199,6 @@ def _explanations(speed: pd.DataFrame) -> list[str]:
     return notes
 
 
-PARTS = ["gmac_encoder", "gmac_decoder", "gmac_heads"]
-
-
 def null_sheet(throughput: Path) -> Sheet:
     """Dense timed against itself in each group of variants: how far from 1 a speed-up of nothing comes out.
 
@@ -210,11 +210,11 @@ def null_sheet(throughput: Path) -> Sheet:
     rows = [
         [
             row["backbone"],
-            timed_group(row),
+            _timed_together(row),
             *(row[name] for name in ("dtype", "mode", "scope")),
             pixels(row),
             str(row["batch"]),
-            LACKING.get(row["status"]) or with_interval(row["speedup"], row["speedup_low"], row["speedup_high"], 3),
+            LACKING.get(row["status"]) or speedup_cell(row, decimals=3),
             row["verdict"],
             number(row["other_load"], 2),
         ]
@@ -253,9 +253,6 @@ def settings_timed(throughput: Path) -> list[str]:
     return [", ".join(filter(None, row)) for row in settings.itertuples(index=False)]
 
 
-VARIANT_COLUMNS = [*POINT, "batch", "windows", "gmac_ratio", *MEASURES]
-
-
 def timed(main: pd.DataFrame) -> pd.DataFrame:
     """The variants of the main table; recipe and criterion are empty where speed does not depend on them.
 
@@ -263,9 +260,8 @@ def timed(main: pd.DataFrame) -> pd.DataFrame:
         Columns backbone, recipe, strategy, criterion, schedule, batch, windows, gmac_ratio, images_per_s (NaN: out of
         memory or skipped), speedup, speedup_low, speedup_high, floor_ratio, floor_low, floor_high.
     """
-    points = per_batch(main)
-    shared = ~depends_on_image(points)
-    points[["recipe", "criterion"]] = points[["recipe", "criterion"]].mask(shared, "")
+    points = main.copy()
+    points[["recipe", "criterion"]] = points[["recipe", "criterion"]].mask(~points["varies"], "")
     return points.drop_duplicates([*POINT, "batch"])[VARIANT_COLUMNS]
 
 
@@ -280,15 +276,18 @@ def timed_alone(speed: Path) -> pd.DataFrame:
     return table.loc[~beside, VARIANT_COLUMNS]
 
 
-# Other programs that keep more processors busy than this may disturb what is timed.
-DISTURBING = 0.1
-# How far from 1 dense over dense may come out, and how wide its interval may be: methods are told apart whose speed-ups
-# differ by a few percent, which takes that the same network does not.
-OFF, WIDE = 0.02, 0.05
+def null_rows(throughput: pd.DataFrame) -> pd.DataFrame:
+    """The null variants, dense timed again: one for each group of variants that were timed together."""
+    return throughput[throughput["strategy"] == DENSE_AGAIN]
+
+
+def _timed_together(row: Row) -> str:
+    """What was timed together with a row: all fixed costs, or what one network does with many images."""
+    return f"{row['recipe']}, cost by image" if row["recipe"] else "fixed cost"
 
 
 def noise_warnings(throughput: pd.DataFrame) -> list[str]:
-    """What to distrust among timings.
+    """Warnings about noise and load on the machine while it was timed.
 
     Args:
         throughput: rows of throughput.csv.
@@ -320,7 +319,7 @@ def quiet(nulls: pd.DataFrame) -> pd.Series:
 
 
 def _noisy(row: dict) -> str:
-    speedup = with_interval(row["speedup"], row["speedup_low"], row["speedup_high"], decimals=3)
+    speedup = speedup_cell(row, decimals=3)
     return (
         f"Too noisy: {_group(row)}. Dense timed against itself gave a speed-up of {speedup}; distrust differences of "
         "this size and measure again on a quiet machine."
@@ -344,5 +343,5 @@ def _alone(rows: pd.DataFrame) -> str:
 
 def _group(row: dict) -> str:
     """Name what was timed together."""
-    setting = f"{row['dtype']}, {row['mode']}, {row['scope']}; {timed_group(row)}"
+    setting = f"{row['dtype']}, {row['mode']}, {row['scope']}; {_timed_together(row)}"
     return f"{row['backbone']}, {pixels(row)} pixels, batch {row['batch']} ({setting})"

@@ -6,33 +6,32 @@ from pathlib import Path
 
 import pandas as pd
 
-from paumer.reporting.frames import in_first_setting, read_throughput, refuse_mixed_data
-from paumer.reporting.sheets import csv, markdown, tabular
+from paumer.reporting.frames import in_first_setting, read_text, read_throughput, refuse_mixed_data, to_wide
+from paumer.reporting.sheets import csv, latex, markdown
 from paumer.reporting.tables.comparisons import (
+    bounds_sheet,
     bounds_table,
+    criteria_sheet,
     criteria_table,
+    published_sheet,
     published_table,
-    readable_bounds,
-    readable_criteria,
-    readable_published,
 )
 from paumer.reporting.tables.drops import (
+    attribution_sheet,
     attribution_table,
+    class_latex,
+    class_sheets,
     class_table,
+    drop_sheets,
     drops_table,
-    headline_choices,
-    latex_classes,
-    readable_attribution,
-    readable_classes,
-    readable_drops,
     reasons,
 )
-from paumer.reporting.tables.headline import findings, paragraph, readable_headline
-from paumer.reporting.tables.main import latex_main, main_table, readable_main
-from paumer.reporting.tables.methods import latex_methods, methods_table, read_claims, readable_methods, with_claims
+from paumer.reporting.tables.headline import findings, headline_points, headline_sheet, paragraph
+from paumer.reporting.tables.main import main_latex, main_sheet, main_table
+from paumer.reporting.tables.methods import methods_latex, methods_sheet, methods_table, read_claims, with_claims
 from paumer.reporting.tables.speed import noise_warnings
 from paumer.system.errors import PaumerError
-from paumer.system.files import read_text, sha256, write_json, write_text
+from paumer.system.files import sha256, write_json, write_text
 
 
 def write_tables(
@@ -68,40 +67,40 @@ def write_tables(
     warnings = noise_warnings(in_first_setting(read_throughput(throughput)))
     main = main_table(accuracy, flops, throughput)
     claims = read_claims(published)
-    headline = readable_headline(main, claims, warnings)
+    headline = headline_sheet(main, claims, warnings)
     methods = with_claims(methods_table(main), claims)
     classes = class_table(accuracy, main)
-    drops = drops_table(accuracy, headline_choices(main))
+    drops = drops_table(accuracy, headline_points(main))
     limits = bounds_table(bounds, main)
     criteria = criteria_table(accuracy, main)
     elsewhere = published_table(main, published, manifest, flops, throughput)
     shares = attribution_table(attribution)
     files = {
-        "main.csv": csv(main),
-        "main.md": markdown(readable_main(main, warnings)),
-        "main.tex": latex_main(main, warnings),
+        "main.csv": csv(to_wide(main)),
+        "main.md": markdown(main_sheet(main, warnings)),
+        "main.tex": main_latex(main, warnings),
         "headline.csv": csv(pd.DataFrame(headline.rows, columns=headline.headings)),
         "headline.md": markdown(replace(headline, opening=paragraph(findings(main, reasons(shares))))),
-        "headline.tex": tabular(headline),
+        "headline.tex": latex(headline),
         "methods.csv": csv(methods),
-        "methods.md": markdown(readable_methods(methods, warnings)),
-        "methods.tex": latex_methods(methods, warnings),
+        "methods.md": markdown(methods_sheet(methods, warnings)),
+        "methods.tex": methods_latex(methods, warnings),
         "classes.csv": csv(classes),
-        "classes.md": markdown(*readable_classes(classes)),
-        "classes.tex": latex_classes(classes),
+        "classes.md": markdown(*class_sheets(classes)),
+        "classes.tex": class_latex(classes),
         "drops.csv": csv(drops),
-        "drops.md": markdown(*readable_drops(drops)),
-        "drops.tex": "\n".join(map(tabular, readable_drops(drops))),
+        "drops.md": markdown(*drop_sheets(drops)),
+        "drops.tex": latex(*drop_sheets(drops)),
         "criteria.csv": csv(criteria),
-        "criteria.md": markdown(readable_criteria(criteria)),
-        "criteria.tex": tabular(readable_criteria(criteria)),
+        "criteria.md": markdown(criteria_sheet(criteria)),
+        "criteria.tex": latex(criteria_sheet(criteria)),
         "bounds.csv": csv(limits),
-        "bounds.md": markdown(readable_bounds(limits)),
-        "bounds.tex": tabular(readable_bounds(limits)),
+        "bounds.md": markdown(bounds_sheet(limits)),
+        "bounds.tex": latex(bounds_sheet(limits)),
         "published.csv": csv(elsewhere),
-        "published.md": markdown(readable_published(elsewhere)),
+        "published.md": markdown(published_sheet(elsewhere)),
         "attribution.csv": csv(shares),
-        "attribution.md": markdown(readable_attribution(shares)),
+        "attribution.md": markdown(attribution_sheet(shares)),
     }
     for name, text in files.items():
         write_text(output / name, text)

@@ -9,7 +9,7 @@ from laws import some
 
 from paumer.deployment.tuning.search import MOST, PARTS, UNPAUSED, Shape, pilots, shapes
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import Point, operating_point
+from paumer.strategies.registry import OperatingPoint, operating_point
 
 FAMILIES = shapes([2, 3, 6, 9, 10], 3, (1.0, 0.85))
 
@@ -20,9 +20,11 @@ def test_what_is_printed_is_what_was_measured(shape, total) -> None:
     reduction = shape.at(total)
     point = reduction.point("smoothed")
     assert point == (
-        operating_point(point.strategy, "smoothed" if total else "", str(reduction)) if point.links else Point()
+        operating_point(point.strategy, "smoothed" if total else "", str(reduction))
+        if point.parts
+        else OperatingPoint()
     )
-    read = {type(parameters).__name__: parameters for _, parameters in point.links}
+    read = {type(part.parameters).__name__: part.parameters for part in point.parts}
     assert getattr(read.get("Scale"), "factor", 1.0) == reduction.scale == shape.scale
     assert read.get("Schedule", Schedule()) == reduction.schedule
     assert reduction.schedule.paused == pytest.approx(total / 1000)
@@ -32,15 +34,15 @@ def test_what_is_printed_is_what_was_measured(shape, total) -> None:
 @pytest.mark.parametrize(
     ("shape", "total", "point"),
     [
-        (Shape((3,), (5,)), 0, Point()),
-        (Shape((3,), (5,)), 400, Point("pause", "entropy", "3:0.4")),
-        (Shape((3,), (5,), 0.9), 0, Point("resize", "", "scale:0.9")),
-        (Shape((3, 6), (2, 3), 0.9), 500, Point("resize>pause", "entropy", "scale:0.9>3:0.2+6:0.3")),
+        (Shape((3,), (5,)), 0, OperatingPoint()),
+        (Shape((3,), (5,)), 400, operating_point("pause", "entropy", "3:0.4")),
+        (Shape((3,), (5,), 0.9), 0, operating_point("resize", "", "scale:0.9")),
+        (Shape((3, 6), (2, 3), 0.9), 500, operating_point("resize>pause", "entropy", "scale:0.9>3:0.2+6:0.3")),
     ],
 )
 def test_reductions_are_operating_points(shape, total, point) -> None:
     assert shape.at(total).point("entropy") == point
-    assert (shape.at(total) == UNPAUSED) == (point == Point())
+    assert (shape.at(total) == UNPAUSED) == (point == OperatingPoint())
 
 
 @some

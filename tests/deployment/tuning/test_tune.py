@@ -20,11 +20,10 @@ from paumer.deployment.tuning.bench import Bench, schedule_macs
 from paumer.deployment.tuning.search import UNPAUSED, Reduction, Speed
 from paumer.models.build import build, load_run, save_weights
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.compose import build_strategy
 from paumer.strategies.contract import Dense
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
-from paumer.strategies.registry import Point
+from paumer.strategies.registry import build_strategy, operating_point
 from paumer.system.errors import PaumerError
 from paumer.system.files import write_json
 
@@ -247,7 +246,12 @@ def test_smaller_inputs_are_searched_where_asked_and_can_be_used(command, exact,
     [point] = SweepItem.model_validate(item).points()
     assert (point.strategy, point.schedule) == (content["strategy"], content["schedule"])
     model, _ = load_run(runs["paumer"])
-    names = {"model": model, "images": torch.randn(1, 3, 64, 96), "build_strategy": build_strategy, "Point": Point}
+    names = {
+        "model": model,
+        "images": torch.randn(1, 3, 64, 96),
+        "build_strategy": build_strategy,
+        "operating_point": operating_point,
+    }
     exec(re.search(r"in Python +(.*)", printed)[1], names)
     assert names["logits"].shape == (1, 19, 64, 96)
     assert next(preset.point for preset in tuned_presets(path)) == point

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from paumer.config import Augmentation
 from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader, training_transform
 from paumer.data.preparation import samples
-from paumer.training.distributed import Processes
+from paumer.training.distributed import DistributedContext
 
 
 @given(st.integers(1, 20), st.integers(1, 7), st.integers(0, 5), st.integers(0, 12), st.integers(0, 12))
@@ -82,7 +82,7 @@ SPLITS = [(6, 1), (6, 2), (6, 3), (6, 6), (4, 4)]
 def test_shares_of_several_processes_are_together_the_batches_of_one(count, seed, start, split) -> None:
     batch, processes = split
     whole = list(TrainingBatches(count, batch, seed, start, start + 3))
-    shares = [Processes(torch.device("cpu"), rank, processes).share(batch) for rank in range(processes)]
+    shares = [DistributedContext(torch.device("cpu"), rank, processes).local_slice(batch) for rank in range(processes)]
     parts = [list(TrainingBatches(count, batch, seed, start, start + 3, share)) for share in shares]
     assert [[key for part in step for key in part] for step in zip(*parts, strict=True)] == whole
     assert all(len(keys) == batch // processes for part in parts for keys in part)
