@@ -18,10 +18,9 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import Image, Mask
 
 from paumer.config import Augmentation, Size
-from paumer.config.base import IGNORE
+from paumer.config.base import IGNORE, scaled_size, short_side_factor
 from paumer.data.datasets import Dataset, Sample
 from paumer.data.reading import read_cached
-from paumer.data.transforms import scaled_size, short_side_factor
 from paumer.system.errors import PaumerError, summary
 
 

@@ -14,10 +14,9 @@ from tabulate import tabulate
 
 from paumer.measurement.intervals import mean_interval
 from paumer.reporting.frames import TEXT
+from paumer.system.files import as_text
 
 DECIMALS = 4
-# What Markdown would not show as it is; `_` within words it does, and brackets that are no link.
-SPECIAL = re.compile(r"[\\|*$`<~]|(?<!\w)_|_(?!\w)|\[(?=[^\]]*\]\()|&(?=#?\w+;)")
 LATEX_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
 LATEX_SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 LATEX_SPECIAL |= {"<": "$<$", ">": "$>$", "±": r"$\pm$", "<=": r"$\le$", ">=": r"$\ge$"}
@@ -149,11 +148,6 @@ def drop_cell(row: Row, prefix: str = "") -> str:
 def csv(table: pd.DataFrame) -> str:
     """CSV text with a fixed number of decimals, so that the same numbers give the same bytes."""
     return table.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
-
-
-def as_text(cell: str) -> str:
-    """A cell of a Markdown table that shows just these characters."""
-    return SPECIAL.sub(r"\\\g<0>", cell)
 
 
 def markdown(*sheets: Sheet) -> str:

@@ -12,6 +12,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
+from paumer.measurement.budget import Budget
 from paumer.strategies.notation import Location, Schedule
 from paumer.strategies.pause import Pause
 from paumer.strategies.registry import OperatingPoint
@@ -110,8 +111,8 @@ def _splits(count: int) -> list[tuple[int, ...]]:
 
 
 LEAST_TIME = 0.01  # of the unpaused network's; a prediction never falls below
-BELOW, ABOVE = 0.99, 1.015  # of the budget, where a measured speed-up is right
-AIM = 1.0025  # of the budget, where a correction goes
+ABOVE = 1.015  # of the budget, up to which a measured speed-up is right
+AIM = 1.0025  # of the budget, the target of a correction
 ATTEMPTS = 4  # to measure a candidate, corrected in between
 
 Predict = Callable[[Reduction], float]
@@ -188,13 +189,17 @@ def candidates_for(shapes: Iterable[Shape], speedup: float, predict: Predict) ->
 
 
 def settle(
-    candidates: Sequence[Candidate], speedup: float, predict: Predict, measure: Measure
+    candidates: Sequence[Candidate], budget: Budget, predict: Predict, measure: Measure
 ) -> list[tuple[Candidate, Speed]]:
-    """Measure candidates, and those that miss the budget again with a corrected total.
+    """Measure candidates, and those that miss the speed-up of the budget again with a corrected total.
 
-    Of every candidate the attempt counts that comes nearest to the budget, and among them those that meet it first.
+    The result for each candidate is the attempt nearest to the budget, if possible one that meets it.
     """
-    best: dict[int, tuple[Candidate, Speed]] = {}
+    speedup, nearest = budget.speedup or 1.0, dict[int, tuple[Candidate, Speed]]()
+
+    def miss(attempt: tuple[Candidate, Speed]) -> tuple[bool, float]:
+        return not budget.met_by(attempt[1].speedup), abs(attempt[1].speedup - AIM * speedup)
+
     trying = dict(enumerate(candidates))
     for _ in range(ATTEMPTS):
         if not trying:
@@ -202,24 +207,14 @@ def settle(
         speeds = measure([candidate.reduction for candidate in trying.values()])
         measured = dict(zip(trying, zip(trying.values(), speeds, strict=True), strict=True))
         for number, attempt in measured.items():
-            best[number] = min([attempt, best.get(number, attempt)], key=lambda one: _miss(one[1], speedup))
+            nearest[number] = min([attempt, nearest.get(number, attempt)], key=miss)
         trying = {
             number: replace(candidate, total=total)
             for number, (candidate, speed) in measured.items()
-            if not BELOW * speedup <= speed.speedup <= ABOVE * speedup
+            if not (budget.met_by(speed.speedup) and speed.speedup <= ABOVE * speedup)
             and (total := _corrected(candidate, speed, speedup, predict)) != candidate.total
         }
-    return [best[number] for number in sorted(best)]
-
-
-def meets(speed: Speed, speedup: float) -> bool:
-    """Whether a measured speed-up is as large as asked for, up to what measuring can tell."""
-    return speed.speedup >= BELOW * speedup
-
-
-def _miss(speed: Speed, speedup: float) -> tuple[bool, float]:
-    """Sorts attempts, the best one first."""
-    return not meets(speed, speedup), abs(speed.speedup - AIM * speedup)
+    return [nearest[number] for number in sorted(nearest)]
 
 
 def _corrected(candidate: Candidate, speed: Speed, speedup: float, predict: Predict) -> int:

@@ -14,11 +14,11 @@ from paumer.deployment.tuning.search import (
     Speed,
     candidates_for,
     just_enough,
-    meets,
     pilots,
     settle,
     shapes,
 )
+from paumer.measurement.budget import Budget
 
 SCALES = (1.0, 0.9, 0.8)
 FAMILIES, PILOTS = shapes([3, 6, 9], 2, SCALES), pilots([3, 6, 9], 2, SCALES)
@@ -74,8 +74,8 @@ def test_settled_candidates_measure_as_asked_though_the_prediction_is_wrong(devi
     predict = device.model(PILOTS)
     families = [shape for shape in FAMILIES if device.speed(shape.at(MOST)).speedup >= 1.05 * speedup]
     candidates = candidates_for(families, speedup, predict) if families else []
-    for candidate, speed in settle(candidates, speedup, predict, device.time):
-        assert meets(speed, speedup)
+    for candidate, speed in settle(candidates, Budget(speedup), predict, device.time):
+        assert Budget(speedup).met_by(speed.speedup)
         assert speed.speedup <= ABOVE * speedup or candidate.total == 0  # a smaller input may do by itself
         assert speed == device.speed(candidate.reduction)
 
@@ -83,15 +83,15 @@ def test_settled_candidates_measure_as_asked_though_the_prediction_is_wrong(devi
 def test_what_cannot_reach_the_budget_gives_the_most_it_can() -> None:
     device, shape = Device(0.5, 0.0), Shape((3,), (5,))
     predict = Device(1.0, 0.0).model(PILOTS)  # far too hopeful
-    [(candidate, speed)] = settle([Candidate(shape, 500)], 3.0, predict, device.time)
+    [(candidate, speed)] = settle([Candidate(shape, 500)], Budget(3.0), predict, device.time)
     assert candidate.total == MOST
-    assert not meets(speed, 3.0)
+    assert not Budget(3.0).met_by(speed.speedup)
 
 
 def test_what_measures_right_is_measured_once() -> None:
     device = Device(0.8, 0.01)
     candidates = candidates_for(FAMILIES, 1.3, device.model(PILOTS))
-    settle(candidates, 1.3, device.model(PILOTS), device.time)
+    settle(candidates, Budget(1.3), device.model(PILOTS), device.time)
     assert sorted(device.timed) == sorted(candidate.reduction for candidate in candidates)
 
 
@@ -102,7 +102,7 @@ def test_of_noisy_attempts_one_that_meets_the_budget_counts() -> None:
     def time(reductions):
         return [Speed(1.0, next(measured), 0.0, 9.0) for _ in reductions]
 
-    [(_, speed)] = settle([Candidate(Shape((3,), (5,)), 400)], 1.5, predict, time)
+    [(_, speed)] = settle([Candidate(Shape((3,), (5,)), 400)], Budget(1.5), predict, time)
     assert speed.speedup == 1.7
     assert next(measured, None) is None
     assert ATTEMPTS == 4

@@ -14,7 +14,7 @@ from torch import Tensor
 from paumer.config import Backbone, Data, Decoder, Heads, SweepItem
 from paumer.config.network import NetworkSettings
 from paumer.data.preparation import prepare
-from paumer.deployment.presets import tuned_presets
+from paumer.deployment.description import tuned
 from paumer.deployment.settings import TuneSettings
 from paumer.deployment.tuning.bench import Bench, schedule_macs
 from paumer.deployment.tuning.search import UNPAUSED, Reduction, Speed
@@ -254,7 +254,7 @@ def test_smaller_inputs_are_searched_where_asked_and_can_be_used(command, exact,
     }
     exec(re.search(r"in Python +(.*)", printed)[1], names)
     assert names["logits"].shape == (1, 19, 64, 96)
-    assert next(preset.point for preset in tuned_presets(path)) == point
+    assert next(preset.point for preset in tuned(tmp_path)) == point
 
 
 @pytest.mark.parametrize(
