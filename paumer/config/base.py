@@ -4,6 +4,7 @@ YAML of settings has plain values only, every key once, and no aliases that grow
 """
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -62,12 +63,27 @@ def section_in(annotation: Any) -> Any:
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Size = tuple[int, int]
+LONGEST = 4  # longer over shorter side, where images are resized to a short side
 
 
 class Section(BaseModel):
     """A part of the configuration. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def short_side_factor(size: Sequence[int], short_side: int) -> float:
+    """By what to resize an image (height, width) so that its shorter side is `short_side`.
+
+    The longer side gets four times as much at most, as for ADE20K in mmsegmentation: panoramas stay small.
+    """
+    return min(short_side / min(size), LONGEST * short_side / max(size))
+
+
+def scaled_size(size: Sequence[int], factor: float) -> Size:
+    """Height and width times a factor, in whole pixels, at least one."""
+    height, width = (max(1, round(side * factor)) for side in size)
+    return height, width
 
 
 def positive_size(size: Size) -> Size:

@@ -1,11 +1,12 @@
 """The configuration of operating points, and of what is measured at them."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from paumer.config.base import Section, Size, different, positive_size
+from paumer.config.base import Section, Size, different, positive_size, scaled_size, short_side_factor
 from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import (
     OperatingPoint,
@@ -115,6 +116,34 @@ class Evaluation(Section):
     def views(self) -> int:
         """How often each image is seen."""
         return len(self.scales) * (1 + self.flip)
+
+    def seen_size(self, size: Sequence[int], scale: float = 1.0) -> Size:
+        """Height and width at which an image of `size` is seen: brought to the short side, and times `scale`."""
+        factor = 1.0 if self.short_side is None else short_side_factor(size, self.short_side)
+        return scaled_size(size, factor * scale)
+
+    def window_size(self, seen: Size) -> Size:
+        """Height and width of one forward pass over an image seen at that size: all of it, or a window within it."""
+        if self.inference == "whole":
+            return seen
+        return min(self.window[0], seen[0]), min(self.window[1], seen[1])
+
+    def window_corners(self, seen: Size) -> list[tuple[int, int]]:
+        """Upper left corners (top, left) of the windows of an image seen at that size, row by row."""
+        sides = zip(seen, self.window_size(seen), self.stride, strict=True)
+        rows, columns = (window_starts(length, window, step) for length, window, step in sides)
+        return list(product(rows, columns))
+
+    def is_one_pass(self, size: Sequence[int]) -> bool:
+        """Whether one forward pass sees all of an image."""
+        seen = self.seen_size(size)
+        return self.views == 1 and self.window_size(seen) == seen
+
+
+def window_starts(length: int, window: int, stride: int) -> list[int]:
+    """Where windows start along a side; the last one ends at the border."""
+    last = max(0, length - window)
+    return [*range(0, last, stride), last]
 
 
 class Throughput(Section):

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from paumer.config import Evaluation, Throughput, parse
-from paumer.data.scenes import draw_scene
-from paumer.data.scenes.scene import TRAIN_IDS
+from paumer.data.scenes.scene import TRAIN_IDS, draw_scene
 from paumer.deployment.batches import Images, Labels, batches_of, of_one_size
 from paumer.deployment.network import HubSegmenter, load_network
 from paumer.evaluation.evaluate import confusion_matrix, mean_iou
@@ -24,7 +23,6 @@ from paumer.measurement.timing import BenchmarkSetting, Variant
 from paumer.measurement.timing import measure as time_variants
 from paumer.models.inference import predict
 from paumer.models.trained import TrainedSegmenter, evaluation_of, name_of
-from paumer.models.views import seen_size, window_size
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import ORACLE
 from paumer.strategies.notation import Schedule
@@ -180,9 +178,7 @@ def measure(
     if batch > len(pictures):
         raise PaumerError(f"batch: {batch} of {len(pictures)} images; give as many images, or a smaller batch")
     evaluation, size = network.evaluation, (int(pictures.shape[-2]), int(pictures.shape[-1]))
-    seen = seen_size(evaluation, size)
-    whole = evaluation.views == 1 and window_size(evaluation, seen) == seen == size
-    scope = "logits" if whole else "image"
+    scope = "logits" if evaluation.is_one_pass(size) and evaluation.seen_size(size) == size else "image"
     points = _points(schedules, criterion)
     strategies: list[tuple[Label, Strategy]] = [(point.label, network.strategy_of(point)) for point in points]
     fixed = [one.parameters for _, one in strategies if isinstance(one, Pause) and isinstance(one.parameters, Schedule)]

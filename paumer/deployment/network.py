@@ -12,8 +12,7 @@ from typing import Any, Self, TypeVar
 from huggingface_hub import ModelHubMixin, hf_hub_download
 
 from paumer.config import Evaluation, parse
-from paumer.deployment.description import Description, describe_run, model_card
-from paumer.deployment.presets import tuned
+from paumer.deployment.description import Description, describe_run, model_card, tuned
 from paumer.models.build import build, copy_weights, load_weights, require_shape, save_weights
 from paumer.models.shipped import CONFIG, DEMO, WEIGHTS, find_network
 from paumer.models.trained import TrainedSegmenter

@@ -13,7 +13,7 @@ from paumer.data.cityscapes import EVALUATED
 from paumer.deployment.description import Description
 from paumer.deployment.network import HubSegmenter
 from paumer.evaluation.pauses import PAUSE_COLOURS, watch_pauses
-from paumer.models.views import View, seen_size, window_corners, window_size
+from paumer.models.inference import View, WindowMean
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError
 from paumer.system.machine import autocast
@@ -125,16 +125,16 @@ def draw_pauses(network: HubSegmenter, pixels: np.ndarray, pause: Pause) -> np.n
     """
     evaluation, patch = network.description.evaluation, network.encoder.patch_size
     colours = {block: number for number, block in enumerate(pause.parameters.blocks)}
-    size = seen_size(evaluation, pixels.shape[:2])
+    view = View(evaluation.seen_size(pixels.shape[:2]))
     image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    inputs = View(size).of(network.normalize(image.to(network.device)))
-    seen = View(size).of(image.float()).round().clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
-    total, times = np.zeros((*size, 3), dtype=np.float32), np.zeros((*size, 1), dtype=np.float32)
-    height, width = window_size(evaluation, size)
-    for top, left in window_corners(size, (height, width), evaluation.stride):
-        area = (slice(top, top + height), slice(left, left + width))
+    inputs = view.apply(network.normalize(image.to(network.device)))
+    seen = view.apply(image.float()).round().clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
+    mean, (height, width) = WindowMean((1, *view.size)), evaluation.window_size(view.size)
+    for top, left in evaluation.window_corners(view.size):
+        area = (..., slice(top, top + height), slice(left, left + width))
         with autocast(inputs.device, evaluation.precision):
-            blocks = watch_pauses(network, inputs[:, :, area[0], area[1]], pause).blocks
-        total[area] += paint_pauses(seen[area], blocks.numpy(), (patch, patch), colours)
-        times[area] += 1
-    return with_legend(np.rint(total / times).astype(np.uint8), colours)
+            blocks = watch_pauses(network, inputs[area], pause).blocks
+        painted = paint_pauses(seen[area[1:]], blocks.numpy(), (patch, patch), colours)
+        mean.add(torch.from_numpy(painted).permute(2, 0, 1), 0, top, left)
+    painted = mean.value()[0].permute(1, 2, 0).numpy()
+    return with_legend(np.rint(painted).astype(np.uint8), colours)

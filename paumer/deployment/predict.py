@@ -16,7 +16,6 @@ from paumer.deployment.pictures import check_cityscapes, draw_pauses, label_ids,
 from paumer.deployment.settings import PredictSettings
 from paumer.models.inference import Predictions, predict
 from paumer.models.shipped import WEIGHTS, find_network
-from paumer.models.views import seen_size, window_size
 from paumer.strategies.contract import Strategy
 from paumer.strategies.pause import Pause
 from paumer.strategies.registry import OperatingPoint
@@ -127,9 +126,7 @@ class Predictor:
                     raise
                 self.failed[path] = f"{path}: {TOO_LARGE}"
                 continue
-            seen = seen_size(evaluation, picture.shape[-2:])
-            single = evaluation.views == 1 and window_size(evaluation, seen) == seen
-            full = len(several) == (evaluation.batch if single else 1)
+            full = len(several) == (evaluation.batch if evaluation.is_one_pass(picture.shape[-2:]) else 1)
             if several and (full or picture.shape != several[0][1].shape):
                 yield several
                 several = []

@@ -1,4 +1,4 @@
-"""What `paumer predict`, and `paumer export` of graphs, are asked for. Imports no torch."""
+"""Options of `paumer predict`, `paumer export` of graphs, and `paumer tune`. Imports no torch."""
 
 import re
 from collections.abc import Sequence
@@ -7,25 +7,20 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from paumer.config import (
-    Evaluation,
-    Section,
-    Size,
-    Throughput,
-)
+from paumer.config import Evaluation, Section, Size, Throughput
 from paumer.config.base import positive_size
-from paumer.deployment.presets import Preset, choose_preset
-from paumer.strategies.criteria import INFORMED
+from paumer.deployment.description import TUNED, Preset
+from paumer.measurement.budget import Budget, best
+from paumer.strategies.criteria import INFORMED, ORACLE
 from paumer.strategies.registry import OperatingPoint, read_point
 from paumer.strategies.resize import parse_scale
 from paumer.system.errors import PaumerError
 
 Format = Literal["overlay", "ids", "cityscapes"]
-NO_ORACLE = "criterion oracle needs the ground truth, which images of one's own have not; use another"
 
 
 class PointSettings(Section):
-    """One operating point of a trained network: a schedule, or how fast it is to be; dense where neither is named."""
+    """One operating point of a trained network: a schedule, or a speed-up; dense where neither is named."""
 
     schedule: str | None = None
     strategy: str = "pause"
@@ -36,37 +31,60 @@ class PointSettings(Section):
     def _one_point(self) -> Self:
         if self.schedule is not None and self.speedup is not None:
             raise ValueError("give --schedule or --speedup, not both")
-        try:
-            point = OperatingPoint() if self.schedule is None else self.named(self.schedule)
-        except PaumerError as error:
-            raise ValueError(str(error)) from None
-        if point.criterion == "oracle":
-            raise ValueError(NO_ORACLE)
+        self.named(self.schedule or "dense")
         return self
 
     def named(self, text: str) -> OperatingPoint:
         """The operating point of `dense`, a schedule, or `STRATEGY SCHEDULE` where the strategy is another one.
 
         Raises:
-            PaumerError: it is not possible.
+            PaumerError: it is not possible, or needs labels.
         """
-        return read_point(text, self.strategy, self.criterion)
+        point = read_point(text, self.strategy, self.criterion)
+        if point.criterion == ORACLE:
+            raise PaumerError(
+                "criterion oracle needs the ground truth, which images of one's own have not; use another"
+            )
+        return point
 
     def chosen(self, presets: Sequence[Preset], name: str | Path) -> OperatingPoint:
-        """The operating point: the schedule's, the most accurate of those that are known to be fast enough, or dense.
+        """The operating point that is named, or the best known one for the speed-up.
 
         Raises:
-            PaumerError: none is known to be so fast.
+            PaumerError: none is known to be fast enough.
         """
         if self.speedup is None:
-            return OperatingPoint() if self.schedule is None else self.named(self.schedule)
+            return self.named(self.schedule or "dense")
         preset = choose_preset(presets, self.speedup, name)
         print(f"--speedup {self.speedup:g}: {preset.strategy} {preset.schedule} ({preset.source})")
         return preset.point
 
 
+def choose_preset(presets: Sequence[Preset], speedup: float, name: str | Path) -> Preset:
+    """The most accurate of the measured operating points that reach a speed-up over dense.
+
+    Args:
+        presets: those that are known.
+        speedup: the smallest, up to the tolerance of `Budget`.
+        name: of the network, as the user gave it, for the error message.
+
+    Raises:
+        PaumerError: none is fast enough.
+    """
+    timed = [preset for preset in presets if preset.strategy != "dense"]
+    if (found := best(timed, Budget(speedup=speedup))) is not None:
+        return found
+    most = best(timed, Budget())
+    known = "" if most is None else f" (the most is {most.speedup:.2f}, of {most.schedule})"
+    kept = f" --output {Path(name) / TUNED}" if Path(name).expanduser().is_dir() else ""  # not in the package's demo
+    raise PaumerError(
+        f"--speedup {speedup:g}: no operating point of {name} is known to be that fast{known}; find one with `paumer "
+        f"tune {name} --data DATA.json --speedup {speedup:g}{kept}`, or name a --schedule"
+    )
+
+
 class GraphSettings(PointSettings):
-    """Options of `paumer export torch` and `paumer export onnx`."""
+    """Options of `paumer export` to a graph."""
 
     size: Size | None = None
 
@@ -96,29 +114,23 @@ class PredictSettings(PointSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        try:
-            points = self.compared
-        except PaumerError as error:
-            raise ValueError(str(error)) from None
-        if any(point.criterion == "oracle" for point in points):
-            raise ValueError(NO_ORACLE)
-        if self.compare and len(self.compare) < 2:
+        if len(self.compared) == 1:
             raise ValueError(f"--compare {self.compare[0]}: name two or more, as dense,3:0.4")
         return self
 
     @property
     def kinds(self) -> tuple[Format, ...]:
-        """The formats to write: overlays, unless others are asked for or pictures are only compared."""
+        """Formats to write: overlays by default, nothing by default where pictures are only compared."""
         return self.formats or (() if self.compare else ("overlay",))
 
     @property
     def compared(self) -> list[OperatingPoint]:
-        """The operating points that stand side by side."""
+        """The operating points to draw side by side."""
         return [self.named(text) for text in self.compare]
 
 
 class TuneSettings(Section):
-    """A budget, exactly one, and what a schedule is chosen on."""
+    """Options of `paumer tune`: exactly one budget, and the data and search space for it."""
 
     speedup: float | None = Field(None, gt=1)
     max_drop: float | None = Field(None, ge=0)
@@ -137,17 +149,14 @@ class TuneSettings(Section):
     @classmethod
     def _usable(cls, criterion: str) -> str:
         if criterion not in INFORMED:
-            raise ValueError(f"{criterion!r} chooses no patches by what a head says; use {', '.join(INFORMED)}")
+            raise ValueError(f"{criterion!r} does not rank patches by predictions; use {', '.join(INFORMED)}")
         return criterion
 
     @field_validator("scales", mode="before")
     @classmethod
     def _read_scales(cls, text: str | tuple[float, ...]) -> tuple[float, ...]:
         parts = text.split(",") if isinstance(text, str) else map(str, text)
-        try:
-            return tuple(dict.fromkeys(parse_scale(part).factor for part in parts))
-        except PaumerError as error:
-            raise ValueError(str(error)) from None
+        return tuple(dict.fromkeys(parse_scale(part).factor for part in parts))
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:

@@ -26,9 +26,12 @@ class Budget:
 
     def holds(self, point: Any) -> bool:
         """Whether a point is within the limits; False if it was not timed."""
-        least = 0.0 if self.speedup is None else (1 - self.tolerance) * self.speedup
         accurate = self.max_drop is None or known(point.drop, math.inf) <= self.max_drop
-        return accurate and known(point.speedup, -math.inf) >= least
+        return accurate and self.met_by(known(point.speedup, -math.inf))
+
+    def met_by(self, speedup: float) -> bool:
+        """Whether a speed-up is large enough."""
+        return speedup >= (0.0 if self.speedup is None else (1 - self.tolerance) * self.speedup)
 
 
 def best(points: Iterable[Point], budget: Budget) -> Point | None:

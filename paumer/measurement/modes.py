@@ -8,8 +8,8 @@ from torch import Tensor
 
 from paumer.config import Evaluation, Size
 from paumer.models.graphs import Session, to_onnx, trace
+from paumer.models.inference import View, WindowMean
 from paumer.models.segmenter import Segmenter
-from paumer.models.views import View, seen_size, window_corners, window_size
 from paumer.strategies.contract import Strategy
 from paumer.strategies.tokens import of_two
 
@@ -70,23 +70,15 @@ def on_full_images(run: Callable[[Tensor], Tensor], evaluation: Evaluation) -> C
 
     def label(images: Tensor) -> Tensor:
         height, width = int(images.shape[-2]), int(images.shape[-1])
-        view = View(seen_size(evaluation, (height, width)))
-        seen, (rows, columns) = view.of(images), window_size(evaluation, view.size)
-        corners = window_corners(view.size, (rows, columns), evaluation.stride)
-        areas = [
-            (i, ..., slice(top, top + rows), slice(left, left + columns))
-            for i in range(len(seen))
-            for top, left in corners
-        ]
-        total, times = torch.empty(0), seen.new_zeros(len(seen), 1, *view.size)
-        for group in (areas[first : first + evaluation.batch] for first in range(0, len(areas), evaluation.batch)):
-            logits = run(torch.stack([seen[area] for area in group]))
-            if not len(total):
-                total = logits.new_zeros(len(seen), logits.shape[1], *view.size)
-            for area, window in zip(group, logits, strict=True):
-                total[area] += window
-                times[area] += 1
-        return of_two(view.undone(total / times, (height, width)), dim=1).max(dim=1).indices
+        view = View(evaluation.seen_size((height, width)))
+        seen, (rows, columns) = view.apply(images), evaluation.window_size(view.size)
+        places = [(i, *corner) for i in range(len(seen)) for corner in evaluation.window_corners(view.size)]
+        mean = WindowMean((len(seen), *view.size))
+        for group in (places[first : first + evaluation.batch] for first in range(0, len(places), evaluation.batch)):
+            windows = [seen[i, :, top : top + rows, left : left + columns] for i, top, left in group]
+            for place, logits in zip(group, run(torch.stack(windows)), strict=True):
+                mean.add(logits, *place)
+        return of_two(view.invert(mean.value(), (height, width)), dim=1).max(dim=1).indices
 
     return label
 

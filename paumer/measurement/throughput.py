@@ -31,13 +31,12 @@ from paumer.config.network import NetworkSettings
 from paumer.config.runs import CostSettings
 from paumer.data.images import upright_size
 from paumer.data.loading import SegmentationData
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.measurement.modes import callable_of, on_batches, with_explicit_attention
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, BenchmarkSetting, Timing, Variant, measure
 from paumer.models.build import build, load_run
 from paumer.models.graphs import require_onnx
 from paumer.models.segmenter import Segmenter
-from paumer.models.views import seen_size, window_corners, window_size
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Floor, Pause
@@ -234,7 +233,7 @@ def _costs_by_image(settings: CostSettings, backbone: Backbone, networks: Networ
 
 def input_size(evaluation: Evaluation, image: Tensor) -> Size:
     """Height and width of one forward pass at scale 1: a whole image, or a window."""
-    return window_size(evaluation, seen_size(evaluation, image.shape[-2:]))
+    return evaluation.window_size(evaluation.seen_size(image.shape[-2:]))
 
 
 def inputs_of(settings: CostSettings, backbone: Backbone, data: SegmentationData) -> list[Input]:
@@ -251,10 +250,8 @@ def mean_windows(evaluation: Evaluation, data: SegmentationData) -> float:
     """Windows per image at scale 1, mean over the split; reads only the headers of the image files."""
     if evaluation.inference == "whole":
         return 1.0
-    counts = []
-    for sample in data.samples:
-        size = seen_size(evaluation, upright_size(sample.image))
-        counts.append(len(window_corners(size, window_size(evaluation, size), evaluation.stride)))
+    sizes = [evaluation.seen_size(upright_size(sample.image)) for sample in data.samples]
+    counts = [len(evaluation.window_corners(size)) for size in sizes]
     return sum(counts) / len(counts)
 
 

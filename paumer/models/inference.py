@@ -1,7 +1,7 @@
 """Whole-image, sliding-window and multi-scale inference under several strategies at once.
 
-All strategies share the forward passes. What is held of each pass are logits of patches; those of pixels are made for
-one strategy, one image and a band of its rows at a time, so that memory hardly depends on the size of images.
+All strategies share the forward passes. Only logits of patches are held of each pass; those of pixels are made for one
+strategy, one image and a band of its rows at a time, so that memory hardly depends on the size of images.
 """
 
 import math
@@ -10,19 +10,95 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from paumer.config import Evaluation, Size
-from paumer.models.labels import BAND, CHUNK, FLOAT, Rows, bands
+from paumer.models.labels import BAND, CHUNK, FLOAT, Rows, bands, source_rows, upsample, upsample_rows
 from paumer.models.segmenter import Output, Segmenter
-from paumer.models.views import Corner, View, views, window_corners, window_size
 from paumer.strategies.contract import Strategy
 from paumer.strategies.tokens import of_two
 from paumer.system.errors import PaumerError
 
 
 @dataclass(frozen=True)
+class View:
+    """Images at one size, perhaps mirrored.
+
+    Attributes:
+        size: height and width at which they are seen.
+        mirrored: whether left and right are exchanged.
+    """
+
+    size: Size
+    mirrored: bool = False
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Images (batch, 3, any height, any width) as they are seen, bilinearly resized with antialiasing."""
+        if images.shape[-2:] != self.size:
+            images = functional.interpolate(images, self.size, mode="bilinear", antialias=True)
+        return images.flip(-1) if self.mirrored else images
+
+    def apply_to_labels(self, labels: Tensor) -> Tensor:
+        """Class ids (batch, any height, any width) as they are seen, by the nearest pixel."""
+        if labels.shape[-2:] != self.size:
+            labels = functional.interpolate(labels[:, None].float(), self.size, mode="nearest")[:, 0].to(labels.dtype)
+        return labels.flip(-1) if self.mirrored else labels
+
+    def source_rows(self, size: Size, rows: Rows) -> Rows:
+        """The rows of the view from which some rows of images of `size` are interpolated."""
+        return rows if self.size == size else source_rows(self.size[0], size[0], rows)
+
+    def invert(self, logits: Tensor, size: Size, rows: Rows | None = None) -> Tensor:
+        """Logits of the view at their places in images of `size`, bilinearly resized.
+
+        Args:
+            logits: (batch, classes, *self.size), or only those rows that `source_rows` gives.
+            size: height and width of the images.
+            rows: the rows of the images to return; None: all.
+        """
+        logits = logits.flip(-1) if self.mirrored else logits
+        if self.size == size:
+            return logits
+        if rows in (None, (0, size[0])):
+            return upsample(logits, size)
+        return upsample_rows(logits, size, rows, self.size[0], self.source_rows(size, rows)[0])
+
+
+def views(settings: Evaluation, size: Size) -> list[View]:
+    """All views of images of `size` (height, width) that an evaluation averages over."""
+    mirrored = (False, True) if settings.flip else (False,)
+    return [View(settings.seen_size(size, scale), flip) for scale in settings.scales for flip in mirrored]
+
+
+class WindowMean:
+    """The mean over overlapping windows.
+
+    Attributes:
+        size: number, height and width of the images.
+    """
+
+    def __init__(self, size: tuple[int, int, int]) -> None:
+        self.size = size
+        self._total = self._windows = torch.empty(0)
+
+    def add(self, values: Tensor, image: int, top: int, left: int) -> None:
+        """Add one window, (channels, height, width), at its place in an image."""
+        (images, *sides), (channels, height, width) = self.size, values.shape
+        if not self._total.numel():
+            self._total = values.new_zeros(images, channels, *sides)
+            self._windows = torch.zeros(images, 1, *sides, device=values.device)
+        area = (image, ..., slice(top, top + height), slice(left, left + width))
+        self._total[area] += values
+        self._windows[area] += 1
+
+    def value(self) -> Tensor:
+        """The mean, (images, channels, height, width)."""
+        return self._total / self._windows
+
+
+@dataclass(frozen=True)
 class Predictions:
-    """What one strategy predicts for a batch.
+    """The predictions of one strategy for a batch.
 
     Attributes:
         classes: ids (batch, height, width) int64.
@@ -34,22 +110,22 @@ class Predictions:
 
 
 @dataclass
-class Look:
-    """What a network says of images of one size in one view, under several strategies.
+class WindowLogits:
+    """Logits of every window of images of one size in one view, under several strategies.
 
     Attributes:
         model: the network.
         view: how the images are seen.
-        crops: images that have the size of a window.
-        corners: of the windows of each image.
-        logits: by strategy those of patches, (images x windows, classes, grid height, grid width).
+        crops: images of the size of a window.
+        corners: of the windows of each image, (top, left).
         macs: multiply-accumulates, (strategies, images).
+        logits: of patches, by strategy, (images x windows, classes, grid height, grid width).
     """
 
     model: Segmenter
     view: View
     crops: Tensor
-    corners: list[Corner]
+    corners: list[tuple[int, int]]
     macs: Tensor
     logits: list[Tensor] = field(default_factory=list)
 
@@ -64,24 +140,22 @@ class Look:
 
         Args:
             index: of the strategy.
-            image: its place in the batch.
+            image: its position in the batch.
             scale: of the strategy's input.
-            rows: of the view, of which logits are given alone; None: all.
+            rows: the rows of the view to return; None: all.
         """
-        count, (height, width) = len(self.corners), self.window
+        count, height = len(self.corners), self.window[0]
         patches = self.logits[index][image * count : (image + 1) * count].float()
         if count == 1:
             return self.model.upsample(patches, self.crops, scale, rows)
         first, last = rows or (0, self.view.size[0])
-        total = patches.new_zeros(1, patches.shape[1], last - first, self.view.size[1])
-        times = patches.new_zeros(total.shape[-2:])
+        mean = WindowMean((1, last - first, self.view.size[1]))
         for (top, left), window in zip(self.corners, patches.split(1), strict=True):
             above, below = max(first, top), min(last, top + height)
             if above < below:
-                area = (..., slice(above - first, below - first), slice(left, left + width))
-                total[area] += self.model.upsample(window, self.crops, scale, (above - top, below - top))
-                times[area] += 1
-        return total.div_(times)
+                upsampled = self.model.upsample(window, self.crops, scale, (above - top, below - top))
+                mean.add(upsampled[0], 0, above - first, left)
+        return mean.value()
 
 
 def predict(
@@ -91,7 +165,7 @@ def predict(
     settings: Evaluation,
     labels: Tensor | None = None,
 ) -> Iterator[tuple[int, Predictions]]:
-    """Predict class ids at the size of the images and count what it costs.
+    """Predict class ids at the size of the images and count multiply-accumulates.
 
     Args:
         model: a network in eval mode.
@@ -104,7 +178,7 @@ def predict(
         The position of a strategy, and its predictions.
     """
     height, width = images.shape[-2:]
-    seen = [look(model, images, strategies, settings, view, labels) for view in views(settings, (height, width))]
+    seen = [run_windows(model, images, strategies, settings, one, labels) for one in views(settings, (height, width))]
     direct = len(seen) == len(seen[0].corners) == 1 and seen[0].window == (height, width) and not seen[0].view.mirrored
     for index, strategy in enumerate(strategies):
         if direct:
@@ -116,7 +190,7 @@ def predict(
         yield index, Predictions(torch.cat(each), torch.stack([one.macs[index] for one in seen]).sum(dim=0))
 
 
-def _labels(seen: Sequence[Look], index: int, image: int, scale: float, size: Size) -> Tensor:
+def _labels(seen: Sequence[WindowLogits], index: int, image: int, scale: float, size: Size) -> Tensor:
     """Class ids (1, height, width) of one image: of the largest logits, or mean probabilities of several views."""
     classes = max(2, seen[0].logits[index].shape[1])
     widest = max(one.view.size[1] * max(1, math.ceil(one.view.size[0] / size[0])) for one in seen)
@@ -124,11 +198,11 @@ def _labels(seen: Sequence[Look], index: int, image: int, scale: float, size: Si
     return torch.cat([_scores(seen, index, image, scale, size, rows).max(dim=1).indices for rows in several], dim=1)
 
 
-def _scores(seen: Sequence[Look], index: int, image: int, scale: float, size: Size, rows: Rows) -> Tensor:
+def _scores(seen: Sequence[WindowLogits], index: int, image: int, scale: float, size: Size, rows: Rows) -> Tensor:
     """Logits of some rows of one image, or mean probabilities of several views, (1, classes, rows, width)."""
-    looks = [(one, one.view.rows_for(size, rows)) for one in seen]
+    parts = [(one, one.view.source_rows(size, rows)) for one in seen]
     logits = (
-        of_two(one.view.undone(one.of_image(index, image, scale, part), size, rows), dim=1) for one, part in looks
+        of_two(one.view.invert(one.of_image(index, image, scale, part), size, rows), dim=1) for one, part in parts
     )
     if len(seen) == 1:
         return next(logits)
@@ -138,14 +212,14 @@ def _scores(seen: Sequence[Look], index: int, image: int, scale: float, size: Si
     return total
 
 
-def look(
+def run_windows(
     model: Segmenter,
     images: Tensor,
     strategies: Sequence[Strategy],
     settings: Evaluation,
     view: View,
     labels: Tensor | None = None,
-) -> Look:
+) -> WindowLogits:
     """Run a network on every window of one view; each window is reduced by itself.
 
     Args:
@@ -156,9 +230,9 @@ def look(
         view: how the images are seen.
         labels: class ids (batch, height, width), for criterion `oracle`.
     """
-    seen, truth = view.of(model.normalize(images)), None if labels is None else view.of_labels(labels)
-    window = window_size(settings, view.size)
-    corners = window_corners(view.size, window, settings.stride)
+    seen = view.apply(model.normalize(images))
+    truth = None if labels is None else view.apply_to_labels(labels)
+    window, corners = settings.window_size(view.size), settings.window_corners(view.size)
     places = [(image, *corner) for image in range(len(images)) for corner in corners]
     macs = torch.zeros(len(strategies), len(images), dtype=torch.float64)
     parts: list[list[Tensor]] = [[] for _ in strategies]
@@ -167,9 +241,10 @@ def look(
         owners = torch.tensor([image for image, _, _ in group])
         outputs = model.sweep(crops, strategies, None if truth is None else _cut(truth, group, window), count=True)
         for index, output in enumerate(outputs):
+            assert output.macs is not None  # they are counted
             parts[index].append(output.logits)
-            macs[index].index_add_(0, owners, _counted(output.macs))
-    return Look(model, view, crops[:1], corners, macs, [torch.cat(several) for several in parts])
+            macs[index].index_add_(0, owners, output.macs)
+    return WindowLogits(model, view, crops[:1], corners, macs, [torch.cat(several) for several in parts])
 
 
 def _cut(pictures: Tensor, corners: Sequence[tuple[int, int, int]], window: Size) -> Tensor:
@@ -177,30 +252,17 @@ def _cut(pictures: Tensor, corners: Sequence[tuple[int, int, int]], window: Size
     return torch.stack([pictures[i, ..., top : top + window[0], left : left + window[1]] for i, top, left in corners])
 
 
-def _counted(macs: Tensor | None) -> Tensor:
-    assert macs is not None  # it was asked to count
-    return macs
-
-
 def sliding_logits(
     model: Segmenter, images: Tensor, strategies: Sequence[Strategy], window: Size, stride: Size, batch: int
 ) -> list[Output]:
-    """Logits averaged over overlapping windows, the last of each row and column aligned to the border.
-
-    Args:
-        model: a network in eval mode.
-        images: (batch, 3, height, width), as the network takes them.
-        strategies: operating points.
-        window: height and width of a window; images that are smaller make it smaller.
-        stride: steps between windows.
-        batch: windows per forward pass.
+    """Logits averaged over overlapping windows; arguments as `sliding_window_logits`, for several strategies.
 
     Returns:
-        For each strategy logits (batch, classes, height, width) float32, and what each image cost.
+        For each strategy logits (batch, classes, height, width) float32, and multiply-accumulates of each image.
     """
     settings = Evaluation(inference="sliding", window=window, stride=stride, batch=batch)
     height, width = images.shape[-2:]
-    seen = look(model, images, strategies, settings, View((height, width)))
+    seen = run_windows(model, images, strategies, settings, View((height, width)))
     return [
         Output(torch.cat([seen.of_image(index, image, one.input_scale) for image in range(len(images))]), macs)
         for index, (one, macs) in enumerate(zip(strategies, seen.macs, strict=True))

@@ -4,30 +4,22 @@ The main table is long here: a row per operating point and batch size. Only main
 """
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from paumer.reporting.sheets import TEXT
 from paumer.strategies.contract import CHAIN
 from paumer.strategies.criteria import CONTROLS
 from paumer.strategies.registry import RECIPES, REGISTRY, SMALLER_BACKBONE, operating_point
 from paumer.system.errors import PaumerError, summary
 from paumer.system.files import RUN, data_checksums, read_bytes, read_json
 
-# Columns that hold text, and first words of headings of columns that do; all others hold numbers.
-TEXT = frozenset(
-    [
-        *("experiment", "backbone", "architecture", "decoder", "recipe", "strategy", "criterion", "schedule", "method"),
-        *("device", "dtype", "type", "mode", "scope", "status", "bound", "class", "variant", "measure", "timed"),
-        *("source", "dataset", "setting", "timing_note", "timing", "same", "between", "remark", "key", "value"),
-        *("fastest_schedule", "fastest", "most_accurate_schedule", "smallest", "data", "environment", "code"),
-        *("group", "bin", "target"),
-    ]
-)
 INPUT = ["height", "width"]
 INPUT_SHAPE = [*INPUT, "batch"]
 NETWORK = ["backbone", "decoder"]
@@ -397,7 +389,7 @@ def of_points(points: pd.DataFrame, timed: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([points[POINT].merge(shared, on=SHARED), timed]).drop_duplicates(POINT)
 
 
-def pixels(row: dict) -> str:
+def pixels(row: Mapping[Any, Any] | pd.Series) -> str:
     """The size of a row's input, `512 x 1024`."""
     return f"{row['height']} x {row['width']}"
 

@@ -5,7 +5,7 @@ The LaTeX needs the packages booktabs, longtable and graphicx.
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,11 +13,19 @@ import pandas as pd
 from tabulate import tabulate
 
 from paumer.measurement.intervals import mean_interval
-from paumer.reporting.frames import TEXT
+from paumer.system.files import as_text
 
 DECIMALS = 4
-# What Markdown would not show as it is; `_` within words it does, and brackets that are no link.
-SPECIAL = re.compile(r"[\\|*$`<~]|(?<!\w)_|_(?!\w)|\[(?=[^\]]*\]\()|&(?=#?\w+;)")
+# Columns that hold text, and first words of headings of columns that do; all others hold numbers.
+TEXT = frozenset(
+    [
+        *("experiment", "backbone", "architecture", "decoder", "recipe", "strategy", "criterion", "schedule", "method"),
+        *("device", "dtype", "type", "mode", "scope", "status", "bound", "class", "variant", "measure", "timed"),
+        *("source", "dataset", "setting", "timing_note", "timing", "same", "between", "remark", "key", "value"),
+        *("fastest_schedule", "fastest", "most_accurate_schedule", "smallest", "data", "environment", "code"),
+        *("group", "bin", "target"),
+    ]
+)
 LATEX_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
 LATEX_SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 LATEX_SPECIAL |= {"<": "$<$", ">": "$>$", "±": r"$\pm$", "<=": r"$\le$", ">=": r"$\ge$"}
@@ -27,6 +35,7 @@ FITTED = (
     "\\sbox0{{{table}}}%\n\\ifdim\\wd0>\\linewidth\\resizebox{{\\linewidth}}{{!}}{{\\usebox0}}\\else\\usebox0\\fi%\n"
 )
 Row = Mapping[Any, Any] | pd.Series
+Cell = Callable[[Row], str]
 # Headings over several columns: text, number of columns.
 Spans = Sequence[tuple[str, int]]
 
@@ -45,6 +54,32 @@ class Sheet:
     def aligned(self) -> list[str]:
         """`left` for columns of text, whose headings begin with the name of such a column; `right` for numbers."""
         return ["left" if heading.split(" ")[0] in TEXT else "right" for heading in self.headings]
+
+
+def sheet_of(table: pd.DataFrame, columns: Mapping[str, str | Cell], notes: Sequence[str] = (), **words: str) -> Sheet:
+    """A sheet with a row for each row of a table.
+
+    Args:
+        table: the table.
+        columns: for each heading the name of the column whose text is shown, or a function from row to cell.
+        notes: below the table.
+        words: title and opening of the sheet.
+    """
+    rows = [
+        [cell(row) if callable(cell) else str(row[cell]) for cell in columns.values()]
+        for row in table.to_dict("records")
+    ]
+    return Sheet(list(columns), rows, list(notes), **words)
+
+
+def rounded(name: str, decimals: int) -> Cell:
+    """Cells with the numbers of a column, see `number`."""
+    return lambda row: number(row[name], decimals)
+
+
+def digits(name: str) -> Cell:
+    """Cells with the numbers of a column, see `significant`."""
+    return lambda row: significant(row[name])
 
 
 def joined(sheet: Sheet, heading: str, names: Sequence[str], by: str) -> Sheet:
@@ -122,11 +157,6 @@ def drop_cell(row: Row, prefix: str = "") -> str:
 def csv(table: pd.DataFrame) -> str:
     """CSV text with a fixed number of decimals, so that the same numbers give the same bytes."""
     return table.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
-
-
-def as_text(cell: str) -> str:
-    """A cell of a Markdown table that shows just these characters."""
-    return SPECIAL.sub(r"\\\g<0>", cell)
 
 
 def markdown(*sheets: Sheet) -> str:

@@ -3,6 +3,7 @@
 Stages write a record beside what they measured; `trace` joins the records that a file rests on.
 """
 
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from paumer.reporting.frames import (
     read_text,
     read_throughput,
 )
+from paumer.reporting.sheets import DECIMALS
 from paumer.reporting.tables.ablation import UNCHANGED, write_ablation
 from paumer.reporting.tables.speed import write_speed
 from paumer.reporting.tables.write import write_tables
@@ -30,7 +32,7 @@ from paumer.strategies.registry import SMALLER_BACKBONE
 from paumer.system.errors import PaumerError
 from paumer.system.files import MANIFEST, RUN, WEIGHTS, ExperimentFiles, experiment_of, read_json, sha256
 
-ROUNDING = 1e-3  # relative; both files are rounded
+ROUNDING = 1e-3  # relative, of values that are large beside their last decimal; both files are rounded
 TIMED = ["backbone", "recipe", *SETTING, *INPUT_SHAPE]
 DENSE, PAUSE, FLOOR = "dense dense", "pause ", "floor "  # variants of throughput_rounds.csv
 
@@ -107,7 +109,7 @@ def check_timings(folder: Path) -> Iterator[str]:
     for row in joined.to_dict("records"):
         for name in MEASURES:
             value, computed = row[name], row[f"{name} of the rounds"]
-            if pd.notna(value) and not abs(value / computed - 1) <= ROUNDING:
+            if pd.notna(value) and not math.isclose(value, computed, rel_tol=ROUNDING, abs_tol=10**-DECIMALS):
                 variant = f"{row['backbone']} {row['variant']} ({pixels(row)}, batch {row['batch']})"
                 yield f"{files.throughput}: {variant}: {name} is {value:g}, but {computed:g} in its rounds"
                 break

@@ -121,6 +121,15 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+# What Markdown would not show as it is; `_` within words it does, and brackets that are no link.
+SPECIAL = re.compile(r"[\\|*$`<~]|(?<![^\W_])_|_(?![^\W_])|\[(?=[^\]]*\]\()|&(?=#?\w+;)")
+
+
+def as_text(cell: str) -> str:
+    """Markdown that shows just these characters, in a table or outside."""
+    return SPECIAL.sub(r"\\\g<0>", cell)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")

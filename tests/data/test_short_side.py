@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torchvision.tv_tensors import Image, Mask
 
 from paumer.config import Augmentation
+from paumer.config.base import LONGEST, short_side_factor
 from paumer.data.loading import training_transform
-from paumer.data.transforms import LONGEST, short_side_factor
 
 SIDES = st.integers(1, 4000)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from paumer.deployment.presets import Preset, choose_preset, known_presets
+from paumer.deployment.description import Preset, known_presets
+from paumer.deployment.settings import choose_preset
 from paumer.strategies.registry import operating_point
 from paumer.system.errors import PaumerError
 from paumer.system.files import write_json
@@ -54,6 +55,7 @@ TUNE = {
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """Of a run in an experiment that has tables."""
+    write_json(tmp_path / "data.json", {})
     (tmp_path / "tables").mkdir()
     main_table(ROWS).to_csv(tmp_path / "tables" / "main.csv", index=False)
     write_json(tmp_path / "machine.json", {"environment": {"device": "the machine"}})

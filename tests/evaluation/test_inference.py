@@ -9,9 +9,9 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from paumer.config import Evaluation
-from paumer.models.inference import look, predict, sliding_logits, sliding_window_logits
+from paumer.config.measuring import window_starts
+from paumer.models.inference import View, predict, run_windows, sliding_logits, sliding_window_logits
 from paumer.models.segmenter import Output
-from paumer.models.views import View, window_starts
 from paumer.strategies.contract import Dense
 from paumer.strategies.registry import build_strategy, operating_point
 from paumer.system.errors import PaumerError
@@ -30,6 +30,9 @@ class Fake:
     def sweep(self, crops, strategies, labels, count):
         self.batches.append(len(crops))
         return [Output(self.function(crops), torch.ones(len(crops), dtype=torch.float64)) for _ in strategies]
+
+    def normalize(self, images):
+        return images
 
     def upsample(self, logits, crops, scale, rows=None):
         return logits if rows is None else logits[..., slice(*rows), :]
@@ -106,7 +109,7 @@ def test_labels_are_cut_as_the_windows_are(model) -> None:
     images, labels = torch.randn(2, 3, 40, 56, dtype=torch.float64), torch.randint(19, (2, 40, 56), dtype=torch.uint8)
     oracle = build_strategy(operating_point("pause", "oracle", "2:0.6"))
     settings = Evaluation(inference="sliding", window=(24, 32), stride=(16, 24), batch=3)
-    seen = look(model, images, [oracle], settings, View((40, 56)), labels)
+    seen = run_windows(model, images, [oracle], settings, View((40, 56)), labels)
     logits = torch.cat([seen.of_image(0, image, 1.0) for image in range(2)])
     sums, counts = torch.zeros(2, 19, 40, 56), torch.zeros(1, 1, 40, 56)
     for top in window_starts(40, 24, 16):
@@ -224,7 +227,7 @@ def test_predictions_have_the_size_of_the_labels_whatever_the_short_side(model) 
 def test_the_oracle_knows_the_labels_of_every_view(model) -> None:
     images, labels = torch.randn(1, 3, 40, 56, dtype=torch.float64), torch.randint(19, (1, 40, 56), dtype=torch.uint8)
     oracle, mirrored = build_strategy(operating_point("pause", "oracle", "2:0.6")), View((40, 56), mirrored=True)
-    seen = look(model, images, [oracle], Evaluation(), mirrored, labels)
+    seen = run_windows(model, images, [oracle], Evaluation(), mirrored, labels)
     [alone] = model.sweep(images.flip(-1), [oracle], labels.flip(-1))
     assert_close(seen.logits[0], alone.logits)
 

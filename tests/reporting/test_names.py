@@ -33,6 +33,7 @@ FAMILY = "Font of a test"
 @example("[a](b)")
 @example("&copy;&#9;")
 @example("~~a~~")
+@example("0__")
 def test_a_cell_of_markdown_shows_its_text(name: str) -> None:
     *_, row = markdown(Sheet(["class", "drop"], [[name, "1.00"]])).strip("\n").split("\n")
     cells = re.findall(r"\|((?:\\.|[^|\\])*)", row.rstrip()[:-1])  # as GitHub's Markdown splits them

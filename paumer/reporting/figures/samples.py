@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from paumer.data.datasets import Dataset
-from paumer.data.preparation import samples
-from paumer.data.reading import read_sample
+from paumer.data.images import read_sample
+from paumer.data.manifest import samples
 from paumer.system.files import require_writable, writing
 
 COLUMNS, ROWS = 3, 3

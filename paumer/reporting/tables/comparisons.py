@@ -21,7 +21,7 @@ from paumer.reporting.frames import (
     read_throughput,
     windows_per_s,
 )
-from paumer.reporting.sheets import DECIMALS, Sheet, number, significant
+from paumer.reporting.sheets import DECIMALS, Cell, Row, Sheet, digits, rounded, sheet_of
 from paumer.reporting.tables.main import FLOPS, read_accuracy
 from paumer.strategies.criteria import CONTROLS
 from paumer.system.files import read_json
@@ -29,10 +29,6 @@ from paumer.system.files import read_json
 PUBLISHED = [
     *("source", "method", "dataset", *NETWORK, "crop", "setting"),
     *("miou", "miou_change", "gmac", "images_per_s", "speedup", "timing_note"),
-]
-PUBLISHED_HEADINGS = [
-    *("source", "method", "dataset", *NETWORK, "crop (pixels)", "setting"),
-    *("mIoU (points)", "change of mIoU (points)", "GMAC", "images/s", "speed-up", "timing"),
 ]
 OURS = "this experiment"
 PAIRED = ["backbone", "recipe", "strategy", "schedule"]  # what a criterion and its controls share
@@ -95,25 +91,22 @@ def _shared(rows: pd.DataFrame, others: pd.DataFrame) -> pd.Series:
 
 def published_sheet(published: pd.DataFrame) -> Sheet:
     """Published figures, and ours where dataset or network are the same."""
-    comparable = (published["source"] == OURS).any()
-    rows = [
-        [
-            *(row[name] for name in PUBLISHED[:5]),
-            number(row["crop"], 0),
-            row["setting"],
-            *(number(row[name], 2) for name in ("miou", "miou_change")),
-            *(significant(row[name]) for name in ("gmac", "images_per_s")),
-            number(row["speedup"], 2),
-            row["timing_note"],
-            *([row["same"]] if comparable else []),
-        ]
-        for row in published.to_dict("records")
-    ]
-    if not comparable:
+    columns: dict[str, str | Cell] = {
+        **{name: name for name in PUBLISHED[:5]},
+        "crop (pixels)": rounded("crop", 0),
+        "setting": "setting",
+        "mIoU (points)": rounded("miou", 2),
+        "change of mIoU (points)": rounded("miou_change", 2),
+        "GMAC": digits("gmac"),
+        "images/s": digits("images_per_s"),
+        "speed-up": rounded("speedup", 2),
+        "timing": "timing_note",
+    }
+    if not (published["source"] == OURS).any():
         opening = "Dataset and networks differ from those of this experiment: no row is comparable with it."
-        return Sheet(PUBLISHED_HEADINGS, rows, opening=opening)
-    notes = ["Figures of other devices and implementations: compare ratios and changes, not images/s."]
-    return Sheet([*PUBLISHED_HEADINGS, "same as here"], rows, notes)
+        return sheet_of(published, columns, opening=opening)
+    note = "Figures of other devices and implementations: compare ratios and changes, not images/s."
+    return sheet_of(published, columns | {"same as here": "same"}, [note])
 
 
 def criteria_table(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame:
@@ -143,7 +136,7 @@ def criteria_table(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame
     return table[CRITERIA].round(DECIMALS)
 
 
-def _verdict(row: dict) -> str:
+def _verdict(row: Row) -> str:
     """Whether the criterion is between its bounds; empty where they are missing or do not cost the same."""
     if row["varies"] or pd.isna(row[CHANCE]) or pd.isna(row[BEST]):
         return ""
@@ -154,20 +147,17 @@ def _verdict(row: dict) -> str:
 
 def criteria_sheet(criteria: pd.DataFrame) -> Sheet:
     """Each informed criterion between chance and ground truth, and how many lie there."""
-    headings = [*PAIRED, "criterion", "seeds", *(f"{name}: mIoU (points)" for name in (CHANCE, "criterion", BEST))]
-    rows = [
-        [
-            *(row[name] for name in (*PAIRED, "criterion")),
-            str(row["seeds"]),
-            *(number(row[name], 2) for name in (CHANCE, "miou", BEST)),
-            _between(row),
-        ]
-        for row in criteria.to_dict("records")
-    ]
-    return Sheet([*headings, f"between {CHANCE} and {BEST}"], rows, _verdicts(criteria))
+    columns: dict[str, str | Cell] = {
+        **{name: name for name in (*PAIRED, "criterion", "seeds")},
+        f"{CHANCE}: mIoU (points)": rounded(CHANCE, 2),
+        "criterion: mIoU (points)": rounded("miou", 2),
+        f"{BEST}: mIoU (points)": rounded(BEST, 2),
+        f"between {CHANCE} and {BEST}": _between,
+    }
+    return sheet_of(criteria, columns, _verdicts(criteria))
 
 
-def _between(row: dict) -> str:
+def _between(row: Row) -> str:
     """The verdict, with the number of seeds that share it where there are several."""
     several = row["seeds"] > 1 and not pd.isna(row["seeds_between"])
     return row["between"] + (f" ({row['seeds_between']:.0f} of {row['seeds']} seeds between)" if several else "")
@@ -207,14 +197,10 @@ def bounds_table(bounds: Path, main: pd.DataFrame) -> pd.DataFrame:
 
 def bounds_sheet(bounds: pd.DataFrame) -> Sheet:
     """Each bound beside the dense network it bounds."""
-    names = [name for name in bounds.columns if name not in ("backbone", "dense")]
-    rows = [
-        [row["backbone"], number(row["dense"], 2), *(number(row[name], 2) for name in names)]
-        for row in bounds.to_dict("records")
-    ]
-    headings = ["backbone", "dense network: mIoU (points)", *(f"{name}: mIoU (points)" for name in names)]
+    names = {"dense": "dense network", **{name: name for name in bounds.columns if name not in ("backbone", "dense")}}
+    columns: dict[str, str | Cell] = {f"{shown}: mIoU (points)": rounded(name, 2) for name, shown in names.items()}
     notes = [
         "Patch ceiling: ground truth pooled to the prediction grid, what a perfect network of this patch size reaches.",
         "Linear on raw patches: what a linear classifier reaches that sees one patch at a time.",
     ]
-    return Sheet(headings, rows, notes)
+    return sheet_of(bounds, {"backbone": "backbone"} | columns, notes)

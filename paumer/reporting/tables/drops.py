@@ -15,7 +15,7 @@ from paumer.reporting.frames import (
     refuse_duplicates,
     refuse_mixed_data,
 )
-from paumer.reporting.sheets import DECIMALS, Sheet, drop_cell, latex, number
+from paumer.reporting.sheets import DECIMALS, Cell, Row, Sheet, drop_cell, latex, number, rounded, sheet_of
 from paumer.reporting.tables.main import add_drop, over_seeds, read_accuracy
 from paumer.reporting.tables.methods import nearest_to_claim
 
@@ -208,14 +208,15 @@ def reasons(attribution: pd.DataFrame) -> dict[str, str]:
 
 def attribution_sheet(attribution: pd.DataFrame) -> Sheet:
     """The points of mIoU that are lost, and in which patches."""
-    headings = [*PAUSED_AT, "seeds", "mIoU unpaused", "drop", "in patches that pause", "in those that run on"]
-    rows = [
-        [row["backbone"], row["schedule"], str(row["seeds"]), number(row["none"], 2)]
-        + [_lost(row, group) for group in ("all", "paused", "running")]
-        for row in attribution.to_dict("records")
-    ]
-    return Sheet(headings, rows, [ATTRIBUTION_NOTE])
+    columns: dict[str, str | Cell] = {
+        **{name: name for name in (*PAUSED_AT, "seeds")},
+        "mIoU unpaused": rounded("none", 2),
+        "drop": lambda row: _lost(row, "all"),
+        "in patches that pause": lambda row: _lost(row, "paused"),
+        "in those that run on": lambda row: _lost(row, "running"),
+    }
+    return sheet_of(attribution, columns, [ATTRIBUTION_NOTE])
 
 
-def _lost(row: dict, group: str) -> str:
+def _lost(row: Row, group: str) -> str:
     return number(row["none"] - row[group], 2)

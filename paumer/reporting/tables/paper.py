@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from paumer.config import Experiment, parse
 from paumer.config.base import read_yaml
 from paumer.reporting.frames import CHANCE, is_dense, operating_points, read_main
-from paumer.reporting.sheets import DECIMALS, Sheet, csv, markdown, number, with_spread
+from paumer.reporting.sheets import DECIMALS, Cell, Sheet, csv, markdown, number, rounded, sheet_of, with_spread
 from paumer.reporting.tables.comparisons import read_published
 from paumer.reporting.tables.main import LARGEST_BATCH, NOT_TIMED, SPREAD, few_seeds
 from paumer.reporting.tables.methods import NOT_STATED, Claim, answer_cells, methods_table, read_claims
@@ -188,21 +188,16 @@ def dense_table(measured: Sequence[Measured], published: Path) -> pd.DataFrame:
 
 def _dense_sheet(dense: pd.DataFrame) -> Sheet:
     """The networks without any method beside published figures."""
-    headings = [*SHOWN_NETWORK, "seeds", "mIoU (points)", "source", "setting", "its crop", "its mIoU"]
-    rows = [
-        [
-            *(row[name] for name in SHOWN_NETWORK),
-            str(row["seeds"]),
-            with_spread(row["miou"], row["miou_spread"]),
-            row["source"] or "none published",
-            row["setting"],
-            number(row["crop"], 0),
-            number(row["published"], 2),
-            number(row["difference"], 2),
-        ]
-        for row in dense.to_dict("records")
-    ]
-    return Sheet([*headings, "difference (points)"], rows, title="Networks without pausing beside published figures")
+    columns: dict[str, str | Cell] = {
+        **{name: name for name in (*SHOWN_NETWORK, "seeds")},
+        "mIoU (points)": lambda row: with_spread(row["miou"], row["miou_spread"]),
+        "source": lambda row: row["source"] or "none published",
+        "setting": "setting",
+        "its crop": rounded("crop", 0),
+        "its mIoU": rounded("published", 2),
+        "difference (points)": rounded("difference", 2),
+    }
+    return sheet_of(dense, columns, title="Networks without pausing beside published figures")
 
 
 def assumptions_table(experiment: Experiment, segmenter: Path) -> pd.DataFrame:

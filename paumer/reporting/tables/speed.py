@@ -30,11 +30,15 @@ from paumer.reporting.frames import (
 )
 from paumer.reporting.sheets import (
     DECIMALS,
+    Cell,
     Row,
     Sheet,
     csv,
+    digits,
     markdown,
     number,
+    rounded,
+    sheet_of,
     significant,
     speedup_cell,
     with_interval,
@@ -50,14 +54,8 @@ COLUMNS = [
     *("gmac", "gmac_ratio", "realised"),
     *("floor_ratio", "floor_low", "floor_high", "peak_memory_mb", "compile_s", "other_load", "status"),
 ]
-HEADINGS = [
-    *(*POINT, "device", "type", "mode", "scope", "input (pixels)", "batch"),
-    *("images/s", "latency (ms)", "speed-up [95%]", "GMAC", "GMAC ratio (dense / row)", "realised"),
-    *("time / floor [95%]", "peak memory (MB)", "compiling (s)", "other load (processors)"),
-]
-
 VARIANT_COLUMNS = [*POINT, "batch", "windows", "gmac_ratio", *MEASURES]
-PARTS = ["gmac_encoder", "gmac_decoder", "gmac_heads"]
+PARTS = ["encoder", "decoder", "heads"]  # of a network, whose GMAC flops.csv has
 LACKING = {"oom": "out of memory", "skipped": "skipped"}  # in the place of images/s, by the status of a timing
 # Other programs that keep more processors busy than this may disturb what is timed.
 DISTURBING = 0.1
@@ -146,42 +144,30 @@ def _gmac(rows: pd.DataFrame, counted: pd.DataFrame) -> pd.Series:
 
 def speed_sheet(speed: pd.DataFrame, warnings: Sequence[str] = ()) -> Sheet:
     """The speed table."""
-    windows = runs_on_windows(speed)
-    rows = [
-        [
-            *(row[name] for name in (*POINT, *SETTING)),
-            pixels(row),
-            str(row["batch"]),
-            LACKING.get(row["status"]) or significant(row["images_per_s"]),
-            *([_windows(row)] if windows else []),
-            *_measured(row),
-        ]
-        for row in speed.to_dict("records")
-    ]
-    first = HEADINGS.index("images/s") + 1
-    headings = [*HEADINGS[:first], *(["windows/s (windows an image)"] if windows else []), *HEADINGS[first:]]
-    return Sheet(headings, rows, [*_explanations(speed), *warnings])
+    windows = {"windows/s (windows an image)": _windows} if runs_on_windows(speed) else {}
+    columns: dict[str, str | Cell] = {
+        **{name: name for name in POINT},
+        **{"device": "device", "type": "dtype", "mode": "mode", "scope": "scope"},
+        **{"input (pixels)": pixels, "batch": "batch"},
+        "images/s": lambda row: LACKING.get(row["status"]) or significant(row["images_per_s"]),
+        **windows,
+        "latency (ms)": digits("latency_ms"),
+        "speed-up [95%]": speedup_cell,
+        "GMAC": digits("gmac"),
+        "GMAC ratio (dense / row)": rounded("gmac_ratio", 2),
+        "realised": rounded("realised", 2),
+        "time / floor [95%]": lambda row: with_interval(row["floor_ratio"], row["floor_low"], row["floor_high"]),
+        "peak memory (MB)": rounded("peak_memory_mb", 0),
+        "compiling (s)": rounded("compile_s", 1),
+        "other load (processors)": rounded("other_load", 2),
+    }
+    return sheet_of(speed, columns, [*_explanations(speed), *warnings])
 
 
-def _windows(row: dict) -> str:
+def _windows(row: Row) -> str:
     """Windows a second, and how many an image has; empty where whole images were timed."""
     timed = row["windows"] > 1 and pd.notna(row["windows_per_s"])
     return f"{significant(row['windows_per_s'])} ({significant(row['windows'])})" if timed else ""
-
-
-def _measured(row: dict) -> list[str]:
-    """Cells from latency on."""
-    return [
-        significant(row["latency_ms"]),
-        speedup_cell(row),
-        significant(row["gmac"]),
-        number(row["gmac_ratio"], 2),
-        number(row["realised"], 2),
-        with_interval(row["floor_ratio"], row["floor_low"], row["floor_high"]),
-        number(row["peak_memory_mb"], 0),
-        number(row["compile_s"], 1),
-        number(row["other_load"], 2),
-    ]
 
 
 def _explanations(speed: pd.DataFrame) -> list[str]:
@@ -207,21 +193,15 @@ def null_sheet(throughput: Path) -> Sheet:
     """
     nulls = null_rows(read_throughput(throughput))
     verdicts = nulls["speedup"].notna().map({True: "too noisy", False: ""}).mask(quiet(nulls), "quiet")
-    rows = [
-        [
-            row["backbone"],
-            _timed_together(row),
-            *(row[name] for name in ("dtype", "mode", "scope")),
-            pixels(row),
-            str(row["batch"]),
-            LACKING.get(row["status"]) or speedup_cell(row, decimals=3),
-            row["verdict"],
-            number(row["other_load"], 2),
-        ]
-        for row in nulls.assign(verdict=verdicts).to_dict("records")
-    ]
-    headings = ["backbone", "timed together", "type", "mode", "scope", "input (pixels)", "batch"]
-    return Sheet([*headings, "speed-up of dense over dense [95%]", "remark", "other load (processors)"], rows)
+    columns: dict[str, str | Cell] = {
+        "backbone": "backbone",
+        "timed together": _timed_together,
+        **{"type": "dtype", "mode": "mode", "scope": "scope", "input (pixels)": pixels, "batch": "batch"},
+        "speed-up of dense over dense [95%]": lambda row: LACKING.get(row["status"]) or speedup_cell(row, decimals=3),
+        "remark": "verdict",
+        "other load (processors)": rounded("other_load", 2),
+    }
+    return sheet_of(nulls.assign(verdict=verdicts), columns)
 
 
 def gmac_sheet(flops: Path) -> Sheet:
@@ -230,17 +210,14 @@ def gmac_sheet(flops: Path) -> Sheet:
     Raises:
         PaumerError: flops.csv is unusable.
     """
-    table = read_table(flops, [*FLOPS, *INPUT, *PARTS])
-    rows = [
-        [
-            *(row[name] for name in ("backbone", "decoder", "strategy", "schedule")),
-            pixels(row),
-            *(significant(row[name]) for name in ("gmac_total", *PARTS)),
-        ]
-        for row in table.to_dict("records")
-    ]
-    headings = ["backbone", "decoder", "strategy", "schedule", "input (pixels)"]
-    return Sheet([*headings, "GMAC", "in the encoder", "in the decoder", "in the heads"], rows)
+    table = read_table(flops, [*FLOPS, *INPUT, *(f"gmac_{part}" for part in PARTS)])
+    columns: dict[str, str | Cell] = {
+        **{name: name for name in ("backbone", "decoder", "strategy", "schedule")},
+        "input (pixels)": pixels,
+        "GMAC": digits("gmac_total"),
+        **{f"in the {part}": digits(f"gmac_{part}") for part in PARTS},
+    }
+    return sheet_of(table, columns)
 
 
 def settings_timed(throughput: Path) -> list[str]:
@@ -318,7 +295,7 @@ def quiet(nulls: pd.DataFrame) -> pd.Series:
     return (low <= 1) & (high >= 1) & (high - low < WIDE) & ((nulls["speedup"] - 1).abs() < OFF)
 
 
-def _noisy(row: dict) -> str:
+def _noisy(row: Row) -> str:
     speedup = speedup_cell(row, decimals=3)
     return (
         f"Too noisy: {_group(row)}. Dense timed against itself gave a speed-up of {speedup}; distrust differences of "
@@ -326,7 +303,7 @@ def _noisy(row: dict) -> str:
     )
 
 
-def _disturbed(row: dict) -> str:
+def _disturbed(row: Row) -> str:
     return (
         f"Other programs kept {row['other_load']:.1f} processors busy while {_group(row)} was timed; distrust these "
         "images/s and measure again on a machine that does nothing else."
@@ -341,7 +318,7 @@ def _alone(rows: pd.DataFrame) -> str:
     )
 
 
-def _group(row: dict) -> str:
+def _group(row: Row) -> str:
     """Name what was timed together."""
     setting = f"{row['dtype']}, {row['mode']}, {row['scope']}; {_timed_together(row)}"
     return f"{row['backbone']}, {pixels(row)} pixels, batch {row['batch']} ({setting})"
