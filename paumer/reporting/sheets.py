@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 from paumer.measurement.intervals import mean_interval
 from paumer.reporting.frames import TEXT
-from paumer.system.files import as_text
+from paumer.system.errors import as_text
 
 DECIMALS = 4
 LATEX_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}

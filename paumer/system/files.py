@@ -121,15 +121,6 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-# What Markdown would not show as it is; `_` within words it does, and brackets that are no link.
-SPECIAL = re.compile(r"[\\|*$`<~]|(?<![^\W_])_|_(?![^\W_])|\[(?=[^\]]*\]\()|&(?=#?\w+;)")
-
-
-def as_text(cell: str) -> str:
-    """Markdown that shows just these characters, in a table or outside."""
-    return SPECIAL.sub(r"\\\g<0>", cell)
-
-
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
@@ -279,12 +270,8 @@ class ExperimentFiles:
 def experiment_of(path: Path, remedy: str = "name a file of results/EXPERIMENT") -> ExperimentFiles:
     """The experiment whose folder a file is in.
 
-    Args:
-        path: of the file.
-        remedy: what the error message asks for.
-
     Raises:
-        PaumerError: no folder above the file has a `data.json`.
+        PaumerError: no folder above the file has a `data.json`; the text ends with `remedy`.
     """
     for folder in path.resolve().parents:
         if (folder / MANIFEST).exists():
