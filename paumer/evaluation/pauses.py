@@ -10,6 +10,9 @@ from paumer.models.segmenter import Segmenter
 from paumer.strategies.pause import Pause
 from paumer.strategies.state import State
 
+# Of patches that pause at the first, second ... location, in pictures: Okabe and Ito's, safe for the colour-blind.
+PAUSE_COLOURS = ((230, 159, 0), (86, 180, 233), (204, 121, 167), (0, 158, 115), (240, 228, 66), (213, 94, 0))
+
 
 @dataclass(frozen=True)
 class Pauses:

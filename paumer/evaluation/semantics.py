@@ -15,7 +15,7 @@ from torch import Tensor
 from paumer.config.runs import SemanticsSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.evaluation.alignment import tabulate
 from paumer.evaluation.evaluate import confusion_matrix, mean_iou, patch_errors
 from paumer.evaluation.pauses import watch_pauses

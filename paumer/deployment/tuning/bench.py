@@ -7,7 +7,7 @@ from typing import Any
 
 from paumer.config.runs import EvaluateSettings
 from paumer.data.loading import SegmentationData
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.deployment.settings import TuneSettings
 from paumer.deployment.tuning.search import UNPAUSED, Speed, scale_of, schedule_of
 from paumer.evaluation.evaluate import mean_iou, tally

@@ -92,7 +92,7 @@ def test_scores_are_remembered_and_of_images_over_the_whole_split(runs, manifest
     assert every[0] == every[2] != every[1]
     assert bench.drops(points) == pytest.approx([0, every[0] - every[1], 0])
     read: list[int] = []
-    monkeypatch.setattr("paumer.data.loading.read_cached", lambda sample, *_: read.append(sample) or 1 / 0)
+    monkeypatch.setattr("paumer.data.loading.read_planes", lambda sample, *_: read.append(sample) or 1 / 0)
     assert bench.score(points, 10) == every
     with pytest.raises(ZeroDivisionError):
         bench.score(points, 5)
