@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from paumer.config import Data
 from paumer.config.base import IGNORE
+from paumer.config.network import Data
 from paumer.data.archives import fetch, read_source
 from paumer.data.catalogue import (
     CLASS_LIST,
