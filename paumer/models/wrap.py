@@ -19,9 +19,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from paumer.config import STATISTICS, Evaluation, Normalization, Statistics, parse
-from paumer.models.backbones import REMEDY, obstacle_of
+from paumer.models.backbones import REMEDY, obstacle_of, statistics
 from paumer.models.encoder import Encoder
-from paumer.models.shipped import statistics
 from paumer.models.trained import TrainedSegmenter, evaluation_of
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import ORACLE

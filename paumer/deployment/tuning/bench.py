@@ -10,7 +10,7 @@ from paumer.data.loading import SegmentationData
 from paumer.data.preparation import samples
 from paumer.deployment.settings import TuneSettings
 from paumer.deployment.tuning.search import UNPAUSED, Reduction, Speed
-from paumer.evaluation.evaluate import mean_iou, tally
+from paumer.evaluation.evaluate import evaluate_split, mean_iou
 from paumer.measurement.modes import callable_of
 from paumer.measurement.throughput import evenly, input_images, input_size, mean_windows
 from paumer.measurement.timing import BenchmarkSetting, Variant, measure
@@ -64,9 +64,9 @@ class Bench:
             settings = EvaluateSettings(device=self.settings.device, evaluation=self.settings.evaluation)
             chosen = [self.data.samples[place] for place in evenly(len(self.data), images)]
             data = SegmentationData(self.data.dataset, chosen)
-            tallies = tally(self.model, data, [self._strategy(one) for one in new], settings)
-            for reduction, tallied in zip(new, tallies, strict=True):
-                self._scores[reduction, images] = mean_iou(tallied.matrix)
+            results = evaluate_split(self.model, data, [self._strategy(one) for one in new], settings)
+            for reduction, result in zip(new, results, strict=True):
+                self._scores[reduction, images] = mean_iou(result.matrix)
         return [self._scores[reduction, images] for reduction in reductions]
 
     def drops(self, reductions: Sequence[Reduction]) -> list[float]:
