@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from PIL import Image
 
-from paumer.reporting.figures import style as fonts
-from paumer.reporting.figures.style import panels, save_as, style
+from paumer.reporting.figures import drawing as fonts
+from paumer.reporting.figures.drawing import panels, save_as, style
 from paumer.reporting.sheets import Sheet, markdown
 
 # Of an area that no font of the machine has: in the font of these tests, and in none.
@@ -33,6 +33,7 @@ FAMILY = "Font of a test"
 @example("[a](b)")
 @example("&copy;&#9;")
 @example("~~a~~")
+@example("0__")
 def test_a_cell_of_markdown_shows_its_text(name: str) -> None:
     *_, row = markdown(Sheet(["class", "drop"], [[name, "1.00"]])).strip("\n").split("\n")
     cells = re.findall(r"\|((?:\\.|[^|\\])*)", row.rstrip()[:-1])  # as GitHub's Markdown splits them

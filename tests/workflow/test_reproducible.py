@@ -12,7 +12,7 @@ TABLES = ("accuracy.csv", "flops.csv")
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("experiment", "rows"),
-    [(Path(__file__).parent / "tiny.yaml", 3), (REPOSITORY / "workflow/experiments/smoke.yaml", 100)],
+    [(Path(__file__).parent / "tiny.yaml", 3), (REPOSITORY / "workflow/experiments/smoke.yaml", 30)],
     ids=["tiny", "smoke"],
 )
 def test_two_clean_runs_agree(experiment: Path, rows: int, tmp_path: Path) -> None:

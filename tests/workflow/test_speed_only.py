@@ -11,6 +11,7 @@ from tiers import first
 
 REPOSITORY = Path(__file__).parents[2]
 SMOKE = yaml.safe_load((REPOSITORY / "workflow/experiments/smoke.yaml").read_text(encoding="utf-8"))
+WITH_SHARED_PHASE = {key: SMOKE["training"][key] for key in ("shared_phase", "options")}
 
 
 def planned(folder: Path, experiment: dict[str, Any], *targets: str) -> set[str]:
@@ -24,7 +25,7 @@ def planned(folder: Path, experiment: dict[str, Any], *targets: str) -> set[str]
 
 
 @pytest.mark.parametrize(
-    "training", first([{"recipes": []}, {**SMOKE["training"], "recipes": []}]), ids=["plain", "shared"]
+    "training", first([{"recipes": []}, {**WITH_SHARED_PHASE, "recipes": []}]), ids=["plain", "shared"]
 )
 def test_no_recipe_plans_no_training(training: dict[str, Any], tmp_path: Path) -> None:
     expected = {"data", "flops", "throughput", "speed", "figures", "all"}

@@ -14,8 +14,8 @@ import pandas as pd
 import vl_convert
 from markupsafe import Markup
 
-from paumer.reporting.figures.looks import looks
-from paumer.reporting.figures.pareto import beside_dense
+from paumer.reporting.figures.points import beside_dense
+from paumer.reporting.figures.styles import method_styles, series_styles
 from paumer.reporting.frames import (
     BEST,
     COST,
@@ -24,13 +24,12 @@ from paumer.reporting.frames import (
     POINT,
     SETTING,
     is_dense,
-    latency_ms,
     method_names,
     of_points,
     operating_points,
     pixels,
 )
-from paumer.reporting.page.charts import SERIES, classes_chart, explorer_chart, methods_chart, symbols, training_chart
+from paumer.reporting.page.charts import SERIES, classes_chart, explorer_chart, methods_chart, outline, training_chart
 from paumer.reporting.sheets import DECIMALS
 from paumer.reporting.tables.methods import CLAIM
 
@@ -82,11 +81,7 @@ def _timings(points: pd.DataFrame, speed: pd.DataFrame) -> pd.DataFrame:
     """The timings of one backbone in one setting at one batch; `point` is the index of the operating point."""
     timed = of_points(points, speed.dropna(subset="images_per_s")).drop(columns=COST, errors="ignore")
     named = points[[*POINT, *COST[1:]]].rename_axis("point").reset_index()
-    found = beside_dense(named.merge(timed, on=POINT))
-    found = found.assign(latency_ms=latency_ms(found))
-    for side, other in (("low", "high"), ("high", "low")):
-        found[f"latency_ms_{other}"] = latency_ms(found, f"images_per_s_{side}")
-    return found[["point", *MEASURED]]
+    return beside_dense(named.merge(timed, on=POINT))[["point", *MEASURED]]
 
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -136,17 +131,20 @@ def interactive_sections(
         classes: the table of classes.
         curves: what the figure of training curves shows.
     """
-    methods = symbols(looks(main), DENSE)
+    methods = method_styles(main)
     charts = {
         "explorer": explorer_chart(methods),
         "methods": methods_chart(methods),
         "classes": classes_chart(),
-        "training": training_chart(list(curves["recipe"].unique())),
+        "training": training_chart(series_styles(curves["recipe"])),
     }
     drops = classes[~is_dense(classes)]
     drops = drops.assign(point=method_names(drops) + " " + drops["schedule"])
     return {
-        "symbols": methods,
+        "symbols": [
+            {"name": name, "colour": style.colour, "hollow": style.hollow, "outline": outline(style.marker)}
+            for name, style in methods.items()
+        ],
         "series": SERIES,
         "charts": {name: as_json(spec) for name, spec in charts.items()},
         "explorer": as_json(explorer_data(main, speed)),
