@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.criteria import scores
 from paumer.strategies.pause import Pause
 from paumer.strategies.state import State
 
@@ -46,7 +45,7 @@ class WatchedPause(Pause):
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """As pausing does."""
         if block in self.watched:
-            seen = scores("entropy", block, tokens, state)[0].float()
+            seen = state.scores("entropy", block, tokens)[0].float()
             canvas = seen.new_full((state.patches,), torch.nan)
             canvas[slice(None) if state.positions is None else state.positions[0]] = seen
             self.entropy[block] = canvas.view(state.grid).cpu()
