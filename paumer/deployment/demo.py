@@ -14,7 +14,7 @@ from paumer.deployment.api import load, measure, scenes, sweep
 from paumer.deployment.files import ENDINGS, read_picture
 from paumer.deployment.network import HubSegmenter
 from paumer.deployment.pictures import GAP, draw_pauses, overlay, side_by_side
-from paumer.models.shipped import DEMO
+from paumer.models.weights import DEMO
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError
 from paumer.system.files import require_writable, writing

@@ -15,7 +15,7 @@ from paumer.deployment.network import HubSegmenter, load_network
 from paumer.deployment.pictures import check_cityscapes, draw_pauses, label_ids, overlay, side_by_side
 from paumer.deployment.settings import PredictSettings
 from paumer.models.inference import Predictions, predict
-from paumer.models.shipped import WEIGHTS, find_network
+from paumer.models.weights import WEIGHTS, find_network
 from paumer.strategies.contract import Strategy
 from paumer.strategies.pause import Pause
 from paumer.strategies.registry import OperatingPoint

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from paumer.config import STATISTICS
-from paumer.data.scenes.scene import draw_scene
+from paumer.data.scenes import draw_scene
 from paumer.deployment import export as exporting
 from paumer.deployment.network import load_network
 from paumer.deployment.settings import ExportSettings

@@ -83,6 +83,8 @@ def best_of_method(gain: pd.Series, points: pd.DataFrame) -> pd.Series:
 
 
 def _dominated_within(gain: pd.Series, points: pd.DataFrame, keys: list[str]) -> pd.Series:
+    if points.empty:
+        return pd.Series(dtype=bool)
     groups = [group.index for _, group in points.groupby(keys)]
     return pd.concat([dominated(gain[index], points.loc[index, "miou"]) for index in groups])
 

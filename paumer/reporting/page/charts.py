@@ -37,17 +37,17 @@ def outline(marker: Marker) -> str:
 def explorer_chart(methods: Mapping[str, Style]) -> Spec:
     """mIoU against what the reader chooses, with bars, fronts, the budget and what it chooses.
 
-    Data sets: `points` (x, x_low, x_high, y, y_low, y_high, method, dominated, hollow, and the texts of `EXPLORED`),
-    `lines` (method, x, y: what no other point of a method beats), `front` (x, y), `rules` (x or y, dash), and `marks`
+    Data sets: `points` (x, x_low, x_high, y, miou_low, miou_high, method, dominated, oracle, and those of `EXPLORED`),
+    `lines` (method, x, y: the best of each method), `front` (x, y), `rules` (x or y, dash), and `marks`
     (kind, x, y, label, align).
     """
     x = alt.X("x:Q").scale(zero=False, nice=False, padding=24).title("images/s")
     y = alt.Y("y:Q").scale(zero=False, nice=False, padding=20).title("mIoU (points)")
     colour, shape = _colour(methods), _shape(methods)
     points, lines, front, rules, marks = (_data(name) for name in ("points", "lines", "front", "rules", "marks"))
-    opacity = alt.when("datum.dominated && !datum.hollow").then(alt.value(PALE)).otherwise(alt.value(1))
-    fill = alt.when("datum.hollow").then(alt.value("white")).otherwise(colour)
-    edge = alt.when("datum.hollow").then(colour).otherwise(alt.value("white"))
+    opacity = alt.when("datum.dominated && !datum.oracle").then(alt.value(PALE)).otherwise(alt.value(1))
+    fill = alt.when("datum.oracle").then(alt.value("white")).otherwise(colour)
+    edge = alt.when("datum.oracle").then(colour).otherwise(alt.value("white"))
     text = [alt.Tooltip(f"{name}:N", title=title) for name, title in EXPLORED.items()]
     kinds = {kind: alt.datum.kind == kind for kind in ("dense", "claim", "chosen", "focus")}
     # What the budget chooses is named above its ring, the claim below its diamond, so that the two can be neighbours.
@@ -66,7 +66,7 @@ def explorer_chart(methods: Mapping[str, Style]) -> Spec:
         rules.transform_filter("isValid(datum.x)").mark_rule(**_dash()).encode(x=x),
         lines.mark_line(strokeWidth=1, opacity=0.55).encode(x=x, y=y, color=colour, order="x:Q"),
         points.mark_rule(strokeWidth=1).encode(x="x_low:Q", x2="x_high:Q", y=y, color=colour, opacity=opacity),
-        points.mark_rule(strokeWidth=1).encode(x=x, y="y_low:Q", y2="y_high:Q", color=colour, opacity=opacity),
+        points.mark_rule(strokeWidth=1).encode(x=x, y="miou_low:Q", y2="miou_high:Q", color=colour, opacity=opacity),
         front.mark_line(color="black", strokeWidth=1.6).encode(x=x, y=y, order="x:Q"),
         points.mark_point(filled=True, size=85, strokeWidth=1.1).encode(
             x=x, y=y, shape=shape, fill=fill, stroke=edge, opacity=opacity, tooltip=text
@@ -91,8 +91,8 @@ def methods_chart(methods: Mapping[str, Style]) -> Spec:
     colour = _colour(methods)
     y = alt.Y("method:N").sort(None).title(None).axis(labelLimit=320, labelFontSize=12)
     x = alt.X("value:Q").scale(zero=False, padding=24).title("speed-up")
-    fill = alt.when("datum.hollow").then(alt.value("white")).otherwise(colour)
-    edge = alt.when("datum.hollow").then(colour).otherwise(alt.value("white"))
+    fill = alt.when("datum.oracle").then(alt.value("white")).otherwise(colour)
+    edge = alt.when("datum.oracle").then(colour).otherwise(alt.value("white"))
     text = [alt.Tooltip(f"{name}:N", title=title) for name, title in EXPLORED.items()]
     placed = alt.ExprRef("datum.value > datum.middle ? 'right' : 'left'")
     aside = alt.ExprRef("datum.value > datum.middle ? -12 : 12")
@@ -115,7 +115,7 @@ def methods_chart(methods: Mapping[str, Style]) -> Spec:
 
 
 def classes_chart() -> Spec:
-    """Drop of every class; data set `classes` (class, point, drop, low, high, iou_text, drop_text)."""
+    """Drop of every class; data set `classes` (class, point, series, drop and its interval, texts)."""
     data = _data("classes")
     series = alt.Scale(domain=["first", "second"], range=list(SERIES))
     colour = alt.Color("series:N").scale(series).legend(None)
@@ -128,7 +128,7 @@ def classes_chart() -> Spec:
     offset = alt.YOffset("series:N").scale(domain=["first", "second"])
     zero = alt.Chart(alt.InlineData(values=[{"drop": 0}])).mark_rule(color=FAINT).encode(x="drop:Q")
     bars = data.mark_bar(height={"band": 0.8}, opacity=0.9).encode(x=x, y=y, yOffset=offset, color=colour, tooltip=text)
-    spread = data.mark_rule(strokeWidth=1.3, color=INK).encode(x="low:Q", x2="high:Q", y=y, yOffset=offset)
+    spread = data.mark_rule(strokeWidth=1.3, color=INK).encode(x="drop_low:Q", x2="drop_high:Q", y=y, yOffset=offset)
     chart = alt.layer(bars, spread, zero).properties(height=alt.Step(13))
     return _finished(chart, None, "Drop of every class at the chosen operating points")
 
