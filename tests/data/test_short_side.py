@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torchvision.tv_tensors import Image, Mask
 
 from paumer.config import Augmentation
-from paumer.config.base import LONGEST, short_side_factor
+from paumer.config.base import MOST_OBLONG, short_side_factor
 from paumer.data.loading import training_transform
 
 SIDES = st.integers(1, 4000)
@@ -18,8 +18,8 @@ def test_one_side_fits_exactly_and_the_other_is_within(height: int, width: int, 
     factor = short_side_factor((height, width), short_side)
     short, long = sorted((height * factor, width * factor))
     assert short <= short_side * (1 + 1e-9)
-    assert long <= LONGEST * short_side * (1 + 1e-9)
-    assert short == pytest.approx(short_side) or long == pytest.approx(LONGEST * short_side)
+    assert long <= MOST_OBLONG * short_side * (1 + 1e-9)
+    assert short == pytest.approx(short_side) or long == pytest.approx(MOST_OBLONG * short_side)
 
 
 @pytest.mark.parametrize(("size", "resized"), [((64, 96), (32, 48)), ((96, 64), (48, 32)), ((20, 200), (13, 128))])
