@@ -1,13 +1,12 @@
-"""Vision transformers from timm, with weights from the hub, from a local file, or from nothing.
+"""Plain vision transformers from timm, whose blocks the encoder runs one by one, and how their images are normalised.
 
-Weights of the hub are fetched as a file, and every file is read the same way: strictly, except for its classifier of
-images, and resampled by timm to the patch and image size of the network.
-
-Which vision transformers can run: timm's plain ones, whose blocks the encoder runs one by one.
+Weights come from the hub, a local file, or nowhere. Those of the hub are fetched as a file, and every file is read the
+same way: strictly, except for its classifier of images, and resampled by timm to the network's patch and image size.
 """
 
 import difflib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,18 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from paumer.config import Backbone, Size
+from paumer.config import STATISTICS, Backbone, Normalization, Size, Statistics, parse
 from paumer.config.network import NetworkSettings
-from paumer.models.weights import FIRST, backbone_weights, holds, refuse_bomb, require_weights, unreadable
+from paumer.models.weights import (
+    FIRST,
+    backbone_weights,
+    holds,
+    read_run,
+    refuse_bomb,
+    require_weights,
+    trained_network,
+    unreadable,
+)
 from paumer.system.errors import PaumerError, summary
 
 MODULES = ("vision_transformer", "deit")  # where timm defines plain vision transformers
@@ -231,3 +239,42 @@ def _fill_from_npz(vit: VisionTransformer, path: Path, backbone: Backbone) -> Vi
     except Exception as error:  # a missing array, a wrong shape, no archive at all
         raise _misfit(backbone, error) from None
     return vit
+
+
+def normalization_of(backbone: Backbone) -> Normalization:
+    """Never `auto`: what the configuration says, else what the weights ask for, else ImageNet's.
+
+    Raises:
+        PaumerError: the architecture is unknown, or the folder of a trained network is damaged.
+    """
+    return asked_for(backbone) or "imagenet" if backbone.normalization == "auto" else backbone.normalization
+
+
+def asked_for(backbone: Backbone) -> Normalization | None:
+    """What the weights of a backbone were trained with: as their folder says, or timm; None without weights.
+
+    Raises:
+        PaumerError: the architecture is unknown, or the folder of a trained network is damaged.
+    """
+    folder = trained_network(backbone.weights)
+    if folder is not None:
+        network: NetworkSettings = parse(NetworkSettings, read_run(folder)["network"], str(folder))
+        return normalization_of(network.backbone.model_copy(update={"weights": "none"}))
+    check_architecture(backbone)
+    source = get_pretrained_cfg(backbone.architecture)
+    if backbone.weights == "none" or source is None:
+        return None
+    return statistics(source.mean, source.std)
+
+
+def statistics(mean: Sequence[float], std: Sequence[float]) -> Normalization:
+    """The normalization of a mean and a standard deviation: its name where it has one."""
+    given = Statistics(mean=tuple(mean), std=tuple(std))
+    return next((name for name, known in STATISTICS.items() if known == given), given)
+
+
+def described(normalization: Normalization) -> str:
+    """A normalization in a few words."""
+    if isinstance(normalization, Statistics):
+        return f"mean {list(normalization.mean)}, std {list(normalization.std)}"
+    return normalization

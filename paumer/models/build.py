@@ -16,8 +16,7 @@ from paumer.models.backbones import create_vit
 from paumer.models.encoder import Encoder
 from paumer.models.heads import Adapter, AuxiliaryHead, DecoderHead, LinearHead, build_decoder
 from paumer.models.segmenter import Segmenter
-from paumer.models.shipped import CONFIG, WEIGHTS, find_network, read_run
-from paumer.models.weights import read_safetensors, require_weights
+from paumer.models.weights import CONFIG, WEIGHTS, find_network, read_run, read_safetensors, require_weights
 from paumer.system.errors import PaumerError, summary
 from paumer.system.files import writing
 
@@ -34,6 +33,14 @@ def build(settings: NetworkSettings, pretrained: bool = True) -> Segmenter:
     Raises:
         PaumerError: unknown backbone or options, unreadable weights, or a head beyond the last block.
     """
+    parts = network_parts(settings, pretrained)
+    return Segmenter(*parts, settings.class_frequencies, settings.backbone.normalization)
+
+
+def network_parts(
+    settings: NetworkSettings, pretrained: bool
+) -> tuple[Encoder, nn.Module, dict[int, AuxiliaryHead | DecoderHead]]:
+    """Encoder, decoder and auxiliary heads by block; arguments and errors are those of `build`."""
     encoder = Encoder(create_vit(settings, pretrained))
     if settings.backbone.positions == "sincos":
         if encoder.vit.pos_embed is None or encoder.width % 4:
@@ -44,7 +51,7 @@ def build(settings: NetworkSettings, pretrained: bool = True) -> Segmenter:
         encoder.start_positions_as_sincos()
     decoder = build_decoder(settings.decoder, encoder.width, settings.classes)
     heads = {} if settings.heads is None else build_heads(settings.heads, settings, encoder, decoder)
-    return Segmenter(encoder, decoder, heads, settings.class_frequencies, settings.backbone.normalization)
+    return encoder, decoder, heads
 
 
 def build_heads(

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paumer.evaluation.alignment import auroc, boundary, composition, correlation, groups
+from paumer.evaluation.semantics import auroc, boundary, composition, correlation, groups
 
 # Ten patches; the uniform ones of sky, far from boundaries, have the lowest scores.
 SKY, ROAD = 4, 6
@@ -19,7 +19,7 @@ def patches() -> pd.DataFrame:
             "uniform": [True] * SKY + [False] * ROAD,
             "distance": [4.5] * SKY + [0.25, 0.25, 1.5, 1.5, np.inf, np.inf],
             "score": scores,
-            "paused_from": np.where(scores < 0.15, 0.2, np.where(scores < 0.55, 0.6, np.inf)),
+            "pause_fraction": np.where(scores < 0.15, 0.2, np.where(scores < 0.55, 0.6, np.inf)),
             "error": scores**2,
             "final_error": 0.5 * scores**2,
         }

@@ -8,7 +8,7 @@ import torch
 from paumer.config.base import IGNORE
 from paumer.config.runs import SemanticsSettings
 from paumer.data.loading import SegmentationData
-from paumer.evaluation.semantics import CRITERIA, observe, paused_from, semantics
+from paumer.evaluation.semantics import CRITERIA, patch_statistics, pause_fraction, semantics
 from paumer.models.build import load_run
 from paumer.strategies.criteria import confidence, entropy
 from paumer.strategies.early_exit import EarlyExit, Exit
@@ -23,7 +23,7 @@ SETTINGS = SemanticsSettings(device="cpu", fractions=FRACTIONS, schedule="2:0.5"
 @pytest.fixture
 def observed(run_of, data) -> pd.DataFrame:
     network, _ = load_run(run_of("paumer"))
-    return observe(network, *data[0], data.dataset, FRACTIONS)
+    return patch_statistics(network, *data[0], data.dataset, FRACTIONS)
 
 
 def test_errors_are_those_of_every_cell(run_of, data, observed) -> None:
@@ -57,7 +57,7 @@ def test_what_pauses_is_what_the_strategy_pauses(run_of, data, observed, fractio
     with torch.inference_mode():
         _, state = network.encode(data[0][0][None], Pause(Schedule.parse(f"2:{fraction}")))
     [(_, went_on)] = state.paused_at()
-    paused = np.flatnonzero(observed["2 entropy paused from"] <= fraction)
+    paused = np.flatnonzero(observed["2 entropy pause fraction"] <= fraction)
     assert sorted(went_on[0].tolist()) == sorted(set(range(state.patches)) - set(paused))
 
 
@@ -69,7 +69,7 @@ def test_labels_of_a_patch(run_of, data) -> None:
     label[:8, :8] = IGNORE
     label[8:16, 8:12] = IGNORE
     names = list(data.dataset.classes)
-    table = observe(network, image, label, data.dataset, FRACTIONS)
+    table = patch_statistics(network, image, label, data.dataset, FRACTIONS)
     classes, uniform = (table[name].to_numpy().reshape(6, 12) for name in ("class", "uniform"))
     assert pd.isna(classes[0, 0])
     assert set(classes[1:, 0]) == {names[1]}
@@ -78,9 +78,9 @@ def test_labels_of_a_patch(run_of, data) -> None:
     assert table["distance"].iloc[-1] == pytest.approx((92 - 12) / 8)
 
 
-def test_paused_from_is_the_smallest_fraction() -> None:
+def test_pause_fraction_is_the_smallest_fraction() -> None:
     scores = torch.tensor([0.5, 0.1, 0.9, 0.3])
-    assert paused_from(scores, (0.25, 0.75)).tolist() == [0.75, 0.25, torch.inf, 0.75]
+    assert pause_fraction(scores, (0.25, 0.75)).tolist() == [0.75, 0.25, torch.inf, 0.75]
 
 
 def test_tables_of_a_run(run_of, manifest, tmp_path) -> None:
