@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from paumer.config import Evaluation
+from paumer.data.loading import same_shape_batches
 from paumer.deployment.files import COMPARISONS, PAUSES, Outputs, find_images, read_picture
 from paumer.deployment.network import HubSegmenter, load_network
 from paumer.deployment.pictures import check_cityscapes, draw_pauses, label_ids, overlay, side_by_side
@@ -114,25 +115,26 @@ class Predictor:
 
     def groups(self, images: Sequence[Path]) -> Iterator[list[tuple[Path, Tensor]]]:
         """Images (3, height, width) uint8 that run together: neighbours of one size that need one window each."""
-        evaluation, several = self.network.description.evaluation, list[tuple[Path, Tensor]]()
+        evaluation = self.network.description.evaluation
+        return same_shape_batches(
+            self._read(images),
+            lambda item: item[1].shape,
+            lambda shape: evaluation.batch if evaluation.is_one_pass(shape[-2:]) else 1,
+        )
+
+    def _read(self, images: Sequence[Path]) -> Iterator[tuple[Path, Tensor]]:
+        """Read images; those that cannot be read are entered in `failed`."""
         for path in images:
             try:
                 picture = read_picture(path)
             except PaumerError as error:
                 self.failed[path] = str(error)
-                continue
             except (MemoryError, RuntimeError) as error:
                 if not lacks_memory(error):
                     raise
                 self.failed[path] = f"{path}: {TOO_LARGE}"
-                continue
-            full = len(several) == (evaluation.batch if evaluation.is_one_pass(picture.shape[-2:]) else 1)
-            if several and (full or picture.shape != several[0][1].shape):
-                yield several
-                several = []
-            several.append((path, picture))
-        if several:
-            yield several
+            else:
+                yield path, picture
 
     def run(self, several: list[tuple[Path, Tensor]], outputs: Outputs) -> None:
         """Predict a group of images of one size and write all that is asked for; one by one where memory is short."""
