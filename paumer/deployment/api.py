@@ -15,7 +15,7 @@ from torch import Tensor
 
 from paumer.config import Evaluation, Throughput, parse
 from paumer.data.scenes import TRAIN_IDS, draw_scene
-from paumer.deployment.batches import Images, Labels, batches_of, of_one_size
+from paumer.deployment.images import Images, Labels, batches_of, of_one_size
 from paumer.deployment.network import HubSegmenter, load_network
 from paumer.evaluation.evaluate import evaluate_batches, mean_iou
 from paumer.measurement.modes import callable_of, on_batches

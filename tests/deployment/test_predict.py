@@ -19,7 +19,7 @@ from paumer.data.catalogue import described_folder
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
 from paumer.data.preparation import prepare
-from paumer.deployment.files import read_picture
+from paumer.deployment.images import read_picture
 from paumer.deployment.network import load_network
 from paumer.evaluation.evaluate import evaluate_split, mean_iou
 from paumer.models.segmenter import Segmenter

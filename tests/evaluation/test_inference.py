@@ -330,7 +330,7 @@ def test_windows_are_no_larger_than_what_is_seen() -> None:
     ("settings", "culprit"),
     [
         ({"scales": []}, "scales"),
-        ({"scales": [1, 0]}, "scales must be above 0"),
+        ({"scales": [1, 0]}, "scales.1: input should be greater than 0"),
         ({"short_side": 0}, "short_side"),
     ],
 )
