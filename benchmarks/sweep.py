@@ -16,7 +16,7 @@ from paumer.config import Experiment, parse, sweep_points
 from paumer.config.base import read_yaml
 from paumer.config.runs import EvaluateSettings
 from paumer.data.loading import SegmentationData
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.evaluation.evaluate import tally
 from paumer.models.build import load_run
 from paumer.strategies.registry import runnable

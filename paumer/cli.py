@@ -168,7 +168,7 @@ def data(
     from paumer.config import Data
 
     if dataset is not None:
-        _call("data.preparation:obtain", dataset, output or Path("data", dataset), _use_threads(threads))
+        _call("data.preparation:fetch_dataset", dataset, output or Path("data", dataset), _use_threads(threads))
     else:
         manifest = output or Path("results/scenes/data.json")
         _call("data.preparation:prepare", _read(Data, settings), manifest, _use_threads(threads))

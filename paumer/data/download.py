@@ -52,7 +52,7 @@ class _IncompleteError(Exception):
 def download(
     url: str,
     target: Path,
-    by_hand: str,
+    manual_instructions: str,
     checksums: Mapping[str, str] | None = None,
     opener: OpenerDirector | None = None,
     pause_seconds: float = PAUSE_SECONDS,
@@ -65,7 +65,7 @@ def download(
     Args:
         url: where the file is.
         target: where to write it.
-        by_hand: what to do without a network, for error messages.
+        manual_instructions: what to do without a network, for error messages.
         checksums: algorithm of hashlib -> what its bytes must give, where that is known.
         opener: asks the server, with cookies for instance; an anonymous one by default.
         pause_seconds: time to wait before the second attempt; it doubles before each further one.
@@ -78,13 +78,13 @@ def download(
     part = _Part(url, target)
     with disk_errors(part.path):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _receive_whole(url, part, by_hand, opener or build_opener(), pause_seconds)
+        _receive_whole(url, part, manual_instructions, opener or build_opener(), pause_seconds)
         for algorithm, expected in (checksums or {}).items():
             found = checksum(part.path, algorithm)
             if found != expected:
                 part.remove()
                 wrong = f"brought a file of {algorithm} {found}, not {expected}"
-                raise PaumerError(f"{url}: {wrong}; run again, or {by_hand}")
+                raise PaumerError(f"{url}: {wrong}; run again, or {manual_instructions}")
         part.path.replace(target)
         part.remove()
 
@@ -170,7 +170,9 @@ class _Part:
         return version if version.get("url") == self.url else None
 
 
-def _receive_whole(url: str, part: _Part, by_hand: str, opener: OpenerDirector, pause_seconds: float) -> None:
+def _receive_whole(
+    url: str, part: _Part, manual_instructions: str, opener: OpenerDirector, pause_seconds: float
+) -> None:
     """Receive a file, in several attempts if need be."""
     problem = ""
     for attempt in range(ATTEMPTS):
@@ -179,15 +181,15 @@ def _receive_whole(url: str, part: _Part, by_hand: str, opener: OpenerDirector, 
             print(f"{url}: {problem}; trying again in {seconds:g} s", flush=True)
             sleep(seconds)
         try:
-            with _ask(url, part, by_hand, opener) as answer:
+            with _ask(url, part, manual_instructions, opener) as answer:
                 _receive(answer, part)
             return
         except _IncompleteError as error:
             problem = str(error)
-    raise PaumerError(f"{url}: could not be fetched ({problem}); run again, or {by_hand}")
+    raise PaumerError(f"{url}: could not be fetched ({problem}); run again, or {manual_instructions}")
 
 
-def _ask(url: str, part: _Part, by_hand: str, opener: OpenerDirector) -> HTTPResponse:
+def _ask(url: str, part: _Part, manual_instructions: str, opener: OpenerDirector) -> HTTPResponse:
     """Ask for what is missing of a file."""
     try:
         return opener.open(Request(url, headers=part.range_headers()), timeout=SILENCE_SECONDS)
@@ -195,7 +197,7 @@ def _ask(url: str, part: _Part, by_hand: str, opener: OpenerDirector) -> HTTPRes
         if error.code == 416:  # nothing lies beyond what is here: it is of another version
             part.remove()
         elif error.code < 500 and error.code != 429:
-            raise PaumerError(f"{url}: the server refuses it (status {error.code}); {by_hand}") from None
+            raise PaumerError(f"{url}: the server refuses it (status {error.code}); {manual_instructions}") from None
         raise _IncompleteError(f"status {error.code}") from None
     except (OSError, HTTPException) as error:
         raise _IncompleteError(summary(error)) from None

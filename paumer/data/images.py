@@ -1,32 +1,50 @@
-"""Image files that are not trusted: checked by their header before they are decoded, upright, as RGB of 8 bits."""
+"""Reading images and label maps that are not trusted, with errors that name the file, and a cache of decoded samples.
 
+Files are checked by their header before they are decoded. Images become upright RGB of 8 bits.
+"""
+
+import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
+from paumer.config.base import IGNORE
+from paumer.data.datasets import Dataset, Sample
 from paumer.system.errors import PaumerError, summary
-from paumer.system.files import require_fetched, require_plain
+from paumer.system.files import require_fetched, require_plain, same_stem, stamp, writing
 
 # Pillow's own limit, a quarter of a GiB as RGB: a file of a few kB may declare any size. PAUMER_MAX_PIXELS changes it.
 MAX_PIXELS = 89_478_485
 LIMIT = "PAUMER_MAX_PIXELS"
-# What people have as images. Pillow decides by the content, and would call other programs for some formats (EPS).
+# Pillow decides by the content, and would call other programs for some formats (EPS).
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
-# How the names of images end, in small or capital letters.
-ENDINGS = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".gif"),
-)
 WHITE = (255, 255, 255, 255)
 READ = ("1", "L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")  # modes that Pillow turns into RGB as people see them
 SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 ORIENTATION = 0x0112  # in EXIF: how to turn what is stored so that it is upright; from 5 on by a quarter
 QUARTER_TURNED = 5
+
+WHOLE_NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")  # modes whose pixels are one number
+MOST_VALUES = 5  # that are no class, in an error
+LOSSY = ("JPEG", "MPO", "WEBP")  # formats that change values
+# Pillow spreads the grey values of PNG files of 2 and 4 bits over 0 to 255.
+SPREAD = ("L;2", "L;4")
+# EXIF orientation -> how to turn the stored pixels upright; 1 is upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+REFETCH = "fetch it again"
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # such images are refused here
@@ -54,18 +72,6 @@ def read_rgb(path: Path, remedy: str = "replace it") -> tuple[np.ndarray, int]:
         return np.array(_as_rgb(ImageOps.exif_transpose(image), path)), turn
 
 
-def read_stored(path: Path, remedy: str, check: Callable[[Image.Image], None]) -> Image.Image:
-    """Read an image as it is stored; `check` refuses it by its header, before it is decoded.
-
-    Raises:
-        PaumerError: the file is missing, damaged, too large or no image.
-    """
-    with _opened(path, remedy) as image:
-        check(image)
-        image.load()
-        return image.copy()
-
-
 def upright_size(path: Path) -> tuple[int, int]:
     """Height and width of an image once it is upright; its pixels are not read.
 
@@ -87,6 +93,84 @@ def max_pixels() -> int:
     if not text.isdecimal() or not int(text[:18]):
         raise PaumerError(f"{LIMIT}: {text!r} is no whole number above 0; correct it, or unset it")
     return int(text)
+
+
+def read_label(path: Path, dataset: Dataset) -> np.ndarray:
+    """Read a label map as class ids, (height, width) uint8, with 255 where the pixel is ignored.
+
+    A pixel's number counts: of 1, 8 or 16 bits, or an index into a palette, whatever its colours.
+
+    Raises:
+        PaumerError: the file is missing, truncated, not one number a pixel, or holds a value that is no class.
+    """
+    values = np.asarray(ImageOps.exif_transpose(_read_numbers(path)))
+    if values.dtype != np.uint8:
+        beyond = values[(values < 0) | (values > IGNORE)]
+        if beyond.size:
+            raise PaumerError(f"{path}: label value {beyond.min()} is beyond 8 bits, so no class; convert the labels")
+        values = values.astype(np.uint8)
+    classes = dataset.class_of_value(path)[values]
+    if (classes < 0).any():
+        raise PaumerError(f"{path}: {_misfit(path, values, dataset)}")
+    return classes.astype(np.uint8)
+
+
+def read_sample(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Read an image and its label map of the same size.
+
+    Where the image's EXIF turns it, its label map may have been drawn before or after: the sizes tell.
+
+    Raises:
+        PaumerError: either cannot be read, their sizes differ, or nothing tells whether the label map is turned.
+    """
+    if not sample.label.exists():
+        others = ", ".join(path.name for path in same_stem(sample.label))
+        there = f" (beside it lies {others}, which is no label map by its name)" if others else ""
+        raise PaumerError(f"{sample.image}: has no label; expected {sample.label}{there}; {dataset.label_remedy}")
+    image, turn = read_rgb(sample.image, REFETCH)
+    label = read_label(sample.label, dataset)
+    height, width = image.shape[:2]
+    if turn in TURNS:
+        if height == width or turn < QUARTER_TURNED:
+            raise PaumerError(
+                f"{sample.image}: its EXIF orientation is {turn}, and nothing tells whether its label was drawn before "
+                "or after that turn; save the image upright, or remove the orientation"
+            )
+        if label.shape == (width, height):
+            label = np.asarray(Image.fromarray(label).transpose(TURNS[turn]))
+    if image.shape[:2] != label.shape:
+        raise PaumerError(
+            f"{sample.label}: label is {label.shape[1]}x{label.shape[0]}, its image {image.shape[1]}x{image.shape[0]}; "
+            "they must be of one size"
+        )
+    return image, label
+
+
+def read_planes(sample: Sample, dataset: Dataset, cache: Path | None) -> np.ndarray:
+    """Read a sample as uint8 planes (4, height, width): red, green, blue and class ids.
+
+    With a cache, a folder, a decoded sample is stored there. Files are written whole or not at all, so any number of
+    processes may share the folder; their names depend on size and times of image and label, so changed ones are read
+    again.
+
+    Raises:
+        PaumerError: the sample cannot be read, or the folder cannot be written.
+    """
+    path = None
+    if cache is not None and sample.image.exists() and sample.label.exists():
+        path = cache / f"{_key(sample, dataset)}.npy"
+        with suppress(OSError, ValueError, EOFError):  # not stored yet, or damaged
+            planes: np.ndarray = np.load(path)
+            return planes
+    image, label = read_sample(sample, dataset)
+    planes = np.concatenate([image.transpose(2, 0, 1), label[None]])
+    if path is not None:
+        try:
+            with writing(path) as temporary:
+                np.save(temporary, planes)
+        except PaumerError as error:
+            raise PaumerError(f"{error}, or name another folder in training.options.cache, or none") from None
+    return planes
 
 
 @contextmanager
@@ -135,3 +219,37 @@ def _as_rgb(image: Image.Image, path: Path) -> Image.Image:
     if image.mode != "P" and image.mode not in READ:
         raise PaumerError(f"{path}: pixels of mode {image.mode} are no colours of 8 or 16 bits; convert it to RGB")
     return image.convert("RGB")
+
+
+def _read_numbers(path: Path) -> Image.Image:
+    """Read a label map as stored; its header is checked for one lossless whole number per pixel before decoding."""
+    with _opened(path, REFETCH) as image:
+        tiles = getattr(image, "tile", None)
+        stored = tiles[0].args if tiles else ""
+        if image.mode not in WHOLE_NUMBERS or stored in SPREAD:
+            kind = f"mode {image.mode}" if image.mode not in WHOLE_NUMBERS else f"{stored[-1]} bits"
+            raise PaumerError(f"{path}: label maps have one channel of 8 bits, not {kind}; convert it")
+        if image.format in LOSSY:
+            raise PaumerError(f"{path}: is a {image.format}, which may change values; label maps are PNG, TIFF or BMP")
+        image.load()
+        return image.copy()
+
+
+def _misfit(path: Path, values: np.ndarray, dataset: Dataset) -> str:
+    """What is wrong with the values of a label map, and what to do."""
+    wrong, pixels = np.unique(values[dataset.class_of_value(path)[values] < 0], return_counts=True)
+    counted = [f"{pixel} of value {value}" for value, pixel in zip(wrong[:MOST_VALUES], pixels, strict=False)]
+    more = f", and {len(wrong) - MOST_VALUES} more values" if len(wrong) > MOST_VALUES else ""
+    text = f"label value {wrong[0]} is no class of {dataset.name} ({dataset.describe_values(path)})"
+    text += f"; pixels: {', '.join(counted)}{more}"
+    for ending, table in dataset.tables.items():
+        if (table[values] >= 0).all():
+            return f"{text}; its values are those of a file *{ending}: rename it"
+    return f"{text}; {dataset.value_remedy}"
+
+
+def _key(sample: Sample, dataset: Dataset) -> str:
+    """A checksum of the files' paths, sizes and times, and of the label encoding."""
+    paths = (sample.image.resolve(), sample.label.resolve())
+    files = [(str(path), *stamp(path)) for path in paths]
+    return hashlib.sha256(repr((files, dataset.class_of_value(sample.label).tobytes())).encode()).hexdigest()[:32]

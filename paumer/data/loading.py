@@ -20,7 +20,7 @@ from torchvision.tv_tensors import Image, Mask
 from paumer.config import Augmentation, Size
 from paumer.config.base import IGNORE, scaled_size, short_side_factor
 from paumer.data.datasets import Dataset, Sample
-from paumer.data.reading import read_cached
+from paumer.data.images import read_planes
 from paumer.system.errors import PaumerError, summary
 
 
@@ -45,9 +45,8 @@ class SegmentationData(TorchDataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
         index, draw = key if isinstance(key, tuple) else (key, 0)
-        image, label = read_cached(self.samples[index], self.dataset, self.cache)
-        pixels = torch.from_numpy(image.copy()).permute(2, 0, 1).contiguous()
-        classes = torch.from_numpy(label)
+        planes = torch.from_numpy(read_planes(self.samples[index], self.dataset, self.cache))
+        pixels, classes = planes[:3], planes[3]
         if self.transform is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(draw)
@@ -133,12 +132,15 @@ def evaluation_batches(data: SegmentationData, batch: int) -> Iterator[tuple[Ten
         yield torch.stack(images), torch.stack(labels)
 
 
-class ClassSafeCrop(v2.Transform):
-    """Crop at random, anew while one class fills more than `largest_class` of the crop (10 tries at most)."""
+class RandomCrop(v2.Transform):
+    """Random crop, drawn up to 10 times while one class fills more than `cat_max_ratio` of its labelled pixels.
 
-    def __init__(self, size: Size, largest_class: float) -> None:
+    As in mmsegmentation, by the same name.
+    """
+
+    def __init__(self, size: Size, cat_max_ratio: float) -> None:
         super().__init__()
-        self.size, self.largest_class = size, largest_class
+        self.size, self.cat_max_ratio = size, cat_max_ratio
 
     def forward(self, image: Image, mask: Mask) -> tuple[Image, Mask]:
         """Crop both; smaller images are padded on the right and bottom with ignored pixels."""
@@ -149,7 +151,7 @@ class ClassSafeCrop(v2.Transform):
         for _ in range(10):
             top = int(torch.randint(mask.shape[-2] - height + 1, ()))
             left = int(torch.randint(mask.shape[-1] - width + 1, ()))
-            if self._share(mask[..., top : top + height, left : left + width]) <= self.largest_class:
+            if self._share(mask[..., top : top + height, left : left + width]) <= self.cat_max_ratio:
                 break
         return (
             v2.functional.crop(image, top, left, height, width),
@@ -163,7 +165,7 @@ class ClassSafeCrop(v2.Transform):
 
 
 def training_transform(settings: Augmentation, crop: Size) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Random resize, class-safe crop, flip and photometric distortion.
+    """Random resize, crop, flip and photometric distortion.
 
     Args:
         settings: how strong.
@@ -175,7 +177,7 @@ def training_transform(settings: Augmentation, crop: Size) -> Callable[[Tensor, 
     strength = settings.colour
     steps = [
         _RandomResize(settings.scale, settings.short_side),
-        ClassSafeCrop(crop, settings.largest_class),
+        RandomCrop(crop, settings.largest_class),
         v2.RandomHorizontalFlip(settings.flip),
         v2.RandomPhotometricDistort(
             brightness=(1 - 0.25 * strength, 1 + 0.25 * strength),

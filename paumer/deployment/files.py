@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from paumer.data.cityscapes import IMAGE_ENDING
-from paumer.data.images import ENDINGS, read_rgb
+from paumer.data.datasets import ENDINGS
+from paumer.data.images import read_rgb
 from paumer.system.errors import PaumerError
 from paumer.system.files import files_below, read_json, stamp, write_json, writing
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from paumer.config.base import IGNORE
 from paumer.config.runs import BoundsSettings
 from paumer.data.loading import SegmentationData, evaluation_batches
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.evaluation.evaluate import confusion_matrix, mean_iou
 from paumer.system.files import require_writable, write_text
 from paumer.system.progress import progress

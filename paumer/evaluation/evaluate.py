@@ -16,7 +16,7 @@ from paumer.config.base import IGNORE
 from paumer.config.runs import EvaluateSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData, evaluation_batches
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter

@@ -45,7 +45,7 @@ class WatchedPause(Pause):
         if block in self.watched:
             seen = scores("entropy", block, tokens, state)[0].float()
             canvas = seen.new_full((state.patches,), torch.nan)
-            canvas[slice(None) if state.cells is None else state.cells[0]] = seen
+            canvas[slice(None) if state.positions is None else state.positions[0]] = seen
             self.entropy[block] = canvas.view(state.grid).cpu()
         before = len(state.reductions)
         if block in self.parameters.blocks:

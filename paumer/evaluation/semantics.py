@@ -15,7 +15,7 @@ from torch import Tensor
 from paumer.config.runs import SemanticsSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.evaluation.alignment import tabulate
 from paumer.evaluation.evaluate import confusion_matrix, mean_iou, patch_errors
 from paumer.evaluation.pauses import watch_pauses
@@ -135,8 +135,7 @@ def observe(
     """
     label = label.to(model.device)
     tokens, state = model.embed(image[None].to(model.device), labels=label[None])
-    truth = state.truth
-    assert truth is not None  # it has heads
+    truth = state.side_tensors["truth"]
     counts = truth[0].sum(dim=1).cpu().numpy()
     majority = np.where(counts.any(axis=1), counts.argmax(axis=1), -1)
     columns: dict[str, Any] = {

@@ -15,7 +15,7 @@ from fvcore.nn import FlopCountAnalysis
 from paumer.config import Size
 from paumer.config.runs import CostSettings
 from paumer.data.loading import SegmentationData
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.measurement.throughput import inputs_of, untrained
 from paumer.models.graphs import Forward
 from paumer.models.segmenter import Segmenter

@@ -31,7 +31,7 @@ from paumer.config.network import NetworkSettings
 from paumer.config.runs import CostSettings
 from paumer.data.images import upright_size
 from paumer.data.loading import SegmentationData
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.measurement.modes import callable_of, on_batches, with_explicit_attention
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, BenchmarkSetting, Timing, Variant, measure
 from paumer.models.build import build, load_run

@@ -17,12 +17,12 @@ from torch.nn import functional
 
 from paumer.config import Decoder
 from paumer.models.encoder import Encoder, block_macs
-from paumer.strategies.tokens import Count, Places
+from paumer.strategies.tokens import Count, TokenPositions
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What an auxiliary head said in training.
+class AuxiliaryOutput:
+    """Auxiliary logits in training, with the label counts of the same cells.
 
     Attributes:
         logits: (batch, running, cells, classes).
@@ -66,10 +66,10 @@ class Adapter(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(AdapterLayer(width, hidden, context) for _ in range(layers))
 
-    def forward(self, patches: Tensor, places: Places) -> Tensor:
+    def forward(self, patches: Tensor, positions: TokenPositions) -> Tensor:
         """From patches (batch, patches, width) to patches that the decoder can read."""
         for layer in self.layers:
-            patches = layer(patches, places)
+            patches = layer(patches, positions)
         return patches
 
     def macs(self, patches: Count, everywhere: int) -> Count:
@@ -89,14 +89,14 @@ class AdapterLayer(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
-    def forward(self, patches: Tensor, places: Places) -> Tensor:
+    def forward(self, patches: Tensor, positions: TokenPositions) -> Tensor:
         """From patches (batch, patches, width) to such that are nearer to the decoder's."""
         normed = self.norm(patches)
         if self.context is not None:
             # A processor takes three times as long for the gradient of this convolution in bfloat16 as in float32.
             with torch.autocast("cpu", enabled=False):
-                seen = places.to_map(normed.to(self.context.weight.dtype))
-                normed = normed + places.from_map(self.context(seen))
+                seen = positions.to_map(normed.to(self.context.weight.dtype))
+                normed = normed + positions.from_map(self.context(seen))
         return patches + self.network(normed)
 
     def macs(self, patches: Count, everywhere: int) -> Count:
@@ -129,7 +129,7 @@ class DecoderHead(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """From patches (batch, patches, width) to logits (batch, patches, cells, classes)."""
         encoder, decoder = self.network
-        with _held(encoder, decoder):
+        with frozen(encoder, decoder):
             return decoder(encoder.norm(patches))
 
     def macs(self, patches: Count) -> Count:
@@ -138,16 +138,16 @@ class DecoderHead(nn.Module):
 
 
 @contextmanager
-def _held(*modules: nn.Module) -> Iterator[None]:
-    """Let nothing that is computed meanwhile teach these modules."""
-    taught = [value for module in modules for value in module.parameters() if value.requires_grad]
-    taught = taught if torch.is_grad_enabled() else []
-    for value in taught:
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """Disable the gradients of these modules' parameters meanwhile."""
+    trainable = [value for module in modules for value in module.parameters() if value.requires_grad]
+    trainable = trainable if torch.is_grad_enabled() else []
+    for value in trainable:
         value.requires_grad_(False)
     try:
         yield
     finally:
-        for value in taught:
+        for value in trainable:
             value.requires_grad_(True)
 
 

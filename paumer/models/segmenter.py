@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from paumer.config.network import Normalization, statistics_of
 from paumer.models.encoder import Encoder, Grid, attend, block_macs, feed_forward
-from paumer.models.heads import AuxiliaryHead, DecoderHead, Prediction, cells_to_map
+from paumer.models.heads import AuxiliaryHead, AuxiliaryOutput, DecoderHead, cells_to_map
 from paumer.models.labels import Rows, balance_classes, class_counts, upsample, upsample_rows, upsampled_labels
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import BALANCE, patch_loss
@@ -147,7 +147,7 @@ class Segmenter(nn.Module):
 
     def train_heads(
         self, images: Tensor, labels: Tensor, strategy: Strategy, gradient: float = 1.0
-    ) -> tuple[Tensor, list[Prediction]]:
+    ) -> tuple[Tensor, list[AuxiliaryOutput]]:
         """As `patch_logits`, and every head predicts from the patches that reach it.
 
         Args:
@@ -157,17 +157,17 @@ class Segmenter(nn.Module):
             gradient: share of the gradient that flows from heads and adapters back to the encoder.
 
         Returns:
-            Patch logits, and what the heads said, with the pixels of their patches.
+            Patch logits, and the logits of every head with the label counts of its patches.
         """
         tokens, state = self.embed(images, strategy.input_scale, labels)
         state.head_gradient = gradient
-        predictions = []
+        outputs = []
         for number in range(1, strategy.last_block(self.encoder.depth) + 1):
             tokens = self._run_block(number, tokens, state, strategy)
-            if str(number) in self.heads and state.truth is not None:
-                predictions.append(Prediction(state.predict(number, tokens), state.truth, state.share(tokens)))
+            if str(number) in self.heads and (truth := state.side_tensors.get("truth")) is not None:
+                outputs.append(AuxiliaryOutput(state.predict(number, tokens), truth, state.share(tokens)))
             tokens = self._act(number, tokens, state, strategy)
-        return self.finish(tokens, state, strategy), predictions
+        return self.finish(tokens, state, strategy), outputs
 
     def embed(self, images: Tensor, scale: float = 1.0, labels: Tensor | None = None) -> tuple[Tensor, State]:
         """Normalise images, scale and pad them to whole patches, embed them, and start the state of strategies.
@@ -186,13 +186,14 @@ class Segmenter(nn.Module):
             if scale < 1:
                 shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")
                 labels = shrunk[:, 0].to(labels.dtype)
-            state.truth = class_counts(labels, grid, self.encoder.patch_size, self.sub_patch, self.classes)
+            truth = class_counts(labels, grid, self.encoder.patch_size, self.sub_patch, self.classes)
+            state.side_tensors = {"truth": truth}
         return tokens, state
 
     def classify(self, patches: Tensor, state: State) -> Tensor:
         """Norm and decode patches (batch, patches, width) into logits (batch, patches, cells, classes)."""
         decoder, normed = cast(Head, self.decoder), self.encoder.norm(patches)
-        state.charge(lambda: decoder.macs(state.patch_counts(patches)))
+        state.add_macs(lambda: decoder.macs(state.patch_counts(patches)))
         if state.is_packed(patches):
             return torch.cat([decoder(image) for image in state.by_image(normed)], dim=1)
         return decoder(normed)
@@ -216,7 +217,7 @@ class Segmenter(nn.Module):
         """
         results: dict[int, Output] = {}
         numbered = list(enumerate(strategies))
-        for group in _alike(numbered, lambda strategy: (strategy.per_image, strategy.input_scale)):
+        for group in group_by(numbered, lambda strategy: (strategy.per_image, strategy.input_scale)):
             first = group[0][1]
             parts = 1 if first.per_image else len(images)
             known = labels if any(strategy.needs_labels for _, strategy in group) else None
@@ -234,16 +235,17 @@ class Segmenter(nn.Module):
         """Outputs of strategies that see the same input, by their number."""
         results: dict[int, Output] = {}
         tokens, state = self.embed(images, group[0][1].input_scale, labels)
-        if state.truth is not None:
+        if (truth := state.side_tensors.get("truth")) is not None:
             ran = state.fork()
-            state.final_loss = patch_loss(DENSE.finish(self, self._run(tokens, ran, DENSE), ran), state.truth)
+            final_loss = patch_loss(DENSE.finish(self, self._run(tokens, ran, DENSE), ran), truth)
+            state.side_tensors = {"truth": truth, "final_loss": final_loss}
         if count:
             state.macs = torch.zeros(len(images), dtype=torch.float64)
-            state.charge(lambda: self.encoder.embed_macs(state.patches))
-        self._advance(tokens, state, 0, group, results)
+            state.add_macs(lambda: self.encoder.embed_macs(state.patches))
+        self._sweep_tree(tokens, state, 0, group, results)
         return results
 
-    def _advance(
+    def _sweep_tree(
         self, tokens: Tensor, state: State, done: int, group: list[tuple[int, Strategy]], results: dict[int, Output]
     ) -> None:
         """Run a group of strategies that share `tokens` and `state` after `done` blocks."""
@@ -253,13 +255,13 @@ class Segmenter(nn.Module):
             fork = state.fork()
             results[index] = Output(self.finish(tokens, fork, strategy), fork.macs)
         number, group = done + 1, [item for item in group if item not in ended]
-        for branch in _alike(group, lambda strategy: strategy.merge_key(number)):
+        for branch in group_by(group, lambda strategy: strategy.merge_key(number)):
             inner = state.fork()
             after = self._run_block(number, tokens, inner, branch[0][1])
-            for twig in _alike(branch, lambda strategy: strategy.action_key(number)):
+            for subgroup in group_by(branch, lambda strategy: strategy.action_key(number)):
                 outer = inner.fork()
-                reduced = self._act(number, after, outer, twig[0][1])
-                self._advance(reduced, outer, number, twig, results)
+                reduced = self._act(number, after, outer, subgroup[0][1])
+                self._sweep_tree(reduced, outer, number, subgroup, results)
 
     def _run(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
         """Run the blocks under a strategy on embedded tokens; no further once all images have left."""
@@ -284,7 +286,7 @@ class Segmenter(nn.Module):
             if merging:
                 tokens = strategy.within(number, tokens, keys.mean(dim=1), state)
             tokens = feed_forward(block, tokens)
-        state.charge(lambda: block_macs(block, attended, state.token_counts(tokens)))
+        state.add_macs(lambda: block_macs(block, attended, state.token_counts(tokens)))
         return tokens
 
     def _pad(self, images: Tensor) -> Tensor:
@@ -325,7 +327,7 @@ class Segmenter(nn.Module):
         return (height + -height % size, width + -width % size), (height, width)
 
 
-def _alike(
+def group_by(
     group: Iterable[tuple[int, Strategy]], key: Callable[[Strategy], Hashable]
 ) -> list[list[tuple[int, Strategy]]]:
     """Split numbered strategies into those with the same key."""

@@ -144,7 +144,7 @@ class PausingSegmenter(TrainedSegmenter):
     def finish(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
         """Logits as a map (batch, classes, any height, any width) from the tokens after the last block."""
         values = super().finish(tokens, state, strategy)
-        state.charge(lambda: _try_out(self.readout, values[:1].shape)[1])
+        state.add_macs(lambda: _try_out(self.readout, values[:1].shape)[1])
         return self.readout(values)
 
     def strategy_of(self, point: OperatingPoint) -> Strategy:

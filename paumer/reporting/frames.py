@@ -13,22 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from paumer.reporting.sheets import TEXT
 from paumer.strategies.contract import CHAIN
 from paumer.strategies.criteria import CONTROLS
 from paumer.strategies.registry import RECIPES, REGISTRY, SMALLER_BACKBONE, operating_point
 from paumer.system.errors import PaumerError, summary
 from paumer.system.files import RUN, data_checksums, read_bytes, read_json
 
-# Columns that hold text, and first words of headings of columns that do; all others hold numbers.
-TEXT = frozenset(
-    [
-        *("experiment", "backbone", "architecture", "decoder", "recipe", "strategy", "criterion", "schedule", "method"),
-        *("device", "dtype", "type", "mode", "scope", "status", "bound", "class", "variant", "measure", "timed"),
-        *("source", "dataset", "setting", "timing_note", "timing", "same", "between", "remark", "key", "value"),
-        *("fastest_schedule", "fastest", "most_accurate_schedule", "smallest", "data", "environment", "code"),
-        *("group", "bin", "target"),
-    ]
-)
 INPUT = ["height", "width"]
 INPUT_SHAPE = [*INPUT, "batch"]
 NETWORK = ["backbone", "decoder"]

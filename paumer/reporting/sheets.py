@@ -13,10 +13,19 @@ import pandas as pd
 from tabulate import tabulate
 
 from paumer.measurement.intervals import mean_interval
-from paumer.reporting.frames import TEXT
 from paumer.system.files import as_text
 
 DECIMALS = 4
+# Columns that hold text, and first words of headings of columns that do; all others hold numbers.
+TEXT = frozenset(
+    [
+        *("experiment", "backbone", "architecture", "decoder", "recipe", "strategy", "criterion", "schedule", "method"),
+        *("device", "dtype", "type", "mode", "scope", "status", "bound", "class", "variant", "measure", "timed"),
+        *("source", "dataset", "setting", "timing_note", "timing", "same", "between", "remark", "key", "value"),
+        *("fastest_schedule", "fastest", "most_accurate_schedule", "smallest", "data", "environment", "code"),
+        *("group", "bin", "target"),
+    ]
+)
 LATEX_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
 LATEX_SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 LATEX_SPECIAL |= {"<": "$<$", ">": "$>$", "±": r"$\pm$", "<=": r"$\le$", ">=": r"$\ge$"}

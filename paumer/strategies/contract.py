@@ -47,8 +47,8 @@ class Network(Protocol):
 class Strategy:
     """What happens between the blocks. The base class does nothing, which is dense inference.
 
-    A strategy reduces the running patches through the state, which undoes it before the decoder. The class attributes
-    declare it; a class with examples is registered by lying in this folder.
+    A strategy reduces the running patches through the state, and each reduction is restored before the decoder. The
+    class attributes declare it; a class with examples is registered by lying in this folder.
 
     Attributes:
         parameters: as `parse` reads them; None for dense.
@@ -191,7 +191,7 @@ class Strategy:
         return network.classify(patches, state)
 
     def finish(self, network: Network, tokens: Tensor, state: State) -> Tensor:
-        """Undo all reductions and classify: logits of every patch at its place, (batch, patches, cells, classes).
+        """Restore all reductions and classify: logits of every patch at its place, (batch, patches, cells, classes).
 
         Tokens are restored up to the first reduction that kept predictions; from there on it is logits.
         """
@@ -199,7 +199,7 @@ class Strategy:
         for reduction in reversed(state.reductions):
             if reduction.of_logits and not classified:
                 values, classified = self.classify(network, values, state), True
-            values = reduction.undo(values)
+            values = reduction.restore(values)
         return values if classified else self.classify(network, values, state)
 
 
@@ -209,7 +209,7 @@ class Dense(Strategy):
 
 @dataclass(frozen=True)
 class Chain(Strategy):
-    """Each strategy takes the tokens that the one before leaves; all is undone in reverse order."""
+    """Each strategy takes the tokens that the one before leaves; all is restored in reverse order."""
 
     links: tuple[Strategy, ...] = ()
 

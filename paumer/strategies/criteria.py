@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from paumer.strategies.tokens import Places, log_probabilities, of_two
+from paumer.strategies.tokens import TokenPositions, log_probabilities, of_two
 from paumer.system.lazy import lazy
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def balanced(logits: Tensor, weights: Tensor) -> Tensor:
     needs_frequencies=True,
     needs_positions=True,
 )
-def smoothed(logits: Tensor, weights: Tensor, positions: Places) -> Tensor:
+def smoothed(logits: Tensor, weights: Tensor, positions: TokenPositions) -> Tensor:
     """As `balanced`, smoothed over the neighbours."""
     needs = balanced(logits, weights)
     return torch.where(needs.isnan(), needs, smooth(needs.nan_to_num(nan=1.0), positions))
@@ -128,7 +128,7 @@ def smoothed(logits: Tensor, weights: Tensor, positions: Places) -> Tensor:
     "those that pause.",
     needs_positions=True,
 )
-def spaced(logits: Tensor, positions: Places) -> Tensor:
+def spaced(logits: Tensor, positions: TokenPositions) -> Tensor:
     """The entropy, and 1 more for a sample of the patches."""
     return space(entropy(logits), positions)
 
@@ -170,16 +170,16 @@ def scores(name: str, block: int, tokens: Tensor, state: State) -> Tensor:
         seen = state.predict(block, tokens) if chosen.needs_head else state.patches_of(tokens)
         known: dict[str, Any] = {}
         if chosen.needs_positions:
-            known["positions"] = state.places(seen)
+            known["positions"] = state.token_positions(seen)
         if chosen.needs_frequencies:
             known["weights"] = state.class_weights
         if chosen.needs_labels:
-            known |= {"truth": state.truth, "final_loss": state.final_loss}
+            known |= {name: state.side_tensors.get(name) for name in ("truth", "final_loss")}
         needs = chosen.score(seen, **known)
         return needs.nan_to_num(nan=torch.finfo(needs.dtype).max if chosen.needs_labels else MOST)
 
 
-def smooth(needs: Tensor, positions: Places) -> Tensor:
+def smooth(needs: Tensor, positions: TokenPositions) -> Tensor:
     """The mean of every running patch's score and of the mean over the running ones of the 3 x 3 around it.
 
     Args:
@@ -192,7 +192,7 @@ def smooth(needs: Tensor, positions: Places) -> Tensor:
     return (needs + positions.from_map(around).squeeze(-1)) / 2
 
 
-def space(needs: Tensor, positions: Places) -> Tensor:
+def space(needs: Tensor, positions: TokenPositions) -> Tensor:
     """The scores (batch, running), and 1 more in the middle of every square of `SPACING` x `SPACING` patches."""
     along = [torch.arange(side, device=needs.device) % SPACING == SPACING // 2 for side in positions.grid]
     sample = (along[0][:, None] & along[1]).to(needs.dtype).expand(positions.images, 1, -1, -1)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from paumer.strategies.contract import Network, Strategy
 from paumer.strategies.criteria import scores
 from paumer.strategies.notation import WHOLE, Thresholds
-from paumer.strategies.tokens import Head, Left, Places
+from paumer.strategies.reductions import ExitedImages
+from paumer.strategies.tokens import Head, TokenPositions
 from paumer.system.errors import PaumerError
 
 if TYPE_CHECKING:
@@ -76,11 +77,11 @@ class EarlyExit(Strategy):
     def classify(self, network: Network, patches: Tensor, state: State) -> Tensor:
         """The head's logits."""
         head = cast(Head, network.heads[str(self.parameters.block)])
-        state.charge(lambda: head.macs(patches.shape[1]))
+        state.add_macs(lambda: head.macs(patches.shape[1]))
         if head.adapter is not None:
             whole = patches.shape[1] == state.patches  # every patch is back at its place
-            places = Places(state.grid, patches.shape[0]) if whole else state.places(patches)
-            patches = state.carry(head.adapter, patches, places)
+            positions = TokenPositions(state.grid, patches.shape[0]) if whole else state.token_positions(patches)
+            patches = state.apply_adapter(head.adapter, patches, positions)
         return head(patches)
 
 
@@ -108,4 +109,4 @@ class AdaptiveExit(Strategy):
         certainty = 1 - (needs * weights).sum(dim=1) / weights.sum(dim=1)
         stay = (certainty <= self.parameters.values[block]).nonzero().squeeze(1)
         # Noted even where all stay: what is classified at which size must not depend on the rest of the batch.
-        return state.leave(tokens, stay, Left(self.name, state.predict(block, tokens), stay))
+        return state.apply(ExitedImages(self.name, state.predict(block, tokens), stay), tokens)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from paumer.strategies.contract import Strategy
 from paumer.strategies.notation import DECIMALS, Schedule, Thresholds, read_fractions_or_thresholds, read_schedule
-from paumer.strategies.tokens import Merged, add_at, complement, take
+from paumer.strategies.reductions import MergedTokens
 from paumer.system.errors import PaumerError
 from paumer.system.lazy import lazy
 
@@ -77,10 +77,10 @@ class Merge(Strategy):
     def within(self, block: int, tokens: Tensor, keys: Tensor, state: State) -> Tensor:
         """Merge; give prefix and merged patches."""
         running = state.running(tokens)
-        count = running - state.left_by(self.name, self.parameters, block, running)
-        state.charge(lambda: match_macs(running, keys.shape[-1]))
-        gone, target = most_similar_pairs(keys[:, state.prefix :], count, 0.0)
-        return merge(tokens, gone, target, state, self.name)
+        count = running - state.num_kept(self.name, self.parameters, block, running)
+        state.add_macs(lambda: match_macs(running, keys.shape[-1]))
+        gone, partner = most_similar_pairs(keys[:, state.prefix :], count, 0.0)
+        return merge(tokens, gone, partner, state, self.name)
 
 
 class LocalMerge(Strategy):
@@ -105,14 +105,14 @@ class LocalMerge(Strategy):
         """Merge; give prefix and merged patches."""
         running, count = state.running(tokens), None
         if isinstance(self.parameters, Schedule):
-            count = running - state.left_by(self.name, self.parameters, block, running)
+            count = running - state.num_kept(self.name, self.parameters, block, running)
         threshold = self.parameters.values[block]
         if block == self.parameters.blocks[0]:
-            gone, target = alike_squares(tokens[:, state.prefix :], state.grid, count, threshold)
+            gone, partner = alike_squares(tokens[:, state.prefix :], state.grid, count, threshold)
         else:
-            state.charge(lambda: match_macs(running, keys.shape[-1]))
-            gone, target = most_similar_pairs(keys[:, state.prefix :], count, threshold)
-        return merge(tokens, gone, target, state, self.name)
+            state.add_macs(lambda: match_macs(running, keys.shape[-1]))
+            gone, partner = most_similar_pairs(keys[:, state.prefix :], count, threshold)
+        return merge(tokens, gone, partner, state, self.name)
 
 
 def match(keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -164,13 +164,13 @@ def most_similar_pairs(keys: Tensor, count: int | None, threshold: float) -> tup
     return 2 * pairs, target.gather(1, pairs)
 
 
-def merge(tokens: Tensor, gone: Tensor, target: Tensor, state: State, by: str) -> Tensor:
-    """Average patches by their sizes; the state remembers how to undo it.
+def merge(tokens: Tensor, gone: Tensor, partner: Tensor, state: State, by: str) -> Tensor:
+    """Average patches by their sizes.
 
     Args:
         tokens: (batch, prefix + running, width).
         gone: patches that merge away, (batch, count), each once.
-        target: where each goes to, (batch, count); none of these is gone.
+        partner: the patch that each merges into, (batch, count); none of these is gone.
         state: the forward pass.
         by: name of the strategy.
 
@@ -179,21 +179,9 @@ def merge(tokens: Tensor, gone: Tensor, target: Tensor, state: State, by: str) -
     """
     if gone.shape[1] == 0:
         return tokens
-    patches, running = tokens[:, state.prefix :], state.running(tokens)
-    kept = complement(gone, running)
-    places = torch.arange(running - gone.shape[1], device=kept.device).expand_as(kept)
-    place = kept.new_zeros(kept.shape[0], running).scatter(1, kept, places)
-    goal = place.gather(1, target)
-    place = place.scatter(1, gone, goal)
+    patches = state.patches_of(tokens)
     sizes = patches.new_ones(patches.shape[:2]) if state.sizes is None else state.sizes
-
-    def add(values: Tensor) -> Tensor:
-        """Add the values (batch, running, ...) of those that go to those that stay."""
-        return add_at(take(values, kept), goal, take(values, gone))
-
-    summed, merged_sizes = add(patches * sizes.unsqueeze(-1)), add(sizes)
-    state.merge(add, merged_sizes, Merged(by, place))
-    return torch.cat([tokens[:, : state.prefix], summed / merged_sizes.unsqueeze(-1)], dim=1)
+    return state.apply(MergedTokens.of(by, gone, partner, sizes), tokens)
 
 
 def alike_squares(patches: Tensor, grid: tuple[int, int], count: int | None, threshold: float) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from paumer.strategies.contract import Network, Strategy
 from paumer.strategies.criteria import CRITERIA, scores
 from paumer.strategies.notation import Schedule, Thresholds, read_fractions_or_thresholds, read_schedule
+from paumer.strategies.reductions import PausedTokens, Selection
 from paumer.system.lazy import lazy
 
 if TYPE_CHECKING:
@@ -88,22 +89,26 @@ class Pause(Strategy):
     parse = staticmethod(parse_pause)
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
-        """Let the least uncertain patches wait; give prefix and running patches."""
+        """Pause the least uncertain patches; give prefix and running patches."""
         needs = scores(self.criterion_name, block, tokens, state)
-        running, waiting = state.running(tokens), state.adapt(block, tokens)
+        running, patches = state.running(tokens), state.adapt(block, tokens)
         if isinstance(self.parameters, Schedule):
-            keep = state.left_by(self.name, self.parameters, block, running)
-            chosen = needs.topk(keep, dim=1, sorted=False).indices
-            return state.select(tokens, chosen, self.name, waiting=waiting)
-        each = state.by_image(needs)
-        least_certain = torch.cat([_largest(one) for one in each], dim=1).view_as(needs)
-        if isinstance(self.parameters, Thresholds):
-            stays = (1 - needs <= self.parameters.values[block]) | least_certain
+            count = state.num_kept(self.name, self.parameters, block, running)
+            kept: Selection | None = state.keep(tokens, needs.topk(count, dim=1, sorted=False).indices)
         else:
-            keep = len(each) * state.left_by(self.name, self.parameters.schedule, block, running)
-            rows = needs.masked_fill(least_certain, math.inf).flatten().topk(keep, sorted=False).indices
-            stays = torch.zeros_like(needs, dtype=torch.bool).flatten().index_fill(0, rows, True).view_as(needs)
-        return state.pack(tokens, stays, self.name, waiting=waiting)
+            kept = state.keep_where(tokens, self._stays(needs, block, running, state))
+        return tokens if kept is None else state.apply(PausedTokens(self.name, kept, patches), tokens)
+
+    def _stays(self, needs: Tensor, block: int, running: int, state: State) -> Tensor:
+        """Where different numbers of patches of each image keep running, as `needs`, (batch, running)."""
+        images = state.by_image(needs)
+        least_certain = torch.cat([_largest(image) for image in images], dim=1).view_as(needs)
+        if isinstance(self.parameters, Thresholds):
+            return (1 - needs <= self.parameters.values[block]) | least_certain
+        assert isinstance(self.parameters, BatchBudget)
+        count = len(images) * state.num_kept(self.name, self.parameters.schedule, block, running)
+        rows = needs.masked_fill(least_certain, math.inf).flatten().topk(count, sorted=False).indices
+        return torch.zeros_like(needs, dtype=torch.bool).flatten().index_fill(0, rows, True).view_as(needs)
 
 
 def _largest(values: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import scores
 from paumer.strategies.notation import WHOLE, Schedule, Thresholds, read_fractions_or_thresholds
+from paumer.strategies.reductions import ExitedTokens
 from paumer.strategies.tokens import complement, of_two
 from paumer.system.errors import PaumerError
 from paumer.system.lazy import lazy
@@ -100,14 +101,16 @@ class TokenExit(Strategy):
         logits = state.predict(block, tokens)
         if isinstance(schedule, Schedule):
             kept = best_of_each_class(certainty, logits, self.parameters.keep)
-            count = running - state.left_by(self.name, schedule, block, running)
+            count = running - state.num_kept(self.name, schedule, block, running)
             # The kept ones come last, in an order that no tie leaves open.
             gone = torch.where(kept, certainty - 2, certainty).topk(count, dim=1).indices
-            return state.select(tokens, complement(gone, running), self.name, logits)
+            chosen = state.keep(tokens, complement(gone, running))
+            return state.apply(ExitedTokens(self.name, chosen, logits), tokens)
         images = zip(state.by_image(certainty), state.by_image(logits), strict=True)
         kept = torch.cat([best_of_each_class(*image, self.parameters.keep) for image in images], dim=1)
         stays = (certainty <= schedule.values[block]) | kept.view_as(certainty)
-        return state.pack(tokens, stays, self.name, logits)
+        packed = state.keep_where(tokens, stays)
+        return tokens if packed is None else state.apply(ExitedTokens(self.name, packed, logits), tokens)
 
 
 def best_of_each_class(certainty: Tensor, logits: Tensor, keep: int) -> Tensor:

@@ -27,7 +27,7 @@ from paumer.data.loading import (
     training_loader,
     training_transform,
 )
-from paumer.data.preparation import described_split, samples
+from paumer.data.manifest import samples, split_info
 from paumer.models.build import build, save_weights, start_from
 from paumer.models.labels import balance_classes
 from paumer.models.shipped import asked_for, described, normalization_of, trained_network
@@ -98,7 +98,7 @@ class Run:
     ) -> None:
         dataset, found = samples(manifest, settings.split)
         options = settings.options
-        described = described_split(manifest, settings.split, len(dataset.classes))
+        described = split_info(manifest, settings.split, len(dataset.classes))
         frequencies, self.data_checksum = described["class_frequencies"], described.get("sha256")
         self.settings = settings
         self.context, self.device = context, context.device

@@ -16,7 +16,7 @@ from torch.nn import functional
 from paumer.config import Heads, Pausing
 from paumer.config.base import IGNORE
 from paumer.config.runs import TrainSettings
-from paumer.models.heads import Prediction
+from paumer.models.heads import AuxiliaryOutput
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.notation import DECIMALS, Location, Schedule
@@ -95,7 +95,7 @@ def total_pixel_weight(labels: Tensor, class_weights: Tensor | None) -> Tensor:
     return torch.cat([class_weights, none])[labels.long()].sum()
 
 
-def auxiliary_loss(output: Prediction, class_weights: Tensor | None = None) -> Tensor:
+def auxiliary_loss(output: AuxiliaryOutput, class_weights: Tensor | None = None) -> Tensor:
     """Pixel cross-entropy, summed, of a head that gives every pixel of a cell the same prediction.
 
     Only the pixels of patches that reached the head count, each by its class's weight.

@@ -14,7 +14,7 @@ from hostile import NO_PLAIN_FILES, files, no_plain_files, refusal
 from tiers import first, named
 
 from paumer.config.base import read_yaml
-from paumer.data.preparation import described_split, samples
+from paumer.data.manifest import samples, split_info
 from paumer.deployment.network import load_network
 from paumer.models.build import load_run
 from paumer.models.published import load_segmenter
@@ -187,7 +187,7 @@ def test_manifests_of_something_else_are_refused(tmp_path: Path, change: dict[st
 )
 def test_splits_that_are_not_described_are_refused(tmp_path: Path, splits: Any) -> None:
     write_text(tmp_path / "data.json", json.dumps({"splits": splits}))
-    assert "describes no 1 classes of split 'val'" in refusal(described_split, tmp_path / "data.json", "val", 1)
+    assert "describes no 1 classes of split 'val'" in refusal(split_info, tmp_path / "data.json", "val", 1)
 
 
 @pytest.mark.parametrize("seed", first(range(100), 10))

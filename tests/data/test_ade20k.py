@@ -13,9 +13,10 @@ from paumer.config import Data
 from paumer.data import ade20k, download
 from paumer.data.archives import Source
 from paumer.data.catalogue import DATASETS
+from paumer.data.images import read_sample
 from paumer.data.loading import SegmentationData, evaluation_batches
-from paumer.data.preparation import obtain, prepare, samples
-from paumer.data.reading import read_sample
+from paumer.data.manifest import samples
+from paumer.data.preparation import fetch_dataset, prepare
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
 
@@ -42,7 +43,7 @@ def served(server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
 
 def failure(folder: Path) -> str:
     with pytest.raises(PaumerError) as caught:
-        obtain("ade20k", folder, 1)
+        fetch_dataset("ade20k", folder, 1)
     assert "\n" not in str(caught.value)
     assert not folder.exists()
     return str(caught.value)
@@ -111,7 +112,7 @@ def test_folder_may_be_a_link_to_another_disk(server, served: Source, tmp_path: 
     large = tmp_path / "large/ade20k"
     large.mkdir(parents=True)
     (tmp_path / "link").symlink_to(large)
-    obtain("ade20k", tmp_path / "link", 1)
+    fetch_dataset("ade20k", tmp_path / "link", 1)
     assert (tmp_path / "link/images").is_dir()
     assert (tmp_path / "link").is_symlink()
     assert [path.name for path in large.parent.iterdir()] == ["ade20k"]
@@ -132,7 +133,7 @@ def test_entry_that_leads_out_stays_in_the_archive(server, served: Source, tmp_p
     archive = replace(served.archives[0], origin=replace(served.archives[0].origin, checksums={}))
     changed = replace(DATASETS["ade20k"], download=replace(served, archives=(archive,)))
     monkeypatch.setitem(DATASETS, "ade20k", changed)
-    obtain("ade20k", tmp_path / "data/ade20k", 1)
+    fetch_dataset("ade20k", tmp_path / "data/ade20k", 1)
     assert not list(tmp_path.rglob("*evil*"))
 
 
@@ -141,7 +142,7 @@ def test_disk_nearly_full(server, served: Source, tmp_path: Path, full_disk) -> 
     assert "are needed here" in failure(tmp_path / "data/ade20k")
     assert server.requests == []
     full_disk(2 * len(server.content))
-    obtain("ade20k", tmp_path / "data/ade20k", 1)
+    fetch_dataset("ade20k", tmp_path / "data/ade20k", 1)
 
 
 def test_room_for_what_has_arrived_is_not_asked_for_again(server, served: Source, tmp_path: Path, full_disk) -> None:
@@ -149,7 +150,7 @@ def test_room_for_what_has_arrived_is_not_asked_for_again(server, served: Source
     server.cuts = [size // 2, *[0] * (download.ATTEMPTS - 1)]
     failure(tmp_path / "data/ade20k")
     full_disk(2 * size - size // 2)
-    obtain("ade20k", tmp_path / "data/ade20k", 1)
+    fetch_dataset("ade20k", tmp_path / "data/ade20k", 1)
 
 
 def test_no_room_to_unpack(server, served: Source, tmp_path: Path, full_disk) -> None:

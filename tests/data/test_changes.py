@@ -12,9 +12,9 @@ from PIL import Image
 from tiers import first
 
 from paumer.config import Data
-from paumer.data import changes
-from paumer.data.changes import RECORD, state
-from paumer.data.preparation import prepare, samples
+from paumer.data import manifest as changes
+from paumer.data.manifest import RECORD, samples, state
+from paumer.data.preparation import prepare
 from paumer.system.files import read_json
 
 CLASSES = "classes: [a, b, c]\nignored: [255]\n"

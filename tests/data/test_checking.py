@@ -8,8 +8,9 @@ from miniature import masks
 from PIL import Image
 
 from paumer.config import Data
-from paumer.data.preparation import prepare, samples
-from paumer.data.reading import read_sample
+from paumer.data.images import read_sample
+from paumer.data.manifest import samples
+from paumer.data.preparation import prepare
 from paumer.reporting.page.provenance import data_sheet
 from paumer.system.files import read_json
 

@@ -13,8 +13,9 @@ from paumer.data import cityscapes
 from paumer.data import cityscapes as cityscapes_labels
 from paumer.data.catalogue import DATASETS
 from paumer.data.cityscapes import draw_train_ids, train_id_drawer
-from paumer.data.preparation import prepare, samples
-from paumer.data.reading import read_label, read_sample
+from paumer.data.images import read_label, read_sample
+from paumer.data.manifest import samples
+from paumer.data.preparation import prepare
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
 
@@ -161,9 +162,9 @@ def test_counts_and_places_of_the_archives() -> None:
     assert {count for pattern, count in images.files.items() if "/train/" in pattern} == {2975}
     assert {count for pattern, count in labels.files.items() if "/val/" in pattern} == {500}
     member = "leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png"
-    assert str(images.place(member)) == member
-    assert labels.place(member) is None
+    assert str(images.member_path(member)) == member
+    assert labels.member_path(member) is None
     for hostile in ("../", "/", "x/"):
-        assert images.place(hostile + member) is None
-    assert images.place(member.replace("aachen/", "../")) is None
-    assert images.place(member + "\n") is None
+        assert images.member_path(hostile + member) is None
+    assert images.member_path(member.replace("aachen/", "../")) is None
+    assert images.member_path(member + "\n") is None

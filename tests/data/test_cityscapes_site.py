@@ -13,7 +13,7 @@ from paumer.config import Data
 from paumer.data import cityscapes, cityscapes_site, download
 from paumer.data import cityscapes as cityscapes_labels
 from paumer.data.catalogue import DATASETS
-from paumer.data.preparation import obtain, prepare
+from paumer.data.preparation import fetch_dataset, prepare
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
 
@@ -51,7 +51,7 @@ def set_login(monkeypatch: pytest.MonkeyPatch, username: str, password: str) -> 
 
 
 def get(tmp_path: Path) -> Path:
-    obtain("cityscapes", tmp_path / "data/cityscapes", 1)
+    fetch_dataset("cityscapes", tmp_path / "data/cityscapes", 1)
     return tmp_path / "data/cityscapes"
 
 

@@ -4,7 +4,7 @@ import torch
 from torchvision.tv_tensors import Image, Mask
 
 from paumer.config.base import IGNORE
-from paumer.data.loading import ClassSafeCrop
+from paumer.data.loading import RandomCrop
 
 
 def pair(labels: torch.Tensor) -> tuple[Image, Mask]:
@@ -23,7 +23,7 @@ def test_crop_cuts_image_and_labels_alike() -> None:
     torch.manual_seed(0)
     corners = set()
     for _ in range(20):
-        image, mask = ClassSafeCrop((16, 24), 1.0)(*pair(labels))
+        image, mask = RandomCrop((16, 24), 1.0)(*pair(labels))
         assert image.shape == (3, 16, 24)
         assert torch.equal(image[0], mask)
         start = int((labels == mask[0, 0]).nonzero()[0, 0])
@@ -33,7 +33,7 @@ def test_crop_cuts_image_and_labels_alike() -> None:
 
 def test_small_images_are_padded_with_ignored_pixels() -> None:
     labels = torch.randint(5, (10, 12))
-    image, mask = ClassSafeCrop((16, 20), 1.0)(*pair(labels))
+    image, mask = RandomCrop((16, 20), 1.0)(*pair(labels))
     assert torch.equal(mask[:10, :12], labels.to(torch.uint8))
     assert (mask[10:] == IGNORE).all()
     assert (mask[:, 12:] == IGNORE).all()
@@ -46,7 +46,7 @@ def test_crops_that_one_class_fills_are_drawn_anew() -> None:
 
     def filled(largest_class: float) -> float:
         torch.manual_seed(0)
-        crop = ClassSafeCrop((32, 32), largest_class)
+        crop = RandomCrop((32, 32), largest_class)
         return sum(share(crop(*pair(labels))[1]) > 0.75 for _ in range(200)) / 200
 
     assert filled(1.0) > 0.6
@@ -62,10 +62,10 @@ def test_ignored_pixels_do_not_count() -> None:
     torch.randint(1, ())
     after_one_try = torch.get_rng_state()
     torch.set_rng_state(before)
-    ClassSafeCrop((16, 16), 0.5)(*pair(labels))
+    RandomCrop((16, 16), 0.5)(*pair(labels))
     assert torch.equal(torch.get_rng_state(), after_one_try)
 
 
 def test_hopeless_images_are_cropped_all_the_same() -> None:
-    _, mask = ClassSafeCrop((8, 8), 0.75)(*pair(torch.full((32, 32), 3)))
+    _, mask = RandomCrop((8, 8), 0.75)(*pair(torch.full((32, 32), 3)))
     assert torch.equal(mask, torch.full((8, 8), 3, dtype=torch.uint8))

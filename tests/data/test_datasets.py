@@ -8,8 +8,9 @@ from PIL import Image
 
 from paumer.config import Data, Scenes
 from paumer.data.catalogue import DATASETS, named_folder
-from paumer.data.preparation import prepare, samples
-from paumer.data.reading import read_sample
+from paumer.data.images import read_sample
+from paumer.data.manifest import samples
+from paumer.data.preparation import prepare
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
 

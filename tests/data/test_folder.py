@@ -12,8 +12,9 @@ from tiers import first
 
 from paumer.config import Data
 from paumer.data.datasets import distinct_colours
-from paumer.data.preparation import prepare, samples
-from paumer.data.reading import read_sample
+from paumer.data.images import read_sample
+from paumer.data.manifest import samples
+from paumer.data.preparation import prepare
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
 

@@ -12,9 +12,9 @@ from PIL import Image
 from tiers import first, named
 
 from paumer.config import Data
-from paumer.data.images import FORMATS, read_rgb, upright_size
-from paumer.data.preparation import prepare, samples
-from paumer.data.reading import TURNS, read_sample
+from paumer.data.images import FORMATS, TURNS, read_rgb, read_sample, upright_size
+from paumer.data.manifest import samples
+from paumer.data.preparation import prepare
 
 HEIGHT, WIDTH = 6, 10
 RED, GREY = (200, 30, 40), 120

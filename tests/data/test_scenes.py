@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paumer.data.cityscapes import EVALUATED, IGNORE, LABELS, image_paths, label_path
-from paumer.data.scenes import draw_scene, generate
+from paumer.config.base import IGNORE
+from paumer.data.cityscapes import DATASET, EVALUATED, LABELS
 from paumer.data.scenes import scene as writer
+from paumer.data.scenes.scene import draw_scene, generate
 from paumer.system.errors import PaumerError
 
 # Percent of the evaluated pixels, lowest and highest that a street may have.
@@ -54,7 +55,7 @@ def test_seeds_splits_and_indices_give_different_scenes(tmp_path: Path) -> None:
         path.read_bytes()
         for root in ("a", "b")
         for split in ("train", "val")
-        for path in image_paths(tmp_path / root, split)
+        for path in DATASET.layout.image_paths(tmp_path / root, split)
     ]
     assert len(set(images)) == len(images) == 6
 
@@ -64,11 +65,11 @@ def test_layout_is_that_of_cityscapes(tmp_path: Path) -> None:
     train_ids = np.full(256, IGNORE)
     train_ids[[label.id for label in LABELS]] = [label.train_id for label in LABELS]
     for split, count in (("train", 2), ("val", 1)):
-        paths = image_paths(tmp_path, split)
+        paths = DATASET.layout.image_paths(tmp_path, split)
         assert len(paths) == count
         for path in paths:
             assert path.name.startswith(f"{path.parent.name}_00000")
-            label = label_path(tmp_path, split, path)
+            label = DATASET.layout.label_path(tmp_path, split, path)
             ids = label.with_name(label.name.replace("labelTrainIds", "labelIds"))
             with Image.open(path) as image, Image.open(label) as evaluated, Image.open(ids) as every:
                 assert (image.mode, evaluated.mode, every.mode) == ("RGB", "L", "L")

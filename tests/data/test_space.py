@@ -7,7 +7,7 @@ import pytest
 
 from paumer.config import Data, Scenes
 from paumer.data.download import download, require_space
-from paumer.data.preparation import obtain, prepare
+from paumer.data.preparation import fetch_dataset, prepare
 from paumer.system.errors import PaumerError
 from paumer.system.files import disk_errors
 
@@ -60,5 +60,5 @@ def test_full_disk_while_scenes_are_drawn(tmp_path: Path, small_files) -> None:
 @pytest.mark.parametrize("name", ["scenes", "folder", "imagenet"])
 def test_only_some_datasets_are_fetched(tmp_path: Path, name: str) -> None:
     with pytest.raises(PaumerError, match=f"{name}: no dataset that is fetched; use cityscapes, camvid, ade20k"):
-        obtain(name, tmp_path / "data", 1)
+        fetch_dataset(name, tmp_path / "data", 1)
     assert list(tmp_path.iterdir()) == []

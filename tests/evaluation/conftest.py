@@ -11,7 +11,8 @@ import torch
 from paumer.config import Backbone, Data, Decoder, Heads
 from paumer.config.network import NetworkSettings
 from paumer.data.loading import SegmentationData
-from paumer.data.preparation import prepare, samples
+from paumer.data.manifest import samples
+from paumer.data.preparation import prepare
 from paumer.models.build import build, save_weights
 from paumer.models.segmenter import Segmenter
 from paumer.system.files import write_json

@@ -15,7 +15,7 @@ from PIL import Image
 from paumer.config.base import IGNORE
 from paumer.data.catalogue import DATASETS
 from paumer.data.datasets import Dataset
-from paumer.data.reading import read_sample
+from paumer.data.images import read_sample
 from paumer.evaluation.evaluate import class_iou, confusion_matrix, mean_iou, pixel_accuracy
 
 ID_OF_CLASS = np.array([label.id for label in official_labels if not label.ignoreInEval], dtype=np.uint8)

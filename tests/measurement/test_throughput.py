@@ -16,7 +16,7 @@ from paumer.config.network import NetworkSettings
 from paumer.config.runs import CostSettings
 from paumer.data.datasets import Sample
 from paumer.data.loading import SegmentationData
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.measurement import throughput as stage
 from paumer.measurement.intervals import ratio
 from paumer.measurement.modes import callable_of

@@ -60,13 +60,13 @@ def test_labels_become_the_truth_of_the_cells_that_the_heads_predict(make, size)
     model, labels = make(decoder={"sub_patch": 2}), torch.randint(5, (2, *size))
     _, state = model.embed(torch.zeros(2, 3, *size, dtype=torch.float64), labels=labels)
     assert state.grid == (4, 8)
-    assert torch.equal(state.truth, class_counts(labels, (4, 8), 8, 2, 5))
+    assert torch.equal(state.side_tensors["truth"], class_counts(labels, (4, 8), 8, 2, 5))
 
 
 def test_without_heads_or_labels_there_is_no_truth(make, images) -> None:
     labels = torch.randint(5, (2, 32, 64))
-    assert make(heads=()).embed(images, labels=labels)[1].truth is None
-    assert make().embed(images)[1].truth is None
+    assert make(heads=()).embed(images, labels=labels)[1].side_tensors == {}
+    assert make().embed(images)[1].side_tensors == {}
 
 
 def test_every_head_predicts_in_training_and_the_logits_are_those_of_inference(make, images) -> None:

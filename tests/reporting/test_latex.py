@@ -18,15 +18,18 @@ DOCUMENT = r"""\documentclass{article}
 """
 
 
-def test_special_characters_are_escaped():
-    assert latex_text("merge>pause 5% & a_b") == r"merge$>$pause 5\% \& a\_b"
-    assert latex_text("drop <= 0.65 ± 0.1") == r"drop $\le$ 0.65 $\pm$ 0.1"
-
-
-def test_minus_signs_are_those_of_numbers_alone():
-    assert latex_text("-0.28") == "$-$0.28"
-    assert latex_text("1-6:0.08") == "1-6:0.08"
-    assert latex_text("smaller-backbone") == "smaller-backbone"
+@pytest.mark.parametrize(
+    ("plain", "escaped"),
+    [
+        ("merge>pause 5% & a_b", r"merge$>$pause 5\% \& a\_b"),
+        ("drop <= 0.65 ± 0.1", r"drop $\le$ 0.65 $\pm$ 0.1"),
+        ("-0.28", "$-$0.28"),
+        ("1-6:0.08", "1-6:0.08"),  # no minus sign
+        ("smaller-backbone", "smaller-backbone"),
+    ],
+)
+def test_special_characters_and_minus_signs_are_written(plain, escaped):
+    assert latex_text(plain) == escaped
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from paumer.config import Data
-from paumer.data.preparation import prepare, samples
-from paumer.data.reading import read_sample
+from paumer.data.images import read_sample
+from paumer.data.manifest import samples
+from paumer.data.preparation import prepare
 from paumer.reporting.figures.looks import colourise
 from paumer.reporting.figures.samples import GAP, WIDTH, draw_samples
 

@@ -12,7 +12,7 @@ from paumer.measurement.flops import count
 from paumer.models.heads import Adapter, cells_to_map
 from paumer.strategies.pause import OVER_BATCH
 from paumer.strategies.registry import build_strategy, criteria_of, operating_point
-from paumer.strategies.tokens import Places, scale_gradient
+from paumer.strategies.tokens import TokenPositions, scale_gradient
 
 SINGLES = [point for point in examples() if point.criterion in ("", *criteria_of(point.strategy)[:1])]
 POINTS = [*SINGLES, *pairs()]
@@ -57,23 +57,23 @@ def test_paused_patches_wait_as_their_adapter_makes_them(waiting, images) -> Non
     waiting._run_block = lambda number, tokens, *_: tokens
     tokens, state = waiting.encode(images, strategy("pause", "2:0.5"))
     embedded = waiting.encoder.embed(images)[:, waiting.encoder.prefix :]
-    adapted = waiting.heads["2"].adapter(embedded, Places((4, 8), 3))
+    adapted = waiting.heads["2"].adapter(embedded, TokenPositions((4, 8), 3))
     [paused] = state.reductions
-    assert torch.equal(paused.tokens, adapted)
-    undone = paused.undo(state.patches_of(tokens)).flatten(0, 1)
-    assert torch.equal(undone[paused.rows], embedded.flatten(0, 1)[paused.rows])
+    assert torch.equal(paused.values, adapted)
+    undone = paused.restore(state.patches_of(tokens)).flatten(0, 1)
+    assert torch.equal(undone[paused.kept.rows], embedded.flatten(0, 1)[paused.kept.rows])
 
 
 def test_an_adapter_sees_the_running_neighbours_alone(adapting) -> None:
     adapter = adapting.heads["2"].adapter
     patches = torch.randn(1, 4 * 8, 32, dtype=torch.float64)
-    everywhere = Places((4, 8), 1)
+    everywhere = TokenPositions((4, 8), 1)
     changed = patches.clone()
     changed[0, 9] = torch.randn(32)
     moved = (adapter(changed, everywhere) - adapter(patches, everywhere)).abs().sum(dim=-1)[0].nonzero().flatten()
     assert moved.tolist() == [0, 1, 2, 8, 9, 10, 16, 17, 18]
     some = torch.tensor([[0, 2, 9, 20]])
-    lying = Places((4, 8), 1, torch.zeros(1, 1, dtype=torch.long), some)
+    lying = TokenPositions((4, 8), 1, torch.zeros(1, 1, dtype=torch.long), some)
     expected = patches[:, some[0]]
     for layer in adapter.layers:
         alone = torch.zeros_like(patches)
@@ -90,14 +90,14 @@ def test_each_layer_of_an_adapter_sees_further() -> None:
     patches = torch.randn(1, 5 * 7, 32)
     changed = patches.clone()
     changed[0, 17] = torch.randn(32)  # in the middle
-    everywhere = Places((5, 7), 1)
+    everywhere = TokenPositions((5, 7), 1)
     moved = (adapter(changed, everywhere) - adapter(patches, everywhere)).abs().sum(dim=-1).view(5, 7).nonzero()
     assert moved.tolist() == [[row, column] for row in range(5) for column in range(1, 6)]
 
 
 def test_a_new_adapter_changes_nothing() -> None:
     patches = torch.randn(2, 12, 32)
-    assert torch.equal(Adapter(32, 8, 3, layers=2)(patches, Places((3, 4), 2)), patches)
+    assert torch.equal(Adapter(32, 8, 3, layers=2)(patches, TokenPositions((3, 4), 2)), patches)
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)
@@ -107,7 +107,7 @@ def test_in_bfloat16_a_processor_sees_neighbours_in_float32(kind) -> None:
     seen: list[torch.dtype] = []
     layer.context.register_forward_hook(lambda module, given, output: seen.append(output.dtype))
     with torch.autocast("cpu", torch.bfloat16):
-        output = layer(torch.randn(2, 12, 32, dtype=kind), Places((3, 4), 2))
+        output = layer(torch.randn(2, 12, 32, dtype=kind), TokenPositions((3, 4), 2))
         assert layer.network[0](torch.randn(1, 32)).dtype == torch.bfloat16  # all else stays in bfloat16
     output.sum().backward()
     assert seen == [torch.float32] and layer.context.weight.grad.abs().sum() > 0

@@ -77,7 +77,7 @@ def test_every_ordered_pair_of_reductions_stands_among_the_pairs() -> None:
 def final_patches(model, tokens, state):
     values = tokens[:, model.encoder.prefix :]
     for reduction in reversed(state.reductions):
-        values = reduction.undo(values)
+        values = reduction.restore(values)
     return values
 
 

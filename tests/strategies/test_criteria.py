@@ -19,7 +19,7 @@ from paumer.strategies.criteria import CRITERIA, INFORMED, balanced, confidence,
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
 from paumer.strategies.registry import build_strategy, criteria_of, operating_point, read_point
-from paumer.strategies.tokens import Places
+from paumer.strategies.tokens import TokenPositions
 
 BOUNDED = pytest.mark.parametrize("criterion", [entropy, confidence, margin])
 
@@ -74,7 +74,7 @@ def test_doubt_about_a_rare_class_counts_more() -> None:
 def test_smoothing_is_half_the_mean_of_the_running_patches_around() -> None:
     needs, height, width = torch.rand(2, 12), 4, 5
     cells = torch.stack([torch.randperm(height * width)[:12] for _ in range(2)])
-    smoothed = smooth(needs, Places((height, width), 2, torch.arange(2)[:, None], cells))
+    smoothed = smooth(needs, TokenPositions((height, width), 2, torch.arange(2)[:, None], cells))
     for image in range(2):
         lies = {divmod(int(cell), width): float(need) for cell, need in zip(cells[image], needs[image], strict=True)}
         for patch, (row, column) in enumerate(lies):
@@ -87,11 +87,11 @@ def test_smoothing_is_half_the_mean_of_the_running_patches_around() -> None:
 def test_spacing_puts_the_middle_of_every_square_first() -> None:
     height, width = 9, 7
     needs, cells = torch.rand(2, 30), torch.stack([torch.randperm(height * width)[:30] for _ in range(2)])
-    spaced = space(needs, Places((height, width), 2, torch.arange(2)[:, None], cells))
+    spaced = space(needs, TokenPositions((height, width), 2, torch.arange(2)[:, None], cells))
     middles = {(row, column) for row in (2, 6) for column in (2, 6)}
     expected = [[float(divmod(cell, width) in middles) for cell in image] for image in cells.tolist()]
     assert_close(spaced - needs, torch.tensor(expected))
-    everywhere = space(torch.zeros(2, height * width), Places((height, width), 2))
+    everywhere = space(torch.zeros(2, height * width), TokenPositions((height, width), 2))
     assert {divmod(cell, width) for cell in everywhere[0].nonzero().flatten().tolist()} == middles
     assert_close(everywhere[0], everywhere[1])
 
@@ -180,7 +180,7 @@ def test_patches_whose_prediction_is_no_number_run_on(plain, images, criterion, 
     )
     built = build_strategy(operating_point(point.strategy, criterion, point.schedule))
     tokens, state = broken.encode(images, built)
-    cells, of_image = state.cells, torch.arange(len(images)).repeat_interleave(state.running(tokens))
+    cells, of_image = state.positions, torch.arange(len(images)).repeat_interleave(state.running(tokens))
     if state.packing is not None:
         of_image = state.packing.images[state.packing.patches]
     for image in range(len(images)):

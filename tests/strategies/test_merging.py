@@ -140,7 +140,7 @@ def merge_pairs(tokens, pairs, state):
 def test_a_merged_token_is_the_mean_of_its_patches_at_the_place_of_the_one_that_stays(merged, prefix) -> None:
     running, pairs = merged
     tokens, state = draw_values(1, prefix + running, WIDTH), fresh_state(running, prefix)
-    state.truth = torch.arange(running, dtype=torch.float64)[None, :, None, None]
+    state.side_tensors = {"labels": torch.arange(running, dtype=torch.float64)[None, :, None, None]}
     after = merge_pairs(tokens, pairs, state)
     assert torch.equal(after[:, :prefix], tokens[:, :prefix])
     goes = dict(pairs)
@@ -148,10 +148,10 @@ def test_a_merged_token_is_the_mean_of_its_patches_at_the_place_of_the_one_that_
     groups = [[patch for patch in range(running) if goes.get(patch, patch) == home] for home in stay]
     expected = torch.stack([tokens[0, prefix:][group].mean(dim=0) for group in groups])
     assert_close(after[0, prefix:], expected)
-    assert state.truth[0, :, 0, 0].tolist() == [sum(group) for group in groups]
+    assert state.side_tensors["labels"][0, :, 0, 0].tolist() == [sum(group) for group in groups]
     if pairs:
         assert state.sizes[0].tolist() == [len(group) for group in groups]
-        undone = state.reductions[-1].undo(after[:, prefix:])
+        undone = state.reductions[-1].restore(after[:, prefix:])
         for token, group in enumerate(groups):
             assert all(torch.equal(undone[0, patch], after[0, prefix + token]) for patch in group)
     else:
@@ -170,7 +170,7 @@ def test_merging_again_and_again_leaves_the_mean_of_the_original_patches(steps) 
         tokens = merge(tokens, gone, target, state, "merge")
     place = torch.arange(tokens.shape[1]).expand(2, -1)
     for reduction in reversed(state.reductions):
-        place = reduction.undo(place)
+        place = reduction.restore(place)
     for image in range(2):
         for token in range(tokens.shape[1]):
             assert_close(tokens[image, token], original[image][place[image] == token].mean(dim=0))
@@ -268,7 +268,7 @@ def test_merging_is_what_it_is_spelled_out_for_one_image(model, images, text) ->
     tokens, state = model.encode(images, strategy("merge", text))
     patches = tokens[:, model.encoder.prefix :]
     for reduction in reversed(state.reductions):
-        patches = reduction.undo(patches)
+        patches = reduction.restore(patches)
     for image, final in zip(images, patches, strict=True):
         assert_close(final, merge_one_image(model, image, Schedule.parse(text)))
 

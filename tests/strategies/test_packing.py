@@ -29,7 +29,7 @@ def lengths(model, state) -> list[int]:
 def test_packing_keeps_prefixes_and_chosen_patches_in_their_order(batch, prefix, wanted) -> None:
     count = 6
     tokens = torch.arange(batch * (prefix + count))
-    rows, packing = Packing.even(batch, prefix + count, prefix, CPU).keep(torch.tensor(wanted[: batch * count]), prefix)
+    rows, packing = Packing.even(batch, prefix + count, prefix, CPU).keep(torch.tensor(wanted[: batch * count]))
     expected = []
     for image in range(batch):
         start = image * (prefix + count)
@@ -59,7 +59,7 @@ def test_a_threshold_pauses_exactly_what_exceeds_it(model, images) -> None:
     certainty = 1 - entropy(model.heads["3"](tokens[:, model.encoder.prefix :]))
     _, state = model.encode(images, strategy("pause", "3@0.22"))
     assert lengths(model, state) == (certainty <= 0.22).sum(dim=1).tolist()
-    assert state.reductions[0].rows.tolist() == (certainty <= 0.22).flatten().nonzero().squeeze(1).tolist()
+    assert state.reductions[0].kept.rows.tolist() == (certainty <= 0.22).flatten().nonzero().squeeze(1).tolist()
 
 
 def test_every_image_keeps_its_least_certain_patch(model, images) -> None:
@@ -81,9 +81,9 @@ def test_a_budget_over_the_batch_keeps_the_total_and_the_least_certain_of_all_im
     first = shared.reductions[0]
     tokens = model.encoder.blocks[: alone.parameters.blocks[0]](model.encoder.embed(images))
     scores = entropy(model.heads[text[0]](tokens[:, model.encoder.prefix :])).flatten()
-    runs = torch.zeros_like(scores, dtype=torch.bool).index_fill(0, first.rows, True)
+    runs = torch.zeros_like(scores, dtype=torch.bool).index_fill(0, first.kept.rows, True)
     assert scores[~runs].max() < scores[runs].min()
-    assert [len(one.rows) for one in shared.reductions] == [len(one.rows) for one in even.reductions]
+    assert [len(one.kept.rows) for one in shared.reductions] == [len(one.kept.rows) for one in even.reductions]
 
 
 def test_a_budget_over_a_batch_of_one_is_the_budget_of_the_image(model, images) -> None:
@@ -102,7 +102,7 @@ def test_every_patch_comes_back_to_its_place(model, images) -> None:
         tokens, state = blockless.encode(images, strategy("pause", text, "margin" if "@" in text else "entropy"))
         values = state.patches_of(tokens)
         for reduction in reversed(state.reductions):
-            values = reduction.undo(values)
+            values = reduction.restore(values)
         assert torch.equal(values, embedded)
 
 

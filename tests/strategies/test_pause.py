@@ -40,12 +40,12 @@ def restore(model, tokens, state):
     """All patches (batch, patches, width), those that paused among those that ran on."""
     values = tokens[:, model.encoder.prefix :]
     for reduction in reversed(state.reductions):
-        values = reduction.undo(values)
+        values = reduction.restore(values)
     return values
 
 
 def running_places(state):
-    """Places on the grid of the patches that still run, (batch, running)."""
+    """Positions on the grid of the patches that still run, (batch, running)."""
     return state.paused_at()[-1][1]
 
 

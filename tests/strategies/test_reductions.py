@@ -1,5 +1,7 @@
 """Reductions undo themselves, and the state counts what each strategy has left."""
 
+from types import SimpleNamespace
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,8 +9,9 @@ from torch.nn import ModuleDict
 from torch.testing import assert_close
 
 from paumer.strategies.notation import Schedule
+from paumer.strategies.reductions import ExitedImages, ExitedTokens, MergedTokens, PausedTokens, Selection
 from paumer.strategies.state import State
-from paumer.strategies.tokens import Finished, Left, Merged, Paused, complement, rows_of, take
+from paumer.strategies.tokens import complement, gather_rows
 
 BATCH = 3
 
@@ -35,51 +38,62 @@ def test_complement_holds_the_others_rising(choice) -> None:
 
 
 @given(choices(), st.lists(st.integers(1, 3), max_size=2))
-def test_take_takes_whole_patches(choice, trailing) -> None:
+def test_rows_are_gathered_whole(choice, trailing) -> None:
     count, chosen = choice
     values = draw_values(count, *trailing)
     expected = torch.stack([image[index] for image, index in zip(values, chosen, strict=True)])
-    assert torch.equal(take(values, chosen), expected)
+    assert torch.equal(gather_rows(values, chosen), expected)
+
+
+def kept_of(chosen: torch.Tensor, count: int) -> Selection:
+    return fresh_state().keep(torch.zeros(BATCH, count, 1), chosen)
 
 
 @given(choices())
-def test_paused_patches_wait_and_the_others_come_back(choice) -> None:
+def test_paused_patches_stay_as_they_are_and_the_others_come_back(choice) -> None:
     count, chosen = choice
     before = draw_values(count, 4)
-    reduction = Paused("pause", before, rows_of(chosen, count), count)
+    reduction = PausedTokens("pause", kept_of(chosen, count), before)
     assert reduction.before == count
-    assert torch.equal(reduction.undo(take(before, chosen)), before)
-    changed = reduction.undo(after := draw_values(chosen.shape[1], 4))
-    assert torch.equal(take(changed, chosen), after)
-    assert torch.equal(take(changed, complement(chosen, count)), take(before, complement(chosen, count)))
-
-
-@given(choices())
-def test_merged_patches_get_exactly_the_value_of_their_token(choice) -> None:
-    count, _ = choice
-    index = torch.randint(count, (BATCH, count + 3))
-    for trailing in ((), (4,), (2, 3)):
-        values = draw_values(count, *trailing)
-        undone = Merged("merge", index).undo(values)
-        for image, patch in torch.cartesian_prod(torch.arange(BATCH), torch.arange(count + 3)).tolist():
-            assert torch.equal(undone[image, patch], values[image, index[image, patch]])
-
-
-@given(choices())
-def test_finished_patches_speak_by_the_head_and_the_others_by_the_decoder(choice) -> None:
-    count, chosen = choice
-    said, decoded = draw_values(count, 4, 5), draw_values(chosen.shape[1], 4, 5)
-    undone = Finished("token-exit", said, rows_of(chosen, count), count).undo(decoded)
+    assert torch.equal(reduction.reduce(before), gather_rows(before, chosen))
+    assert torch.equal(reduction.restore(reduction.reduce(before)), before)
+    changed = reduction.restore(after := draw_values(chosen.shape[1], 4))
+    assert torch.equal(reduction.reduce(changed), after)
     others = complement(chosen, count)
-    assert_close(take(undone, chosen), decoded.log_softmax(dim=-1))
-    assert_close(take(undone, others), take(said, others).log_softmax(dim=-1))
-    assert_close(undone.exp().sum(dim=-1), torch.ones(BATCH, count, 4, dtype=torch.float64))
+    assert torch.equal(gather_rows(changed, others), gather_rows(before, others))
 
 
-def test_images_that_left_speak_by_the_head() -> None:
-    said, decoded = draw_values(6, 4, 5), draw_values(6, 4, 5)[:2]
-    undone = Left("adaptive-exit", said, torch.tensor([2, 0])).undo(decoded)
-    assert torch.equal(undone, torch.stack([decoded[1], said[1], decoded[0]]))
+@given(choices(least=1))
+def test_merged_patches_get_exactly_the_value_of_their_token(choice) -> None:
+    count, chosen = choice
+    others = complement(chosen, count)
+    partner = chosen[:, :1].expand(-1, others.shape[1])
+    reduction = MergedTokens.of("merge", others, partner, torch.ones(BATCH, count))
+    for trailing in ((), (4,), (2, 3)):
+        values = draw_values(chosen.shape[1], *trailing)
+        restored = reduction.restore(values)
+        stay = chosen.sort(dim=1)
+        assert torch.equal(gather_rows(restored, stay.values), values)
+        first = (stay.values == chosen[:, :1]).nonzero()[:, 1]
+        for image in range(BATCH):
+            assert all(torch.equal(restored[image, patch], values[image, first[image]]) for patch in others[image])
+
+
+@given(choices())
+def test_finished_patches_take_the_heads_logits_and_the_others_the_decoders(choice) -> None:
+    count, chosen = choice
+    predicted, decoded = draw_values(count, 4, 5), draw_values(chosen.shape[1], 4, 5)
+    restored = ExitedTokens("token-exit", kept_of(chosen, count), predicted).restore(decoded)
+    others = complement(chosen, count)
+    assert_close(gather_rows(restored, chosen), decoded.log_softmax(dim=-1))
+    assert_close(gather_rows(restored, others), gather_rows(predicted, others).log_softmax(dim=-1))
+    assert_close(restored.exp().sum(dim=-1), torch.ones(BATCH, count, 4, dtype=torch.float64))
+
+
+def test_images_that_left_take_the_heads_logits() -> None:
+    predicted, decoded = draw_values(6, 4, 5), draw_values(6, 4, 5)[:2]
+    restored = ExitedImages("adaptive-exit", predicted, torch.tensor([2, 0])).restore(decoded)
+    assert torch.equal(restored, torch.stack([decoded[1], predicted[1], decoded[0]]))
 
 
 def fresh_state(prefix: int = 0) -> State:
@@ -87,10 +101,9 @@ def fresh_state(prefix: int = 0) -> State:
 
 
 def reduced(*steps: tuple[str, int]) -> State:
-    """A state whose strategies, one after the other, found so many patches running."""
-    reductions = tuple(Merged(name, torch.zeros(1, before, dtype=torch.long)) for name, before in steps)
+    """A state with reductions of these strategies, each at this number of running patches."""
     state = fresh_state()
-    state.reductions = reductions
+    state.reductions = tuple(SimpleNamespace(by=name, before=before) for name, before in steps)
     return state
 
 
@@ -98,20 +111,20 @@ EVEN = Schedule.parse("2:0.1+4:0.1+6:0.1")
 
 
 def test_fractions_are_of_what_a_strategy_received() -> None:
-    assert reduced().left_by("a", EVEN, 2, 100) == 90
-    assert reduced(("a", 100), ("a", 90)).left_by("a", EVEN, 6, 80) == 70
-    assert reduced(("b", 100)).left_by("a", EVEN, 2, 50) == 45
-    assert reduced(("b", 100), ("a", 50), ("a", 45)).left_by("a", EVEN, 6, 40) == 35
+    assert reduced().num_kept("a", EVEN, 2, 100) == 90
+    assert reduced(("a", 100), ("a", 90)).num_kept("a", EVEN, 6, 80) == 70
+    assert reduced(("b", 100)).num_kept("a", EVEN, 2, 50) == 45
+    assert reduced(("b", 100), ("a", 50), ("a", 45)).num_kept("a", EVEN, 6, 40) == 35
 
 
 def test_what_others_take_in_between_comes_off_beside() -> None:
-    assert reduced(("a", 100), ("b", 90)).left_by("a", EVEN, 4, 60) == 50
-    assert reduced(("a", 100), ("b", 90), ("b", 80), ("a", 60), ("b", 50)).left_by("a", EVEN, 6, 45) == 35
+    assert reduced(("a", 100), ("b", 90)).num_kept("a", EVEN, 4, 60) == 50
+    assert reduced(("a", 100), ("b", 90), ("b", 80), ("a", 60), ("b", 50)).num_kept("a", EVEN, 6, 45) == 35
 
 
 def test_one_patch_always_goes_on_and_no_more_than_run() -> None:
-    assert reduced(("a", 100), ("b", 90)).left_by("a", EVEN, 4, 5) == 1
-    assert reduced(("a", 100)).left_by("a", EVEN, 4, 60) == 60  # more is gone than was asked for
+    assert reduced(("a", 100), ("b", 90)).num_kept("a", EVEN, 4, 5) == 1
+    assert reduced(("a", 100)).num_kept("a", EVEN, 4, 60) == 60  # more is gone than was asked for
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=4), st.integers(1, 1000))
@@ -119,43 +132,47 @@ def test_alone_a_strategy_leaves_what_its_schedule_says(shares, patches) -> None
     schedule = Schedule.parse("+".join(f"{block}:{share / 2000}" for block, share in enumerate(shares, start=1)))
     steps, running = [], patches
     for block in schedule.blocks:
-        left = reduced(*steps).left_by("a", schedule, block, running)
+        left = reduced(*steps).num_kept("a", schedule, block, running)
         assert left == schedule.running(patches)[block]
         steps.append(("a", running))
         running = left
 
 
-def test_selecting_keeps_the_prefix_and_forgets_what_heads_said() -> None:
+def paused(state: State, tokens: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    reduction = PausedTokens("pause", state.keep(tokens, chosen), state.patches_of(tokens))
+    return state.apply(reduction, tokens)
+
+
+def test_a_reduction_keeps_the_prefix_and_forgets_predictions() -> None:
     state = fresh_state(prefix=2)
-    state.said, state.sizes = ((3, torch.zeros(1)),), torch.arange(5.0).expand(BATCH, -1)
+    state.predictions, state.sizes = {3: torch.zeros(1)}, torch.arange(5.0).expand(BATCH, -1)
     tokens, chosen = draw_values(7, 4), torch.tensor([[4, 0], [1, 2], [3, 3]])
-    kept = state.select(tokens, chosen, "pause")
+    kept = paused(state, tokens, chosen)
     assert torch.equal(kept[:, :2], tokens[:, :2])
-    assert torch.equal(kept[:, 2:], take(tokens[:, 2:], chosen))
+    assert torch.equal(kept[:, 2:], gather_rows(tokens[:, 2:], chosen))
     assert torch.equal(state.sizes, chosen.double().float())
-    assert state.said == ()
+    assert state.predictions == {}
 
 
 def test_a_fork_leaves_its_original_alone() -> None:
     state = fresh_state()
     state.macs = torch.zeros(2, dtype=torch.float64)
     fork = state.fork()
-    fork.charge(lambda: 7.0)
-    tokens = draw_values(4, 2)
-    fork.select(tokens, torch.zeros(BATCH, 1, dtype=torch.long), "a")
+    fork.add_macs(lambda: 7.0)
+    paused(fork, draw_values(4, 2), torch.zeros(BATCH, 1, dtype=torch.long))
     assert state.macs.tolist() == [0, 0]
     assert fork.macs.tolist() == [7, 7]
     assert state.reductions == ()
 
 
-def test_only_images_that_still_run_are_charged_and_nothing_is_computed_where_nobody_counts() -> None:
+def test_macs_are_added_to_images_that_run_and_only_computed_where_they_are_counted() -> None:
     state = fresh_state()
-    state.charge(lambda: 1 / 0)
+    state.add_macs(lambda: 1 / 0)
     state.macs = torch.zeros(3, dtype=torch.float64)
     tokens = draw_values(4, 2)
-    state.charge(lambda: 1.0)
-    tokens = state.leave(tokens, torch.tensor([0, 2]), Left("a", tokens, torch.tensor([0, 2])))
-    state.charge(lambda: 10.0)
-    state.leave(tokens, torch.tensor([1]), Left("a", tokens, torch.tensor([1])))
-    state.charge(lambda: 100.0)
+    state.add_macs(lambda: 1.0)
+    tokens = state.apply(ExitedImages("a", tokens, torch.tensor([0, 2])), tokens)
+    state.add_macs(lambda: 10.0)
+    state.apply(ExitedImages("a", tokens, torch.tensor([1])), tokens)
+    state.add_macs(lambda: 100.0)
     assert state.macs.tolist() == [11, 1, 111]

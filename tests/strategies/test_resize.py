@@ -40,6 +40,8 @@ def test_scale_1_is_dense(plain, shape) -> None:
 
 def test_the_truth_shrinks_with_the_image(plain, images, labels) -> None:
     _, state = plain.embed(images, 0.5, labels)
-    assert state.truth.shape == (3, 2 * 4, 4, 5)
+    assert state.side_tensors["truth"].shape == (3, 2 * 4, 4, 5)
     nearest = labels[:, ::2, ::2]
-    assert state.truth.sum(dim=(1, 2)).tolist() == [[(image == c).sum() for c in range(5)] for image in nearest]
+    assert state.side_tensors["truth"].sum(dim=(1, 2)).tolist() == [
+        [(image == c).sum() for c in range(5)] for image in nearest
+    ]

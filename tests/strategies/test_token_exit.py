@@ -47,10 +47,12 @@ def after_block(model, images, block):
 
 
 def running_places(state):
-    """Places of the patches that still run, of a state whose reductions all took patches away."""
+    """TokenPositions of the patches that still run, of a state whose reductions all took patches away."""
     places = torch.arange(PATCHES)
     for reduction in state.reductions:
-        places = places.expand(reduction.logits.shape[:2]).flatten()[reduction.rows].view(len(reduction.logits), -1)
+        places = (
+            places.expand(reduction.values.shape[:2]).flatten()[reduction.kept.rows].view(len(reduction.values), -1)
+        )
     return places
 
 
@@ -94,12 +96,12 @@ def test_finished_patches_speak_by_the_head_and_running_ones_by_the_decoder(requ
     early = strategy("token-exit", "2:0.3+4:0.3 keep 1")
     tokens, state = network.encode(images, early)
     first, second = state.reductions
-    after_2 = torch.arange(PATCHES).repeat(3)[first.rows].view(3, -1)
-    after_4 = after_2.flatten()[second.rows].view(3, -1)
+    after_2 = torch.arange(PATCHES).repeat(3)[first.kept.rows].view(3, -1)
+    after_4 = after_2.flatten()[second.kept.rows].view(3, -1)
     decoded = network.decoder(network.encoder.norm(tokens[:, 1:]))
     expected = after_block(network, images, 2).log_softmax(dim=-1)
     for image in range(3):
-        expected[image, after_2[image]] = second.logits[image].log_softmax(dim=-1)
+        expected[image, after_2[image]] = second.values[image].log_softmax(dim=-1)
         expected[image, after_4[image]] = decoded[image].log_softmax(dim=-1)
     assert_close(network.patch_logits(images, early), cells_to_map(expected, (4, 8)))
 
@@ -138,7 +140,7 @@ def test_patches_in_another_order_finish_alike(model, images) -> None:
     ):
         ran, early = state.fork(), strategy("token-exit", "2:0.3 keep 2")
         early.after_block(2, model.encoder.blocks[:2](start), ran)
-        finished.append(places.repeat(3)[ran.reductions[0].rows].view(3, -1).sort(dim=1).values)
+        finished.append(places.repeat(3)[ran.reductions[0].kept.rows].view(3, -1).sort(dim=1).values)
     assert torch.equal(*finished)
 
 

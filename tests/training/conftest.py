@@ -13,7 +13,7 @@ from paumer.config import Backbone, Decoder, Heads, Merging, Pausing, Resizing, 
 from paumer.config.network import NetworkSettings
 from paumer.config.runs import TrainSettings
 from paumer.data.loading import SegmentationData
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.registry import WITH_HEADS

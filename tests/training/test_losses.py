@@ -13,15 +13,15 @@ from torch.testing import assert_close
 
 from paumer.config import Heads
 from paumer.config.base import IGNORE
-from paumer.models.heads import Prediction, cells_to_map
+from paumer.models.heads import AuxiliaryOutput, cells_to_map
 from paumer.models.labels import balance_classes, class_counts
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.merge import LocalMerge
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
+from paumer.strategies.reductions import PausedTokens
 from paumer.strategies.registry import build_strategy, operating_point
 from paumer.strategies.resize import Resize, Scale
-from paumer.strategies.tokens import Paused
 from paumer.training.objective import auxiliary_loss, compute_losses, draw_strategy, total_pixel_weight
 
 CLASSES = 5
@@ -50,7 +50,7 @@ def test_auxiliary_loss_is_pixel_cross_entropy_of_nearest_upsampled_logits(side,
     full = functional.interpolate(cells_to_map(logits, (3, 4)), size=(24, 32), mode="nearest")
     full = full[..., : size[0], : size[1]]
     expected = functional.cross_entropy(full, labels.long(), ignore_index=IGNORE, reduction="sum")
-    loss = auxiliary_loss(Prediction(logits, class_counts(labels, (3, 4), 8, side, CLASSES)))
+    loss = auxiliary_loss(AuxiliaryOutput(logits, class_counts(labels, (3, 4), 8, side, CLASSES)))
     assert_close(loss.double(), expected, rtol=1e-5, atol=0)
 
 
@@ -83,8 +83,8 @@ class Listener(Strategy):
             said = state.predict(block, tokens)
             reached, share = said.new_ones(said.shape[:2]), 1.0
             for reduction in reversed(state.reductions):
-                if isinstance(reduction, Paused):
-                    share *= len(reduction.rows) / (len(said) * reduction.before)
+                if isinstance(reduction, PausedTokens):
+                    share *= len(reduction.kept.rows) / (len(said) * reduction.before)
                 said, reached = undo(reduction, said), undo(reduction, reached)
             self.heard.append((said, reached, share))
         acts = self.inner.action_key(block) is not None
@@ -93,10 +93,10 @@ class Listener(Strategy):
 
 def undo(reduction, values):
     """Values of all patches before a reduction, 0 where they waited."""
-    if isinstance(reduction, Paused):
+    if isinstance(reduction, PausedTokens):
         nothing = values.new_zeros(len(values), reduction.before, *values.shape[2:])
-        return replace(reduction, tokens=nothing).undo(values)
-    return reduction.undo(values)
+        return replace(reduction, values=nothing).restore(values)
+    return reduction.restore(values)
 
 
 def pixel_loss(said, reached, share, labels):

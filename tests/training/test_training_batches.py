@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from paumer.config import Augmentation
 from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader, training_transform
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.training.distributed import DistributedContext
 
 

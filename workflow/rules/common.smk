@@ -97,7 +97,7 @@ def text(settings):
 def data_state(wildcards):
     """Another text where the dataset is not what it was when stage `data` checked it."""
     try:
-        from paumer.data.changes import state
+        from paumer.data.manifest import state
     except ModuleNotFoundError:
         return ""  # only the rules' environments have NumPy and Pillow
     return state(experiment.data, Path(MANIFEST))
@@ -106,7 +106,7 @@ def data_state(wildcards):
 def class_colours(wildcards):
     """Another text where the classes have other colours."""
     try:
-        from paumer.data.preparation import colours_now
+        from paumer.data.manifest import colours_now
     except ModuleNotFoundError:
         return ""
     return colours_now(experiment.data, Path(MANIFEST))

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from paumer.data.cityscapes import DATASET as CITYSCAPES
-from paumer.data.cityscapes import IMAGE_ENDING, LABEL_IDS_ENDING, TRAIN_IDS_ENDING, image_folder, label_file
+from paumer.data.cityscapes import IMAGE_ENDING, LABEL_IDS_ENDING
 from paumer.data.scenes.canvas import SMOOTH, Camera, Canvas, Ink, random_camera
 from paumer.data.scenes.labels import EGO_VEHICLE, SKY, VEHICLES, chance, pick, shaded, tinted
 from paumer.data.scenes.street import AVENUE, CITY, SUBURB, draw_far_end, draw_row
@@ -144,10 +144,10 @@ def _write_scene(task: _Task) -> None:
     rng = np.random.default_rng([task.seed, SPLITS.index(task.split), task.number])
     image, label_ids = draw_scene(rng, task.height, task.width)
     city = CITIES[task.number // CITY_BLOCK % len(CITIES)]
-    image_path = image_folder(task.root, task.split) / city / f"{city}_{task.number:06d}_000000{IMAGE_ENDING}"
-    label_ids_path, train_ids_path = (
-        label_file(task.root, task.split, image_path, ending) for ending in (LABEL_IDS_ENDING, TRAIN_IDS_ENDING)
-    )
+    layout = CITYSCAPES.layout
+    name = f"{city}_{task.number:06d}_000000{IMAGE_ENDING}"
+    image_path = layout.image_folder(task.root, task.split) / city / name
+    train_ids_path, label_ids_path = layout.label_paths(task.root, task.split, image_path)
     for path, pixels in ((image_path, image), (label_ids_path, label_ids), (train_ids_path, TRAIN_IDS[label_ids])):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path, compress_level=1)

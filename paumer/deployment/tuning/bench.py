@@ -7,9 +7,9 @@ from typing import Any
 
 from paumer.config.runs import EvaluateSettings
 from paumer.data.loading import SegmentationData
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.deployment.settings import TuneSettings
-from paumer.deployment.tuning.search import UNPAUSED, Reduction, Speed
+from paumer.deployment.tuning.search import UNPAUSED, Speed, scale_of, schedule_of
 from paumer.evaluation.evaluate import mean_iou, tally
 from paumer.measurement.modes import callable_of
 from paumer.measurement.throughput import evenly, input_images, input_size, mean_windows
@@ -17,9 +17,8 @@ from paumer.measurement.timing import BenchmarkSetting, Variant, measure
 from paumer.models.build import load_run, require_classes
 from paumer.models.encoder import block_macs
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.contract import Strategy
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import DENSE_AGAIN, Label, build_strategy
+from paumer.strategies.registry import DENSE_AGAIN, Label, OperatingPoint, build_strategy
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
 from paumer.system.machine import find_device
@@ -28,19 +27,19 @@ SCOPE, MODE = "logits", "eager"  # as the main tables show speed
 
 
 class Bench:
-    """Scores, counts and times reductions of one network.
+    """Scores, counts and times operating points of one network.
 
     Attributes:
-        blocks: the blocks after which it can pause: those with a head that others follow.
+        blocks: the blocks after which it can pause: those with a head and a next block.
         images: how many images schedules are scored on, at most.
         size: height and width of the input that is timed.
         windows: how many such inputs make an image, on average.
         unpaused_macs: multiply-accumulates of one timed input in the unpaused network.
         unpaused_per_s: its images/s when it was last timed.
-        noise: by which share the unpaused network, timed twice, has differed from itself at most.
+        noise: largest deviation of the unpaused network from itself, timed twice, as a share.
 
     Raises:
-        PaumerError: the run or the split is not there, or the network has no head to pause by.
+        PaumerError: the run or the split is missing, or the network has no head to pause by.
     """
 
     def __init__(self, settings: TuneSettings, manifest: Path, run_folder: Path) -> None:
@@ -55,49 +54,48 @@ class Bench:
         self.windows = mean_windows(settings.evaluation, self.data)
         self.unpaused_macs = self._macs(UNPAUSED)
         self.unpaused_per_s, self.noise = 0.0, 0.0
-        self._scores: dict[tuple[Reduction, int], float] = {}
+        self._scores: dict[tuple[OperatingPoint, int], float] = {}
 
-    def score(self, reductions: Sequence[Reduction], images: int) -> list[float]:
-        """mIoU of reductions on so many images, spread evenly over the split; in one sweep, each once."""
-        new = [reduction for reduction in dict.fromkeys(reductions) if (reduction, images) not in self._scores]
+    def score(self, points: Sequence[OperatingPoint], images: int) -> list[float]:
+        """mIoU on a number of images, spread evenly over the split; one sweep over the points not scored before."""
+        new = [point for point in dict.fromkeys(points) if (point, images) not in self._scores]
         if new:
             settings = EvaluateSettings(device=self.settings.device, evaluation=self.settings.evaluation)
             chosen = [self.data.samples[place] for place in evenly(len(self.data), images)]
             data = SegmentationData(self.data.dataset, chosen)
-            tallies = tally(self.model, data, [self._strategy(one) for one in new], settings)
-            for reduction, tallied in zip(new, tallies, strict=True):
-                self._scores[reduction, images] = mean_iou(tallied.matrix)
-        return [self._scores[reduction, images] for reduction in reductions]
+            tallies = tally(self.model, data, [build_strategy(point) for point in new], settings)
+            for point, tallied in zip(new, tallies, strict=True):
+                self._scores[point, images] = mean_iou(tallied.matrix)
+        return [self._scores[point, images] for point in points]
 
-    def drops(self, reductions: Sequence[Reduction]) -> list[float]:
-        """By how many points mIoU falls below the unpaused network's, on all images."""
-        unpaused, *reduced = self.score([UNPAUSED, *reductions], self.images)
+    def drops(self, points: Sequence[OperatingPoint]) -> list[float]:
+        """Points of mIoU below the unpaused network, on all images."""
+        unpaused, *reduced = self.score([UNPAUSED, *points], self.images)
         return [unpaused - miou for miou in reduced]
 
-    def macs(self, reduction: Reduction) -> float:
+    def macs(self, point: OperatingPoint) -> float:
         """Multiply-accumulates of one timed input, as a share of the unpaused network's."""
-        return self._macs(reduction) / self.unpaused_macs
+        return self._macs(point) / self.unpaused_macs
 
-    def time(self, reductions: Sequence[Reduction], longer: int = 1) -> list[Speed]:
-        """Time reductions interleaved with the unpaused network, twice.
+    def time(self, points: Sequence[OperatingPoint], longer: int = 1) -> list[Speed]:
+        """Time operating points, interleaved with the unpaused network, which is timed twice.
 
         Args:
-            reductions: what to time.
-            longer: how many times as many rounds as usual.
+            points: what to time.
+            longer: factor for the number of rounds.
 
         Raises:
             PaumerError: a batch does not fit into the device's memory.
         """
         settings = self.settings
-        points = [(Label(), UNPAUSED), (Label(DENSE_AGAIN), UNPAUSED)]
-        points += [(reduction.point(settings.criterion).label, reduction) for reduction in reductions]
+        timed = [(Label(), UNPAUSED), (Label(DENSE_AGAIN), UNPAUSED), *((point.label, point) for point in points)]
         images = self.model.normalize(input_images(self.data, settings.batch, self.size).to(self.device))
-        runs = [callable_of(self.model, self._strategy(reduction), SCOPE, MODE) for _, reduction in points]
-        variants = [Variant(point, partial(run, images)) for (point, _), run in zip(points, runs, strict=True)]
+        runs = [(label, callable_of(self.model, build_strategy(point), SCOPE, MODE)) for label, point in timed]
+        variants = [Variant(label, partial(run, images)) for label, run in runs]
         common = (self.device, settings.evaluation.precision, MODE, SCOPE, self.size, settings.batch, settings.batch)
         setting = BenchmarkSetting(self.run["backbone"], "", *common, self.windows)
-        timing = settings.throughput.model_copy(update={"rounds": longer * settings.throughput.rounds})
-        rows = measure(variants, setting, timing).rows
+        protocol = settings.throughput.model_copy(update={"rounds": longer * settings.throughput.rounds})
+        rows = measure(variants, setting, protocol).rows
         if any(row["status"] != "ok" for row in rows):
             raise PaumerError(f"--batch {settings.batch}: does not fit into the memory of this device; lower it")
         unpaused, again, *reduced = [
@@ -107,12 +105,9 @@ class Bench:
         self.noise = max(self.noise, abs(again.speedup - 1))
         return reduced
 
-    def _macs(self, reduction: Reduction) -> float:
-        height, width = self.model.seen_grid(*self.size, reduction.scale)
-        return schedule_macs(self.model, height * width, reduction.schedule)
-
-    def _strategy(self, reduction: Reduction) -> Strategy:
-        return build_strategy(reduction.point(self.settings.criterion))
+    def _macs(self, point: OperatingPoint) -> float:
+        height, width = self.model.seen_grid(*self.size, scale_of(point))
+        return schedule_macs(self.model, height * width, schedule_of(point))
 
 
 def pausing_blocks(model: Segmenter, name: str) -> list[int]:
@@ -131,7 +126,7 @@ def pausing_blocks(model: Segmenter, name: str) -> list[int]:
 
 
 def schedule_macs(model: Segmenter, patches: int, schedule: Schedule) -> float:
-    """Multiply-accumulates of one image of so many patches under pausing, as a sweep counts them."""
+    """Multiply-accumulates of one image under pausing, predicted without running it; equal to what a sweep counts."""
     encoder, running, left = model.encoder, patches, schedule.running(patches)
     modules: Any = model
     total = encoder.embed_macs(patches) + modules.decoder.macs(patches)

@@ -16,18 +16,18 @@ from paumer.deployment.settings import TuneSettings
 from paumer.deployment.tuning.bench import Bench
 from paumer.deployment.tuning.search import (
     UNPAUSED,
-    Reduction,
+    ScheduleFamily,
     Speed,
     SpeedModel,
+    calibration_points,
     candidates_for,
-    most_accurate,
-    pilots,
-    settle,
-    shapes,
+    refine,
+    schedule_families,
+    successive_halving,
     within_drop,
 )
 from paumer.measurement.budget import Budget, best
-from paumer.strategies.registry import criteria_of
+from paumer.strategies.registry import OperatingPoint, criteria_of
 from paumer.system.errors import PaumerError
 from paumer.system.files import require_writable, write_json
 from paumer.system.machine import describe_code, describe_environment, device_name
@@ -47,7 +47,7 @@ def tune(settings: TuneSettings, manifest: Path, run_folder: Path, output: Path 
     if output is not None:
         require_writable(output)
     bench = Bench(settings, manifest, run_folder)
-    timed = pilots(bench.blocks, settings.locations, settings.scales)
+    timed = calibration_points(bench.blocks, settings.locations, settings.scales, settings.criterion)
     speeds = bench.time(timed)
     predict = SpeedModel.fit(bench.macs, timed, speeds)
     if settings.max_drop is not None:
@@ -60,7 +60,7 @@ def tune(settings: TuneSettings, manifest: Path, run_folder: Path, output: Path 
     print(text(result))
 
 
-def _at_speed(bench: Bench, predict: SpeedModel, timed: Sequence[Reduction], speeds: Sequence[Speed]) -> Choice:
+def _at_speed(bench: Bench, predict: SpeedModel, timed: Sequence[OperatingPoint], speeds: Sequence[Speed]) -> Choice:
     """The most accurate schedule that is fast enough."""
     settings, unpaused = bench.settings, bench.unpaused_per_s
     if settings.speedup is not None:
@@ -71,21 +71,21 @@ def _at_speed(bench: Bench, predict: SpeedModel, timed: Sequence[Reduction], spe
         if speedup <= 1:
             return _unpaused(bench), [], f"{asked}: met without pausing ({unpaused:.4g} images/s)"
     budget = Budget(speedup=speedup)
-    most, reduction = max(zip(speeds, timed, strict=True), key=lambda item: item[0].speedup)
+    most, point = max(zip(speeds, timed, strict=True), key=lambda item: item[0].speedup)
     if not budget.met_by(most.speedup):
         raise PaumerError(
             f"{asked}: out of reach here; the most is {most.speedup:.2f} times as fast, {most.images_per_s:.4g} "
-            f"images/s, with {reduction}; ask for less"
+            f"images/s, with {point.schedule}; ask for less"
         )
-    candidates = candidates_for(shapes(bench.blocks, settings.locations, settings.scales), speedup, predict)
-    accurate = most_accurate(candidates, bench.score, bench.images, FINALISTS)
-    settled = settle(accurate, budget, predict, bench.time)
-    finalists = _measured(bench, [(candidate.reduction, speed) for candidate, speed in settled])
+    candidates = candidates_for(_families(bench), speedup, predict)
+    accurate = successive_halving(candidates, bench.score, bench.images, FINALISTS)
+    refined = refine(accurate, budget, predict, bench.time)
+    finalists = _measured(bench, [(candidate.point, speed) for candidate, speed in refined])
     chosen = best(finalists, budget)
     if chosen is not None:  # by short timings; now longer, with another total where that misses the budget
         number = finalists.index(chosen)
-        again = settle([settled[number][0]], budget, predict, partial(bench.time, longer=LONGER))
-        [chosen] = _measured(bench, [(candidate.reduction, speed) for candidate, speed in again])
+        again = refine([refined[number][0]], budget, predict, partial(bench.time, longer=LONGER))
+        [chosen] = _measured(bench, [(candidate.point, speed) for candidate, speed in again])
         finalists[number] = chosen
     if chosen is None or not budget.met_by(chosen.speedup):
         chosen = chosen or max(finalists, key=lambda finalist: finalist.speedup)
@@ -95,9 +95,8 @@ def _at_speed(bench: Bench, predict: SpeedModel, timed: Sequence[Reduction], spe
 
 def _within_drop(bench: Bench, limit: float, predict: SpeedModel) -> Choice:
     """The fastest schedule that is accurate enough."""
-    settings, asked = bench.settings, f"--max-drop {limit:g}"
-    families = shapes(bench.blocks, settings.locations, settings.scales)
-    held = [candidate.reduction for candidate in within_drop(families, limit, bench.drops, predict)]
+    asked = f"--max-drop {limit:g}"
+    held = [candidate.point for candidate in within_drop(_families(bench), limit, bench.drops, predict)]
     fastest = sorted(held, key=predict, reverse=True)[:FINALISTS]
     finalists = _measured(bench, list(zip(fastest, bench.time(fastest), strict=True))) if fastest else []
     chosen = best([finalist for finalist in finalists if finalist.speedup > 1], Budget(max_drop=limit))
@@ -107,22 +106,27 @@ def _within_drop(bench: Bench, limit: float, predict: SpeedModel) -> Choice:
     return chosen, finalists, f"{asked}: met"
 
 
-def _measured(bench: Bench, timed: Sequence[tuple[Reduction, Speed]]) -> list[TunedPoint]:
+def _families(bench: Bench) -> list[ScheduleFamily]:
+    settings = bench.settings
+    return schedule_families(bench.blocks, settings.locations, settings.scales, settings.criterion)
+
+
+def _measured(bench: Bench, timed: Sequence[tuple[OperatingPoint, Speed]]) -> list[TunedPoint]:
     """What was timed, with its mIoU on all images."""
-    unpaused, *reduced = bench.score([UNPAUSED, *(reduction for reduction, _ in timed)], bench.images)
+    unpaused, *reduced = bench.score([UNPAUSED, *(point for point, _ in timed)], bench.images)
     return [
         TunedPoint(
-            strategy=reduction.point("").strategy,
-            schedule=str(reduction),
+            strategy=point.strategy,
+            schedule=point.schedule,
             miou=miou,
             drop=unpaused - miou,
             images_per_s=speed.images_per_s,
             speedup=speed.speedup,
             speedup_low=speed.low,
             speedup_high=speed.high,
-            gmac_ratio=bench.macs(reduction),
+            gmac_ratio=bench.macs(point),
         )
-        for (reduction, speed), miou in zip(timed, reduced, strict=True)
+        for (point, speed), miou in zip(timed, reduced, strict=True)
     ]
 
 

@@ -26,7 +26,7 @@ from paumer.config.measuring import MOST_LOCATIONS
 from paumer.config.runs import MapsSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData
-from paumer.data.preparation import samples
+from paumer.data.manifest import samples
 from paumer.evaluation.pauses import watch_pauses
 from paumer.models.build import load_run, require_classes
 from paumer.models.segmenter import Segmenter

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from paumer.data.preparation import samples
-from paumer.data.reading import read_sample
+from paumer.data.images import read_sample
+from paumer.data.manifest import samples
 from paumer.reporting.figures.looks import colourise
 from paumer.system.files import require_writable, writing
 

@@ -17,13 +17,13 @@ from paumer.data.preparation import prepare
 from paumer.deployment.description import tuned
 from paumer.deployment.settings import TuneSettings
 from paumer.deployment.tuning.bench import Bench, schedule_macs
-from paumer.deployment.tuning.search import UNPAUSED, Reduction, Speed
+from paumer.deployment.tuning.search import UNPAUSED, Speed, schedule_of
 from paumer.models.build import build, load_run, save_weights
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
-from paumer.strategies.registry import build_strategy, operating_point
+from paumer.strategies.registry import OperatingPoint, build_strategy, operating_point, read_point
 from paumer.system.errors import PaumerError
 from paumer.system.files import write_json
 
@@ -87,15 +87,15 @@ def test_multiply_accumulates_are_those_of_a_sweep(runs, text) -> None:
 
 def test_scores_are_remembered_and_of_images_over_the_whole_split(runs, manifest, monkeypatch) -> None:
     bench = bench_of(runs, manifest)
-    reductions = [UNPAUSED, Reduction(Schedule("2:0.5")), UNPAUSED]
-    every = bench.score(reductions, 10)
+    points = [UNPAUSED, read_point("2:0.5"), UNPAUSED]
+    every = bench.score(points, 10)
     assert every[0] == every[2] != every[1]
-    assert bench.drops(reductions) == pytest.approx([0, every[0] - every[1], 0])
+    assert bench.drops(points) == pytest.approx([0, every[0] - every[1], 0])
     read: list[int] = []
-    monkeypatch.setattr("paumer.data.loading.read_cached", lambda sample, *_: read.append(sample) or 1 / 0)
-    assert bench.score(reductions, 10) == every
+    monkeypatch.setattr("paumer.data.loading.read_planes", lambda sample, *_: read.append(sample) or 1 / 0)
+    assert bench.score(points, 10) == every
     with pytest.raises(ZeroDivisionError):
-        bench.score(reductions, 5)
+        bench.score(points, 5)
     assert read == [bench.data.samples[0]]
 
 
@@ -128,7 +128,7 @@ def test_limit_of_images_is_spread_over_the_split(runs, manifest, monkeypatch) -
 def test_timing_gives_every_schedule_against_the_unpaused_network(runs, manifest) -> None:
     settings = TuneSettings(speedup=1.1, device="cpu", batch=2, throughput={"rounds": 3, "block_seconds": 0.001})
     bench = Bench(settings, manifest, runs["paumer"])
-    early, late, small = (Reduction(Schedule(text), scale) for text, scale in [("2:0.8", 1), ("4:0.1", 1), ("", 0.5)])
+    early, late, small = (read_point(text) for text in ("2:0.8", "4:0.1", "resize scale:0.5"))
     speeds = bench.time([early, late, small])
     assert len(speeds) == 3
     assert bench.size == (64, 96)
@@ -137,15 +137,12 @@ def test_timing_gives_every_schedule_against_the_unpaused_network(runs, manifest
     assert bench.macs(UNPAUSED) == 1 > bench.macs(late) > bench.macs(early)
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.9, 0.5])
-def test_multiply_accumulates_of_smaller_inputs_are_those_of_a_sweep(runs, manifest, scale) -> None:
-    bench = bench_of(runs, manifest)
-    reduction = Reduction(Schedule("2:0.4"), scale)
+@pytest.mark.parametrize("text", ["2:0.4", "resize>pause scale:0.9>2:0.4", "resize scale:0.5"])
+def test_multiply_accumulates_of_smaller_inputs_are_those_of_a_sweep(runs, manifest, text) -> None:
+    bench, point = bench_of(runs, manifest), read_point(text)
     with torch.inference_mode():
-        [output] = bench.model.sweep(
-            torch.randn(1, 3, *bench.size), [build_strategy(reduction.point("entropy"))], count=True
-        )
-    assert bench.macs(reduction) * bench.unpaused_macs == pytest.approx(float(output.macs), rel=1e-12)
+        [output] = bench.model.sweep(torch.randn(1, 3, *bench.size), [build_strategy(point)], count=True)
+    assert bench.macs(point) * bench.unpaused_macs == pytest.approx(float(output.macs), rel=1e-12)
 
 
 def test_a_drop_gives_a_schedule_that_holds_it_and_can_be_used(command, tmp_path, runs) -> None:
@@ -173,22 +170,22 @@ def test_a_speed_that_needs_no_pausing_gives_dense(command) -> None:
 
 
 def test_a_drop_that_nothing_holds_gives_dense(command, monkeypatch) -> None:
-    monkeypatch.setattr(Bench, "drops", lambda self, reductions: [1.0 for _ in reductions])
+    monkeypatch.setattr(Bench, "drops", lambda self, points: [1.0 for _ in points])
     printed = command("--max-drop", "0.5", "--locations", "1")
     assert printed.splitlines()[0] == "dense"
     assert "--max-drop 0.5: no schedule holds, so nothing pauses" in printed
 
 
-def speedup_of(bench: Bench, reduction: Reduction) -> float:
-    return 1 / (0.2 + 0.8 * bench.macs(reduction) + 0.01 * len(reduction.schedule.locations))
+def speedup_of(bench: Bench, point: OperatingPoint) -> float:
+    return 1 / (0.2 + 0.8 * bench.macs(point) + 0.01 * len(schedule_of(point).locations))
 
 
 def be_device(monkeypatch, short: float) -> None:
     """A device whose times follow a law, those of few rounds off by a factor: those of timing are not for tests."""
 
-    def time(self, reductions, longer=1) -> list[Speed]:
+    def time(self, points, longer=1) -> list[Speed]:
         self.unpaused_per_s = 100.0
-        speedups = [speedup_of(self, one) * (short if longer == 1 else 1) for one in reductions]
+        speedups = [speedup_of(self, one) * (short if longer == 1 else 1) for one in points]
         return [Speed(100 * speedup, speedup, speedup, speedup) for speedup in speedups]
 
     monkeypatch.setattr(Bench, "time", time)
@@ -205,7 +202,7 @@ def test_what_short_times_chose_meets_the_budget_in_longer_ones(command, monkeyp
     command("--speedup", "1.2", "--images", "4", "--output", str(tmp_path / "tune.json"))
     content = json.loads((tmp_path / "tune.json").read_text(encoding="utf-8"))
     bench, schedules = bench_of(runs, manifest), [row["schedule"] for row in content["finalists"]]
-    law = {text: speedup_of(bench, Reduction(Schedule.parse(text))) for text in schedules}
+    law = {text: speedup_of(bench, read_point(text)) for text in schedules}
     assert content["speedup"] == pytest.approx(law.pop(content["schedule"]))
     assert 0.99 * 1.2 <= content["speedup"] <= 1.015 * 1.2
     assert all(speedup > 1.03 * 1.2 for speedup in law.values())  # what was not chosen is as the short times left it
