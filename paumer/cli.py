@@ -54,7 +54,6 @@ Speedup = Annotated[
 SizeOption = Annotated[
     str | None, typer.Option("--size", help="Height and width of the images, 512x1024; the windows' by default.")
 ]
-GraphFile = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
 
 app = typer.Typer(
     help="Patch pausing for semantic segmentation: train, evaluate, measure and report, one verb a stage.",
@@ -514,45 +513,19 @@ def demo(
     _call("deployment.demo:demo", output, image, [part.strip() for part in schedules.split(",") if part.strip()], seed)
 
 
-export = typer.Typer(no_args_is_help=True)
-app.add_typer(export, name="export", help="Write a trained network for others to use.")
-
-
-@export.command()
-def hub(
-    run: Run,
-    output: Folder,
-    data: RunData = None,
-    evaluation: EvaluationOption = None,
-    half: Annotated[
-        bool, typer.Option("--half", help="Store weights as float16, half the size; they run as float32.")
-    ] = False,
-    speeds: Annotated[bool, typer.Option(help="Tell measured images/s and speed-ups in the card.")] = True,
-    note: Annotated[str, typer.Option(help="How the network was made, for the card; Markdown.")] = "",
-) -> None:
-    """Write weights, description and model card as the Hugging Face hub has them; uploading is up to you."""
-    _call(
-        "deployment.export:export_to_hub",
-        run,
-        output,
-        data,
-        _evaluation(evaluation),
-        half=half,
-        speeds=speeds,
-        note=note,
-    )
-
-
-@export.command(
-    "onnx", help="Write the network at one operating point as an ONNX model, and check the file with onnxruntime."
-)
-@export.command(
-    "torch", help="Write the network at one operating point as torch.export saves it (.pt2), and check the file."
-)
-def export_graph(
-    context: typer.Context,
-    run: Run,
-    output: GraphFile,
+@app.command()
+def export(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[hub|onnx|torch] RUN",
+            help="Folder of a trained run, or one that was exported; or demo. Before it the format, which the ending "
+            "of the output says otherwise.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="FILE.onnx, FILE.pt2, or a folder as the Hugging Face hub has them.")
+    ],
     schedule: Schedule = None,
     strategy: Strategy = "pause",
     criterion: Criterion = "",
@@ -560,14 +533,22 @@ def export_graph(
     size: SizeOption = None,
     data: RunData = None,
     evaluation: EvaluationOption = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Of a folder: store weights as float16, half the size; they run as float32.")
+    ] = False,
+    speeds: Annotated[bool, typer.Option(help="Of a folder: tell measured images/s and speed-ups in the card.")] = True,
+    note: Annotated[str, typer.Option(help="Of a folder: how the network was made, for the card; Markdown.")] = "",
 ) -> None:
-    """Write the network at one operating point in the format that the verb names."""
+    """Write a network for others: a graph at one operating point (.onnx, .pt2), which is checked, or a folder."""
     from paumer.config import parse
-    from paumer.deployment.settings import GraphSettings
+    from paumer.deployment.settings import ExportSettings
 
+    if len(names) > 2:
+        raise PaumerError(f"export: {names[2]!r} is one name too many; name a format, if any, and a run")
     options = {"schedule": schedule, "strategy": strategy, "criterion": criterion, "speedup": speedup, "size": size}
-    settings = parse(GraphSettings, options, "export")
-    _call(f"deployment.export:export_{context.info_name}", settings, run, output, data, _evaluation(evaluation))
+    options |= {"form": names[0] if len(names) > 1 else None, "half": half, "speeds": speeds, "note": note}
+    settings = parse(ExportSettings, options, "export")
+    _call("deployment.export:export", settings, Path(names[-1]), output, data, _evaluation(evaluation))
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from textwrap import fill
 
 import pandas as pd
 
-from paumer.reporting.figures.pareto import speed_points
+from paumer.reporting.figures.points import speed_points
 from paumer.reporting.frames import POINT, THROUGHPUT, is_dense, read_table, read_throughput, to_wide
 from paumer.reporting.sheets import Sheet, csv, drop_cell, markdown, number, speedup_cell, with_seeds
 from paumer.reporting.tables.ablation import ablation_sheets, ablation_table

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import reference_camvid as camvid
 
+from paumer.reporting.figures.drawing import save, style
 from paumer.reporting.figures.pareto import pareto_speed
-from paumer.reporting.figures.style import save, style
 from paumer.reporting.frames import read_table
 from paumer.reporting.sheets import Sheet, markdown, number
 from paumer.reporting.tables.main import read_accuracy

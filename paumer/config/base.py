@@ -63,7 +63,7 @@ def section_in(annotation: Any) -> Any:
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Size = tuple[int, int]
-LONGEST = 4  # longer over shorter side, where images are resized to a short side
+MOST_OBLONG = 4  # longer over shorter side, where images are resized to a short side
 
 
 class Section(BaseModel):
@@ -77,7 +77,7 @@ def short_side_factor(size: Sequence[int], short_side: int) -> float:
 
     The longer side gets four times as much at most, as for ADE20K in mmsegmentation: panoramas stay small.
     """
-    return min(short_side / min(size), LONGEST * short_side / max(size))
+    return min(short_side / min(size), MOST_OBLONG * short_side / max(size))
 
 
 def scaled_size(size: Sequence[int], factor: float) -> Size:

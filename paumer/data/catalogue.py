@@ -11,8 +11,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from paumer.config import Data, Section, parse
-from paumer.config.base import IGNORE, read_yaml
+from paumer.config.base import IGNORE, Section, parse, read_yaml
+from paumer.config.network import Data
 from paumer.data import ade20k, camvid, cityscapes
 from paumer.data.datasets import Colour, Dataset, Layout, distinct_colours, from_hex
 from paumer.system.errors import PaumerError

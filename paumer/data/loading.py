@@ -17,8 +17,8 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Image, Mask
 
-from paumer.config import Augmentation, Size
-from paumer.config.base import IGNORE, scaled_size, short_side_factor
+from paumer.config.base import IGNORE, Size, scaled_size, short_side_factor
+from paumer.config.training import Augmentation
 from paumer.data.datasets import Dataset, Sample
 from paumer.data.images import read_planes
 from paumer.system.errors import PaumerError, summary

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from paumer.config import Evaluation, Throughput, parse
-from paumer.data.scenes.scene import TRAIN_IDS, draw_scene
+from paumer.data.scenes import TRAIN_IDS, draw_scene
 from paumer.deployment.batches import Images, Labels, batches_of, of_one_size
 from paumer.deployment.network import HubSegmenter, load_network
 from paumer.evaluation.evaluate import confusion_matrix, mean_iou

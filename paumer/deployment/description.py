@@ -20,8 +20,8 @@ from paumer.data.catalogue import described_folder, known_colours
 from paumer.data.datasets import distinct_colours
 from paumer.strategies.criteria import CONTROLS
 from paumer.strategies.registry import OperatingPoint, criteria_of, operating_point
-from paumer.system.errors import PaumerError
-from paumer.system.files import ExperimentFiles, as_text, experiment_of, read_json
+from paumer.system.errors import PaumerError, as_text
+from paumer.system.files import ExperimentFiles, experiment_of, read_json
 
 TUNED = "tune.json"  # result of `paumer tune --output` in the folder of the network
 CARD = "card.md.j2"

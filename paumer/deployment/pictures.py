@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from paumer.data.cityscapes import EVALUATED
 from paumer.deployment.description import Description
 from paumer.deployment.network import HubSegmenter
-from paumer.evaluation.pauses import watch_pauses
+from paumer.evaluation.pauses import PAUSE_COLOURS, watch_pauses
 from paumer.models.inference import View, WindowMean
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError
@@ -20,8 +20,6 @@ from paumer.system.machine import autocast
 
 OPACITY = 0.55
 GAP = 4  # pixels between panels
-# Okabe and Ito's colours, safe for the colour-blind: one for each block after which patches pause.
-PAUSE_COLOURS = ((230, 159, 0), (86, 180, 233), (204, 121, 167), (0, 158, 115), (240, 228, 66), (213, 94, 0))
 
 
 def overlay(picture: np.ndarray, classes: np.ndarray, description: Description) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Options of `paumer predict`, `paumer export` of graphs, and `paumer tune`. Imports no torch."""
+"""Options of `paumer predict`, `paumer export`, and `paumer tune`. Imports no torch."""
 
 import re
 from collections.abc import Sequence
@@ -83,10 +83,22 @@ def choose_preset(presets: Sequence[Preset], speedup: float, name: str | Path) -
     )
 
 
-class GraphSettings(PointSettings):
-    """Options of `paumer export` to a graph."""
+class ExportSettings(PointSettings):
+    """Options of `paumer export`.
 
+    Attributes:
+        form: the format; None: by the ending of the output.
+        size: height and width of the images of a graph; None: that of the windows.
+        half: store weights as float16; they are loaded as float32.
+        speeds: also publish images/s and speed-ups that were measured.
+        note: Markdown that the card shows under how the network was made.
+    """
+
+    form: Literal["hub", "onnx", "torch"] | None = None
     size: Size | None = None
+    half: bool = False
+    speeds: bool = True
+    note: str = ""
 
     @field_validator("size", mode="before")
     @classmethod
@@ -97,6 +109,20 @@ class GraphSettings(PointSettings):
         if sides is None:
             raise ValueError(f"{text!r} is no height and width; write them as 512x1024")
         return positive_size((int(sides[1]), int(sides[2])))
+
+    def require_effect(self, form: str) -> None:
+        """Refuse options that have no effect on a format.
+
+        Raises:
+            PaumerError: one is given.
+        """
+        of_graphs = {"schedule": None, "strategy": "pause", "criterion": "", "speedup": None, "size": None}
+        idle = of_graphs if form == "hub" else {"half": False, "speeds": True, "note": ""}
+        for name, default in idle.items():
+            if getattr(self, name) != default:
+                option = "no-speeds" if name == "speeds" else name
+                what = "a folder, which runs at every operating point and size" if form == "hub" else "a graph"
+                raise PaumerError(f"--{option}: has no effect on {what}; leave it out")
 
 
 class PredictSettings(PointSettings):

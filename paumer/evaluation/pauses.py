@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.criteria import scores
 from paumer.strategies.pause import Pause
 from paumer.strategies.state import State
+
+# Of patches that pause at the first, second ... location, in pictures: Okabe and Ito's, safe for the colour-blind.
+PAUSE_COLOURS = ((230, 159, 0), (86, 180, 233), (204, 121, 167), (0, 158, 115), (240, 228, 66), (213, 94, 0))
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class WatchedPause(Pause):
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """As pausing does."""
         if block in self.watched:
-            seen = scores("entropy", block, tokens, state)[0].float()
+            seen = state.scores("entropy", block, tokens)[0].float()
             canvas = seen.new_full((state.patches,), torch.nan)
             canvas[slice(None) if state.positions is None else state.positions[0]] = seen
             self.entropy[block] = canvas.view(state.grid).cpu()

@@ -22,7 +22,6 @@ from paumer.evaluation.pauses import watch_pauses
 from paumer.models.build import load_run, require_classes
 from paumer.models.labels import boundary_distances
 from paumer.models.segmenter import DENSE, Segmenter
-from paumer.strategies.criteria import scores
 from paumer.strategies.notation import Location, Schedule
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError
@@ -148,7 +147,7 @@ def observe(
         if str(number) in model.heads:
             columns[f"{number} error"] = _numbers(patch_errors(state.predict(number, tokens), truth)[0])
             for criterion in CRITERIA:
-                score = scores(criterion, number, tokens, state)[0]
+                score = state.scores(criterion, number, tokens)[0]
                 columns[f"{number} {criterion}"] = _numbers(score)
                 columns[f"{number} {criterion} paused from"] = _numbers(paused_from(score, fractions))
     columns["final_error"] = _numbers(patch_errors(DENSE.finish(model, tokens, state), truth)[0])

@@ -13,7 +13,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from paumer.measurement.intervals import mean_interval
-from paumer.system.files import as_text
+from paumer.system.errors import as_text
 
 DECIMALS = 4
 # Columns that hold text, and first words of headings of columns that do; all others hold numbers.

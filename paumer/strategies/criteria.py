@@ -22,8 +22,6 @@ from paumer.system.lazy import lazy
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-    from paumer.strategies.state import State
 else:
     torch = lazy("torch")
 
@@ -161,22 +159,6 @@ def oracle(logits: Tensor, truth: Tensor | None, final_loss: Tensor | None) -> T
 
 CONTROLS = tuple(name for name, one in CRITERIA.items() if one.is_control)
 INFORMED = tuple(name for name, one in CRITERIA.items() if not one.is_control)
-
-
-def scores(name: str, block: int, tokens: Tensor, state: State) -> Tensor:
-    """How much each running patch needs more computation by a criterion after a block, (batch, running)."""
-    chosen = CRITERIA[name]
-    with torch.no_grad():
-        seen = state.predict(block, tokens) if chosen.needs_head else state.patches_of(tokens)
-        known: dict[str, Any] = {}
-        if chosen.needs_positions:
-            known["positions"] = state.token_positions(seen)
-        if chosen.needs_frequencies:
-            known["weights"] = state.class_weights
-        if chosen.needs_labels:
-            known |= {name: state.side_tensors.get(name) for name in ("truth", "final_loss")}
-        needs = chosen.score(seen, **known)
-        return needs.nan_to_num(nan=torch.finfo(needs.dtype).max if chosen.needs_labels else MOST)
 
 
 def smooth(needs: Tensor, positions: TokenPositions) -> Tensor:

@@ -5,13 +5,11 @@ Adaptive exit: each image leaves after the first block where the auxiliary head 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, cast
 
 from paumer.strategies.contract import Network, Strategy
-from paumer.strategies.criteria import scores
-from paumer.strategies.notation import WHOLE, Thresholds
+from paumer.strategies.notation import WHOLE, Parameters, Thresholds
 from paumer.strategies.reductions import ExitedImages
 from paumer.strategies.tokens import Head, TokenPositions
 from paumer.system.errors import PaumerError
@@ -23,11 +21,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Exit:
-    """The block after which the whole image leaves, written `exit:6`."""
+class Exit(Parameters):
+    """The block after which the whole image leaves, written `exit:6`; nothing happens at blocks before."""
 
     block: int
-    varies: ClassVar[bool] = False
 
     def __str__(self) -> str:
         """The notation."""
@@ -37,10 +34,6 @@ class Exit:
     def blocks(self) -> tuple[int, ...]:
         """The block of the exit."""
         return (self.block,)
-
-    def at(self, block: int) -> Hashable:
-        """Nothing happens between blocks: none follows the exit."""
-        return None
 
     def check_depth(self, depth: int) -> None:
         """Refuse a block that the network lacks."""
@@ -104,7 +97,7 @@ class AdaptiveExit(Strategy):
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Let certain images leave; give the tokens of the others."""
-        needs = scores(self.criterion_name, block, tokens, state)
+        needs = state.scores(self.criterion_name, block, tokens)
         weights = needs.new_ones(needs.shape) if state.sizes is None else state.sizes
         certainty = 1 - (needs * weights).sum(dim=1) / weights.sum(dim=1)
         stay = (certainty <= self.parameters.values[block]).nonzero().squeeze(1)

@@ -7,12 +7,10 @@ import re
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple
 
 from paumer.system.errors import PaumerError
 
-EXAMPLE = "write it like 3:0.4 or 3:0.2+6:0.2 (after block 3 pause 0.2 of all patches, after block 6 0.2 more)"
-THRESHOLD_EXAMPLE = "write it like 3@0.9+6@0.9 (after block 3 and after block 6, what is more certain than 0.9)"
 VALUE = r"[0-9]{0,9}\.[0-9]{1,20}|[0-9]{1,9}"
 WHOLE = re.compile(r"0*[1-9][0-9]{0,5}")  # numbers of blocks and patches
 LOCATION = re.compile(rf"(?P<first>[0-9]{{1,4}})(-(?P<last>[0-9]{{1,4}}))?(?P<sign>[:@])(?P<value>{VALUE})")
@@ -20,37 +18,114 @@ DECIMALS = 4
 SHORTEST_RANGE = 3  # blocks in a row with the same value that are written as a range
 
 
-class Parameters(Protocol):
-    """The parameters of a strategy; `str` writes them in their notation.
-
-    Attributes:
-        varies: whether what an image shows decides how much is computed for it.
-    """
+class Parameters:
+    """The parameters of a strategy; `str` writes them in their notation."""
 
     @property
-    def varies(self) -> bool: ...  # noqa: D102
+    def varies(self) -> bool:
+        """Whether what an image shows decides how much is computed for it."""
+        return False
 
     @property
     def blocks(self) -> tuple[int, ...]:
         """The blocks after (merging: inside) which something may happen, rising."""
+        return ()
 
     def at(self, block: int) -> Hashable:
         """What happens at a block: None for nothing, equal values where parameters ask for the same."""
+        return None
 
     def check_depth(self, depth: int) -> None:
-        """Refuse parameters that do not fit a network of `depth` blocks; raises PaumerError."""
+        """Refuse parameters that do not fit a network of `depth` blocks.
+
+        Raises:
+            PaumerError: one acts at or after the last block, where none follows.
+        """
 
 
-@dataclass(frozen=True, order=True)
-class Location:
+class Location(NamedTuple):
     """After `block` blocks have run, pause `fraction` of all N patches of the image."""
 
     block: int
     fraction: float
 
 
+class _Located(Parameters):
+    """Values by block.
+
+    Attributes:
+        locations: blocks and their values, in the order of the blocks.
+        noun: what to call them in messages.
+        sign: between a block and its value.
+        example: how to write them, for messages.
+    """
+
+    locations: tuple[tuple[int, float], ...]
+    noun: ClassVar[str]
+    sign: ClassVar[str]
+    example: ClassVar[str]
+
+    def __str__(self) -> str:
+        """The notation, `dense` where there is none; blocks in a row with the same value are written as a range."""
+        runs: list[list[tuple[int, float]]] = []
+        for block, value in self.locations:
+            if runs and runs[-1][-1] == (block - 1, value):
+                runs[-1].append((block, value))
+            else:
+                runs.append([(block, value)])
+        parts = []
+        for run in runs:
+            names = [f"{run[0][0]}-{run[-1][0]}"] if len(run) >= SHORTEST_RANGE else [str(block) for block, _ in run]
+            written = f"{run[0][1]:.{DECIMALS}f}".rstrip("0").rstrip(".")
+            parts += [f"{name}{self.sign}{written}" for name in names]
+        return "+".join(parts) or "dense"
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The blocks after which something may happen."""
+        return tuple(block for block, _ in self.locations)
+
+    @property
+    def values(self) -> dict[int, float]:
+        """The value by block."""
+        return dict(self.locations)
+
+    def at(self, block: int) -> Hashable:
+        """Kind and value at a block; None where nothing happens."""
+        value = self.values.get(block)
+        return None if value is None else (self.sign, value)
+
+    def check_depth(self, depth: int) -> None:
+        """Refuse locations where no block follows."""
+        for block in self.blocks:
+            if block >= depth:
+                raise PaumerError(
+                    f"{self.noun} {self}: acting after block {block} saves nothing in a network of {depth} blocks; "
+                    f"use blocks 1 to {depth - 1}"
+                )
+
+    @classmethod
+    def _read(cls, text: str) -> Iterator[tuple[int, float]]:
+        """Blocks and values of a text; a range of blocks gives the value once for each of them."""
+        for part in (part.strip() for part in text.split("+")):
+            match = LOCATION.fullmatch(part)
+            if match is None or match["sign"] != cls.sign:
+                raise PaumerError(f"{cls.noun} {text!r}: {part!r} is not BLOCK{cls.sign}VALUE; {cls.example}")
+            first, last = int(match["first"]), int(match["last"] or match["first"])
+            if last < first:
+                raise PaumerError(f"{cls.noun} {text!r}: the blocks of {part!r} must rise; {cls.example}")
+            for block in range(first, last + 1):
+                yield block, round(float(match["value"]), DECIMALS)
+
+    def _check_order(self) -> None:
+        if any(block < 1 for block in self.blocks):
+            raise PaumerError(f"{self.noun} {self}: blocks are counted from 1; {self.example}")
+        if any(second <= first for first, second in pairwise(self.blocks)):
+            raise PaumerError(f"{self.noun} {self}: blocks must rise from left to right; {self.example}")
+
+
 @dataclass(frozen=True, order=True, init=False, repr=False)
-class Schedule:
+class Schedule(_Located):
     """Locations in the order of their blocks; none at all means dense.
 
     Raises:
@@ -58,17 +133,24 @@ class Schedule:
     """
 
     locations: tuple[Location, ...]
-    varies: ClassVar[bool] = False
+    noun = "schedule"
+    sign = ":"
+    example = "write it like 3:0.4 or 3:0.2+6:0.2 (after block 3 pause 0.2 of all patches, after block 6 0.2 more)"
 
     def __init__(self, locations: Iterable[Location] | str = ()) -> None:
-        """From the notation, or from locations."""
+        """From the notation (`dense` and the empty string are the empty schedule), or from locations."""
         if not isinstance(locations, str | Iterable):
-            raise PaumerError(f"schedule: {locations!r} is none; {EXAMPLE}")
-        found = _locations(locations) if isinstance(locations, str) else tuple(locations)
+            raise PaumerError(f"schedule: {locations!r} is none; {self.example}")
+        if isinstance(locations, str):
+            found = (
+                () if locations.strip() in ("", "dense") else tuple(Location(*read) for read in self._read(locations))
+            )
+        else:
+            found = tuple(locations)
         if not all(isinstance(location, Location) for location in found):
-            raise PaumerError(f"schedule: {locations!r} holds no locations; {EXAMPLE}")
+            raise PaumerError(f"schedule: {locations!r} holds no locations; {self.example}")
         object.__setattr__(self, "locations", found)
-        _check_blocks("schedule", str(self), self.blocks, EXAMPLE)
+        self._check_order()
         if any(location.fraction <= 0 for location in self.locations):
             raise PaumerError(f"schedule {self}: every fraction must be above 0; leave the location out instead")
         if round(self.paused, DECIMALS) >= 1:
@@ -78,33 +160,11 @@ class Schedule:
 
     @classmethod
     def parse(cls, text: str) -> "Schedule":
-        """Read the notation; `dense` and the empty string are the empty schedule.
-
-        Raises:
-            PaumerError: the text is not a schedule.
-        """
+        """Read the notation."""
         return cls(text)
 
     def __repr__(self) -> str:
         return f"Schedule({str(self)!r})"
-
-    def __str__(self) -> str:
-        """The notation, `dense` for the empty schedule; `parse` reads it back."""
-        return _write(((location.block, location.fraction) for location in self.locations), ":") or "dense"
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """The blocks after which patches pause."""
-        return tuple(location.block for location in self.locations)
-
-    @property
-    def values(self) -> dict[int, float]:
-        """The fraction by block."""
-        return {location.block: location.fraction for location in self.locations}
-
-    def at(self, block: int) -> Hashable:
-        """The fraction at a block; None where nothing happens."""
-        return self.values.get(block)
 
     @property
     def paused(self) -> float:
@@ -112,10 +172,10 @@ class Schedule:
         return sum(location.fraction for location in self.locations)
 
     def running(self, patches: int) -> dict[int, int]:
-        """How many of `patches` go on after each location.
+        """How many of `patches` run after each location.
 
         The cumulated fraction is rounded, so two locations of 0.2 leave what one of 0.4 leaves; at least one patch
-        always runs on.
+        always runs.
         """
         counts, paused = {}, 0.0
         for location in self.locations:
@@ -123,17 +183,9 @@ class Schedule:
             counts[location.block] = max(1, patches - round(round(paused, DECIMALS) * patches))
         return counts
 
-    def check_depth(self, depth: int) -> None:
-        """Refuse locations where no block follows.
-
-        Raises:
-            PaumerError: a location lies at or after the last of `depth` blocks.
-        """
-        _check_depth("schedule", str(self), self.blocks, depth)
-
 
 @dataclass(frozen=True, order=True)
-class Thresholds:
+class Thresholds(_Located):
     """How certain (0..1) a patch or image must be after which block; what happens then is the strategy's.
 
     What exceeds the threshold depends on the image, and so does the cost.
@@ -143,12 +195,14 @@ class Thresholds:
     """
 
     locations: tuple[tuple[int, float], ...]
-    varies: ClassVar[bool] = True
+    noun = "thresholds"
+    sign = "@"
+    example = "write it like 3@0.9+6@0.9 (after block 3 and after block 6, what is more certain than 0.9)"
 
     def __post_init__(self) -> None:
         if not self.locations:
-            raise PaumerError(f"thresholds: there is none; {THRESHOLD_EXAMPLE}")
-        _check_blocks("thresholds", str(self), self.blocks, THRESHOLD_EXAMPLE)
+            raise PaumerError(f"thresholds: there is none; {self.example}")
+        self._check_order()
 
     @classmethod
     def parse(cls, text: str) -> "Thresholds":
@@ -157,33 +211,47 @@ class Thresholds:
         Raises:
             PaumerError: the text is none.
         """
-        return cls(tuple(_read("thresholds", text, "@", THRESHOLD_EXAMPLE)))
+        return cls(tuple(cls._read(text)))
 
-    def __str__(self) -> str:
-        """The notation; `parse` reads it back."""
-        return _write(self.locations, "@")
+    @property
+    def varies(self) -> bool:
+        """What exceeds a threshold depends on the image."""
+        return True
+
+
+@dataclass(frozen=True)
+class WithSchedule(Parameters):
+    """Parameters around fractions or thresholds.
+
+    Attributes:
+        schedule: fractions of all patches, or thresholds of certainty.
+    """
+
+    schedule: Schedule | Thresholds
+
+    @property
+    def options(self) -> Hashable:
+        """The parameters beside the schedule."""
+        raise NotImplementedError
+
+    @property
+    def varies(self) -> bool:
+        """As the schedule's."""
+        return self.schedule.varies
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """The blocks after which something may happen."""
-        return tuple(block for block, _ in self.locations)
-
-    @property
-    def values(self) -> dict[int, float]:
-        """The threshold by block."""
-        return dict(self.locations)
+        """The blocks of the schedule."""
+        return self.schedule.blocks
 
     def at(self, block: int) -> Hashable:
-        """The threshold at a block, told from a fraction; None where nothing happens."""
-        return ("@", self.values[block]) if block in self.values else None
+        """What the schedule asks for at a block, and all else; None where nothing happens."""
+        at = self.schedule.at(block)
+        return None if at is None else (self.options, at)
 
     def check_depth(self, depth: int) -> None:
-        """Refuse locations where no block follows.
-
-        Raises:
-            PaumerError: one lies at or after the last of `depth` blocks.
-        """
-        _check_depth("thresholds", str(self), self.blocks, depth)
+        """Refuse locations where no block follows."""
+        self.schedule.check_depth(depth)
 
 
 def read_schedule(text: str) -> Schedule:
@@ -205,54 +273,3 @@ def read_fractions_or_thresholds(text: str) -> Schedule | Thresholds:
         PaumerError: the text is neither.
     """
     return Thresholds.parse(text) if "@" in text else read_schedule(text)
-
-
-def _locations(text: str) -> tuple[Location, ...]:
-    if text.strip() in ("", "dense"):
-        return ()
-    return tuple(Location(block, value) for block, value in _read("schedule", text, ":", EXAMPLE))
-
-
-def _read(what: str, text: str, sign: str, example: str) -> Iterator[tuple[int, float]]:
-    """Blocks and values of a text; a range of blocks gives the value once for each of them."""
-    for part in (part.strip() for part in text.split("+")):
-        match = LOCATION.fullmatch(part)
-        if match is None or match["sign"] != sign:
-            raise PaumerError(f"{what} {text!r}: {part!r} is not BLOCK{sign}VALUE; {example}")
-        first, last = int(match["first"]), int(match["last"] or match["first"])
-        if last < first:
-            raise PaumerError(f"{what} {text!r}: the blocks of {part!r} must rise; {example}")
-        for block in range(first, last + 1):
-            yield block, round(float(match["value"]), DECIMALS)
-
-
-def _write(locations: Iterable[tuple[int, float]], sign: str) -> str:
-    """The notation; blocks in a row with the same value are written as a range."""
-    runs: list[list[tuple[int, float]]] = []
-    for block, value in locations:
-        if runs and runs[-1][-1] == (block - 1, value):
-            runs[-1].append((block, value))
-        else:
-            runs.append([(block, value)])
-    parts = []
-    for run in runs:
-        names = [f"{run[0][0]}-{run[-1][0]}"] if len(run) >= SHORTEST_RANGE else [str(block) for block, _ in run]
-        written = f"{run[0][1]:.{DECIMALS}f}".rstrip("0").rstrip(".")
-        parts += [f"{name}{sign}{written}" for name in names]
-    return "+".join(parts)
-
-
-def _check_blocks(what: str, text: str, blocks: tuple[int, ...], example: str) -> None:
-    if any(block < 1 for block in blocks):
-        raise PaumerError(f"{what} {text}: blocks are counted from 1; {example}")
-    if any(second <= first for first, second in pairwise(blocks)):
-        raise PaumerError(f"{what} {text}: blocks must rise from left to right; {example}")
-
-
-def _check_depth(what: str, text: str, blocks: tuple[int, ...], depth: int) -> None:
-    for block in blocks:
-        if block >= depth:
-            raise PaumerError(
-                f"{what} {text}: acting after block {block} saves nothing in a network of {depth} blocks; "
-                f"use blocks 1 to {depth - 1}"
-            )

@@ -6,13 +6,12 @@ The floor of pausing: the same blocks on tokens already cut, and nothing else. F
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from paumer.strategies.contract import Network, Strategy
-from paumer.strategies.criteria import CRITERIA, scores
-from paumer.strategies.notation import Schedule, Thresholds, read_fractions_or_thresholds, read_schedule
+from paumer.strategies.criteria import CRITERIA
+from paumer.strategies.notation import Schedule, Thresholds, WithSchedule, read_fractions_or_thresholds, read_schedule
 from paumer.strategies.reductions import PausedTokens, Selection
 from paumer.system.lazy import lazy
 
@@ -28,32 +27,27 @@ OVER_BATCH = " over batch"
 
 
 @dataclass(frozen=True)
-class BatchBudget:
+class BatchBudget(WithSchedule):
     """Fractions of the patches of a whole batch, whose images compete for them; written `3:0.4 over batch`.
 
     The total stays the same, and each image's share of it depends on what the images show.
     """
 
     schedule: Schedule
-    varies: ClassVar[bool] = True
 
     def __str__(self) -> str:
         """The notation."""
         return f"{self.schedule}{OVER_BATCH}"
 
     @property
-    def blocks(self) -> tuple[int, ...]:
-        """The blocks of the schedule."""
-        return self.schedule.blocks
+    def options(self) -> str:
+        """What tells it from a schedule of every image."""
+        return OVER_BATCH
 
-    def at(self, block: int) -> Hashable:
-        """The fraction at a block, told from one of every image; None where nothing happens."""
-        fraction = self.schedule.at(block)
-        return None if fraction is None else (OVER_BATCH, fraction)
-
-    def check_depth(self, depth: int) -> None:
-        """Refuse locations where no block follows."""
-        self.schedule.check_depth(depth)
+    @property
+    def varies(self) -> bool:
+        """The images of a batch decide how much each is computed."""
+        return True
 
 
 def parse_pause(text: str) -> Schedule | BatchBudget | Thresholds:
@@ -90,7 +84,7 @@ class Pause(Strategy):
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Pause the least uncertain patches; give prefix and running patches."""
-        needs = scores(self.criterion_name, block, tokens, state)
+        needs = state.scores(self.criterion_name, block, tokens)
         running, patches = state.running(tokens), state.adapt(block, tokens)
         if isinstance(self.parameters, Schedule):
             count = state.num_kept(self.name, self.parameters, block, running)

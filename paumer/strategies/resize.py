@@ -1,32 +1,21 @@
 """A smaller input: the plainest way to use less, and what every reduction of tokens has to beat."""
 
-from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import ClassVar
 
 from paumer.strategies.contract import Strategy
-from paumer.strategies.notation import DECIMALS
+from paumer.strategies.notation import DECIMALS, Parameters
 from paumer.system.errors import PaumerError
 
 
 @dataclass(frozen=True)
-class Scale:
+class Scale(Parameters):
     """How much of the image's height and width the network sees, written `scale:0.75`."""
 
     factor: float
-    varies: ClassVar[bool] = False
-    blocks: ClassVar[tuple[int, ...]] = ()
 
     def __str__(self) -> str:
         """The notation."""
         return f"scale:{self.factor:.{DECIMALS}g}"
-
-    def at(self, block: int) -> Hashable:
-        """Nothing happens at any block."""
-        return None
-
-    def check_depth(self, depth: int) -> None:
-        """Networks of all depths take smaller inputs."""
 
 
 def parse_scale(text: str) -> Scale:

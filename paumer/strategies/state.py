@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
+from paumer.strategies.criteria import CRITERIA, MOST
 from paumer.strategies.notation import Schedule
 from paumer.strategies.reductions import ExitedImages, ExitedTokens, MergedTokens, PausedTokens, Reduction, Selection
 from paumer.strategies.tokens import Count, Head, Packing, TokenAdapter, TokenPositions, flat_index, scale_gradient
@@ -171,6 +172,21 @@ class State:
             self.add_macs(lambda: head.macs(self.patch_counts(adapted)))
             self.predictions = {block: logits}
         return self.predictions[block]
+
+    def scores(self, criterion: str, block: int, tokens: Tensor) -> Tensor:
+        """How much each running patch needs more computation by a criterion after a block, (batch, running)."""
+        chosen = CRITERIA[criterion]
+        with torch.no_grad():
+            seen = self.predict(block, tokens) if chosen.needs_head else self.patches_of(tokens)
+            known: dict[str, Any] = {}
+            if chosen.needs_positions:
+                known["positions"] = self.token_positions(seen)
+            if chosen.needs_frequencies:
+                known["weights"] = self.class_weights
+            if chosen.needs_labels:
+                known |= {name: self.side_tensors.get(name) for name in ("truth", "final_loss")}
+            needs = chosen.score(seen, **known)
+            return needs.nan_to_num(nan=torch.finfo(needs.dtype).max if chosen.needs_labels else MOST)
 
     def adapt(self, block: int, tokens: Tensor) -> Tensor:
         """The running patches as they pause after `block`, (batch, running, width): adapted where there is an adapter.

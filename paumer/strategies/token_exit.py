@@ -7,13 +7,11 @@ the classes look like. Fractions instead of a threshold are ours.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paumer.strategies.contract import Strategy
-from paumer.strategies.criteria import scores
-from paumer.strategies.notation import WHOLE, Schedule, Thresholds, read_fractions_or_thresholds
+from paumer.strategies.notation import WHOLE, Schedule, WithSchedule, read_fractions_or_thresholds
 from paumer.strategies.reductions import ExitedTokens
 from paumer.strategies.tokens import complement, of_two
 from paumer.system.errors import PaumerError
@@ -29,15 +27,13 @@ else:
 
 
 @dataclass(frozen=True)
-class TokenExitParameters:
+class TokenExitParameters(WithSchedule):
     """Where patches take the auxiliary head's prediction as final, and how many of every class never do.
 
     Attributes:
-        schedule: fractions of all patches, or thresholds of certainty.
         keep: the best patches of every predicted class that keep running.
     """
 
-    schedule: Schedule | Thresholds
     keep: int = 5
 
     def __str__(self) -> str:
@@ -45,23 +41,9 @@ class TokenExitParameters:
         return str(self.schedule) if self.keep == TokenExitParameters.keep else f"{self.schedule} keep {self.keep}"
 
     @property
-    def varies(self) -> bool:
-        """Whether thresholds say how much."""
-        return self.schedule.varies
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """The blocks of the schedule."""
-        return self.schedule.blocks
-
-    def at(self, block: int) -> Hashable:
-        """How many to keep, and the fraction or threshold at a block; None where nothing happens."""
-        at = self.schedule.at(block)
-        return None if at is None else (self.keep, at)
-
-    def check_depth(self, depth: int) -> None:
-        """Refuse locations where no block follows."""
-        self.schedule.check_depth(depth)
+    def options(self) -> int:
+        """How many to keep."""
+        return self.keep
 
 
 def parse_token_exit(text: str) -> TokenExitParameters:
@@ -97,7 +79,7 @@ class TokenExit(Strategy):
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Let certain patches finish; give prefix and running patches."""
         running, schedule = state.running(tokens), self.parameters.schedule
-        certainty = 1 - scores(self.criterion_name, block, tokens, state)
+        certainty = 1 - state.scores(self.criterion_name, block, tokens)
         logits = state.predict(block, tokens)
         if isinstance(schedule, Schedule):
             kept = best_of_each_class(certainty, logits, self.parameters.keep)

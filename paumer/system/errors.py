@@ -1,5 +1,6 @@
-"""The one exception that users see."""
+"""The one exception that users see, and text that is safe to show."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,3 +39,12 @@ def exit_on_user_error() -> Iterator[None]:
 def summary(error: BaseException) -> str:
     """An exception in a few words of one line."""
     return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+# Markdown's special characters, but not `_` within words and brackets that are no link.
+SPECIAL = re.compile(r"[\\|*$`<~]|(?<![^\W_])_|_(?![^\W_])|\[(?=[^\]]*\]\()|&(?=#?\w+;)")
+
+
+def as_text(cell: str) -> str:
+    """Markdown that shows just these characters, in a table or outside."""
+    return SPECIAL.sub(r"\\\g<0>", cell)

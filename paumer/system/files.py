@@ -17,8 +17,8 @@ from typing import Any
 from paumer.system.errors import PaumerError, summary
 
 MANIFEST, WEIGHTS, RUN = "data.json", "model.safetensors", "run.json"
-NAME_KEPT = 48  # characters of a name in that of its temporary file, which must not be longer than 255 bytes
-LEFTOVERS = ".*.part*"  # the names of what is being written, which a kill leaves behind
+NAME_KEPT = 48  # characters of a name that its temporary file keeps: names must not exceed 255 bytes
+LEFTOVERS = ".*.part*"  # names of temporary files, which a killed process leaves behind
 IN_WRITING = re.compile(r"/\.([^/]+)\.\w+\.part\b")
 LFS, PAGE = "version https://git-lfs.github.com/spec/", re.compile(r"<(!doctype html|!--|html|head|body|\?xml)", re.I)
 BEGINNING = 256  # bytes that tell text from other files
@@ -32,7 +32,7 @@ REMEDIES = {
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Say what a full disk, a quota or a missing permission prevented.
+    """Turn errors of the disk, such as a full one or a missing permission, into one line.
 
     Raises:
         PaumerError: the block raised OSError.
@@ -48,7 +48,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; rename it to `path` when the block ends well, remove it otherwise.
+    """Yield a temporary name beside `path`; rename it to `path` if the block succeeds, remove it otherwise.
 
     Raises:
         PaumerError: it cannot be written.
@@ -66,7 +66,7 @@ def writing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing_folder(path: Path) -> Iterator[Path]:
-    """Give an empty temporary folder beside `path`; it takes the place of `path` when the block ends well.
+    """Yield an empty temporary folder beside `path`; it replaces `path` if the block succeeds.
 
     Raises:
         PaumerError: it cannot be written.
@@ -85,14 +85,14 @@ def writing_folder(path: Path) -> Iterator[Path]:
 
 
 def require_writable(path: Path, *endings: str) -> None:
-    """Refuse before the work a file that could not be written after it.
+    """Check before long work that a file can be written after it.
 
     Args:
-        path: the file to be.
-        endings: how its name may end, the usual one first; without any, as it likes.
+        path: the future file.
+        endings: allowed endings of its name, the usual one first; none: any.
 
     Raises:
-        PaumerError: it is a folder, its name ends otherwise, or nothing can be written where it is to lie.
+        PaumerError: it is a folder, its name has another ending, or its folder cannot be written to.
     """
     if path.is_dir():
         raise PaumerError(f"{path}: is a folder; name a file, as {path / 'name'}{''.join(endings[:1])}")
@@ -103,10 +103,10 @@ def require_writable(path: Path, *endings: str) -> None:
 
 
 def require_folder(path: Path) -> None:
-    """Refuse before the work a folder that files could not be written to after it; it need not be there yet.
+    """Check before long work that files can be written to a folder, which need not exist yet.
 
     Raises:
-        PaumerError: it or what it is to lie in is a file, or may not be written to.
+        PaumerError: it or its parent is a file, or may not be written to.
     """
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     if not there.is_dir():
@@ -121,15 +121,6 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-# What Markdown would not show as it is; `_` within words it does, and brackets that are no link.
-SPECIAL = re.compile(r"[\\|*$`<~]|(?<![^\W_])_|_(?![^\W_])|\[(?=[^\]]*\]\()|&(?=#?\w+;)")
-
-
-def as_text(cell: str) -> str:
-    """Markdown that shows just these characters, in a table or outside."""
-    return SPECIAL.sub(r"\\\g<0>", cell)
-
-
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
@@ -139,27 +130,26 @@ def read_bytes(path: Path) -> bytes:
     """Read a file whole.
 
     Raises:
-        OSError: it is missing, may not be read, or is no plain file: opening a pipe would wait for ever.
+        OSError: it is missing, may not be read, or is no plain file: opening a pipe would block.
     """
     require_plain(path)
     return path.read_bytes()
 
 
 def require_plain(path: Path) -> None:
-    """Refuse what is there and is no plain file.
+    """Refuse folders, pipes and devices.
 
     Raises:
-        OSError: it is a folder, a pipe or a device.
+        OSError: it is one.
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "is no plain file")
 
 
 def stamp(path: Path) -> tuple[int, int, int]:
-    """What changes with the content of a file, without reading it: its size, and two times in nanoseconds.
+    """Size, and times of modification and of any change in nanoseconds; they differ when the content does.
 
-    Beside the time of the content, which programs may set, that of any change, which they may not: copies keep the
-    former, and so do some tools that correct a file. Elsewhere than on POSIX the latter is that of creation.
+    Programs may set the time of modification, as copies do, but on POSIX not that of any change.
 
     Raises:
         OSError: there is no such file.
@@ -169,26 +159,26 @@ def stamp(path: Path) -> tuple[int, int, int]:
 
 
 def name_below(path: Path, folder: Path) -> str:
-    """What a path is called below a folder; as `relative_to`, in a fraction of the time."""
+    """A path relative to a folder, much faster than `relative_to`."""
     return str(path).removeprefix(f"{folder}{os.sep}")
 
 
 def hidden(path: Path, folder: Path) -> bool:
-    """Whether a path below a folder is hidden, or lies in a hidden folder: `._a.png`, `.ipynb_checkpoints/a.png`."""
+    """Whether a path below a folder is hidden, or in a hidden folder: `._a.png`, `.ipynb_checkpoints/a.png`."""
     return f"{os.sep}." in os.sep + name_below(path, folder)
 
 
 def same_stem(path: Path) -> list[Path]:
-    """What lies beside a path under its name with other endings, sorted."""
+    """Files beside a path with its name and any ending, sorted."""
     return sorted(other for other in path.parent.glob(f"{glob.escape(path.stem)}.*") if other.stem == path.stem)
 
 
 def require_fetched(path: Path) -> None:
-    """Refuse what stands in the place of a file that was never fetched.
+    """Refuse a placeholder of a file that was never fetched.
 
     Raises:
-        PaumerError: it is a pointer of Git LFS, or a page of the web.
-        OSError: there is nothing to read.
+        PaumerError: it is a pointer of Git LFS, or a web page.
+        OSError: it cannot be read.
     """
     text = text_at_start(path)
     if text.startswith(LFS):
@@ -198,15 +188,15 @@ def require_fetched(path: Path) -> None:
 
 
 def text_at_start(path: Path) -> str:
-    """The beginning of a file as text in one line; empty where it is none.
+    """The beginning of a file as text in one line; empty for a binary file.
 
     Raises:
-        OSError: there is nothing to read.
+        OSError: it cannot be read.
     """
     with path.open("rb") as file:
         start = file.read(BEGINNING)
     try:
-        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)  # which lets the last character be cut
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)  # the last character may be cut
     except UnicodeDecodeError:
         return ""
     words = " ".join(text.split())
@@ -214,12 +204,12 @@ def text_at_start(path: Path) -> str:
 
 
 def files_below(folder: Path, endings: tuple[str, ...]) -> list[Path]:
-    """What lies below a folder under names with these endings, sorted; folders and what is hidden are none of it.
+    """Files below a folder with these endings, sorted, without hidden ones.
 
-    What is no plain file (a link to nothing, a pipe) is named too: it is an error where it is read, not passed over.
+    Broken links and pipes are included: reading them is an error, which skipping them would hide.
 
     Raises:
-        PaumerError: a folder in it is a link, which would not be followed.
+        PaumerError: a folder in it is a link, which is not followed.
     """
     found = []
     for parent, folders, names in os.walk(folder):
@@ -234,14 +224,14 @@ def files_below(folder: Path, endings: tuple[str, ...]) -> list[Path]:
 
 
 def read_json(path: Path, **needed: type) -> dict[str, Any]:
-    """Read a JSON file that holds keys and values, as all of ours do.
+    """Read a JSON object.
 
     Args:
         path: the file.
-        needed: keys that must be there, with the types of their values.
+        needed: required keys, with the types of their values.
 
     Raises:
-        PaumerError: the file is missing, is not JSON, or holds something else.
+        PaumerError: the file is missing, is no JSON object, or lacks a key.
     """
     remedy = "remove it and run its stage again"
     try:
@@ -280,12 +270,8 @@ class ExperimentFiles:
 def experiment_of(path: Path, remedy: str = "name a file of results/EXPERIMENT") -> ExperimentFiles:
     """The experiment whose folder a file is in.
 
-    Args:
-        path: of the file.
-        remedy: what the error message asks for.
-
     Raises:
-        PaumerError: no folder above the file has a `data.json`.
+        PaumerError: no folder above the file has a `data.json`; the text ends with `remedy`.
     """
     for folder in path.resolve().parents:
         if (folder / MANIFEST).exists():

@@ -1,12 +1,8 @@
-"""Who may write where, and for how long: one run in a folder at a time, and no job that outlives its workflow.
+"""Locks: one run in a folder at a time, one process on a GPU, and no job that outlives its workflow.
 
-A lock is taken back by the operating system when its process ends, however it ends; so a killed run leaves none behind,
-and nobody has to remove one. Imports no torch: the workflow takes its lock before any job starts.
-
-Several GPUs on one host without a scheduler: each process takes one that no other process of ours has.
-
-Snakemake counts how many GPUs are in use, not which. A lock file per GPU tells them apart; the operating system gives
-it back when the process ends, however it ends. Imports no torch: the choice has to be made before CUDA starts.
+The operating system releases a lock when its process ends, even by a kill, so that nobody has to remove one. On a host
+with several GPUs and no scheduler, Snakemake counts the GPUs in use but does not say which; a lock file per GPU does.
+Imports no torch: runs are locked before any job starts, and GPUs are chosen before CUDA starts.
 """
 
 import errno
@@ -29,8 +25,8 @@ from paumer.system.errors import PaumerError
 from paumer.system.files import LEFTOVERS, disk_errors
 
 NAME = ".lock"
-PARENT = "PAUMER_PARENT"  # tells a job which process it shall not outlive
-# A killed process is gone within a second, its loader processes notice that within five.
+PARENT = "PAUMER_PARENT"  # the process that a job must not outlive
+# A killed process ends within a second, its loader processes within five.
 PATIENCE = 20.0
 WATCH_SECONDS = 0.5
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)  # of some network file systems
@@ -39,11 +35,11 @@ _runs: list[FileLock] = []  # for the life of the process
 
 @contextmanager
 def lock(path: Path, work: str, patience: float = PATIENCE) -> Iterator[None]:
-    """Hold a lock while the block runs; wait a little for one who is about to end.
+    """Hold a lock while the block runs; wait a little for a process that is about to end.
 
     Args:
-        path: the lock file; one that a kill leaves behind means nothing.
-        work: what it protects, for the error message.
+        path: the lock file; one that a killed process leaves behind is not locked.
+        work: the protected work, for the error message.
         patience: seconds to wait.
 
     Raises:
@@ -63,7 +59,7 @@ def lock_path(path: Path) -> Path:
 
 
 def hold_run(folder: str | Path) -> None:
-    """Hold a results folder until this process ends, and remove what a killed run has left half written there.
+    """Lock a results folder until this process ends, and remove temporary files of killed runs there.
 
     Raises:
         PaumerError: another run holds it, or it cannot be written.
@@ -83,10 +79,10 @@ def adopt_children() -> None:
 
 
 def die_with_parent() -> None:
-    """Let this process end soon after the workflow that started it, even if that was killed without a chance to say so.
+    """End this process soon after the workflow that started it, even if that was killed.
 
-    Otherwise the job would go on alone and meet its own repetition when the workflow is started again. Windows has no
-    way to ask for a process that does not end it.
+    Otherwise the job would run on and collide with its repetition when the workflow is started again. Does nothing on
+    Windows, where asking for a process ends it.
     """
     if os.name == "nt":
         return
@@ -116,7 +112,7 @@ def _own_name() -> str:
 
 
 def _acquire(path: Path, work: str, patience: float) -> FileLock:
-    """Take a lock and write down who has it.
+    """Acquire a lock and write the name of its holder into the file.
 
     Raises:
         PaumerError: another process holds it, or its file cannot be written.
@@ -149,21 +145,20 @@ def _take(file_lock: FileLock, path: Path, work: str, patience: float) -> None:
 
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-HELD = "PAUMER_GPUS_HELD"  # tells child processes that the visible GPUs are theirs already
+HELD = "PAUMER_GPUS_HELD"  # child processes may use the visible GPUs without locking them
 WAIT_SECONDS = 0.5
 _held: list[FileLock] = []  # for the life of the process
 
 
 def hold_gpus(device: str, count: int = 1) -> None:
-    """Make only `count` GPUs visible that no other process holds, and hold them until this process ends.
+    """Lock `count` free GPUs until this process ends, and make only them visible. Waits while too few are free.
 
-    Waits while too few are free. Does nothing where there is nothing to choose: on another device than `auto` or
-    `cuda`, in a Slurm job, which has its own GPUs, in one of the processes that `torchrun` starts, each of which takes
-    the GPU of its number, and where no more than `count` are visible.
+    Does nothing on another device than `auto` or `cuda`, in a Slurm job, which has its own GPUs, in processes of
+    `torchrun`, which take the GPU of their number, and if no more than `count` are visible.
 
     Args:
         device: as in the configuration.
-        count: how many are needed.
+        count: number of GPUs.
     """
     if device not in ("auto", "cuda") or any(name in os.environ for name in (HELD, "SLURM_JOB_ID", "LOCAL_RANK")):
         return
@@ -191,7 +186,7 @@ def visible_gpus() -> list[str]:
 
 
 def _take_gpu(names: list[str], count: int) -> list[str]:
-    """Lock the first `count` that are free; none at all where fewer are."""
+    """Lock the first `count` free GPUs and return their names; none if fewer are free."""
     user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""  # Windows has a folder for each user
     folder = Path(tempfile.gettempdir()) / f"paumer-gpus{user}"
     folder.mkdir(exist_ok=True)

@@ -1,9 +1,4 @@
-"""Where results come from: code revision, versions, device.
-
-The device, its threads and its number types.
-
-What else the machine does while it measures, and how fast it runs.
-"""
+"""The machine: device, threads, number types, load, clock rates and memory; and records of it beside results."""
 
 import ctypes
 import os
@@ -22,19 +17,19 @@ from paumer.system.errors import PaumerError
 from paumer.system.files import data_checksums, sha256, write_json
 from paumer.system.locks import visible_gpus
 
-# What torch and its libraries say where a processor's memory does not suffice; on a GPU there is an exception for it.
+# Messages of torch and its libraries when a processor's memory does not suffice; GPUs have an exception for it.
 NO_MEMORY = re.compile("can't allocate memory|cannot allocate memory|not enough memory|could not create a memory", re.I)
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that memory does not suffice, on any device."""
+    """Whether an error is one of missing memory, on any device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and NO_MEMORY.search(str(error)) is not None
 
 
 def set_threads(threads: int | None) -> int:
-    """Let torch use `threads` threads, never more than the processors this process may use; give that number.
+    """Let torch use `threads` threads, at most the processors of this process; return the number.
 
     Processes that `torchrun` started on this machine share them.
     """
@@ -45,10 +40,10 @@ def set_threads(threads: int | None) -> int:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep freed memory for this process instead of giving it back to the operating system.
+    """Let glibc keep freed memory for this process instead of returning it to the operating system.
 
-    Otherwise every large tensor is mapped anew, page by page, which takes a sizeable part of a forward pass on a
-    processor. Does nothing where the C library is another one than glibc.
+    Otherwise every large tensor is mapped anew, page by page, a sizeable part of a forward pass on a processor. Does
+    nothing with another C library.
     """
     trim_threshold, mmap_threshold = -1, -3  # of mallopt(3)
     try:
@@ -98,7 +93,7 @@ def bfloat16_instructions() -> list[str]:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all it was asked to do."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -252,12 +247,12 @@ def _own_seconds() -> float:
 
 
 def record(output: Path, settings: Any, manifest: Path, *inputs: Path) -> None:
-    """Write, beside a table that a stage measured, what it was measured with: `accuracy.json` beside `accuracy.csv`.
+    """Write code, environment, settings and inputs of a measured table beside it, as .json.
 
     Args:
         output: the table.
-        settings: those of the stage, with its device.
-        manifest: `data.json` of the data that it saw.
+        settings: of the stage.
+        manifest: `data.json` of its data.
         inputs: further files that it read.
     """
     content = {

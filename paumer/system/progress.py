@@ -1,7 +1,4 @@
-"""Progress of long work: a moving bar on a terminal, a plain line now and then in a log, which can be read back.
-
-Many alike tasks in several processes.
-"""
+"""Progress of long work: a bar on a terminal, a line now and then in a log, which can be read back; parallel tasks."""
 
 import multiprocessing
 import os

@@ -1,10 +1,8 @@
-"""Remaining time of a run: expected durations, corrected by measured ones, in a simulation of the schedule.
+"""Progress of a Snakemake run on the terminal: status of the running jobs and estimated remaining time.
 
-Progress of a Snakemake run on the terminal: status of the running jobs and estimated remaining time.
-
-Only the formatter of the handler by which Snakemake's logger prints is replaced, so colours, `--quiet`, error messages
-and Snakemake's own log file stay as they are. While jobs run, a thread reads the ends of their logs. It prints a line,
-or rewrites a few lines in place where the stream is a terminal.
+The estimate simulates the schedule with expected durations, corrected by measured ones. Only the formatter of
+Snakemake's handler is replaced, so colours, `--quiet`, error messages and Snakemake's own log file stay as they are.
+While jobs run, a thread reads the ends of their logs and prints a line, or rewrites lines in place on a terminal.
 """
 
 import shutil

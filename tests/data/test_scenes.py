@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from paumer.config.base import IGNORE
+from paumer.data import scenes as writer
 from paumer.data.cityscapes import DATASET, EVALUATED, LABELS
-from paumer.data.scenes import scene as writer
-from paumer.data.scenes.scene import draw_scene, generate
+from paumer.data.scenes import draw_scene, generate
 from paumer.system.errors import PaumerError
 
 # Percent of the evaluated pixels, lowest and highest that a street may have.

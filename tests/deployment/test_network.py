@@ -23,7 +23,7 @@ from paumer.deployment.description import colours_of, describe_run, model_card
 from paumer.deployment.files import read_picture
 from paumer.deployment.network import HubSegmenter
 from paumer.models.build import load_run
-from paumer.reporting.figures.looks import colourise
+from paumer.reporting.figures.samples import colourise
 from paumer.strategies.contract import Dense
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError
@@ -246,15 +246,15 @@ def test_the_demo_network_becomes_a_graph_as_runs_do(command, tmp_path) -> None:
     assert "pause 3:0.4, 96 x 192 pixels" in printed
 
 
-@pytest.mark.parametrize("verb", [("export", "hub"), ("export", "torch"), ("export", "onnx"), ("predict",)])
+@pytest.mark.parametrize("verb", ["hub", "torch", "onnx", "predict"])
 def test_folders_that_are_not_there_are_called_missing(command, verb, tmp_path) -> None:
-    images = ["--images", tmp_path] if verb == ("predict",) else []
-    output = tmp_path / f"out.{'onnx' if 'onnx' in verb else 'pt2'}"
-    _, error = command(*verb, tmp_path / "nowhere", *images, "--output", output)
+    start, images = (("predict",), ("--images", tmp_path)) if verb == "predict" else (("export", verb), ())
+    output = tmp_path / f"out{ {'onnx': '.onnx', 'torch': '.pt2'}.get(verb, '') }"
+    _, error = command(*start, tmp_path / "nowhere", *images, "--output", output)
     assert f"{tmp_path / 'nowhere'}: no such folder; name that of a finished run" in error
     assert "or demo" in error
     (tmp_path / "weights.pth").touch()
-    _, error = command(*verb, tmp_path / "weights.pth", *images, "--output", output)
+    _, error = command(*start, tmp_path / "weights.pth", *images, "--output", output)
     assert "weights.pth: is no folder" in error
     assert not output.exists()
 

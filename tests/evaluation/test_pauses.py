@@ -5,7 +5,6 @@ import torch
 from torch.testing import assert_close
 
 from paumer.evaluation.pauses import watch_pauses
-from paumer.strategies.criteria import scores
 from paumer.strategies.early_exit import EarlyExit, Exit
 from paumer.strategies.registry import build_strategy, operating_point
 
@@ -42,7 +41,7 @@ def test_the_most_certain_patches_pause_first(model) -> None:
     image = torch.randn(1, 3, 32, 64, dtype=torch.float64)
     blocks = watch_pauses(model, image, pause("2:0.25")).blocks
     tokens, state = model.encode(image, EarlyExit(Exit(2)))
-    entropy = scores("entropy", 2, tokens, state)[0]
+    entropy = state.scores("entropy", 2, tokens)[0]
     assert set(entropy.argsort()[:8].tolist()) == set(blocks.flatten().nonzero().flatten().tolist())
 
 
@@ -50,5 +49,5 @@ def test_entropy_is_seen_until_a_patch_pauses(model) -> None:
     image = torch.randn(1, 3, 32, 64, dtype=torch.float64)
     seen = watch_pauses(model, image, pause("2:0.25"), watched=(2, 3))
     tokens, state = model.encode(image, EarlyExit(Exit(2)))
-    assert_close(seen.entropy[2].flatten(), scores("entropy", 2, tokens, state)[0].float())
+    assert_close(seen.entropy[2].flatten(), state.scores("entropy", 2, tokens)[0].float())
     assert torch.equal(seen.entropy[3].isnan(), seen.blocks == 2)

@@ -7,7 +7,7 @@ from browsing import CHARTS, executable, names
 from synthetic_maps import SCHEDULES, pause_map
 from tiers import first
 
-from paumer.reporting.figures.pareto import PUBLISHED
+from paumer.reporting.figures.points import PUBLISHED
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(executable() is None, reason="no Chromium is installed (Debian package: chromium)")

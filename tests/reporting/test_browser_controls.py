@@ -8,7 +8,7 @@ import pytest
 from browsing import CHARTS, Opened, executable, names
 from synthetic_maps import GRID
 
-from paumer.reporting.figures.pareto import dominated, gmac_points
+from paumer.reporting.figures.points import dominated, gmac_points
 from paumer.reporting.frames import operating_points, read_main
 
 pytest.importorskip("playwright", reason="playwright is not installed")

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from paumer.reporting.frames import operating_points
-from paumer.reporting.tables.comparisons import CRITERIA as COLUMNS
 from paumer.reporting.tables.comparisons import (
+    CRITERIA,
     OURS,
     criteria_sheet,
     criteria_table,
@@ -25,24 +25,28 @@ def criteria(reported):
     return pd.read_csv(reported.tables / "criteria.csv", keep_default_na=False)
 
 
-def set_miou(edit, paths, value, **wanted):
+@pytest.fixture
+def set_miou(measured, edit):
     """Change the mIoU of some rows of all runs."""
 
-    def change(table):
-        found = (table[list(wanted)] == list(wanted.values())).all(axis=1)
-        return table.assign(miou=table["miou"].mask(found, str(value)))
+    def change(value, **wanted):
+        def changed(table):
+            found = (table[list(wanted)] == list(wanted.values())).all(axis=1)
+            return table.assign(miou=table["miou"].mask(found, str(value)))
 
-    for path in paths:
-        edit(path, change)
+        for path in measured.accuracy:
+            edit(path, changed)
+
+    return change
 
 
-def verdicts(measured, main):
-    table = criteria_table(measured.accuracy, main)
-    return table.set_index(POINT).sort_index()
+def published_of(measured, main):
+    table = published_table(main, measured.published, measured.data, measured.flops, measured.throughput)
+    return table[table["source"] != OURS], table[table["source"] == OURS], table
 
 
 def test_one_row_per_informed_criterion_with_a_control(criteria, accuracy):
-    assert list(criteria.columns) == COLUMNS
+    assert list(criteria.columns) == CRITERIA
     controlled = accuracy[accuracy["criterion"].isin(["random", "oracle"])][POINT].drop_duplicates()
     informed = accuracy[~accuracy["criterion"].isin(["", "random", "oracle"])]
     expected = informed.merge(controlled, on=POINT)[[*POINT, "criterion"]].drop_duplicates()
@@ -61,28 +65,29 @@ def test_means_are_those_of_accuracy(criteria, accuracy):
 
 def test_without_both_bounds_there_is_no_verdict(criteria):
     rows = criteria[criteria["recipe"] == "multi-exit"]
-    assert len(rows)
+    assert len(rows) and (rows["random"] != "").all()
     assert (rows[["oracle", "between", "seeds_between"]] == "").all(axis=None)
-    assert (rows["random"] != "").all()
 
 
-def test_outside_the_bounds_is_said_and_named(measured, main, edit):
+def test_outside_the_bounds_is_said_and_named(measured, main, set_miou):
     at = {"backbone": "tiny", "recipe": "paumer", "criterion": "entropy"}
-    set_miou(edit, measured.accuracy, 10, **at, schedule="3:0.4")
-    set_miou(edit, measured.accuracy, 90, **at, schedule="3:0.6")
-    set_miou(edit, measured.accuracy, 10, **at, schedule="3:0.2", seed="1")
-    found = verdicts(measured, main).loc[("tiny", "paumer", "pause")]
+    set_miou(10, **at, schedule="3:0.4")
+    set_miou(90, **at, schedule="3:0.6")
+    set_miou(10, **at, schedule="3:0.2", seed="1")
+    table = criteria_table(measured.accuracy, main)
+    found = table.set_index(POINT).sort_index().loc[("tiny", "paumer", "pause")]
     assert list(found.loc["3:0.4", ["between", "seeds_between"]]) == ["no: below random", 0]
     assert list(found.loc["3:0.6", ["between", "seeds_between"]]) == ["no: above oracle", 0]
     assert list(found.loc["3:0.2", ["between", "seeds_between"]]) == ["no: below random", 1]
-    sheet = criteria_sheet(criteria_table(measured.accuracy, main))
+    sheet = criteria_sheet(table)
     assert sheet.notes[0].startswith("Between random and oracle: 9 of 12 rows; not paumer/pause/entropy 3:0.2 of tiny")
     assert any(row[-1] == "no: below random (1 of 2 seeds between)" for row in sheet.rows)
 
 
-def test_bounds_themselves_count_as_between(measured, main, edit):
-    set_miou(edit, measured.accuracy, 55, backbone="tiny", recipe="paumer", schedule="3:0.4")
-    assert verdicts(measured, main).loc[("tiny", "paumer", "pause", "3:0.4"), "between"] == "yes"
+def test_bounds_themselves_count_as_between(measured, main, set_miou):
+    set_miou(55, backbone="tiny", recipe="paumer", schedule="3:0.4")
+    table = criteria_table(measured.accuracy, main).set_index(POINT).sort_index()
+    assert table.loc[("tiny", "paumer", "pause", "3:0.4"), "between"] == "yes"
 
 
 def test_different_costs_are_not_judged(measured, main):
@@ -96,8 +101,7 @@ def test_different_costs_are_not_judged(measured, main):
 
 def test_one_seed_has_no_count(measured, main):
     first = [path for path in measured.accuracy if path.parent.name == "seed0"]
-    cells = {row[-1] for row in criteria_sheet(criteria_table(first, main)).rows}
-    assert cells == {"", "yes"}
+    assert {row[-1] for row in criteria_sheet(criteria_table(first, main)).rows} == {"", "yes"}
 
 
 def test_no_control_makes_an_empty_table(measured, edit, run_tables, tmp_path):
@@ -108,33 +112,27 @@ def test_no_control_makes_an_empty_table(measured, edit, run_tables, tmp_path):
     assert "none is judged" in (tmp_path / "tables/criteria.md").read_text()
 
 
-def test_same_network_puts_ours_beside_the_published(reported):
+def test_same_network_puts_ours_beside_the_published(reported, wide):
     table = pd.read_csv(reported.tables / "published.csv", keep_default_na=False)
     theirs, ours = table[table["source"] != OURS], table[table["source"] == OURS]
-    assert list(theirs["same"]) == ["network"]
-    assert list(theirs[["backbone", "decoder"]].iloc[0]) == ["tiny", "linear"]
+    assert theirs[["same", "backbone", "decoder"]].values.tolist() == [["network", "tiny", "linear"]]
     assert set(ours["backbone"]) == {"tiny"}  # no published figure is of `small`
     assert set(ours["dataset"]) == {"scenes"}
     assert set(ours["crop"]) == {96}  # the first of its two sizes
     assert not ours.duplicated(["method", "setting"]).any()
-
-
-def test_our_figures_are_those_of_the_main_table(reported, wide):
-    table = pd.read_csv(reported.tables / "published.csv", keep_default_na=False)
-    ours = table[(table["source"] == OURS) & (table["method"] == "paumer/pause/entropy")].set_index("setting")
-    wanted = wide[(wide[["backbone", "recipe", "criterion"]] == ["tiny", "paumer", "entropy"]).all(axis=1)]
-    row = wanted[wanted["schedule"] == "3:0.4"].iloc[0]
-    found = ours.loc["3:0.4"]
-    assert float(found["miou"]) == row["miou"]
-    assert float(found["miou_change"]) == -row["drop"]
-    assert float(found["images_per_s"]) == row["images_per_s_b8"]
+    found = ours[(ours["method"] == "paumer/pause/entropy") & (ours["setting"] == "3:0.4")].iloc[0]
+    named = (wide[["backbone", "recipe", "criterion", "schedule"]] == ["tiny", "paumer", "entropy", "3:0.4"]).all(
+        axis=1
+    )
+    row = wide[named].iloc[0]
+    numbers = [float(found[name]) for name in ("miou", "miou_change", "images_per_s")]
+    assert numbers == [row["miou"], -row["drop"], row["images_per_s_b8"]]
     assert found["timing_note"] == "test device, float32, batch 8"
 
 
 def test_same_dataset_is_enough(measured, main):
     write_json(measured.data, {"dataset": "ade20k"})
-    table = published_table(main, measured.published, measured.data, measured.flops, measured.throughput)
-    theirs, ours = table[table["source"] != OURS], table[table["source"] == OURS]
+    theirs, ours, _ = published_of(measured, main)
     assert list(theirs["same"]) == ["dataset", "dataset, network", "dataset", "dataset"]
     assert len(ours) == len(operating_points(main))
 
@@ -144,15 +142,14 @@ def test_nothing_in_common_shows_the_published_alone(measured, edit, run_tables,
     run_tables(measured, tmp_path / "tables")
     table = pd.read_csv(tmp_path / "tables/published.csv", keep_default_na=False)
     assert list(table["source"]) == ["PAUMER abstract", "PAUMER abstract", "another README"]
-    first = (tmp_path / "tables/published.md").read_text().splitlines()[0]
-    assert "no row is comparable" in first
+    assert "no row is comparable" in (tmp_path / "tables/published.md").read_text().splitlines()[0]
 
 
 def test_manifest_without_a_dataset_matches_by_network_alone(measured, main, edit):
     write_json(measured.data, {})
     edit(measured.published, lambda table: table.assign(dataset=""))
-    table = published_table(main, measured.published, measured.data, measured.flops, measured.throughput)
-    assert list(table.loc[table["source"] != OURS, "same"]) == ["network"]
+    theirs, _, table = published_of(measured, main)
+    assert list(theirs["same"]) == ["network"]
     assert "same as here" in published_sheet(table).headings
 
 

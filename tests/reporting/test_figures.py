@@ -5,12 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from paumer.reporting.figures.accuracy import loss_curves
-from paumer.reporting.figures.looks import label_points
+from paumer.reporting.figures.drawing import save, style
 from paumer.reporting.figures.overview import overview
-from paumer.reporting.figures.pareto import PUBLISHED, cost_spread, dominated, gmac_points, speed_points
-from paumer.reporting.figures.speed import floor_overhead, speedup_gmac
-from paumer.reporting.figures.style import save, style
+from paumer.reporting.figures.pareto import cost_spread, label_points
+from paumer.reporting.figures.points import PUBLISHED, dominated, gmac_points, loss_curves, speed_points
+from paumer.reporting.figures.results import floor_overhead, speedup_gmac
 from paumer.reporting.figures.write import write_speed_figures
 from paumer.reporting.tables.speed import timed, timed_alone
 from paumer.system.errors import PaumerError
@@ -251,7 +250,8 @@ def test_labels_do_not_overlap():
     points = [(x / 10, y / 10) for x in range(6) for y in range(6)]
     axes.scatter(*zip(*points, strict=True))
     figure.draw_without_rendering()
-    label_points(axes, [(x, y, "3:0.2+6:0.2") for x, y in points], points)
+    named = pd.DataFrame(points, columns=["x", "miou"]).assign(schedule="3:0.2+6:0.2")
+    label_points(axes, named, "x", points)
     boxes = [text.get_window_extent() for text in axes.texts]
     assert boxes
     assert not any(first.overlaps(second) for at, first in enumerate(boxes) for second in boxes[at + 1 :])

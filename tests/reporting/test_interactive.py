@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paumer.reporting.figures.looks import looks
-from paumer.reporting.figures.style import MARKERS
+from paumer.reporting.figures.styles import MARKERS, STAR, method_styles, series_styles
 from paumer.reporting.frames import DENSE
-from paumer.reporting.page.charts import explorer_chart, outline, symbols, training_chart
+from paumer.reporting.page.charts import explorer_chart, outline, training_chart
 from paumer.reporting.page.data import as_json, columns, explorer_data, library, scripts
 from paumer.reporting.page.page import links
 from paumer.reporting.tables.speed import read_speed
@@ -91,23 +90,17 @@ def test_every_marker_has_an_outline_of_its_own():
     assert all(text.startswith("M") and text.endswith("Z") for text in outlines)
 
 
-def test_symbols_are_those_of_the_figures(main):
-    styles = looks(main)
-    made = {item["name"]: item for item in symbols(styles, DENSE)}
-    assert list(made) == list(styles)
-    for name, look in styles.items():
-        assert (made[name]["colour"], made[name]["hollow"]) == (look.colour, look.hollow)
-    assert made[DENSE]["outline"] == outline("*")
-
-
 def test_charts_name_their_data_and_colours(main):
-    methods = symbols(looks(main), DENSE)
+    methods = method_styles(main)
+    assert methods[DENSE].marker == STAR
     spec = explorer_chart(methods)
     assert {"points", "lines", "front", "rules", "marks"} <= {data["name"] for data in spec["data"]}
     colours = next(scale for scale in spec["scales"] if scale["name"] == "color")
-    assert colours["domain"] == [item["name"] for item in methods]
-    assert colours["range"] == [item["colour"] for item in methods]
-    strokes = next(scale for scale in training_chart(["a", "b"])["scales"] if scale["name"] == "strokeDash")
+    assert colours["domain"] == list(methods)
+    assert colours["range"] == [style.colour for style in methods.values()]
+    strokes = next(
+        scale for scale in training_chart(series_styles(["a", "b"]))["scales"] if scale["name"] == "strokeDash"
+    )
     assert strokes["range"][0] != strokes["range"][1]
 
 

@@ -5,8 +5,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from paumer.reporting.figures.looks import in_legend, looks
-from paumer.reporting.figures.style import COLOURS, MARKERS
+from paumer.reporting.figures.drawing import in_legend
+from paumer.reporting.figures.styles import COLOURS, MARKERS, method_styles
 from paumer.reporting.frames import descriptions, in_order, recipe_key, strategy_key
 from paumer.strategies.registry import RECIPES, REGISTRY
 
@@ -31,18 +31,18 @@ def many():
 
 
 def test_no_two_methods_look_alike(many):
-    found = looks(many)
+    found = method_styles(many)
     assert len(found) == len(many)
     assert len({(look.colour, look.marker, look.hollow) for look in found.values()}) == len(found)
 
 
 def test_twenty_methods_differ_without_colour(many):
-    found = looks(many.head(20))
+    found = method_styles(many.head(20))
     assert len({look.marker for look in found.values()}) == 20
 
 
 def test_colour_is_that_of_the_strategy(many):
-    found = looks(many)
+    found = method_styles(many)
     assert found["paumer/pause/entropy"].colour == found["dense/pause/entropy"].colour == found["dense/pause"].colour
     assert found["paumer/pause/oracle"].colour == found["paumer/pause/entropy"].colour
     singles = [found[f"dense/{name}"].colour for name in (*REGISTRY, "smaller-backbone")]
@@ -50,7 +50,7 @@ def test_colour_is_that_of_the_strategy(many):
 
 
 def test_chance_is_lighter_and_ground_truth_hollow(many):
-    found = looks(many)
+    found = method_styles(many)
     chance, informed, best = (found[f"paumer/pause/{name}"] for name in ("random", "entropy", "oracle"))
     assert sum(to_rgb(chance.colour)) > sum(to_rgb(informed.colour))
     assert [look.hollow for look in (chance, informed, best)] == [False, False, True]
@@ -59,8 +59,8 @@ def test_chance_is_lighter_and_ground_truth_hollow(many):
 def test_every_look_can_be_drawn(many):
     figure = Figure()
     panel = figure.subplots()
-    for method, look in looks(many).items():
-        in_legend(panel, method, look)
+    for method, look in method_styles(many).items():
+        in_legend(panel, method, look, 0)
     figure.draw_without_rendering()
     assert len(panel.get_legend_handles_labels()[1]) == len(many)
 

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from PIL import Image
 
-from paumer.reporting.figures import style as fonts
-from paumer.reporting.figures.style import panels, save_as, style
+from paumer.reporting.figures import drawing as fonts
+from paumer.reporting.figures.drawing import panels, save_as, style
 from paumer.reporting.sheets import Sheet, markdown
 
 # Of an area that no font of the machine has: in the font of these tests, and in none.

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from paumer.reporting.figures.looks import Labels
-from paumer.reporting.figures.overview import CLAIMED, COLUMNS, DENSE, overview, overview_points
-from paumer.reporting.figures.pareto import dominated
-from paumer.reporting.figures.style import SCREEN, style
+from paumer.reporting.figures.drawing import SCREEN, style
+from paumer.reporting.figures.overview import DENSE, overview
+from paumer.reporting.figures.pareto import Labels
+from paumer.reporting.figures.points import CLAIMED, FAMILY, dominated, overview_points
 from paumer.reporting.tables.methods import PAUMER, family_points
 
 
@@ -23,7 +23,7 @@ def names(figure):
 
 def test_every_point_stands_at_its_speedup_times_one_dense(main):
     data = overview_points(main)
-    assert list(data.columns) == COLUMNS
+    assert list(data.columns) == FAMILY
     for _, points in data.groupby("backbone"):
         dense = points[points["family"] == DENSE]
         rate = dense["images_per_s"].item()

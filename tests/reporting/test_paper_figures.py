@@ -7,11 +7,16 @@ from matplotlib.text import Text
 from tiers import first
 
 from paumer.reporting.figures import semantics as plots_semantics
-from paumer.reporting.figures.accuracy import drop_per_class, loss_curves
+from paumer.reporting.figures.drawing import PAPER, SCREEN, legend_below, panels, sized, style
 from paumer.reporting.figures.overview import overview
 from paumer.reporting.figures.pareto import cost_spread, pareto_gmac, pareto_speed
-from paumer.reporting.figures.speed import floor_overhead, speedup_gmac, throughput_batch
-from paumer.reporting.figures.style import PAPER, SCREEN, legend_below, panels, sized, style
+from paumer.reporting.figures.results import (
+    drop_per_class,
+    floor_overhead,
+    speedup_gmac,
+    throughput_batch,
+    training,
+)
 from paumer.reporting.figures.write import write_speed_figures
 from paumer.reporting.tables.speed import timed
 
@@ -49,7 +54,7 @@ def test_a_paper_has_all_figures_of_the_report_and_one_more(reported, printed):
 
 @pytest.mark.exhaustive
 def test_paper_figures_are_the_same_twice(printed, main, tmp_path):
-    from paumer.reporting.figures.style import save_as
+    from paumer.reporting.figures.drawing import save_as
 
     for chosen in PAPER:
         with style(chosen):
@@ -68,7 +73,7 @@ def test_no_text_is_cut_off_or_too_small(reported, main, chosen):
             *(cost_spread(main), drop_per_class(inputs.accuracy, main)),
             *(throughput_batch(timed(main)), speedup_gmac(timed(main)), floor_overhead(timed(main))),
             *(getattr(plots_semantics, name)(inputs.semantics) for name in ("composition", "uniform", "boundary")),
-            *(plots_semantics.correlation(inputs.semantics), loss_curves(inputs.training)),
+            *(plots_semantics.correlation(inputs.semantics), training(inputs.training)),
         ]
         for figure, _ in drawn:
             figure.draw_without_rendering()

@@ -8,8 +8,7 @@ from paumer.config import Data
 from paumer.data.images import read_sample
 from paumer.data.manifest import samples
 from paumer.data.preparation import prepare
-from paumer.reporting.figures.looks import colourise
-from paumer.reporting.figures.samples import GAP, WIDTH, draw_samples
+from paumer.reporting.figures.samples import GAP, WIDTH, colourise, draw_samples
 
 
 @pytest.fixture(scope="module")

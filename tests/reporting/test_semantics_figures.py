@@ -5,9 +5,10 @@ import pytest
 from synthetic import CLASSES, FRACTIONS, HEADS, write_semantics
 
 from paumer.reporting.figures import semantics as plots_semantics
-from paumer.reporting.figures.semantics import AT, findings, read_semantics
-from paumer.reporting.figures.style import save
+from paumer.reporting.figures.drawing import save
+from paumer.reporting.figures.points import SEMANTICS, read_semantics
 from paumer.reporting.frames import read_table
+from paumer.reporting.page.semantics import semantic_findings as findings
 from paumer.system.errors import PaumerError
 
 FIGURES = ["composition", "uniform", "boundary", "correlation"]
@@ -51,7 +52,7 @@ def test_random_pausing_is_drawn_beside_entropy(reported):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_sentences_say_what_is_drawn(reported, name):
-    drawn = read_table(reported.figures / f"semantics_{name}.csv", AT)
+    drawn = read_table(reported.figures / f"semantics_{name}.csv", SEMANTICS)
     sentences = findings(drawn, f"semantics_{name}")
     assert [sentence.split(":")[0] for sentence in sentences] == ["tiny", "small"]
     page = reported.page.read_text(encoding="utf-8").replace("&#39;", "'")

@@ -15,7 +15,7 @@ from torch.testing import assert_close
 from paumer.config.base import IGNORE
 from paumer.models.heads import cells_to_map
 from paumer.strategies.contract import Dense, Strategy
-from paumer.strategies.criteria import CRITERIA, INFORMED, balanced, confidence, entropy, margin, scores, smooth, space
+from paumer.strategies.criteria import CRITERIA, INFORMED, balanced, confidence, entropy, margin, smooth, space
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
 from paumer.strategies.registry import build_strategy, criteria_of, operating_point, read_point
@@ -134,7 +134,7 @@ def after_block_2(network, images, labels=None):
 def test_scores_are_the_criterion_of_the_heads_prediction_of_patches(model, images, criterion) -> None:
     tokens, state = after_block_2(model, images)
     logits = model.heads["2"](tokens[:, model.encoder.prefix :])
-    assert torch.equal(scores(criterion, 2, tokens, state), CRITERIA[criterion].score(logits))
+    assert torch.equal(state.scores(criterion, 2, tokens), CRITERIA[criterion].score(logits))
 
 
 def test_random_scores_follow_the_seed_and_need_no_head(plain, images) -> None:
@@ -144,7 +144,7 @@ def test_random_scores_follow_the_seed_and_need_no_head(plain, images) -> None:
     drawn = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        drawn.append(scores("random", 2, tokens, state))
+        drawn.append(state.scores("random", 2, tokens))
     assert drawn[0].shape == (3, 32)
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
@@ -213,7 +213,7 @@ class Listener(Strategy):
         return "heard" if block == 2 else None
 
     def after_block(self, block, tokens, state):
-        self.heard["scores"] = scores("oracle", block, tokens, state)
+        self.heard["scores"] = state.scores("oracle", block, tokens)
         return tokens
 
 
@@ -228,9 +228,9 @@ def test_oracle_scores_the_pixel_loss_that_the_remaining_blocks_save(plain, imag
 
 def test_oracle_without_labels_knows_nothing(plain, images) -> None:
     tokens, state = after_block_2(plain, images)
-    assert torch.equal(scores("oracle", 2, tokens, state), torch.zeros(3, 32, dtype=torch.float64))
+    assert torch.equal(state.scores("oracle", 2, tokens), torch.zeros(3, 32, dtype=torch.float64))
 
 
 def test_oracle_is_0_where_no_pixel_is_labelled(plain, images, labels) -> None:
     tokens, state = after_block_2(plain, images, torch.full_like(labels, IGNORE))
-    assert torch.equal(scores("oracle", 2, tokens, state), torch.zeros(3, 32, dtype=torch.float64))
+    assert torch.equal(state.scores("oracle", 2, tokens), torch.zeros(3, 32, dtype=torch.float64))

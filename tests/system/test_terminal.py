@@ -12,7 +12,7 @@ from paumer.system.terminal import approximate
 
 TIME = r"\d\d:\d\d"
 SNAKEFILE = """\
-from paumer.planning import terminal
+from paumer.system import terminal
 
 terminal.INTERVAL = 0.05
 terminal.follow(workflow)

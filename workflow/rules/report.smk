@@ -16,7 +16,7 @@ if PAUSES:
         "semantics_boundary",
         "semantics_correlation",
     ]
-# For a paper, in the sizes of paumer/reporting/figures/style.py, which only `snakemake figures_paper` makes.
+# For a paper, in the sizes of paumer/reporting/figures/drawing.py, which only `snakemake figures_paper` makes.
 PAPER = f"{RESULTS}/figures/paper/{{figure}}_{{columns}}.pdf"
 
 

@@ -27,11 +27,11 @@ from paumer.config.runs import MapsSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
-from paumer.evaluation.pauses import watch_pauses
+from paumer.evaluation.pauses import PAUSE_COLOURS, watch_pauses
 from paumer.models.build import load_run, require_classes
 from paumer.models.segmenter import Segmenter
-from paumer.reporting.figures.looks import LOCATION_COLOURS, colourise
-from paumer.reporting.figures.style import PAPER, SCREEN, figure_width, new_figure, save_as, sized, style
+from paumer.reporting.figures.drawing import PAPER, SCREEN, figure_width, new_figure, save_as, sized, style
+from paumer.reporting.figures.samples import colourise
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError
@@ -39,6 +39,12 @@ from paumer.system.files import require_writable, write_json
 from paumer.system.machine import find_device
 from paumer.system.progress import progress
 
+
+def _hex(colour: Sequence[int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+LOCATIONS = [_hex(colour) for colour in PAUSE_COLOURS[:MOST_LOCATIONS]]
 COLUMNS = 5
 SIDE = 15 / COLUMNS  # inches of one picture's width
 
@@ -86,7 +92,7 @@ def _draw(samples: Sequence[Sample], maps: Sequence[PauseMap], schedule: Schedul
     titles = ("image", f"entropy after block {block}", f"paused under {schedule}", "prediction", "ground truth")
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=sized(11))
-    colours = ListedColormap(LOCATION_COLOURS)
+    colours = ListedColormap(LOCATIONS)
     for row, sample, seen in zip(axes, samples, maps, strict=False):
         pixels = sample.image.permute(1, 2, 0).numpy()
         grey = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2) / 255
@@ -102,7 +108,7 @@ def _draw(samples: Sequence[Sample], maps: Sequence[PauseMap], schedule: Schedul
         axis.set_axis_off()
     handles = [
         Patch(color=colour, alpha=0.65, label=f"paused after block {block}")
-        for block, colour in zip(schedule.blocks, LOCATION_COLOURS, strict=False)
+        for block, colour in zip(schedule.blocks, LOCATIONS, strict=False)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=colours.N)
     return figure
@@ -148,8 +154,8 @@ def viewer_data(
     return {
         "network": network,
         "classes": list(dataset.classes),
-        "colours": ["#{:02x}{:02x}{:02x}".format(*colour) for colour in dataset.colours],
-        "locations": list(LOCATION_COLOURS),
+        "colours": [_hex(colour) for colour in dataset.colours],
+        "locations": LOCATIONS,
         "shades": [to_hex(colour) for colour in mpl.colormaps["viridis"](np.linspace(0, 1, SHADES))],
         "schedules": [
             {"text": str(schedule), "blocks": list(schedule.blocks), "paused": round(schedule.paused, 4)}

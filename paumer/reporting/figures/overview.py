@@ -1,9 +1,7 @@
-"""The whole story in one picture: mIoU against images/s, a line for each family of methods, and what was claimed.
-
-What the overview shows: dense, the published claim, and the best operating points of every family of methods.
-"""
+"""The whole story in one picture: mIoU against images/s, a line for each family of methods, and what was claimed."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -12,61 +10,28 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from paumer.reporting.figures.looks import Labels, along
-from paumer.reporting.figures.pareto import dominated
-from paumer.reporting.figures.style import (
+from paumer.reporting.figures.drawing import (
     beside,
+    draw_series,
     figure_width,
     freeze_layout,
-    interval,
     legend_below,
-    markers,
     new_figure,
-    palette,
     sized,
 )
-from paumer.reporting.frames import at_largest_batch, is_dense, on_one_scale, with_speed_intervals
+from paumer.reporting.figures.pareto import Labels, along
+from paumer.reporting.figures.points import CLAIMED, overview_points
+from paumer.reporting.figures.styles import Style, series_styles
 from paumer.reporting.sheets import number
-from paumer.reporting.tables.methods import CLAIM, PAUMER, family_points, short
+from paumer.reporting.tables.methods import CLAIM, PAUMER, short
 
-DENSE, CLAIMED = "dense", f"claim ({CLAIM.dataset})"
-SPEED = ["images_per_s", "images_per_s_low", "images_per_s_high"]
-COLUMNS = [
-    *("backbone", "family", "method", "schedule", "seeds", "batch", "miou", "miou_spread", "drop", "drop_spread"),
-    *("speedup", "speedup_low", "speedup_high", *SPEED),
-]
-
-
-def overview_points(main: pd.DataFrame) -> pd.DataFrame:
-    """Operating points at the largest batch, all on the scale of one dense network.
-
-    Returns:
-        Columns `COLUMNS`; the first row of each backbone is dense and the second the claim, counted from it; then, of
-        each family, what none of its other points beats, by rising speed. images_per_s is that of dense times the
-        speed-up.
-    """
-    timed = family_points(main).dropna(subset="speedup")
-    fronts = [group[~dominated(group["speedup"], group["miou"])] for _, group in timed.groupby(["backbone", "family"])]
-    dense = at_largest_batch(main[is_dense(main)]).assign(family=DENSE)
-    stated: dict[str, Any] = {"speedup": CLAIM.speedup, "drop": CLAIM.drop}
-    claim = dense.assign(
-        **{"family": CLAIMED, "method": "", "schedule": "not stated"},
-        **stated,
-        **dict.fromkeys(["seeds", "miou_spread", "drop_spread", "speedup_low", "speedup_high"], float("nan")),
-        miou=dense["miou"] - CLAIM.drop,
-    )
-    points = pd.concat([dense, claim, *(front.sort_values("speedup") for front in fronts)], ignore_index=True)
-    ordered = with_speed_intervals(points.assign(images_per_s=on_one_scale(points)))[COLUMNS].astype({"seeds": "Int64"})
-    order = {name: place for place, name in enumerate(main["backbone"].unique())}
-    return ordered.sort_values("backbone", key=lambda names: names.map(order), kind="stable", ignore_index=True)
-
-
+DENSE = "dense"
 WIDTH, HEIGHT, ACROSS = 8.0, 4.4, 2  # inches, and panels beside each other
 ROOMY = 6.0  # inches of a panel that has room for names beside its lines; narrower ones share a legend
 DEPTH = 5.0  # points of mIoU below dense that are shown; what loses more is named in words
 TIMES = (0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10)
 INK, SOFT, TARGET, TARGET_TEXT = "#1d1d1f", "#5b6068", "#e3f1e3", "#2f6b35"
-PLACE = [SPEED[0], "miou"]
+PLACE = ["images_per_s", "miou"]
 AWAY = (1, 3, 6, 10)
 
 
@@ -74,15 +39,16 @@ def overview(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """mIoU against images/s at the largest batch, a panel for each backbone: the figure, and its points."""
     data = overview_points(main)
     families = sorted(set(data["family"]) - {DENSE, CLAIMED}, key=lambda name: (name != PAUMER, name))
-    colours, backbones = palette(families), list(data["backbone"].unique())
+    styles = {name: replace(style, dash="-") for name, style in series_styles(map(short, families)).items()}
+    backbones = list(data["backbone"].unique())
     across = beside(min(ACROSS, len(backbones)))
     lines = math.ceil(len(backbones) / across)
     figure = new_figure(figure_width(WIDTH), sized(HEIGHT) * lines / across**0.5)
     panels = figure.subplots(lines, across, squeeze=False).flat
     for backbone, panel in zip(backbones, panels, strict=False):
         points = data[data["backbone"] == backbone]
+        _lines(panel, _methods(points), styles)
         _frame(panel, points)
-        _lines(panel, points[points["family"].isin(families)], families, colours)
         _references(panel, points)
         named = f" of {backbone}" if len(backbones) > 1 else ""
         panel.set(xlabel=f"images/s{named}, batch {points['batch'].iloc[0]}", ylabel="mIoU (points)")
@@ -93,14 +59,14 @@ def overview(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         legend_below(figure, figure.axes[:1], columns=5)
     freeze_layout(figure)
     for backbone, panel in zip(backbones, figure.axes, strict=False):
-        _name(panel, data[data["backbone"] == backbone], colours, roomy)
+        _name(panel, data[data["backbone"] == backbone], styles, roomy)
     return figure, data
 
 
 def _frame(panel: Axes, points: pd.DataFrame) -> None:
     """Limits that show what loses no more than `DEPTH`, a scale of multiples of dense, and the region of the claim."""
     dense = points[points["family"] == DENSE].iloc[0]
-    rate, low = dense[SPEED[0]], dense["miou"] - DEPTH
+    rate, low = dense["images_per_s"], dense["miou"] - DEPTH
     shown = points[points["miou"] >= low]
     high = max(shown["miou"].max() + 0.12 * DEPTH, dense["miou"] + 0.2 * DEPTH)
     left, right = min(0.95, shown["speedup"].min() - 0.05) * rate, max(1.75, 1.12 * shown["speedup"].max()) * rate
@@ -118,30 +84,16 @@ def _frame(panel: Axes, points: pd.DataFrame) -> None:
     panel.add_patch(Rectangle(corner, right - corner[0], high - corner[1], color=TARGET, linewidth=0, zorder=0))
 
 
-def _lines(panel: Axes, methods: pd.DataFrame, families: list[str], colours: dict[str, str]) -> None:
-    """A line for each family, that of PAUMER the thickest, with the interval of the speed-up and the spread of mIoU."""
-    import seaborn as sns
+def _methods(points: pd.DataFrame) -> pd.DataFrame:
+    methods = points[~points["family"].isin([DENSE, CLAIMED])]
+    return methods.assign(name=methods["family"].map(short))
 
-    if methods.empty:
-        return
-    widths = {name: sized(2.8 if name == PAUMER else 1.3) for name in families}
-    shapes: Any = markers(families)
-    look: dict[str, Any] = {
-        "palette": colours,
-        "markers": shapes,
-        "dashes": False,
-        "sizes": widths,
-        "markersize": sized(7),
-    }
-    names = {"x": SPEED[0], "y": "miou", "hue": "family", "style": "family", "size": "family"}
-    sns.lineplot(methods, **names, **look, estimator=None, legend=False, ax=panel, zorder=3)
-    for name in families:
-        line: dict[str, Any] = {"color": colours[name], "marker": shapes[name], "linewidth": widths[name]}
-        panel.plot([], [], **line, markersize=sized(7), markeredgecolor="white", label=short(name))
-    for family, group in methods.groupby("family"):
-        bars: dict[str, Any] = {"xerr": interval(group, *SPEED), "yerr": group["miou_spread"].fillna(0)}
-        bars |= {"linestyle": "none", "color": colours[str(family)], "elinewidth": sized(0.9), "alpha": 0.5}
-        panel.errorbar(group[SPEED[0]], group["miou"], **bars, zorder=2)
+
+def _lines(panel: Axes, methods: pd.DataFrame, styles: dict[str, Style]) -> None:
+    """A line for each family, that of PAUMER the thickest, with the interval of the speed-up and the spread of mIoU."""
+    first = methods["family"] == PAUMER
+    for part, width in ((methods[first], 2.8), (methods[~first], 1.2)):
+        draw_series(panel, part, "images_per_s", "miou", "name", styles, orient="both", joined=True, width=width)
 
 
 def _references(panel: Axes, points: pd.DataFrame) -> None:
@@ -153,29 +105,29 @@ def _references(panel: Axes, points: pd.DataFrame) -> None:
     panel.plot(*claim, marker="D", markersize=sized(7), linestyle="none", **look, zorder=4)
 
 
-def _name(panel: Axes, points: pd.DataFrame, colours: dict[str, str], roomy: bool) -> None:
+def _name(panel: Axes, points: pd.DataFrame, styles: dict[str, Style], roomy: bool) -> None:
     """Names of dense, PAUMER and, where there is room, the other lines, beside them; others in the corners."""
-    methods = points[points["family"].isin(colours)]
-    seen = {str(name): group for name, group in methods[methods["miou"] >= panel.get_ylim()[0]].groupby("family")}
-    lines = [group[PLACE].to_numpy(float) for _, group in methods.groupby("family")]
+    methods, first = _methods(points), short(PAUMER)
+    seen = {str(name): group for name, group in methods[methods["miou"] >= panel.get_ylim()[0]].groupby("name")}
+    lines = [group[PLACE].to_numpy(float) for _, group in methods.groupby("name")]
     places = [tuple(place) for place in points[PLACE].to_numpy(float)]
     labels = Labels(panel, [*places, *(place for line in lines for place in along(line))])
-    labels.taken += [text.get_window_extent() for text in _corners(panel, methods, set(colours) - set(seen), roomy)]
-    labels.add("dense", places[0], {"fontsize": 10, "color": INK, "fontweight": "bold"})
-    for name in sorted(seen if roomy else set(seen) & {PAUMER}, key=lambda name: name != PAUMER):
-        look = {"fontsize": 10.5 if name == PAUMER else 9.5, "color": colours[name]}
-        look |= {"fontweight": "bold"} if name == PAUMER else {}
-        ends = seen[name].sort_values("speedup", ascending=False)[PLACE].to_numpy(float)
-        any(labels.add(short(name), tuple(end), look, away) for away in AWAY for end in ends)
+    hidden = methods[~methods["name"].isin(seen)]
+    labels.taken += [text.get_window_extent() for text in _corners(panel, hidden, roomy)]
+    labels.add(DENSE, places[0], {"fontsize": 10, "color": INK, "fontweight": "bold"})
+    for name in sorted(seen if roomy else set(seen) & {first}, key=lambda name: name != first):
+        look = {"fontsize": 10.5 if name == first else 9.5, "color": styles[name].colour}
+        look |= {"fontweight": "bold"} if name == first else {}
+        best = seen[name].sort_values("speedup", ascending=False)[PLACE].to_numpy(float)
+        any(labels.add(name, tuple(place), look, away) for away in AWAY for place in best)
 
 
-def _corners(panel: Axes, methods: pd.DataFrame, unseen: set[str], roomy: bool) -> list[Text]:
+def _corners(panel: Axes, hidden: pd.DataFrame, roomy: bool) -> list[Text]:
     """Above, what the region is; below, the families that are out of sight."""
     target = f"target: {CLAIM.speedup:g}x at a drop of {CLAIM.drop:g}\n(claimed for {CLAIM.dataset})"
     look: dict[str, Any] = {"transform": panel.transAxes, "fontsize": sized(9)}
     texts = [panel.text(0.99, 0.97, target, ha="right", va="top", color=TARGET_TEXT, **look)]
-    hidden = methods[methods["family"].isin(unseen)].groupby("family")
-    below = [_hidden(group) if roomy else short(str(name)) for name, group in hidden]
+    below = [_hidden(group) if roomy else str(name) for name, group in hidden.groupby("name")]
     if below:
         texts.append(panel.text(0.01, 0.02, f"further below: {', '.join(below)}", color=SOFT, **look))
     return texts
@@ -185,4 +137,4 @@ def _hidden(group: pd.DataFrame) -> str:
     """`early exit (9.4 points at 1.59x)`, the most accurate that is fast enough."""
     fast = group[group["speedup"] >= CLAIM.speedup]
     best = (fast if len(fast) else group).sort_values("drop").iloc[0]
-    return f"{short(best['family'])} ({number(best['drop'], 1)} points at {number(best['speedup'], 2)}x)"
+    return f"{best['name']} ({number(best['drop'], 1)} points at {number(best['speedup'], 2)}x)"

@@ -1,292 +1,202 @@
-"""Accuracy against speed and against cost, with the Pareto front.
+"""mIoU against speed or cost of every operating point, with the Pareto front."""
 
-Which operating points are worth choosing, and the points that the Pareto plots show.
-
-Cost where it depends on the image: its mean and spread over the images against mIoU.
-"""
-
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
-from paumer.reporting.figures.looks import Look, along, in_legend, label_points, looks
-from paumer.reporting.figures.style import PALE, freeze_layout, interval, legend_below, nothing, panels, sized
-from paumer.reporting.frames import (
-    BEST,
-    DENSE,
-    at_largest_batch,
-    is_dense,
-    on_one_scale,
-    operating_points,
-    with_speed_intervals,
-)
-from paumer.reporting.tables.methods import CLAIM
-
-PUBLISHED = f"published claim ({CLAIM.dataset}, other network)"
-COMMON = ["backbone", "method", "schedule", "seeds", "miou", "miou_spread"]
-MARKS = ["dominated", "best_of_method"]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """What the horizontal axis shows: a column, its heading, and whether more is better."""
-
-    column: str
-    heading: str
-    more_is_better: bool
-
-    @property
-    def columns(self) -> list[str]:
-        """The value and the ends of its bar."""
-        return [self.column, f"{self.column}_low", f"{self.column}_high"]
-
-
-SPEED = Axis("images_per_s", "images/s", True)
-GMAC = Axis("gmac", "GMAC per image", False)
-
-
-def dominated(gain: pd.Series, accuracy: pd.Series) -> pd.Series:
-    """Mark points that another one beats.
-
-    Args:
-        gain: larger is better (images/s, or minus GMAC).
-        accuracy: larger is better.
-
-    Returns:
-        True where another point is at least as good in both and better in one.
-    """
-    first, second = gain.to_numpy(float), accuracy.to_numpy(float)
-    as_good = (first[:, None] >= first) & (second[:, None] >= second)
-    better = (first[:, None] > first) | (second[:, None] > second)
-    return pd.Series(np.any(as_good & better, axis=0), index=gain.index)
-
-
-def speed_points(main: pd.DataFrame) -> pd.DataFrame:
-    """mIoU and images/s at the largest batch.
-
-    Returns:
-        Columns backbone, method, schedule, seeds, miou, miou_spread, batch, images_per_s, images_per_s_low,
-        images_per_s_high (the interval of the speed-up), dominated, and best_of_method: no other schedule of the same
-        method dominates it. The published claim is a row with the method of that name.
-    """
-    points = beside_dense(at_largest_batch(main).dropna(subset="images_per_s").reset_index(drop=True))
-    data = _marked(points, SPEED)[[*COMMON, "batch", *SPEED.columns, *MARKS]]
-    return pd.concat([data, _claims(points)], ignore_index=True).astype({"seeds": "Int64"})
-
-
-def beside_dense(points: pd.DataFrame) -> pd.DataFrame:
-    """Place operating points of one setting and batch on one scale of images/s; add its interval, that of the speed-up.
-
-    Every point is placed by its speed-up.
-    """
-    return with_speed_intervals(points.assign(images_per_s=on_one_scale(points)))
-
-
-def gmac_points(main: pd.DataFrame) -> pd.DataFrame:
-    """mIoU and GMAC.
-
-    Returns:
-        Columns backbone, method, schedule, seeds, miou, miou_spread, gmac, gmac_low, gmac_high (5th and 95th percentile
-        over the images), dominated, best_of_method.
-    """
-    return _marked(at_largest_batch(main), GMAC)[[*COMMON, *GMAC.columns, *MARKS]]
-
-
-def front(points: pd.DataFrame, axis: Axis) -> pd.DataFrame:
-    """The points of the Pareto front, from left to right."""
-    return points[~points["dominated"] & (points["method"] != PUBLISHED)].sort_values([axis.column, "miou"])
-
-
-def _marked(points: pd.DataFrame, axis: Axis) -> pd.DataFrame:
-    """Compare the points of each backbone and of each method; what chooses by the ground truth beats nothing."""
-    gain = points[axis.column] * (1 if axis.more_is_better else -1)
-
-    def beaten(table: pd.DataFrame, keys: list[str]) -> pd.Series:
-        groups = [group.index for _, group in table.groupby(keys)]
-        return pd.concat([dominated(gain[index], points.loc[index, "miou"]) for index in groups])
-
-    fair = points[points["criterion"] != BEST]
-    return points.assign(
-        dominated=beaten(fair, ["backbone"]).reindex(points.index, fill_value=True),
-        best_of_method=~beaten(points, ["backbone", "method"]),
-    )
-
-
-def _claims(points: pd.DataFrame) -> pd.DataFrame:
-    """Where the published claim would lie, counted from each dense network."""
-    dense = points[is_dense(points)]
-    return pd.DataFrame(
-        {
-            "backbone": dense["backbone"],
-            "method": PUBLISHED,
-            "schedule": "not stated",
-            "miou": dense["miou"] - CLAIM.drop,
-            "batch": dense["batch"],
-            "images_per_s": dense["images_per_s"] * CLAIM.speedup,
-            "dominated": False,
-            "best_of_method": False,
-        }
-    )
-
+from paumer.reporting.figures.drawing import draw_series, freeze_layout, legend_below, nothing, panels, sized
+from paumer.reporting.figures.points import PUBLISHED, cost_points, ends, front, gmac_points, speed_points
+from paumer.reporting.figures.styles import Style, method_styles
+from paumer.reporting.frames import DENSE
 
 # How many points below dense the second panel reaches, where small drops can be told apart.
 NEAR = 3.0
-LEGEND_COLUMNS = 4
+Place = tuple[float, float]
+HEADINGS = {"images_per_s": "images/s", "gmac": "GMAC per image"}
 
 
 def pareto_speed(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """mIoU against images/s at the largest batch: the figure, and its points (see `speed_points`)."""
     data = speed_points(main)
-    return _draw(data, SPEED, looks(main)), data
+    return _draw(data, "images_per_s", method_styles(main)), data
 
 
 def pareto_gmac(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """mIoU against GMAC: the figure, and its points (see `gmac_points`)."""
     data = gmac_points(main)
-    return _draw(data, GMAC, looks(main)), data
+    return _draw(data, "gmac", method_styles(main)), data
 
 
-def _draw(data: pd.DataFrame, axis: Axis, styles: dict[str, Look]) -> Figure:
+def cost_spread(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """mIoU against GMAC where the cost depends on the image: the figure, and its points (see `cost_points`)."""
+    data = cost_points(main)
+    if data.empty:
+        return nothing("every operating point costs the same for every image"), data
+    backbones = data["backbone"].unique()
+    figure, rows = panels(backbones, width=7, height=4)
+    for backbone, (panel,) in zip(backbones, rows, strict=True):
+        points = data[data["backbone"] == backbone]
+        dense_network(panel, points[points["method"] == DENSE].iloc[0], "gmac")
+        draw_series(panel, _others(points), "gmac", "miou", "method", method_styles(main), orient="both")
+        panel.set(xlabel=HEADINGS["gmac"], ylabel="mIoU (points)")
+        panel.set_xlim(left=0)
+    legend_below(figure, [row[0] for row in rows], columns=2)
+    freeze_layout(figure)
+    for backbone, (panel,) in zip(backbones, rows, strict=True):
+        points = _others(data[data["backbone"] == backbone])
+        label_points(panel, points, "gmac", _along_bars(points, "gmac"))
+    return figure, data
+
+
+def _others(points: pd.DataFrame) -> pd.DataFrame:
+    return points[~points["method"].isin([DENSE, PUBLISHED])]
+
+
+def _draw(data: pd.DataFrame, x: str, styles: dict[str, Style]) -> Figure:
     """One row per backbone: all points, and those near the dense network."""
     backbones = data["backbone"].unique()
     figure, rows = panels(backbones, columns=2, width=6)
     for backbone, row in zip(backbones, rows, strict=True):
         points = data[data["backbone"] == backbone]
         for panel in row:
-            _panel(panel, points, axis, styles)
-        _zoom(row[1], points, axis)
-    legend_below(figure, [panel for row in rows for panel in row], columns=LEGEND_COLUMNS)
+            _panel(panel, points, x, styles)
+        _zoom(row[1], points, x)
+    legend_below(figure, [panel for row in rows for panel in row], columns=4)
     freeze_layout(figure)
     for backbone, row in zip(backbones, rows, strict=True):
-        _label_front(row, data[data["backbone"] == backbone], axis)
+        _label_front(row, data[data["backbone"] == backbone], x)
     return figure
 
 
-def _panel(panel: Axes, points: pd.DataFrame, axis: Axis, styles: dict[str, Look]) -> None:
-    groups = {str(method): group for method, group in points.groupby("method", sort=False)}
-    dense_network(panel, groups[DENSE].iloc[0], axis.column)
-    best = front(points, axis)
-    panel.plot(best[axis.column], best["miou"], color="black", linewidth=sized(1.3), zorder=2, label="Pareto front")
-    if PUBLISHED in groups:
-        claim: dict[str, Any] = {"linestyle": "none", "marker": "D", "mfc": "none", "mec": "black"}
-        place = groups[PUBLISHED][[axis.column, "miou"]].to_numpy().T
-        panel.plot(*place, **claim, markersize=sized(8), markeredgewidth=sized(1), label=PUBLISHED)
-    for method, look in styles.items():
-        if method in groups and method != DENSE:
-            _method(panel, groups[method], axis, look)
+def _panel(panel: Axes, points: pd.DataFrame, x: str, styles: dict[str, Style]) -> None:
+    """Points with intervals, pale where dominated; thin lines join the best of a method, a black one the front."""
+    dense_network(panel, points[points["method"] == DENSE].iloc[0], x)
+    best = front(points, x)
+    panel.plot(best[x], best["miou"], color="black", linewidth=sized(1.3), zorder=2, label="Pareto front")
+    for _, claim in points[points["method"] == PUBLISHED].iterrows():
+        look: dict[str, Any] = {"linestyle": "none", "marker": "D", "mfc": "none", "mec": "black"}
+        panel.plot(claim[x], claim["miou"], **look, markersize=sized(8), markeredgewidth=sized(1), label=PUBLISHED)
+    others = _others(points)
+    for method, group in others[others["best_of_method"]].sort_values(x).groupby("method"):
+        panel.plot(
+            group[x], group["miou"], color=styles[str(method)].colour, linewidth=sized(0.8), alpha=0.6, zorder=1.5
+        )
+    hollow = others["method"].map(lambda name: styles[name].hollow)
+    others = others.assign(pale=others["dominated"] & ~hollow)
+    draw_series(panel, others, x, "miou", "method", styles, orient="both", pale="pale")
     batch = f", batch {points['batch'].iloc[0]}" if "batch" in points else ""
-    panel.set(xlabel=f"{axis.heading}{batch}", ylabel="mIoU (points)")
+    panel.set(xlabel=f"{HEADINGS[x]}{batch}", ylabel="mIoU (points)")
 
 
-def dense_network(panel: Axes, dense: pd.Series, column: str) -> None:
+def dense_network(panel: Axes, dense: pd.Series, x: str) -> None:
     """A star for the network without any method, with a dotted line each way."""
-    for line, value in ((panel.axhline, dense["miou"]), (panel.axvline, dense[column])):
+    for line, value in ((panel.axhline, dense["miou"]), (panel.axvline, dense[x])):
         line(value, color="black", linewidth=sized(0.8), linestyle=":", zorder=1)
     spread = 0 if pd.isna(dense["miou_spread"]) else dense["miou_spread"]
     star: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": sized(15), "color": "black"}
-    panel.errorbar(dense[column], dense["miou"], spread, **star, elinewidth=sized(1), zorder=4)
+    panel.errorbar(dense[x], dense["miou"], spread, **star, elinewidth=sized(1), zorder=4)
     panel.plot([], [], **star, label=DENSE)
 
 
-def _method(panel: Axes, group: pd.DataFrame, axis: Axis, look: Look) -> None:
-    """Pale where another point is better; a thin line joins what is best within the method."""
-    in_legend(panel, str(group["method"].iloc[0]), look)
-    best = group[group["best_of_method"]].sort_values(axis.column)
-    panel.plot(best[axis.column], best["miou"], color=look.colour, linewidth=sized(0.8), alpha=0.6, zorder=1.5)
-    for pale, part in group.groupby("dominated"):
-        with_bars(
-            panel, part, axis.columns, look, alpha=PALE if pale and not look.hollow else 1, zorder=2.5 if pale else 3
-        )
-
-
-def with_bars(panel: Axes, points: pd.DataFrame, columns: list[str], look: Look, alpha: float, zorder: float) -> None:
-    """Points with the interval of their horizontal value, and the spread of mIoU over seeds."""
-    panel.errorbar(
-        points[columns[0]],
-        points["miou"],
-        points["miou_spread"].fillna(0),
-        interval(points, *columns),
-        linestyle="none",
-        ecolor=look.colour,
-        elinewidth=sized(0.8),
-        alpha=alpha,
-        zorder=zorder,
-        **look.symbol,
-    )
-
-
-def _zoom(panel: Axes, points: pd.DataFrame, axis: Axis) -> None:
+def _zoom(panel: Axes, points: pd.DataFrame, x: str) -> None:
     """Limit a panel to points at most `NEAR` below dense."""
     dense = points.loc[points["method"] == DENSE, "miou"].iloc[0]
     near = points[points["miou"] >= dense - NEAR]
-    margin = 0.08 * max(near[axis.column].max() - near[axis.column].min(), 0.1 * near[axis.column].max())
-    panel.set_xlim(near[axis.column].min() - margin, near[axis.column].max() + 2 * margin)
+    margin = 0.08 * max(near[x].max() - near[x].min(), 0.1 * near[x].max())
+    panel.set_xlim(near[x].min() - margin, near[x].max() + 2 * margin)
     panel.set_ylim(dense - NEAR, max(near["miou"].max(), dense) + 0.15 * NEAR)
     panel.set_title(f"at most {NEAR:g} points below dense", loc="left")
 
 
-def _label_front(row: list[Axes], points: pd.DataFrame, axis: Axis) -> None:
+def _label_front(row: list[Axes], points: pd.DataFrame, x: str) -> None:
     """Name the schedules on the Pareto front: near dense in the second panel, the others in the first."""
-    best = front(points, axis)
-    columns = [axis.column, "miou"]
-    obstacles = [*_bars(points, axis), *along(best[columns].to_numpy(float))]
-    named = best[best["schedule"] != "dense"]
+    best = front(points, x)
+    obstacles = [*_along_bars(points, x), *along(best[[x, "miou"]].to_numpy(float))]
+    named = best[best["method"] != DENSE]
     near = named["miou"] >= points.loc[points["method"] == DENSE, "miou"].iloc[0] - NEAR
     for panel, shown in zip(row, (named[~near], named[near]), strict=True):
-        label_points(panel, [(x, y, text) for x, y, text in shown[[*columns, "schedule"]].to_numpy()], obstacles)
+        label_points(panel, shown, x, obstacles)
 
 
-def _bars(points: pd.DataFrame, axis: Axis) -> list[tuple[float, float]]:
-    """Places along the upright error bars, points included."""
-    spread = points["miou_spread"].fillna(0)
-    return [
-        place
-        for share in np.linspace(-1, 1, 9)
-        for place in zip(points[axis.column], points["miou"] + share * spread, strict=True)
-    ]
+def _along_bars(points: pd.DataFrame, x: str) -> list[Place]:
+    """Places along both intervals of each point, itself included."""
+    places = [*zip(points[x], points["miou"], strict=True)]
+    for value, other in ((x, "miou"), ("miou", x)):
+        low, high = (end.fillna(points[value]) for end in ends(points, value))
+        for share in np.linspace(0, 1, 15):
+            ways = {value: low + share * (high - low), other: points[other]}
+            places += zip(ways[x], ways["miou"], strict=True)
+    return places
 
 
-def cost_spread(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """mIoU against GMAC of the operating points whose cost depends on what the image shows.
+# Offsets in points, best place first, with the alignment that goes with each.
+PLACES: list[tuple[int, int, Literal["left", "right", "center"], Literal["bottom", "top"]]] = [
+    *((6, 5, "left", "bottom"), (-6, 5, "right", "bottom"), (6, -5, "left", "top"), (-6, -5, "right", "top")),
+    *((0, 9, "center", "bottom"), (0, -9, "center", "top")),
+]
+CLEAR = 4.0  # points around an obstacle
+BACKGROUND = {"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.5}
+TEXT = {"fontsize": 8, "color": "0.25"}
 
-    Returns:
-        The figure, and its points: columns backbone, method, schedule, seeds, miou, miou_spread, gmac, gmac_low,
-        gmac_high (5th and 95th percentile over the images); the dense network for comparison. No row where the cost of
-        no operating point depends on the image.
+
+class Labels:
+    """Texts beside points of a panel, each where nothing is in its way.
+
+    Args:
+        axes: the panel, laid out as it will be saved.
+        obstacles: points that texts must not cover.
     """
-    columns = [*COMMON, *GMAC.columns]
-    points = operating_points(main)
-    varying = points["varies"]
-    if not varying.any():
-        return nothing("every operating point costs the same for every image"), pd.DataFrame(columns=columns)
-    backbones = points.loc[varying, "backbone"].unique()
-    shown = points["backbone"].isin(backbones) & (varying | is_dense(points))
-    data = points.loc[shown, columns].reset_index(drop=True)
-    figure, rows = panels(backbones, width=7, height=4)
-    for backbone, (panel,) in zip(backbones, rows, strict=True):
-        points = data[data["backbone"] == backbone]
-        dense_network(panel, points[points["method"] == DENSE].iloc[0], GMAC.column)
-        for method, look in looks(main).items():
-            group = points[(points["method"] == method) & (method != DENSE)]
-            if len(group):
-                in_legend(panel, method, look)
-                with_bars(panel, group, GMAC.columns, look, alpha=1, zorder=3)
-        panel.set(xlabel=GMAC.heading, ylabel="mIoU (points)")
-        panel.set_xlim(left=0)
-    legend_below(figure, [row[0] for row in rows], columns=2)
-    freeze_layout(figure)
-    for backbone, (panel,) in zip(backbones, rows, strict=True):
-        points = data[(data["backbone"] == backbone) & (data["method"] != DENSE)]
-        texts = points[[GMAC.column, "miou", "schedule"]].to_numpy()
-        label_points(panel, [(x, y, text) for x, y, text in texts], _cost_bars(points))
-    return figure, data
+
+    def __init__(self, axes: Axes, obstacles: Iterable[Place]) -> None:
+        self.axes, self.frame = axes, axes.get_window_extent()
+        self.taken = [self._around(place) for place in obstacles]
+
+    def _around(self, place: Place) -> Bbox:
+        """The square that a marker covers, in pixels."""
+        column, row = self.axes.transData.transform(place)
+        radius = sized(CLEAR)
+        return Bbox.from_extents(column - radius, row - radius, column + radius, row + radius)
+
+    def add(self, text: str, point: Place, look: dict[str, Any] = TEXT, away: int = 1) -> bool:
+        """Write a text beside a point and return True, or leave it out where every place is taken.
+
+        Args:
+            text: what to write.
+            point: beside which.
+            look: keywords of the text; its `fontsize` is that of a screen.
+            away: factor of the usual distance; above 1, a thin line leads to the text.
+        """
+        label = self.axes.annotate(text, point, (0, 0), textcoords="offset points", bbox=BACKGROUND, zorder=6)
+        label.set(**look | {"fontsize": sized(look["fontsize"])})
+        for right, up, horizontal, vertical in PLACES:
+            place = sized(away * right), sized(away * up)
+            label.set(position=place, ha=horizontal, va=vertical)
+            box = label.get_window_extent()
+            inside = self.frame.contains(box.x0, box.y0) and self.frame.contains(box.x1, box.y1)
+            if inside and not any(box.overlaps(other) for other in self.taken):
+                self.taken.append(box)
+                if away > 1:
+                    leader = {"arrowstyle": "-", "color": look["color"], "linewidth": sized(0.7), "shrinkA": 0}
+                    self.axes.annotate("", point, place, textcoords="offset points", arrowprops=leader, zorder=5)
+                return True
+        label.remove()
+        return False
 
 
-def _cost_bars(points: pd.DataFrame) -> list[tuple[float, float]]:
-    """Places along the horizontal bars."""
-    ends = points[["gmac_low", "gmac_high", "miou"]].to_numpy()
-    return [(x, height) for low, high, height in ends for x in np.linspace(low, high, 40)]
+def label_points(axes: Axes, points: pd.DataFrame, x: str, obstacles: Iterable[Place]) -> None:
+    """Write the schedule beside each point where there is room, the first row first."""
+    labels = Labels(axes, obstacles)
+    for row in points.to_dict("records"):
+        labels.add(row["schedule"], (row[x], row["miou"]))
+
+
+def along(line: np.ndarray, steps: int = 30) -> list[Place]:
+    """Places along a line through points (number, 2), for texts to keep clear of."""
+    shares = np.linspace(0, 1, steps)[:, None]
+    return [(x, y) for start, end in pairwise(line) for x, y in start + shares * (end - start)]

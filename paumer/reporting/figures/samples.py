@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from paumer.data.datasets import Dataset
 from paumer.data.images import read_sample
 from paumer.data.manifest import samples
-from paumer.reporting.figures.looks import colourise
 from paumer.system.files import require_writable, writing
 
 COLUMNS, ROWS = 3, 3
@@ -38,3 +38,10 @@ def draw_samples(manifest: Path, split: str, output: Path) -> None:
             picture.paste(fitted, (column * step[0], (2 * row + below) * step[1]))
     with writing(output) as temporary:
         picture.save(temporary)
+
+
+def colourise(classes: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """From class ids (height, width) to colours (height, width, 3) uint8; ignored pixels are black."""
+    palette = np.zeros((256, 3), dtype=np.uint8)
+    palette[: len(dataset.colours)] = dataset.colours
+    return palette[classes]

@@ -8,11 +8,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from paumer.reporting.figures import semantics as plots_semantics
-from paumer.reporting.figures.accuracy import drop_per_class, loss_curves
+from paumer.reporting.figures.drawing import PAPER, save, save_as, style
 from paumer.reporting.figures.overview import overview
 from paumer.reporting.figures.pareto import cost_spread, pareto_gmac, pareto_speed
-from paumer.reporting.figures.speed import floor_overhead, speedup_gmac, throughput_batch
-from paumer.reporting.figures.style import PAPER, save, save_as, style
+from paumer.reporting.figures.results import (
+    drop_per_class,
+    floor_overhead,
+    speedup_gmac,
+    throughput_batch,
+    training,
+)
 from paumer.reporting.frames import read_main
 from paumer.reporting.tables.speed import timed, timed_alone
 from paumer.system.progress import progress
@@ -26,7 +31,7 @@ ALSO_LINES = ("overview",)
 def write_figures(
     main_table: Path,
     accuracy: Sequence[Path],
-    training: Sequence[Path],
+    logs: Sequence[Path],
     semantics: Sequence[Path],
     output: Path,
     *,
@@ -37,7 +42,7 @@ def write_figures(
     Args:
         main_table: main.csv, as `write_tables` writes it.
         accuracy: accuracy.csv of every run.
-        training: `.../runs/<backbone>/<recipe>/seed<k>/train.csv` of every run.
+        logs: `.../runs/<backbone>/<recipe>/seed<k>/train.csv` of every run.
         semantics: folders that `paumer semantics` wrote, one for every run with auxiliary heads to look at; without
             any, no figure shows them.
         output: folder for the figures; other files in it stay.
@@ -54,7 +59,7 @@ def write_figures(
         **({"pareto_gmac": partial(pareto_gmac, main)} if paper else {}),
         "cost_spread": partial(cost_spread, main),
         "drop_per_class": partial(drop_per_class, accuracy, main),
-        "training": partial(loss_curves, training),
+        "training": partial(training, logs),
     }
     if semantics:
         plots |= {f"semantics_{name}": partial(getattr(plots_semantics, name), semantics) for name in SEMANTICS}

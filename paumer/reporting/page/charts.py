@@ -1,64 +1,22 @@
-"""The charts of the report, written with Altair and compiled to Vega; scripts of the page fill their data.
+"""The charts of the page, written with Altair and compiled to Vega; scripts of the page fill their data.
 
 A chart names its data sets and the fields that it shows. Numbers are drawn from fields, tooltips show finished text.
-
-The looks of methods as Vega and HTML draw them: the same colours and markers as in the figures.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
 import vl_convert
-from matplotlib.markers import MarkerStyle
-from matplotlib.path import Path as Outline
 
-from paumer.reporting.figures.looks import GREY, SIZE, Look
-from paumer.reporting.figures.style import COLOURS, LINES, Marker
-
-STAR: Marker = "*"  # the dense network
-# A marker of matplotlib spans 1; a symbol of Vega spans 2 at the size that it calls 1.
-SCALE = 1.7
-COMMANDS = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C", Outline.CLOSEPOLY: "Z"}
-
-
-def outline(marker: Marker, scale: float = SCALE) -> str:
-    """The marker as an SVG path around (0, 0), downwards positive."""
-    style = MarkerStyle(marker)
-    path = style.get_path().transformed(style.get_transform())
-    parts = []
-    for points, code in path.iter_segments(curves=True, simplify=False):
-        command = COMMANDS[Outline.code_type(code)]
-        numbers = "" if command == "Z" else ",".join(f"{value:.3f}" for value in _downwards(points, scale))
-        parts.append(f"{command}{numbers}")
-    return "".join(parts)
-
-
-def symbols(styles: dict[str, Look], star: str) -> list[dict[str, object]]:
-    """Name, colour, outline and hollowness of every method; `star` is the dense network.
-
-    Args:
-        styles: looks of the methods.
-        star: the method that is drawn as a star.
-    """
-    described: list[dict[str, object]] = []
-    for name, look in styles.items():
-        larger = look.symbol["markersize"] / SIZE
-        shape = outline(STAR) if name == star else outline(look.marker, SCALE * larger)
-        described.append({"name": name, "colour": look.colour, "outline": shape, "hollow": look.hollow})
-    return described
-
-
-def _downwards(points: Iterable[float], scale: float) -> list[float]:
-    """Coordinates of a segment in the units of Vega, with the vertical ones turned over."""
-    return [scale * float(value) * (-1 if index % 2 else 1) for index, value in enumerate(points)]
-
+from paumer.reporting.figures.styles import COLOURS, GREY, STAR, Marker, Style
 
 Spec = dict[str, Any]
 
 INK, FAINT, GRID, LINE = "#1d1d1f", "#5b6068", "#e8eaed", "#9aa0a8"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
 PALE = 0.3
+STROKES = {"-": [1, 0], "--": [7, 4], ":": [2, 3], "-.": [7, 3, 2, 3]}
 LOSSES = [digit * 10**power for power in (-3, -2, -1, 0, 1) for digit in (1, 1.5, 2, 3, 5, 7)]
 # Of two operating points beside each other: two of the most different colours.
 SERIES = (COLOURS[0], COLOURS[3])
@@ -71,20 +29,25 @@ EXPLORED = {
 }
 
 
-def explorer_chart(methods: Sequence[dict[str, Any]]) -> Spec:
+def outline(marker: Marker) -> str:
+    """The marker as an SVG path around (0, 0), downwards positive."""
+    return "M" + "L".join(f"{x:g},{-y:g}" for x, y in marker) + "Z"
+
+
+def explorer_chart(methods: Mapping[str, Style]) -> Spec:
     """mIoU against what the reader chooses, with bars, fronts, the budget and what it chooses.
 
-    Data sets: `points` (x, x_low, x_high, y, y_low, y_high, method, dominated, hollow, and the texts of `EXPLORED`),
-    `lines` (method, x, y: what no other point of a method beats), `front` (x, y), `rules` (x or y, dash), and `marks`
+    Data sets: `points` (x, x_low, x_high, y, miou_low, miou_high, method, dominated, oracle, and those of `EXPLORED`),
+    `lines` (method, x, y: the best of each method), `front` (x, y), `rules` (x or y, dash), and `marks`
     (kind, x, y, label, align).
     """
     x = alt.X("x:Q").scale(zero=False, nice=False, padding=24).title("images/s")
     y = alt.Y("y:Q").scale(zero=False, nice=False, padding=20).title("mIoU (points)")
     colour, shape = _colour(methods), _shape(methods)
     points, lines, front, rules, marks = (_data(name) for name in ("points", "lines", "front", "rules", "marks"))
-    opacity = alt.when("datum.dominated && !datum.hollow").then(alt.value(PALE)).otherwise(alt.value(1))
-    fill = alt.when("datum.hollow").then(alt.value("white")).otherwise(colour)
-    edge = alt.when("datum.hollow").then(colour).otherwise(alt.value("white"))
+    opacity = alt.when("datum.dominated && !datum.oracle").then(alt.value(PALE)).otherwise(alt.value(1))
+    fill = alt.when("datum.oracle").then(alt.value("white")).otherwise(colour)
+    edge = alt.when("datum.oracle").then(colour).otherwise(alt.value("white"))
     text = [alt.Tooltip(f"{name}:N", title=title) for name, title in EXPLORED.items()]
     kinds = {kind: alt.datum.kind == kind for kind in ("dense", "claim", "chosen", "focus")}
     # What the budget chooses is named above its ring, the claim below its diamond, so that the two can be neighbours.
@@ -103,13 +66,13 @@ def explorer_chart(methods: Sequence[dict[str, Any]]) -> Spec:
         rules.transform_filter("isValid(datum.x)").mark_rule(**_dash()).encode(x=x),
         lines.mark_line(strokeWidth=1, opacity=0.55).encode(x=x, y=y, color=colour, order="x:Q"),
         points.mark_rule(strokeWidth=1).encode(x="x_low:Q", x2="x_high:Q", y=y, color=colour, opacity=opacity),
-        points.mark_rule(strokeWidth=1).encode(x=x, y="y_low:Q", y2="y_high:Q", color=colour, opacity=opacity),
+        points.mark_rule(strokeWidth=1).encode(x=x, y="miou_low:Q", y2="miou_high:Q", color=colour, opacity=opacity),
         front.mark_line(color="black", strokeWidth=1.6).encode(x=x, y=y, order="x:Q"),
         points.mark_point(filled=True, size=85, strokeWidth=1.1).encode(
             x=x, y=y, shape=shape, fill=fill, stroke=edge, opacity=opacity, tooltip=text
         ),
         marks.transform_filter(kinds["dense"])
-        .mark_point(filled=True, size=230, color="black", shape=outline("*"), opacity=1)
+        .mark_point(filled=True, size=230, color="black", shape=outline(STAR), opacity=1)
         .encode(x=x, y=y, tooltip=text),
         marks.transform_filter(kinds["claim"])
         .mark_point(filled=False, size=150, color="black", shape="diamond", strokeWidth=1.8, opacity=1)
@@ -122,14 +85,14 @@ def explorer_chart(methods: Sequence[dict[str, Any]]) -> Spec:
     return _finished(chart, 470, "mIoU of every operating point against its speed or cost, with the Pareto front")
 
 
-def methods_chart(methods: Sequence[dict[str, Any]]) -> Spec:
+def methods_chart(methods: Mapping[str, Style]) -> Spec:
     """What each method can do within the budget; data set `best` (method, value, low, high, schedule, texts)."""
     best = _data("best")
     colour = _colour(methods)
     y = alt.Y("method:N").sort(None).title(None).axis(labelLimit=320, labelFontSize=12)
     x = alt.X("value:Q").scale(zero=False, padding=24).title("speed-up")
-    fill = alt.when("datum.hollow").then(alt.value("white")).otherwise(colour)
-    edge = alt.when("datum.hollow").then(colour).otherwise(alt.value("white"))
+    fill = alt.when("datum.oracle").then(alt.value("white")).otherwise(colour)
+    edge = alt.when("datum.oracle").then(colour).otherwise(alt.value("white"))
     text = [alt.Tooltip(f"{name}:N", title=title) for name, title in EXPLORED.items()]
     placed = alt.ExprRef("datum.value > datum.middle ? 'right' : 'left'")
     aside = alt.ExprRef("datum.value > datum.middle ? -12 : 12")
@@ -152,7 +115,7 @@ def methods_chart(methods: Sequence[dict[str, Any]]) -> Spec:
 
 
 def classes_chart() -> Spec:
-    """Drop of every class; data set `classes` (class, point, drop, low, high, iou_text, drop_text)."""
+    """Drop of every class; data set `classes` (class, point, series, drop and its interval, texts)."""
     data = _data("classes")
     series = alt.Scale(domain=["first", "second"], range=list(SERIES))
     colour = alt.Color("series:N").scale(series).legend(None)
@@ -165,16 +128,16 @@ def classes_chart() -> Spec:
     offset = alt.YOffset("series:N").scale(domain=["first", "second"])
     zero = alt.Chart(alt.InlineData(values=[{"drop": 0}])).mark_rule(color=FAINT).encode(x="drop:Q")
     bars = data.mark_bar(height={"band": 0.8}, opacity=0.9).encode(x=x, y=y, yOffset=offset, color=colour, tooltip=text)
-    spread = data.mark_rule(strokeWidth=1.3, color=INK).encode(x="low:Q", x2="high:Q", y=y, yOffset=offset)
+    spread = data.mark_rule(strokeWidth=1.3, color=INK).encode(x="drop_low:Q", x2="drop_high:Q", y=y, yOffset=offset)
     chart = alt.layer(bars, spread, zero).properties(height=alt.Step(13))
     return _finished(chart, None, "Drop of every class at the chosen operating points")
 
 
-def training_chart(recipes: Sequence[str]) -> Spec:
+def training_chart(recipes: Mapping[str, Style]) -> Spec:
     """Loss against steps; data set `training` (recipe, seed, step, loss)."""
-    range_ = [COLOURS[index % len(COLOURS)] for index in range(len(recipes))]
-    dashes = {"-": [1, 0], "--": [7, 4], ":": [2, 3], "-.": [7, 3, 2, 3]}
-    strokes = [dashes[LINES[index % len(LINES)]] for index in range(len(recipes))]
+    domain = list(recipes)
+    range_ = [style.colour for style in recipes.values()]
+    strokes = [STROKES[style.dash] for style in recipes.values()]
     legend = alt.Legend(
         title=None,
         orient="bottom",
@@ -184,7 +147,6 @@ def training_chart(recipes: Sequence[str]) -> Spec:
         columnPadding=24,
         columns=alt.ExprRef("max(1, floor(width / 130))"),
     )
-    domain = list(recipes)
     chart = (
         _data("training")
         .mark_line(strokeWidth=1.6)
@@ -211,14 +173,14 @@ def _data(name: str) -> alt.Chart:
     return alt.Chart(alt.NamedData(name=name))
 
 
-def _colour(methods: Sequence[dict[str, Any]]) -> alt.Color:
-    names, colours = [[method[key] for method in methods] for key in ("name", "colour")]
-    return alt.Color("method:N").scale(domain=names, range=colours).legend(None)
+def _colour(methods: Mapping[str, Style]) -> alt.Color:
+    colours = [style.colour for style in methods.values()]
+    return alt.Color("method:N").scale(domain=list(methods), range=colours).legend(None)
 
 
-def _shape(methods: Sequence[dict[str, Any]]) -> alt.Shape:
-    names, shapes = [[method[key] for method in methods] for key in ("name", "outline")]
-    return alt.Shape("method:N").scale(domain=names, range=shapes).legend(None)
+def _shape(methods: Mapping[str, Style]) -> alt.Shape:
+    outlines = [outline(style.marker) for style in methods.values()]
+    return alt.Shape("method:N").scale(domain=list(methods), range=outlines).legend(None)
 
 
 def _dash() -> dict[str, Any]:

@@ -1,11 +1,7 @@
-"""What the explorer of the report shows: every operating point, and its timing in every setting.
-
-Charts and data of the sections that answer back, as the template takes them.
-
-What the page carries so that it needs no network: the library of charts, its own scripts, and data.
-"""
+"""What the page carries: operating points, timings and classes for its charts, its scripts, and the chart library."""
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,32 +10,35 @@ import pandas as pd
 import vl_convert
 from markupsafe import Markup
 
-from paumer.reporting.figures.looks import looks
-from paumer.reporting.figures.pareto import beside_dense
+from paumer.reporting.figures.points import GMAC, LATENCY, RATE, SPEEDUP, beside_dense, best_of_method, ends
+from paumer.reporting.figures.styles import method_styles, series_styles
 from paumer.reporting.frames import (
     BEST,
+    CHANCE,
     COST,
     DENSE,
     INPUT_SHAPE,
     POINT,
     SETTING,
     is_dense,
-    latency_ms,
     method_names,
     of_points,
     operating_points,
     pixels,
 )
-from paumer.reporting.page.charts import SERIES, classes_chart, explorer_chart, methods_chart, symbols, training_chart
-from paumer.reporting.sheets import DECIMALS
+from paumer.reporting.page.charts import SERIES, classes_chart, explorer_chart, methods_chart, outline, training_chart
+from paumer.reporting.sheets import DECIMALS, number, with_interval, with_range, with_spread
 from paumer.reporting.tables.methods import CLAIM
 
-POINTS = ["backbone", "method", "schedule", "seeds", "miou", "miou_spread", "drop", "drop_spread", *COST]
-MEASURED = [
-    *("images_per_s", "images_per_s_low", "images_per_s_high"),
-    *("latency_ms", "latency_ms_low", "latency_ms_high", "speedup", "speedup_low", "speedup_high"),
-    *("floor_ratio", "peak_memory_mb"),
+POINTS = [
+    *("backbone", "method", "schedule", "seeds", "oracle", "miou", "miou_low", "miou_high", "miou_text"),
+    *("drop", "drop_low", "drop_high", "drop_text", *GMAC, "gmac_text", "best_of_method_gmac"),
 ]
+TIMINGS = [
+    *("point", "setting", *RATE, *LATENCY, *SPEEDUP, "rate_text", "latency_text", "speedup_text", "floor_text"),
+    "best_of_method_timed",
+]
+CLASSES = ["backbone", "point", "class", "drop", "drop_low", "drop_high", "drop_text", "iou_text"]
 
 Columns = dict[str, list[Any]]
 
@@ -52,20 +51,24 @@ def explorer_data(main: pd.DataFrame, speed: pd.DataFrame) -> dict[str, Any]:
         speed: the speed table, of all settings.
 
     Returns:
-        `points`: columns of `POINTS`, and `oracle`, true for what knows the ground truth. `timings`: `point` (a place
-        in `points`), `setting` (a place in `settings`), and columns of `MEASURED`; only what was timed. `settings`:
-        backbone, device, dtype, mode, scope, input (pixels) and batch. `claim` and `dense`: the published claim, and
-        the name of the method that it is counted from.
+        `points`: columns `POINTS`; `oracle` is true for what knows the ground truth. `timings`: columns `TIMINGS`, only
+        what was timed; `point` and `setting` are positions in `points` and `settings`. `settings`: backbone, device,
+        dtype, mode, scope, input (pixels) and batch. `claim` and `dense`: the published claim, and the name of the
+        method that it is counted from. Texts are finished; `best_of_method_*` is true where no other point of the
+        method is at least as accurate and as fast (as cheap).
     """
     points = operating_points(main)
     keys = ["backbone", *SETTING, *INPUT_SHAPE]
     settings = speed[keys].drop_duplicates().reset_index(drop=True)
     parts = [_timings(points, speed.merge(settings.iloc[[at]], on=keys)).assign(setting=at) for at in settings.index]
-    timings = pd.concat(parts, ignore_index=True)
     described = settings.assign(input=[pixels(row) for row in settings.to_dict("records")])
+    cost = _texts(with_range, points[GMAC])
+    explored = _with_spread(_with_spread(points, "miou"), "drop").assign(
+        oracle=points["criterion"] == BEST, gmac_text=cost, best_of_method_gmac=best_of_method(-points["gmac"], points)
+    )
     return {
-        "points": columns(points[POINTS].assign(oracle=points["criterion"] == BEST)),
-        "timings": columns(timings[["point", "setting", *MEASURED]]),
+        "points": columns(explored[POINTS]),
+        "timings": columns(pd.concat(parts, ignore_index=True)[TIMINGS]),
         "settings": described[["backbone", *SETTING, "input", "batch"]].to_dict("records"),
         "claim": {"dataset": CLAIM.dataset, "drop": CLAIM.drop, "speedup": CLAIM.speedup},
         "dense": DENSE,
@@ -81,12 +84,55 @@ def columns(table: pd.DataFrame) -> Columns:
 def _timings(points: pd.DataFrame, speed: pd.DataFrame) -> pd.DataFrame:
     """The timings of one backbone in one setting at one batch; `point` is the index of the operating point."""
     timed = of_points(points, speed.dropna(subset="images_per_s")).drop(columns=COST, errors="ignore")
-    named = points[[*POINT, *COST[1:]]].rename_axis("point").reset_index()
+    named = points[[*POINT, "method", "miou", *COST[1:]]].rename_axis("point").reset_index()
     found = beside_dense(named.merge(timed, on=POINT))
-    found = found.assign(latency_ms=latency_ms(found))
-    for side, other in (("low", "high"), ("high", "low")):
-        found[f"latency_ms_{other}"] = latency_ms(found, f"images_per_s_{side}")
-    return found[["point", *MEASURED]]
+    return found.assign(
+        rate_text=_texts(with_range, found[RATE]),
+        latency_text=_texts(with_range, found[LATENCY]),
+        speedup_text=_texts(with_interval, found[SPEEDUP]),
+        floor_text=[number(value, 2) or "not measured" for value in found["floor_ratio"]],
+        best_of_method_timed=best_of_method(found["images_per_s"], found),
+    )
+
+
+def _with_spread(table: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Add the ends of the interval of a column, and its text."""
+    low, high = ends(table, value)
+    texts = pd.Series(_texts(with_spread, table[[value, f"{value}_spread"]]), index=table.index, dtype=str)
+    return table.assign(**{f"{value}_low": low, f"{value}_high": high, f"{value}_text": texts})
+
+
+def _texts(write: Callable[..., str], values: pd.DataFrame) -> list[str]:
+    return [write(*row) for row in values.itertuples(index=False)]
+
+
+def class_data(classes: pd.DataFrame) -> tuple[Columns, dict[str, list[str]]]:
+    """Drops of each class, as columns `CLASSES`, and the two operating points of each backbone that are shown first."""
+    drops = classes[~is_dense(classes)]
+    drops = drops.assign(point=method_names(drops) + " " + drops["schedule"])
+    shown = {str(backbone): _compared(group) for backbone, group in drops.groupby("backbone")}
+    return columns(_with_spread(_with_spread(drops, "iou"), "drop")[CLASSES]), shown
+
+
+def _compared(drops: pd.DataFrame) -> list[str]:
+    """Pausing by entropy (of recipe paumer, if there is one), and at random: at the same schedule, where both are."""
+    rows = drops.drop_duplicates("point").to_dict("records")
+
+    def paused(criterion: str) -> list[dict]:
+        found = [row for row in rows if row["strategy"] == "pause" and row["criterion"] == criterion]
+        return sorted(found, key=lambda row: row["recipe"] != "paumer")
+
+    def preference(pair: tuple[dict, dict]) -> tuple[bool, ...]:
+        first, second = pair
+        same = [first[name] == second[name] for name in ("recipe", "schedule")]
+        return (not all(same), not same[0])
+
+    pairs = [(first, second) for first in paused("entropy") for second in paused(CHANCE)]
+    if pairs:
+        return [row["point"] for row in min(pairs, key=preference)]
+    ordered = [*paused("entropy")[:1], *rows]
+    others = [row for row in ordered if row["point"] != ordered[0]["point"]]
+    return [row["point"] for row in (ordered[0], *(others or ordered)[:1])]
 
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -122,13 +168,10 @@ def _inside_script(text: str) -> Markup:
     return Markup(text.replace("</script", "<\\/script").replace("<!--", "<\\!--"))
 
 
-DROPS = ["backbone", "point", "class", "iou", "iou_spread", "drop", "drop_spread"]
-
-
 def interactive_sections(
     main: pd.DataFrame, speed: pd.DataFrame, classes: pd.DataFrame, curves: pd.DataFrame
 ) -> dict[str, Any]:
-    """What the template needs beside its words.
+    """What the templates of the charts take.
 
     Args:
         main: the main table.
@@ -136,20 +179,23 @@ def interactive_sections(
         classes: the table of classes.
         curves: what the figure of training curves shows.
     """
-    methods = symbols(looks(main), DENSE)
+    methods = method_styles(main)
     charts = {
         "explorer": explorer_chart(methods),
         "methods": methods_chart(methods),
         "classes": classes_chart(),
-        "training": training_chart(list(curves["recipe"].unique())),
+        "training": training_chart(series_styles(curves["recipe"])),
     }
-    drops = classes[~is_dense(classes)]
-    drops = drops.assign(point=method_names(drops) + " " + drops["schedule"])
+    drops, compared = class_data(classes)
     return {
-        "symbols": methods,
+        "symbols": [
+            {"name": name, "colour": style.colour, "hollow": style.hollow, "outline": outline(style.marker)}
+            for name, style in methods.items()
+        ],
         "series": SERIES,
         "charts": {name: as_json(spec) for name, spec in charts.items()},
         "explorer": as_json(explorer_data(main, speed)),
-        "class_drops": as_json(columns(drops[DROPS])),
+        "class_drops": as_json(drops),
+        "compared": as_json(compared),
         "curves": as_json(columns(curves)) if len(curves) else None,
     }

@@ -17,8 +17,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from paumer.reporting.figures.semantics import AT
-from paumer.reporting.figures.semantics import findings as semantic_findings
+from paumer.reporting.figures.points import SEMANTICS as SEMANTIC_COLUMNS
 from paumer.reporting.frames import (
     POINT,
     descriptions,
@@ -30,6 +29,7 @@ from paumer.reporting.frames import (
 )
 from paumer.reporting.page.data import TEMPLATES, as_json, interactive_sections, library, scripts, stylesheet
 from paumer.reporting.page.provenance import data_sheet, environment_sheet, read_runs, runs_sheet, settings_groups
+from paumer.reporting.page.semantics import semantic_findings
 from paumer.reporting.sheets import Sheet, joined, narrowed
 from paumer.reporting.tables.ablation import COLUMNS as ABLATION
 from paumer.reporting.tables.ablation import ablation_sheets
@@ -283,7 +283,7 @@ def _semantics(folder: Path) -> list[tuple[Picture, list[str]]]:
     return [
         (
             _picture(folder / f"{name}.png", words),
-            semantic_findings(read_table(folder / f"{name}.csv", AT), name),
+            semantic_findings(read_table(folder / f"{name}.csv", SEMANTIC_COLUMNS), name),
         )
         for name, words in drawn.items()
     ]

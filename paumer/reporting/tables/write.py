@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from paumer.reporting.frames import in_first_setting, read_text, read_throughput, refuse_mixed_data, to_wide
-from paumer.reporting.sheets import csv, latex, markdown
+from paumer.reporting.sheets import Sheet, csv, latex, markdown
 from paumer.reporting.tables.comparisons import (
     bounds_sheet,
     bounds_table,
@@ -68,40 +68,30 @@ def write_tables(
     main = main_table(accuracy, flops, throughput)
     claims = read_claims(published)
     headline = headline_sheet(main, claims, warnings)
+    shares = attribution_table(attribution)
+    summary = replace(headline, opening=paragraph(findings(main, reasons(shares))))
     methods = with_claims(methods_table(main), claims)
     classes = class_table(accuracy, main)
     drops = drops_table(accuracy, headline_points(main))
-    limits = bounds_table(bounds, main)
     criteria = criteria_table(accuracy, main)
+    limits = bounds_table(bounds, main)
     elsewhere = published_table(main, published, manifest, flops, throughput)
-    shares = attribution_table(attribution)
-    files = {
-        "main.csv": csv(to_wide(main)),
-        "main.md": markdown(main_sheet(main, warnings)),
-        "main.tex": main_latex(main, warnings),
-        "headline.csv": csv(pd.DataFrame(headline.rows, columns=headline.headings)),
-        "headline.md": markdown(replace(headline, opening=paragraph(findings(main, reasons(shares))))),
-        "headline.tex": latex(headline),
-        "methods.csv": csv(methods),
-        "methods.md": markdown(methods_sheet(methods, warnings)),
-        "methods.tex": methods_latex(methods, warnings),
-        "classes.csv": csv(classes),
-        "classes.md": markdown(*class_sheets(classes)),
-        "classes.tex": class_latex(classes),
-        "drops.csv": csv(drops),
-        "drops.md": markdown(*drop_sheets(drops)),
-        "drops.tex": latex(*drop_sheets(drops)),
-        "criteria.csv": csv(criteria),
-        "criteria.md": markdown(criteria_sheet(criteria)),
-        "criteria.tex": latex(criteria_sheet(criteria)),
-        "bounds.csv": csv(limits),
-        "bounds.md": markdown(bounds_sheet(limits)),
-        "bounds.tex": latex(bounds_sheet(limits)),
-        "published.csv": csv(elsewhere),
-        "published.md": markdown(published_sheet(elsewhere)),
-        "attribution.csv": csv(shares),
-        "attribution.md": markdown(attribution_sheet(shares)),
+    tables: dict[str, tuple[pd.DataFrame, list[Sheet], str | None]] = {  # what goes to .csv, .md and .tex
+        "main": (to_wide(main), [main_sheet(main, warnings)], main_latex(main, warnings)),
+        "headline": (pd.DataFrame(headline.rows, columns=headline.headings), [summary], latex(headline)),
+        "methods": (methods, [methods_sheet(methods, warnings)], methods_latex(methods, warnings)),
+        "classes": (classes, class_sheets(classes), class_latex(classes)),
+        "drops": (drops, drop_sheets(drops), latex(*drop_sheets(drops))),
+        "criteria": (criteria, [criteria_sheet(criteria)], latex(criteria_sheet(criteria))),
+        "bounds": (limits, [bounds_sheet(limits)], latex(bounds_sheet(limits))),
+        "published": (elsewhere, [published_sheet(elsewhere)], None),
+        "attribution": (shares, [attribution_sheet(shares)], None),
     }
+    files: dict[str, str] = {}
+    for name, (table, sheets, tex) in tables.items():
+        files |= {f"{name}.csv": csv(table), f"{name}.md": markdown(*sheets)}
+        if tex is not None:
+            files[f"{name}.tex"] = tex
     for name, text in files.items():
         write_text(output / name, text)
 

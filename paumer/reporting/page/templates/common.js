@@ -1,19 +1,8 @@
-// Reading what the page carries, writing numbers as the tables do, and drawing charts.
+// Reading what the page carries, and drawing charts.
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 const byId = (id) => document.getElementById(id);
 const known = (value) => value !== null && value !== undefined && !Number.isNaN(value);
 const fixed = (value, digits = 2) => (known(value) ? value.toFixed(digits) : "");
-
-/** Three significant digits, or all digits before the point. */
-function significant(value) {
-  if (!known(value) || value === 0) return fixed(value, 0);
-  return value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value)))));
-}
-
-const withSpread = (value, spread) => fixed(value) + (known(spread) ? ` ± ${fixed(spread)}` : "");
-const withInterval = (value, low, high) => fixed(value) + (low < high ? ` [${fixed(low)}, ${fixed(high)}]` : "");
-const withRange = (value, low, high) =>
-  significant(value) + (low < high ? ` (${significant(low)} to ${significant(high)})` : "");
 
 /** Rows from columns. */
 function rowsOf(columns) {

@@ -108,7 +108,7 @@ async function redraw() {
   byId("limit-value").textContent = `${Number(limit.toFixed(2))}${BUDGETS[budget].unit}`;
   byId("budget-verdict").replaceChildren(...verdict(best, budget, limit));
   describeSetting(setting, drawn.filter(near));
-  const curves = others.filter((row) => !row.worse_of_method);
+  const curves = others.filter((row) => row.best_of_method);
   const front = shownRows.filter((row) => !row.dominated);
   const datasets = { points: others, lines: curves, front, rules: ruleMarks(dense, axis, budget, limit, range), marks };
   await Promise.all([
@@ -124,7 +124,7 @@ function verdict(best, budget, limit) {
   if (!best.length) return [`No operating point shown here has ${asked}.`];
   const [first] = best;
   const name = element("strong", {}, `${first.method} with ${first.schedule}`);
-  const costs = known(first.images_per_s) ? `, ${significant(first.images_per_s)} images/s` : "";
+  const costs = known(first.images_per_s) ? `, ${first.rate_text.split(" ")[0]} images/s` : "";
   const seeds = `${first.seeds} ${first.seeds === 1 ? "seed" : "seeds"}`;
   const text =
     `: speed-up ${first.speedup_text}, drop ${first.drop_text} points, mIoU ${first.miou_text}${costs}, ` +
@@ -148,13 +148,9 @@ function bestOfMethods(rows, methods, budget, limit) {
   const { wants } = BUDGETS[budget];
   const found = unique(rows.map((row) => row.method)).filter((name) => methods.has(name) && name !== explorer.dense);
   const firsts = found.map((method) => within(rows.filter((row) => row.method === method), budget, limit)[0] ?? { method });
-  const ends = (row) =>
-    wants === "drop"
-      ? known(row.drop_spread) ? [row.drop - row.drop_spread, row.drop + row.drop_spread] : [null, null]
-      : [row.speedup_low, row.speedup_high];
   const drawn = firsts.map((row) =>
     known(row.at)
-      ? { ...row, ...described(row), hollow: row.oracle, value: row[wants], low: ends(row)[0], high: ends(row)[1] }
+      ? { ...row, value: row[wants], low: row[`${wants}_low`], high: row[`${wants}_high`] }
       : { method: row.method, none: true, schedule: "none within the budget" },
   );
   const values = drawn.filter((row) => !row.none).map((row) => row.value);

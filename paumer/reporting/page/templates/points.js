@@ -12,63 +12,46 @@ const BUDGETS = {
   gmac: { field: "gmac", most: true, unit: " GMAC", says: "a cost of at most", wants: "drop", sign: -1 },
 };
 
-/** Mark rows that another one beats: at least as good in both, better in one. What knows the truth beats nothing. */
-function markDominated(rows, gain, flag, competes = () => true) {
-  const order = rows.filter(competes).sort((one, two) => gain(two) - gain(one) || two.miou - one.miou);
-  for (const row of rows) row[flag] = true;
+/** Mark rows that another one of those shown beats: as good in both, better in one. What knows the truth beats nothing. */
+function markDominated(rows, gain) {
+  const order = rows.filter((row) => !row.oracle).sort((one, two) => gain(two) - gain(one) || two.miou - one.miou);
+  for (const row of rows) row.dominated = true;
   let above = -Infinity;
   for (let start = 0, end = 0; start < order.length; start = end) {
     while (end < order.length && gain(order[end]) === gain(order[start])) end += 1;
     const best = order[start].miou;
-    for (const row of order.slice(start, end)) row[flag] = above >= row.miou || best > row.miou;
+    for (const row of order.slice(start, end)) row.dominated = above >= row.miou || best > row.miou;
     above = Math.max(above, best);
   }
 }
+
+const UNTIMED = { speedup_text: "not timed", rate_text: "not timed", latency_text: "not timed", floor_text: "not measured" };
 
 /** Operating points of a backbone beside their timings in a setting; without one where it was not timed. */
 function joined(explorer, setting) {
   const backbone = explorer.settings[setting].backbone;
   const timings = new Map(explorer.timings.filter((row) => row.setting === setting).map((row) => [row.point, row]));
   return explorer.points
-    .map((point, at) => ({ ...timings.get(at), ...point, at, batch: explorer.settings[setting].batch }))
+    .map((point, at) => ({ ...UNTIMED, ...timings.get(at), ...point, at, batch: explorer.settings[setting].batch }))
     .filter((row) => row.backbone === backbone);
-}
-
-/** Finished texts of a row, for tooltips and details. */
-function described(row) {
-  const timed = known(row.images_per_s);
-  return {
-    miou_text: withSpread(row.miou, row.miou_spread),
-    drop_text: withSpread(row.drop, row.drop_spread),
-    speedup_text: timed ? withInterval(row.speedup, row.speedup_low, row.speedup_high) : "not timed",
-    rate_text: timed ? withRange(row.images_per_s, row.images_per_s_low, row.images_per_s_high) : "not timed",
-    latency_text: timed ? withRange(row.latency_ms, row.latency_ms_low, row.latency_ms_high) : "not timed",
-    gmac_text: withRange(row.gmac, row.gmac_low, row.gmac_high),
-    floor_text: known(row.floor_ratio) ? fixed(row.floor_ratio) : "not measured",
-    remark: row.oracle ? "chooses by the ground truth: a bound, no competitor" : "",
-  };
 }
 
 /** Rows as the explorer draws them along an axis. */
 function placed(rows, axis) {
-  const shown = rows.filter((row) => known(row[axis]));
-  const drawn = shown.map((row) => ({
+  const best = AXES[axis].timed ? "best_of_method_timed" : "best_of_method_gmac";
+  const drawn = rows.filter((row) => known(row[axis])).map((row) => ({
     ...row,
-    ...described(row),
-    hollow: row.oracle,
     x: row[axis],
     x_low: row[`${axis}_low`] ?? null,
     x_high: row[`${axis}_high`] ?? null,
     y: row.miou,
-    y_low: known(row.miou_spread) ? row.miou - row.miou_spread : null,
-    y_high: known(row.miou_spread) ? row.miou + row.miou_spread : null,
+    best_of_method: row[best],
   }));
-  const gain = (row) => AXES[axis].sign * row.x;
-  markDominated(drawn, gain, "dominated", (row) => !row.oracle);
-  for (const method of unique(drawn.map((row) => row.method))) {
-    markDominated(drawn.filter((row) => row.method === method), gain, "worse_of_method");
+  markDominated(drawn, (row) => AXES[axis].sign * row.x);
+  for (const row of drawn) {
+    const place = row.dominated ? "another point is better" : "on the Pareto front";
+    row.remark = row.oracle ? "chooses by the ground truth: a bound, no competitor" : place;
   }
-  for (const row of drawn) row.remark ||= row.dominated ? "another point is better" : "on the Pareto front";
   return drawn;
 }
 

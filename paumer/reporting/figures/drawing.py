@@ -1,35 +1,42 @@
-"""How all figures look, and how they are saved.
-
-Fonts for names that matplotlib's usual one cannot write, such as Chinese ones.
-"""
+"""Draw series of points with seaborn, lay panels out, and save figures for screens and papers."""
 
 import math
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import seaborn as sns
+import seaborn.objects as so
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager
 from matplotlib.ft2font import FT2Font
+from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
+from matplotlib.path import Path as Outline
 from matplotlib.patheffects import Normal
 from matplotlib.text import Text
+from matplotlib.transforms import Affine2D
 
+from paumer.reporting.figures.points import ends
+from paumer.reporting.figures.styles import AREA, Style
 from paumer.reporting.sheets import csv
 from paumer.system.files import write_text, writing
 
+PALE = 0.4  # opacity of what another point dominates
+SIZE = 7  # points of a marker's diameter
+RADIUS = math.sqrt(AREA / math.pi)  # of a circle among the markers
 BOXES = "last resort"  # a font of boxes, one for every character
 
 
@@ -88,22 +95,6 @@ def _opened(path: str) -> FT2Font:
     return FT2Font(path)
 
 
-Marker = str | tuple[int, int, int]
-# Told apart with the usual colour-blindness as well (after Okabe and Ito, and Tol).
-COLOURS = (
-    *("#0173B2", "#DE8F05", "#029E73", "#D55E00", "#CC78BC", "#56B4E9"),
-    *("#8C5A2B", "#332288", "#882255", "#999933", "#44AA99"),
-)
-# Names, and (points, 0: polygon or 1: star, degrees turned), the plainest first.
-MARKERS: tuple[Marker, ...] = (
-    *("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "d"),
-    *((4, 1, 0), "h", (3, 1, 0), "8", (6, 1, 0), (4, 1, 45), (3, 1, 180), (5, 0, 180), "H", (3, 1, 90), (3, 1, 270)),
-)
-HATCHES = ("", "///", "...", "xxx", "\\\\\\")
-LINES = ("-", "--", ":", "-.")
-PALE = 0.4
-
-
 @dataclass(frozen=True)
 class Format:
     """The size of a figure and of what is in it.
@@ -130,8 +121,6 @@ _format = ContextVar("format", default=SCREEN)
 @contextmanager
 def style(chosen: Format = SCREEN) -> Iterator[None]:
     """Colours and sizes for all figures; the same data give the same bytes, whose fonts are embedded."""
-    import seaborn as sns  # takes a second, which the report, with colours alone, need not wait for
-
     sizes = {name: chosen.scale * value for name, value in sns.plotting_context("notebook", font_scale=0.85).items()}
     settings: Any = {"svg.hashsalt": "paumer", "svg.fonttype": "path", "pdf.fonttype": 42, "figure.dpi": 100}
     settings |= {"axes.titlesize": 11 * chosen.scale, "legend.frameon": False, "axes.titlepad": 6 * chosen.scale}
@@ -203,6 +192,107 @@ def panels(
     return figure, [row[:columns] for row in rows]
 
 
+def draw_series(
+    panel: Axes,
+    data: pd.DataFrame,
+    x: str,
+    y: str,
+    by: str,
+    styles: Mapping[str, Style],
+    *,
+    orient: Literal["x", "y", "both"] = "x",
+    joined: bool = False,
+    width: float = 1.2,
+    dots: bool = True,
+    unit: str | None = None,
+    dodged: bool = False,
+    pale: str | None = None,
+    zorder: float = 3,
+) -> None:
+    """Draw the points of a long frame with their intervals (see `points.ends`), and put each series into the legend.
+
+    Args:
+        panel: where.
+        data: a row for each point; a column of text makes a nominal axis, in its order.
+        x: column of the horizontal axis.
+        y: column of the vertical axis.
+        by: column that names the series, whose style is in `styles`.
+        styles: also the order of the legend.
+        orient: the axis along which points are arranged; intervals are of the other one, or of both.
+        joined: connect the points of a series.
+        width: of the line, in points.
+        dots: draw markers and intervals.
+        unit: column whose values have a line each.
+        dodged: set the series of a nominal value apart.
+        pale: column of booleans, whose true rows are drawn pale.
+        zorder: of the points.
+    """
+    if data.empty:
+        return
+    shown = {name: style for name, style in styles.items() if name in set(data[by])}
+    frame = pd.DataFrame({"x": data[x], "y": data[y], "series": data[by]})
+    frame["pale"], frame["unit"] = data[pale] if pale else False, data[unit] if unit else 0
+    frame["face"] = ["white" if shown[name].hollow else name for name in frame["series"]]
+    order = list(shown)
+    scales = {
+        "color": so.Nominal(
+            {name: style.colour for name, style in shown.items()} | {"white": "white"}, [*order, "white"]
+        ),
+        "edgecolor": so.Nominal({name: style.colour if style.hollow else "white" for name, style in shown.items()}),
+        "edgewidth": so.Nominal({name: sized(1.2 if style.hollow else 0.4) for name, style in shown.items()}),
+        "marker": so.Nominal({name: marker_style(style) for name, style in shown.items()}),
+        "linestyle": so.Nominal({name: style.dash for name, style in shown.items()}),
+        "alpha": so.Nominal({True: PALE, False: 1.0}),
+    }
+    plot = so.Plot(frame, "x", "y", color="series", alpha="pale").scale(**scales)
+    plot = plot.theme(sns.axes_style() | sns.plotting_context())
+    moves = [so.Dodge(by=["color"])] if dodged else []
+    along: Any = "y" if orient == "y" else "x"
+    if joined:
+        line = so.Line({"zorder": zorder - 1}, linewidth=sized(width), marker="")
+        plot = plot.add(line, orient=along, legend=False, linestyle="series", group="unit")
+    if dots:
+        bar = so.Range({"zorder": zorder - 0.5}, linewidth=sized(0.9), linestyle="-")
+        for axis, other, value in (("x", "y", y), ("y", "x", x)):
+            if orient in (axis, "both"):
+                low, high = ends(data, value)
+                # Seaborn joins the intervals of a series that are at the same place, unless they are of two groups.
+                twins = frame.groupby(["series", axis]).cumcount()
+                ranges = frame.assign(**{f"{other}min": low, f"{other}max": high, "twin": twins})
+                bounds = {f"{other}min": f"{other}min", f"{other}max": f"{other}max"}
+                plot = plot.add(bar, *moves, orient=axis, legend=False, data=ranges, group="twin", **bounds)
+        looks = {"color": "face", "edgecolor": "series", "edgewidth": "series", "marker": "series"}
+        dot = so.Dot({"zorder": zorder}, pointsize=sized(SIZE))
+        plot = plot.add(dot, *moves, orient=along, legend=False, **looks)
+    plot.on(panel).plot()
+    for name, style in shown.items():
+        in_legend(panel, name, style, width if joined else 0, dots)
+
+
+def in_legend(panel: Axes, label: str, style: Style, width: float, dots: bool = True) -> None:
+    """Put a series into the legend, with a line where its width is not 0."""
+    panel.add_line(
+        Line2D(
+            *([], []),
+            color=style.colour,
+            linestyle=style.dash if width else "none",
+            linewidth=sized(width),
+            marker=marker_style(style) if dots else "",
+            markersize=sized(SIZE),
+            markerfacecolor="white" if style.hollow else style.colour,
+            markeredgecolor=style.colour if style.hollow else "white",
+            markeredgewidth=sized(1.2 if style.hollow else 0.4),
+            label=label,
+        )
+    )
+
+
+def marker_style(style: Style) -> MarkerStyle:
+    """The marker for matplotlib, which scales every polygon to the same width."""
+    corners = np.array([*style.marker, style.marker[0]])
+    return MarkerStyle(Outline(corners, closed=True), transform=Affine2D().scale(abs(corners).max() / RADIUS))
+
+
 def legend_below(figure: Figure, axes: Iterable[Axes], columns: int = 3) -> None:
     """One legend for all panels, below them, each entry once; the figure grows by its height.
 
@@ -214,9 +304,7 @@ def legend_below(figure: Figure, axes: Iterable[Axes], columns: int = 3) -> None
     entries: dict[str, Artist] = {}
     for panel in axes:
         handles, labels = panel.get_legend_handles_labels()
-        # Error bars only clutter a legend.
-        plain = [handle[0] if isinstance(handle, ErrorbarContainer) else handle for handle in handles]
-        entries = dict(zip(labels, plain, strict=True)) | entries
+        entries = dict(zip(labels, handles, strict=True)) | entries
     for across in range(columns if entries else 0, 0, -1):
         legend = figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=across)
         box = legend.get_window_extent()
@@ -234,17 +322,6 @@ def freeze_layout(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
-def palette(names: Iterable[str]) -> dict[str, str]:
-    """A colour-blind-safe colour for each name."""
-    ordered = list(dict.fromkeys(names))
-    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(ordered)}
-
-
-def markers(names: Iterable[str]) -> dict[str, Marker]:
-    """A marker for each name; with `palette`, names that share a colour differ in their marker."""
-    return {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(dict.fromkeys(names))}
-
-
 def nothing(text: str) -> Figure:
     """A figure that says why there is nothing to see."""
     figure = new_figure(figure_width(5.5), sized(1.5))
@@ -256,8 +333,3 @@ def nothing_here(panel: Axes, text: str) -> None:
     """Say in an empty panel why it is empty."""
     panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", va="center")
     panel.set(xticks=[], yticks=[])
-
-
-def interval(table: pd.DataFrame, value: str, low: str, high: str) -> list[pd.Series]:
-    """Lengths of error bars below and above `value`, none where the interval is unknown."""
-    return [(table[value] - table[low]).clip(lower=0).fillna(0), (table[high] - table[value]).clip(lower=0).fillna(0)]
