@@ -64,4 +64,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Public names, imported or not."""
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

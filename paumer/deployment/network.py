@@ -13,9 +13,9 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 
 from paumer.config import Evaluation, parse
 from paumer.deployment.description import Description, describe_run, model_card, tuned
-from paumer.models.build import build, copy_weights, load_weights, require_shape, save_weights
-from paumer.models.shipped import CONFIG, DEMO, WEIGHTS, find_network
+from paumer.models.build import copy_weights, load_weights, network_parts, require_shape, save_weights
 from paumer.models.trained import TrainedSegmenter
+from paumer.models.weights import CONFIG, DEMO, WEIGHTS, find_network
 from paumer.system.errors import PaumerError, summary
 from paumer.system.files import read_json, require_folder, write_json, write_text
 
@@ -42,12 +42,8 @@ class HubSegmenter(
 
     def __init__(self, description: Description) -> None:
         network = description.network
-        built = build(network, pretrained=False)
-        heads: Mapping[int, Any] = {int(block): head for block, head in built.heads.items()}
         super().__init__(
-            built.encoder,
-            built.decoder,
-            heads,
+            *network_parts(network, pretrained=False),
             network.class_frequencies,
             evaluation=description.evaluation,
             normalization=network.backbone.normalization,

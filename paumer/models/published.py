@@ -22,9 +22,8 @@ from paumer.config import Evaluation, Section, Size, parse
 from paumer.config.base import StrictLoader, load_yaml
 from paumer.models.encoder import Encoder, Grid
 from paumer.models.heads import LinearHead, MaskTransformer
-from paumer.models.shipped import folder_named
 from paumer.models.trained import TrainedSegmenter
-from paumer.models.weights import read_tensors, require_weights
+from paumer.models.weights import folder_named, read_tensors, require_weights
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_bytes
 

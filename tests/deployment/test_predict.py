@@ -19,9 +19,9 @@ from paumer.data.catalogue import described_folder
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
 from paumer.data.preparation import prepare
-from paumer.deployment.files import read_picture
+from paumer.deployment.images import read_picture
 from paumer.deployment.network import load_network
-from paumer.evaluation.evaluate import mean_iou, tally
+from paumer.evaluation.evaluate import evaluate_split, mean_iou
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense
 from paumer.system.files import read_json, write_json
@@ -119,7 +119,7 @@ def test_official_evaluator_reads_predictions_and_agrees_on_miou(predict, tmp_pa
     network = load_network(run).with_schedule("2:0.4")
     settings = EvaluateSettings(device="cpu", evaluation=network.description.evaluation)
     data = SegmentationData(*samples(manifest, "val"))
-    ours, dense = tally(network, data, [network.strategy, Dense()], settings)
+    ours, dense = evaluate_split(network, data, [network.strategy, Dense()], settings)
     assert mean_iou(ours.matrix) == pytest.approx(100 * results["averageScoreClasses"], abs=1e-6)
     assert not torch.equal(ours.matrix, dense.matrix)
 
