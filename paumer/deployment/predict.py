@@ -16,6 +16,7 @@ from torch import Tensor
 
 from paumer.config import Evaluation
 from paumer.data.cityscapes import IMAGE_ENDING
+from paumer.data.loading import same_shape_batches
 from paumer.deployment.images import find_images, read_picture
 from paumer.deployment.network import HubSegmenter, load
 from paumer.deployment.pictures import check_cityscapes, draw_pauses, label_ids, overlay, side_by_side
@@ -168,23 +169,24 @@ class Predictor:
 
     def groups(self, images: Sequence[Path]) -> Iterator[Pictures]:
         """Images that run together: neighbours of one size that need one window each."""
-        evaluation, several = self.network.evaluation, Pictures()
+        evaluation = self.network.evaluation
+        return same_shape_batches(
+            self._read(images),
+            lambda item: item[1].shape,
+            lambda shape: evaluation.batch if evaluation.is_one_pass(shape[-2:]) else 1,
+        )
+
+    def _read(self, images: Sequence[Path]) -> Iterator[tuple[Path, Tensor]]:
+        """Read images; those that cannot be read are noted as failed."""
         for path in images:
             try:
                 picture = read_picture(path)
             except PaumerError as error:
                 self.failed[path] = str(error)
-                continue
             except (MemoryError, RuntimeError) as error:
                 self._require_memory_error(error, path)
-                continue
-            full = len(several) == (evaluation.batch if evaluation.is_one_pass(picture.shape[-2:]) else 1)
-            if several and (full or picture.shape != several[0][1].shape):
-                yield several
-                several = []
-            several.append((path, picture))
-        if several:
-            yield several
+            else:
+                yield path, picture
 
     def run(self, several: Pictures, outputs: Outputs) -> None:
         """Predict a group and write all that is asked for; one by one where memory is short."""
