@@ -19,7 +19,7 @@ MOST_FLOORS = 16
 
 
 def modules() -> networkx.DiGraph:
-    """The modules of the package, with an arrow from each to those that it imports, inside functions too, but not for types alone."""
+    """The modules, with an arrow from each to those that it imports: inside functions too, but not for types alone."""
     imports = grimp.build_graph("paumer", exclude_type_checking_imports=True)
     graph = networkx.DiGraph()
     for module in imports.modules:
