@@ -11,9 +11,9 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from paumer.data.datasets import ENDINGS
-from paumer.deployment.api import load, measure, scenes, sweep
+from paumer.deployment.api import measure, scenes, sweep
 from paumer.deployment.images import read_picture
-from paumer.deployment.network import HubSegmenter
+from paumer.deployment.network import HubSegmenter, load
 from paumer.deployment.pictures import GAP, draw_pauses, overlay, side_by_side
 from paumer.models.weights import DEMO
 from paumer.strategies.pause import Pause

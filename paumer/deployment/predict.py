@@ -18,7 +18,7 @@ from paumer.config import Evaluation
 from paumer.data.cityscapes import IMAGE_ENDING
 from paumer.data.loading import same_shape_batches
 from paumer.deployment.images import find_images, read_picture
-from paumer.deployment.network import HubSegmenter, load_network
+from paumer.deployment.network import HubSegmenter, load
 from paumer.deployment.pictures import check_cityscapes, draw_pauses, label_ids, overlay, side_by_side
 from paumer.deployment.settings import PredictSettings
 from paumer.models.inference import predict
@@ -62,7 +62,7 @@ def predict_images(
             predicted.
     """
     require_folder(output)
-    network = load_network(folder, manifest, evaluation)
+    network = load(folder, evaluation, manifest)
     predictor = Predictor(settings, network, folder)
     root, images = find_images(source)
     if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
