@@ -1,9 +1,7 @@
-"""From samples to batches.
+"""From samples to batches, and augmentation of training crops with torchvision's v2 transforms.
 
-Every random draw of training is a pure function of the seed and the step, so a resumed run sees what an
-uninterrupted one sees, with any number of worker processes.
-
-Augmentation of training crops, with torchvision's v2 transforms.
+Every random draw of training is a function of seed and step, so a resumed run gets the same data as an uninterrupted
+one, with any number of worker processes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -104,10 +102,10 @@ def training_loader(
 
 @contextmanager
 def loader_errors(remedy: str) -> Iterator[None]:
-    """Say in one line that a process that loads images was killed; torch says so anywhere within the block.
+    """Report a killed DataLoader worker in one line; torch raises that anywhere within the block.
 
     Raises:
-        PaumerError: one was.
+        PaumerError: a worker was killed.
     """
     try:
         yield
