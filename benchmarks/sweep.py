@@ -17,7 +17,7 @@ from paumer.config.base import read_yaml
 from paumer.config.runs import EvaluateSettings
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
-from paumer.evaluation.evaluate import tally
+from paumer.evaluation.evaluate import evaluate_split
 from paumer.models.build import load_run
 from paumer.strategies.registry import runnable
 
@@ -36,8 +36,8 @@ def main(results: Path, backbone: str, recipe: str, config: Path = Path("config.
 
     def seconds(groups: list) -> tuple[float, list]:
         start = time.perf_counter()
-        tallies = [one for group in groups for one in tally(model, data, group, settings)]
-        return time.perf_counter() - start, tallies
+        results = [one for group in groups for one in evaluate_split(model, data, group, settings)]
+        return time.perf_counter() - start, results
 
     together, swept = seconds([strategies])
     apart, separate = seconds([[strategy] for strategy in strategies])

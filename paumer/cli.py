@@ -119,7 +119,7 @@ def _measure(function: str, chosen: Any, threads: int | None, paths: Sequence[Pa
     _use_threads(threads)
     _call(function, chosen, *paths)
     manifest, *runs, _ = paths
-    weights = [_call("models.shipped:find_network", run) / "model.safetensors" for run in runs]
+    weights = [_call("models.weights:find_network", run) / "model.safetensors" for run in runs]
     _call("system.machine:record", table, chosen, manifest, *weights)
 
 
@@ -267,7 +267,7 @@ def throughput(
 ) -> None:
     """Measure images/s of every operating point against dense, interleaved, with intervals."""
     from paumer.config.runs import CostSettings
-    from paumer.models.shipped import find_network, read_run
+    from paumer.models.weights import find_network, read_run
 
     chosen = _on_gpu(_read(CostSettings, settings))
     _use_threads(threads)

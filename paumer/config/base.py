@@ -6,16 +6,16 @@ YAML of settings has plain values only, every key once, and no aliases that grow
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_bytes
 
 IGNORE = 255  # label of pixels without a class
-LONGEST = 100  # characters of a wrong value that are shown
+SHOWN = 100  # characters of a wrong value that are shown
 
 
 def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
@@ -40,7 +40,7 @@ def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
 def _short(value: Any) -> str:
     """A value as it is written, or its beginning."""
     text = repr(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _nearest(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
@@ -62,7 +62,7 @@ def section_in(annotation: Any) -> Any:
 
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-Size = tuple[int, int]
+Size = tuple[int, int]  # height and width
 MOST_OBLONG = 4  # longer over shorter side, where images are resized to a short side
 
 
@@ -99,6 +99,11 @@ def different(values: tuple[Any, ...]) -> tuple[Any, ...]:
         if value in values[:number]:
             raise ValueError(f"{value!r} stands there twice; name each once")
     return values
+
+
+PositiveSize = Annotated[Size, AfterValidator(positive_size)]
+Positive = Annotated[int, Field(ge=1)]
+Different = AfterValidator(different)
 
 
 def parse(model: type[Section], content: Any, origin: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from paumer.config.base import NAME, Section, different, explain, parse
+from paumer.config.base import NAME, Different, Section, explain, parse
 from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput
 from paumer.config.network import Backbone, Data, Decoder, Heads, NetworkChoice, check_heads
 from paumer.config.training import Ablation, Pausing, Phase, Training
@@ -118,7 +118,7 @@ def _of_evaluation(path: str, evaluation: Evaluation) -> Iterator[Idle]:
         yield path, evaluation, ("window", "stride"), f"where images are seen whole; set {path}.inference to sliding"
 
 
-Seed = Annotated[int, Field(ge=0)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Different]
 DEVICE = re.compile(r"auto|cpu|(cuda|xpu)(:\d+)?|mps")
 
 
@@ -127,7 +127,7 @@ class Experiment(NetworkChoice, Section):
 
     experiment: str = Field("scenes", pattern=NAME, description="Results go to `<results>/<experiment>`.")
     results: str = Field("results", min_length=1, description="Folder of all results.")
-    seeds: tuple[Seed, ...] = Field((0,), min_length=1, description="One training run per recipe and seed.")
+    seeds: Seeds = Field((0,), min_length=1, description="One training run per recipe and seed.")
     device: str = Field("auto", description="`auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, ...")
     data: Data = Field(default_factory=Data, description="Images.")
     backbones: tuple[Backbone, ...] = Field(min_length=1, description="Vision transformers.")
@@ -214,11 +214,6 @@ class Experiment(NetworkChoice, Section):
                 self.check_depth(depth, backbone)
         self._check_idle()
         return self
-
-    @field_validator("seeds")
-    @classmethod
-    def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        return different(seeds)
 
     def _check_idle(self) -> None:
         """Refuse keys that do nothing, and ablations that change nothing."""

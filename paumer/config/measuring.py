@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from paumer.config.base import Section, Size, different, positive_size, scaled_size, short_side_factor
+from paumer.config.base import Different, Positive, PositiveSize, Section, Size, scaled_size, short_side_factor
 from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import (
     OperatingPoint,
@@ -79,32 +79,20 @@ class Evaluation(Section):
     """How accuracy is measured."""
 
     inference: Literal["whole", "sliding"] = Field("whole", description="Whole images, or sliding windows.")
-    window: Size = Field((768, 768), description="Height and width of sliding windows.")
-    stride: Size = Field((512, 512), description="Steps between sliding windows.")
+    window: PositiveSize = Field((768, 768), description="Height and width of sliding windows.")
+    stride: PositiveSize = Field((512, 512), description="Steps between sliding windows.")
     short_side: int | None = Field(
         None,
         ge=1,
         description="Images are brought to this short side before (the long side has at most four times as much); "
         "predictions are compared at the size of the labels.",
     )
-    scales: tuple[float, ...] = Field(
+    scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Different] = Field(
         (1.0,), min_length=1, description="Sizes at which each image is seen; class probabilities are averaged."
     )
     flip: bool = Field(False, description="See each image mirrored, too, and average.")
     batch: int = Field(8, ge=1, description="Images (or windows) per forward pass.")
     precision: Literal["auto", "float32", "bfloat16"] = Field("float32", description="Autocast type.")
-
-    @field_validator("window", "stride")
-    @classmethod
-    def _positive(cls, size: Size) -> Size:
-        return positive_size(size)
-
-    @field_validator("scales")
-    @classmethod
-    def _positive_scales(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
-        if any(scale <= 0 for scale in scales):
-            raise ValueError("scales must be above 0")
-        return different(scales)
 
     @model_validator(mode="after")
     def _covers(self) -> Self:
@@ -149,21 +137,23 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
 class Throughput(Section):
     """How images/s are measured."""
 
-    batches: tuple[int, ...] = Field((1, 4), description="Batch sizes.")
-    dtypes: tuple[Literal["float32", "bfloat16"], ...] = Field(("float32",), description="Number types (autocast).")
-    modes: tuple[Literal["eager", "compile", "cuda-graphs", "onnxruntime"], ...] = Field(
+    batches: Annotated[tuple[Positive, ...], Different] = Field((1, 4), description="Batch sizes.")
+    dtypes: Annotated[tuple[Literal["float32", "bfloat16"], ...], Different] = Field(
+        ("float32",), description="Number types (autocast)."
+    )
+    modes: Annotated[tuple[Literal["eager", "compile", "cuda-graphs", "onnxruntime"], ...], Different] = Field(
         ("eager",),
         description="How networks run: as they are, compiled for one shape, compiled into CUDA graphs, or exported to "
         "ONNX and run by onnxruntime (`pip install 'paumer[onnx]'`). The main table shows the first; it alone times "
         "strategies whose cost depends on the image.",
     )
-    scopes: tuple[Literal["logits", "labels", "patch-logits", "image"], ...] = Field(
+    scopes: Annotated[tuple[Literal["logits", "labels", "patch-logits", "image"], ...], Different] = Field(
         ("logits",),
         description="What is timed: up to logits at the size of the input, up to class ids there, up to logits of "
         "patches, or full images (`image`): resized, cut into windows and put together as `evaluation` says, up to "
         "class ids. The first one is what the main table shows.",
     )
-    sizes: dict[str, tuple[Size, ...]] = Field(
+    sizes: dict[str, Annotated[tuple[PositiveSize, ...], Different]] = Field(
         {}, description="Heights and widths of the input by backbone; for backbones without, one image or window."
     )
     explicit_attention: bool = Field(
@@ -176,27 +166,6 @@ class Throughput(Section):
     )
     rounds: int = Field(31, ge=3, description="Rounds; each times every variant once, in random order.")
     block_seconds: float = Field(0.1, gt=0, description="Shortest time of one timed block.")
-
-    @field_validator("batches")
-    @classmethod
-    def _positive(cls, batches: tuple[int, ...]) -> tuple[int, ...]:
-        if any(batch < 1 for batch in batches):
-            raise ValueError("batch sizes must be 1 or more")
-        return batches
-
-    @field_validator("batches", "dtypes", "modes", "scopes")
-    @classmethod
-    def _different(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        return different(values)
-
-    @field_validator("sizes")
-    @classmethod
-    def _positive_sizes(cls, sizes: dict[str, tuple[Size, ...]]) -> dict[str, tuple[Size, ...]]:
-        for name, several in sizes.items():
-            if any(min(size) < 1 for size in several):
-                raise ValueError(f"{name}: must be [height, width], both 1 or more")
-            different(several)
-        return sizes
 
     def quick(self) -> Self:
         """For a first look: the first of everything, in few and short rounds."""

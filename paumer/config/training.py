@@ -1,10 +1,10 @@
 """The configuration of training."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from paumer.config.base import Section, Size, different, positive_size
+from paumer.config.base import Different, PositiveSize, Section
 from paumer.strategies.registry import RecipeName, operating_point
 from paumer.system.errors import PaumerError
 
@@ -106,16 +106,9 @@ class Merging(Section):
 class Resizing(Section):
     """How recipe `resize` draws the input scale of each training step. Our choice."""
 
-    scales: tuple[float, ...] = Field(
+    scales: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         (1.0, 0.75, 0.5), min_length=1, description="Scales of height and width, each as likely as the others."
     )
-
-    @field_validator("scales")
-    @classmethod
-    def _range(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not 0 < scale <= 1 for scale in scales):
-            raise ValueError("must be above 0 and up to 1")
-        return scales
 
 
 # Options that say how a run is executed, not what it computes: it may go on under others where it stopped.
@@ -125,7 +118,7 @@ EXECUTION = ("device_batch", "compile", "workers", "cache", "tensorboard", "chec
 class TrainingOptions(Section):
     """Settings that all runs share."""
 
-    crop: Size = Field((320, 320), description="Height and width of the training crops.")
+    crop: PositiveSize = Field((320, 320), description="Height and width of the training crops.")
     batch: int = Field(8, ge=1, description="Crops per step, those of all devices and passes together.")
     device_batch: int | None = Field(
         None,
@@ -153,16 +146,11 @@ class TrainingOptions(Section):
     )
     checkpoint_minutes: float = Field(2.0, ge=0, description="Minutes between checkpoints; 0: after every step.")
 
-    @field_validator("crop")
-    @classmethod
-    def _positive(cls, crop: Size) -> Size:
-        return positive_size(crop)
-
 
 class Training(Section):
     """How networks are trained. Every recipe gets the same number of steps."""
 
-    recipes: tuple[RecipeName, ...] = Field(
+    recipes: Annotated[tuple[RecipeName, ...], Different] = Field(
         ("dense", "multi-exit", "paumer"),
         description="Recipes to train; none at all where only GMAC and images/s are measured.",
     )
@@ -182,11 +170,6 @@ class Training(Section):
     devices: int = Field(
         1, ge=1, description="GPUs of one machine that each run trains on together; without a GPU, as many processes."
     )
-
-    @field_validator("recipes")
-    @classmethod
-    def _different(cls, recipes: tuple[RecipeName, ...]) -> tuple[RecipeName, ...]:
-        return different(recipes)
 
     @model_validator(mode="after")
     def _even(self) -> Self:

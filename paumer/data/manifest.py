@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from paumer.config import Data
+from paumer.config.network import Data
 from paumer.data.catalogue import described_folder, find_dataset, folder_of, known_colours, stored_folder
 from paumer.data.datasets import Dataset, Sample, to_hex
 from paumer.system.errors import PaumerError, printable

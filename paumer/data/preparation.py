@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from paumer.config import Data
 from paumer.config.base import IGNORE
+from paumer.config.network import Data
 from paumer.data.archives import fetch, read_source
 from paumer.data.catalogue import (
     CLASS_LIST,
@@ -29,7 +29,7 @@ from paumer.data.catalogue import (
 from paumer.data.datasets import Dataset, Sample, to_hex
 from paumer.data.images import read_sample
 from paumer.data.manifest import Record, SampleRecord, state
-from paumer.data.scenes.scene import generate
+from paumer.data.scenes import generate
 from paumer.system.errors import PaumerError, printable
 from paumer.system.files import read_json, require_folder, require_writable, write_json, writing_folder
 from paumer.system.locks import lock, lock_path

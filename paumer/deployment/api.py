@@ -4,8 +4,7 @@ An operating point is written as on the command line: `dense`; a schedule of pau
 `STRATEGY PARAMETERS`, `merge 1-8:0.04`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,23 +12,21 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from paumer.config import Evaluation, Throughput, parse
-from paumer.data.scenes.scene import TRAIN_IDS, draw_scene
-from paumer.deployment.batches import Images, Labels, batches_of, of_one_size
-from paumer.deployment.network import HubSegmenter, load_network
-from paumer.evaluation.evaluate import confusion_matrix, mean_iou
+from paumer.config import Throughput, parse
+from paumer.data.scenes import TRAIN_IDS, draw_scene
+from paumer.deployment.images import Images, Labels, batches_of, of_one_size
+from paumer.evaluation.evaluate import evaluate_batches, mean_iou
 from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.timing import BenchmarkSetting, Variant
 from paumer.measurement.timing import measure as time_variants
-from paumer.models.inference import predict
-from paumer.models.trained import TrainedSegmenter, evaluation_of, name_of
+from paumer.models.trained import TrainedSegmenter, name_of
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import ORACLE
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Floor, Pause
 from paumer.strategies.registry import DENSE_AGAIN, Label, OperatingPoint, read_point
 from paumer.system.errors import PaumerError
-from paumer.system.machine import autocast, keep_freed_memory
+from paumer.system.machine import keep_freed_memory
 from paumer.system.progress import progress
 
 Schedules = Sequence[str | Schedule]
@@ -47,20 +44,6 @@ class Scenes(NamedTuple):
 
     images: Tensor
     labels: Tensor
-
-
-def load(name: str | Path, evaluation: Evaluation | Mapping[str, Any] | None = None) -> HubSegmenter:
-    """Load a trained network, ready to predict.
-
-    Args:
-        name: the folder of a run that `paumer train` wrote, or one that `paumer export hub` wrote; or `demo`, the small
-            network for drawn street scenes that comes with the package.
-        evaluation: how images are seen (windows, short side, scales); by default as the folder says.
-
-    Raises:
-        PaumerError: there is no such folder, it is neither, or is damaged; or a key of `evaluation` is unknown.
-    """
-    return load_network(name, evaluation=None if evaluation is None else evaluation_of(evaluation))
 
 
 def scenes(count: int, seed: int = 0, height: int = 96, width: int = 192) -> Scenes:
@@ -81,7 +64,6 @@ def scenes(count: int, seed: int = 0, height: int = 96, width: int = 192) -> Sce
     return Scenes(images, torch.stack([torch.from_numpy(TRAIN_IDS[labels]).long() for _, labels in drawn]))
 
 
-@torch.inference_mode()
 def sweep(
     network: TrainedSegmenter,
     images: Images,
@@ -111,31 +93,17 @@ def sweep(
     points = _points(schedules, criterion)
     if labels is None and any(point.criterion == ORACLE for point in points):
         raise PaumerError("criterion oracle needs the ground truth; give labels, or use another")
-    evaluation, classes = network.evaluation, network.classes
-    strategies, device = [network.strategy_of(point) for point in points], network.device
-    counts = torch.zeros(len(points), classes, classes, dtype=torch.int64, device=device)
-    same, pixels = torch.zeros(len(points), dtype=torch.float64), 0
-    costs: list[list[Tensor]] = [[] for _ in points]
-    with torch.random.fork_rng(devices=[]), autocast(device, evaluation.precision):
-        torch.manual_seed(0)  # for criterion random
-        batches = batches_of(images, labels, classes, evaluation.batch if evaluation.views == 1 else 1)
-        for several, truth in progress(batches, title="sweep"):
-            several, truth = several.to(device), truth if truth is None else truth.to(device)
-            dense = torch.empty(0)
-            for index, predicted in predict(network, several, strategies, evaluation, truth):
-                dense = predicted.classes if index == 0 else dense
-                same[index] += int((predicted.classes == dense).sum())
-                costs[index].append(predicted.macs)
-                if truth is not None:
-                    counts[index] += confusion_matrix(truth, predicted.classes, classes)
-            pixels += dense.numel()
-    macs = [torch.cat(each) for each in costs]
-    table = _named(points).assign(images=len(macs[0]))
+    evaluation, strategies = network.evaluation, [network.strategy_of(point) for point in points]
+    batches = batches_of(images, labels, network.classes, evaluation.batch if evaluation.views == 1 else 1)
+    with torch.random.fork_rng(devices=[]):
+        results = evaluate_batches(network, progress(batches, title="sweep"), strategies, evaluation)
+    table = _named(points).assign(images=len(results[0].macs))
     if labels is not None:
-        miou = [mean_iou(matrix) for matrix in counts]
+        miou = [mean_iou(result.matrix) for result in results]
         table = table.assign(miou=miou, drop=[miou[0] - one for one in miou])
-    gmac = [float(each.mean()) / 1e9 for each in macs]
-    return table.assign(agreement=same.numpy() / pixels, gmac=gmac, gmac_ratio=[gmac[0] / one for one in gmac])
+    gmac = [float(result.macs.mean()) / 1e9 for result in results]
+    agreement = [result.agreement for result in results]
+    return table.assign(agreement=agreement, gmac=gmac, gmac_ratio=[gmac[0] / one for one in gmac])
 
 
 def measure(

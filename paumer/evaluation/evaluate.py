@@ -1,9 +1,6 @@
-"""Stage `evaluate`: accuracy of one trained network at all its operating points, in one pass over the data.
+"""Stage `evaluate`: accuracy of one trained network at all its operating points, in one pass over the data."""
 
-Confusion matrix and mean intersection over union; errors of single patches.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from paumer.config import sweep_points
+from paumer.config import Evaluation, sweep_points
 from paumer.config.base import IGNORE
 from paumer.config.runs import EvaluateSettings
 from paumer.data.datasets import Dataset
@@ -73,7 +70,7 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
     points = runnable(model, sweep_points(settings.sweep), run["recipe"])
     data = SegmentationData(dataset, found)
     backbone = network_of(run, run_folder).backbone
-    tallies = tally(model, data, [strategy for _, strategy in points], settings)
+    results = evaluate_split(model, data, [strategy for _, strategy in points], settings)
     rows = [
         {
             "experiment": settings.experiment,
@@ -85,62 +82,91 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
             "criterion": point.criterion,
             "schedule": point.schedule if backbone.control_for is None else backbone.name,
             "seed": run["seed"],
-            **_scores(tallied, dataset),
+            **_scores(result, dataset),
             "images": len(found),
-            **_costs(tallied),
+            **_costs(result),
         }
-        for (point, _), tallied in zip(points, tallies, strict=True)
+        for (point, _), result in zip(points, results, strict=True)
     ]
     write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6f"))
 
 
-@dataclass
-class Tally:
-    """What one strategy did over a whole split.
+@dataclass(frozen=True)
+class SplitResult:
+    """Results of one operating point on all images of a split.
 
     Attributes:
         matrix: confusion matrix (classes, classes).
         macs: multiply-accumulates of every image, (images,).
+        agreement: share of the pixels whose class is that of the first operating point.
     """
 
     matrix: Tensor
     macs: Tensor
+    agreement: float
+
+
+def evaluate_split(
+    model: Segmenter, data: SegmentationData, strategies: Sequence[Strategy], settings: EvaluateSettings
+) -> list[SplitResult]:
+    """The results of each strategy on a whole split; moves the network to the device of the settings."""
+    at_once = settings.evaluation.batch if settings.evaluation.views == 1 else 1
+    with progress(title="evaluate", total=len(data)) as bar:
+
+        def batches() -> Iterator[tuple[Tensor, Tensor]]:
+            for images, labels in evaluation_batches(data, at_once):
+                yield images, labels
+                bar.update(len(images))
+
+        return evaluate_batches(model.to(find_device(settings.device)), batches(), strategies, settings.evaluation)
 
 
 @torch.inference_mode()
-def tally(
+def evaluate_batches(
     model: Segmenter,
-    data: SegmentationData,
+    batches: Iterable[tuple[Tensor, Tensor | None]],
     strategies: Sequence[Strategy],
-    settings: EvaluateSettings,
-) -> list[Tally]:
-    """Confusion matrix and costs over the whole split for each strategy."""
-    device = find_device(settings.device)
-    model = model.to(device)
-    classes = len(data.dataset.classes)
-    matrices = [torch.zeros(classes, classes, dtype=torch.int64, device=device) for _ in strategies]
+    evaluation: Evaluation,
+) -> list[SplitResult]:
+    """The results of each strategy, all of which run in one sweep over the images.
+
+    Args:
+        model: in eval mode, on its device.
+        batches: images (batch, 3, height, width) uint8 and their class ids (batch, height, width); None: not known.
+        strategies: operating points.
+        evaluation: how images are seen.
+    """
+    device, classes, count = model.device, model.classes, len(strategies)
+    matrices = torch.zeros(count, classes, classes, dtype=torch.int64, device=device)
+    same, pixels = torch.zeros(count, dtype=torch.int64, device=device), 0
     costs: list[list[Tensor]] = [[] for _ in strategies]
+    first = torch.empty(0)
     torch.manual_seed(0)  # for criterion random
-    at_once = settings.evaluation.batch if settings.evaluation.views == 1 else 1
-    with progress(title="evaluate", total=len(data)) as bar:
-        for images, labels in evaluation_batches(data, at_once):
-            images, labels = images.to(device), labels.to(device)
-            with autocast(device, settings.evaluation.precision):
-                for index, predicted in predict(model, images, strategies, settings.evaluation, labels):
+    for images, given in batches:
+        labels = None if given is None else given.to(device)
+        with autocast(device, evaluation.precision):
+            for index, predicted in predict(model, images.to(device), strategies, evaluation, labels):
+                first = predicted.classes if index == 0 else first
+                same[index] += (predicted.classes == first).sum()
+                costs[index].append(predicted.macs)
+                if labels is not None:
                     matrices[index] += confusion_matrix(labels, predicted.classes, classes)
-                    costs[index].append(predicted.macs)
-            bar.update(len(images))
-    return [Tally(matrix, torch.cat(spent)) for matrix, spent in zip(matrices, costs, strict=True)]
+        pixels += first.numel()
+    agreements = (same.double() / pixels).tolist()
+    return [
+        SplitResult(matrix, torch.cat(macs), agreement)
+        for matrix, macs, agreement in zip(matrices, costs, agreements, strict=True)
+    ]
 
 
-def _costs(tallied: Tally) -> dict[str, float]:
+def _costs(result: SplitResult) -> dict[str, float]:
     """Mean, 5th and 95th percentile of an image's GMAC."""
-    low, high = torch.quantile(tallied.macs, torch.tensor([0.05, 0.95], dtype=tallied.macs.dtype)).tolist()
-    return {"gmac": float(tallied.macs.mean()) / 1e9, "gmac_low": low / 1e9, "gmac_high": high / 1e9}
+    low, high = torch.quantile(result.macs, torch.tensor([0.05, 0.95], dtype=result.macs.dtype)).tolist()
+    return {"gmac": float(result.macs.mean()) / 1e9, "gmac_low": low / 1e9, "gmac_high": high / 1e9}
 
 
-def _scores(tallied: Tally, dataset: Dataset) -> dict[str, float]:
-    matrix = tallied.matrix
+def _scores(result: SplitResult, dataset: Dataset) -> dict[str, float]:
+    matrix = result.matrix
     ious = class_iou(matrix).tolist()
     return {
         "miou": mean_iou(matrix),

@@ -1,13 +1,12 @@
-"""Vision transformers from timm, with weights from the hub, from a local file, or from nothing.
+"""Plain vision transformers from timm, whose blocks the encoder runs one by one, and how their images are normalised.
 
-Weights of the hub are fetched as a file, and every file is read the same way: strictly, except for its classifier of
-images, and resampled by timm to the patch and image size of the network.
-
-Which vision transformers can run: timm's plain ones, whose blocks the encoder runs one by one.
+Weights come from the hub, a local file, or nowhere. Those of the hub are fetched as a file, and every file is read the
+same way: strictly, except for its classifier of images, and resampled by timm to the network's patch and image size.
 """
 
 import difflib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +26,24 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from paumer.config import Backbone, Size
+from paumer.config import STATISTICS, Backbone, Normalization, Size, Statistics, parse
 from paumer.config.network import NetworkSettings
-from paumer.models.weights import FIRST, backbone_weights, holds, refuse_bomb, require_weights, unreadable
+from paumer.models.weights import (
+    FIRST,
+    backbone_weights,
+    holds,
+    read_run,
+    refuse_bomb,
+    require_weights,
+    trained_network,
+    unreadable,
+)
 from paumer.system.errors import PaumerError, summary
 
 MODULES = ("vision_transformer", "deit")  # where timm defines plain vision transformers
 CLASSES = (VisionTransformer, VisionTransformerDistilled)
 REMEDY = "use a plain one, such as vit_small_patch16_224, deit3_small_patch16_224 or vit_small_patch14_dinov2"
-# By timm's module, what keeps others from running; people ask for these.
+# Why other networks are not supported, by timm's module.
 OBSTACLES = {
     "eva": "networks of timm's class Eva (DINOv3, EVA-02) rotate queries and keys by position, which does not run here",
     "naflexvit": "NaFlex networks take sequences of patches in the place of images, which does not run here",
@@ -44,7 +52,7 @@ OBSTACLES = {
 
 
 def obstacle_of(vit: nn.Module) -> str:
-    """What keeps a network from running here, in a sentence; empty where nothing does."""
+    """Why a network is not supported, in a sentence; empty where it is."""
     kind = type(vit)
     if kind not in CLASSES:
         return obstacle_in(kind.__module__, kind.__name__)
@@ -56,7 +64,7 @@ def obstacle_of(vit: nn.Module) -> str:
 
 
 def obstacle_in(module: str, name: str) -> str:
-    """What keeps the network `name` that a module defines, which is none of `MODULES`, from running here."""
+    """Why the network `name`, defined in a module that is none of `MODULES`, is not supported."""
     family = module.removeprefix("timm.models.")
     return OBSTACLES.get(family, f"{name} of {module} is none of timm's plain vision transformers")
 
@@ -161,7 +169,7 @@ def _fetch(backbone: Backbone) -> Path:
     """Fetch the architecture's weights from the hub, or find them in its cache.
 
     Raises:
-        PaumerError: the hub has none or does not give them; says which file to fetch by hand.
+        PaumerError: the hub does not have or send them; names the file to fetch by hand.
     """
     key, source = f"backbones.{backbone.name}.weights", get_pretrained_cfg(backbone.architecture)
     if source is None or not source.has_weights:
@@ -199,7 +207,7 @@ def _read(path: Path, backbone: Backbone) -> dict[str, Any]:
 
 
 def _tensors(path: Path) -> dict[str, Any]:
-    """What a file holds by name, of several networks the averaged one.
+    """The tensors of a file by name, of several networks those of the averaged one.
 
     Raises:
         Exception: of many kinds; the file is damaged, unsafe, or holds something else.
@@ -231,3 +239,42 @@ def _fill_from_npz(vit: VisionTransformer, path: Path, backbone: Backbone) -> Vi
     except Exception as error:  # a missing array, a wrong shape, no archive at all
         raise _misfit(backbone, error) from None
     return vit
+
+
+def normalization_of(backbone: Backbone) -> Normalization:
+    """The normalization of the configuration, or else of the weights, or else ImageNet's; never `auto`.
+
+    Raises:
+        PaumerError: the architecture is unknown, or the folder of a trained network is damaged.
+    """
+    return asked_for(backbone) or "imagenet" if backbone.normalization == "auto" else backbone.normalization
+
+
+def asked_for(backbone: Backbone) -> Normalization | None:
+    """The normalization that the weights of a backbone were trained with; None without weights.
+
+    Raises:
+        PaumerError: the architecture is unknown, or the folder of a trained network is damaged.
+    """
+    folder = trained_network(backbone.weights)
+    if folder is not None:
+        network: NetworkSettings = parse(NetworkSettings, read_run(folder)["network"], str(folder))
+        return normalization_of(network.backbone.model_copy(update={"weights": "none"}))
+    check_architecture(backbone)
+    source = get_pretrained_cfg(backbone.architecture)
+    if backbone.weights == "none" or source is None:
+        return None
+    return statistics(source.mean, source.std)
+
+
+def statistics(mean: Sequence[float], std: Sequence[float]) -> Normalization:
+    """The normalization of a mean and a standard deviation: its name where it has one."""
+    given = Statistics(mean=tuple(mean), std=tuple(std))
+    return next((name for name, known in STATISTICS.items() if known == given), given)
+
+
+def described(normalization: Normalization) -> str:
+    """A normalization in a few words."""
+    if isinstance(normalization, Statistics):
+        return f"mean {list(normalization.mean)}, std {list(normalization.std)}"
+    return normalization

@@ -16,8 +16,7 @@ from paumer.models.backbones import create_vit
 from paumer.models.encoder import Encoder
 from paumer.models.heads import Adapter, AuxiliaryHead, DecoderHead, LinearHead, build_decoder
 from paumer.models.segmenter import Segmenter
-from paumer.models.shipped import CONFIG, WEIGHTS, find_network, read_run
-from paumer.models.weights import read_safetensors, require_weights
+from paumer.models.weights import CONFIG, WEIGHTS, find_network, read_run, read_safetensors, require_weights
 from paumer.system.errors import PaumerError, summary
 from paumer.system.files import writing
 
@@ -34,6 +33,14 @@ def build(settings: NetworkSettings, pretrained: bool = True) -> Segmenter:
     Raises:
         PaumerError: unknown backbone or options, unreadable weights, or a head beyond the last block.
     """
+    parts = network_parts(settings, pretrained)
+    return Segmenter(*parts, settings.class_frequencies, settings.backbone.normalization)
+
+
+def network_parts(
+    settings: NetworkSettings, pretrained: bool
+) -> tuple[Encoder, nn.Module, dict[int, AuxiliaryHead | DecoderHead]]:
+    """Encoder, decoder and auxiliary heads by block; arguments and errors are those of `build`."""
     encoder = Encoder(create_vit(settings, pretrained))
     if settings.backbone.positions == "sincos":
         if encoder.vit.pos_embed is None or encoder.width % 4:
@@ -44,7 +51,7 @@ def build(settings: NetworkSettings, pretrained: bool = True) -> Segmenter:
         encoder.start_positions_as_sincos()
     decoder = build_decoder(settings.decoder, encoder.width, settings.classes)
     heads = {} if settings.heads is None else build_heads(settings.heads, settings, encoder, decoder)
-    return Segmenter(encoder, decoder, heads, settings.class_frequencies, settings.backbone.normalization)
+    return encoder, decoder, heads
 
 
 def build_heads(
@@ -97,7 +104,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def network_of(run: dict[str, Any], name: str | Path) -> NetworkSettings:
-    """The network that the folder of that name says it holds.
+    """The description of the network in a folder's `run.json`.
 
     Raises:
         PaumerError: it describes none.
@@ -107,7 +114,7 @@ def network_of(run: dict[str, Any], name: str | Path) -> NetworkSettings:
 
 
 def load_run(name: str | Path) -> tuple[Segmenter, dict[str, Any]]:
-    """Load a trained network in eval mode, and what its folder says of its training (`run.json`).
+    """Load a trained network in eval mode, and the description of its training (`run.json`).
 
     Args:
         name: the folder of a run, or of an exported network; or `demo`.
@@ -129,7 +136,7 @@ def require_classes(model: Segmenter, classes: Sequence[str], name: str | Path) 
     """Refuse data with another number of classes than a network predicts.
 
     Raises:
-        PaumerError: it has; says what the network is called.
+        PaumerError: the numbers differ; names the network.
     """
     if model.classes != len(classes):
         raise PaumerError(
@@ -139,10 +146,10 @@ def require_classes(model: Segmenter, classes: Sequence[str], name: str | Path) 
 
 
 def require_shape(backbone: Backbone, origin: str | Path) -> None:
-    """Refuse a description by others that asks timm for more than the shape of a network.
+    """Refuse a description whose options of timm are more than the shape of a network.
 
     Raises:
-        PaumerError: it does.
+        PaumerError: one is.
     """
     strange = [option for option in backbone.options if option not in SHAPE]
     if strange or backbone.weights != "none":

@@ -1,10 +1,12 @@
-"""Files of tensors that are not trusted: reading one runs none of it, and takes no more memory than its size.
+"""Folders of trained networks, and files of weights, which are not trusted.
 
-The weights of a backbone among all that a checkpoint of somebody else holds.
+Reading a file runs none of it and takes no more memory than its size. Of a checkpoint that others wrote, only the
+weights of the backbone are taken.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, is_zipfile
@@ -13,8 +15,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from paumer.config import parse
+from paumer.config.network import NetworkSettings
 from paumer.system.errors import PaumerError, summary
-from paumer.system.files import require_fetched, require_plain, text_at_start
+from paumer.system.files import read_json, require_fetched, require_plain, text_at_start
+
+NETWORKS = Path(__file__).parent / "networks"
+DEMO = "demo"  # trained by workflow/experiments/demo.yaml
+RUN, CONFIG = "run.json", "config.json"  # one of which every folder of a network holds
+WEIGHTS = "model.safetensors"
+REMEDY = "name that of a finished run, one that `paumer export hub` wrote, or demo"
 
 LARGEST_FACTOR = 20  # trained weights hardly shrink; what unpacks to more is a bomb
 # How packed files begin; an archive of the kind ZIP may be one of weights.
@@ -23,6 +33,66 @@ LONGEST, SHOWN = 5, 40  # bytes of these, and characters of a text in an error
 ARCHIVE, MEMBERS, NAMED = b"PK\x03\x04", ("data.pkl", ".npy"), 3  # of torch and NumPy; names in an error
 BLOCKED = re.compile(r"Unsupported globals?: (?:GLOBAL )?([\w.]+)")
 SMALL = 64 * 2**20  # bytes that are no matter, such as those of a small network that starts at zeros
+
+
+def is_network(folder: Path) -> bool:
+    """Whether a folder holds a trained network, as `paumer train` or `paumer export hub` writes it."""
+    return any((folder / file).is_file() for file in (RUN, CONFIG))
+
+
+def find_network(name: str | Path) -> Path:
+    """The folder of a network: of that name, or for `demo`, where there is none, that of the package.
+
+    Raises:
+        PaumerError: there is no such folder, or no network in it.
+    """
+    folder = _named(name)
+    if is_network(folder):
+        return folder
+    if not folder.is_dir():
+        raise PaumerError(f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}; {REMEDY}")
+    raise PaumerError(f"{folder}: holds no trained network, for it has neither {RUN} nor {CONFIG}; {REMEDY}")
+
+
+def trained_network(weights: str) -> Path | None:
+    """The folder of a trained network that `weights` of a backbone names; None where it names something else."""
+    folder = _named(weights)
+    return folder if weights not in ("none", "hub") and is_network(folder) else None
+
+
+def read_run(folder: Path, **needed: type) -> dict[str, Any]:
+    """The description of a trained network in its folder: backbone, recipe, seed and `network`, its shape.
+
+    Args:
+        folder: as `find_network` gives it.
+        needed: keys that must be there beside `network`, with the types of their values.
+
+    Raises:
+        PaumerError: the file is damaged.
+    """
+    if not (folder / CONFIG).is_file():
+        return read_json(folder / RUN, network=dict, **needed)
+    needed.pop("backbone", None)  # the network has it
+    content = read_json(folder / CONFIG, network=dict, **needed)
+    network: NetworkSettings = parse(NetworkSettings, content["network"], str(folder / CONFIG))
+    told: dict[str, Any] = {name: content[name] for name in ("recipe", "seed") if name in content}
+    return {"backbone": network.backbone.name, **told, "network": network.model_dump(mode="json")}
+
+
+def folder_named(name: Any) -> Path:
+    """The folder of a network as a path, there or not.
+
+    Raises:
+        PaumerError: it is no name.
+    """
+    if not isinstance(name, str | PathLike):
+        raise PaumerError(f"network: {type(name).__name__} is no name of a folder; {REMEDY}")
+    return Path(name).expanduser()
+
+
+def _named(name: str | Path) -> Path:
+    folder = folder_named(name)
+    return NETWORKS / DEMO if str(folder) == DEMO and not is_network(folder) else folder
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -70,7 +140,7 @@ def refuse_bomb(path: Path) -> None:
 
 
 def _require_binary(path: Path) -> None:
-    """Refuse what can be no tensors by how it begins.
+    """Refuse files whose first bytes are not those of tensors.
 
     Raises:
         OSError: the file is missing, or no plain file.
@@ -89,14 +159,14 @@ def _require_binary(path: Path) -> None:
 
 
 def unreadable(error: Exception) -> str:
-    """Why a file of tensors could not be read, without torch's advice to run what the file says."""
+    """Why a file of tensors could not be read, without torch's advice to load it unsafely."""
     if blocked := BLOCKED.search(str(error)):
         return f"it asks to run {blocked[1]}, as a network does that was saved whole; save its state_dict() instead"
     return "it is damaged, or no file of weights" if "weights_only" in str(error) else summary(error)
 
 
 def require_weights(weights: Mapping[str, Any]) -> None:
-    """Refuse what are no weights: values that are no real numbers, and tensors that repeat few values many times.
+    """Refuse values that are no weights: not real or not finite numbers, or more values than the file holds.
 
     Raises:
         ValueError: one is.
@@ -116,7 +186,7 @@ FIRST = "patch_embed.proj.weight"  # that every plain ViT of timm has; what stan
 # Of several networks in a file the one to take: DINO's mean of the student, averaged weights, MoCo's and I-JEPA's own.
 PREFERRED = ("teacher", "model_ema", "ema", "base_encoder", "encoder")
 CLASSIFIERS = ("head.", "head_dist.")  # `head_dist` belongs to the distillation token
-# What a file's names tell of those who named its weights.
+# Names of weights in the files of other libraries.
 FOREIGN = {
     "embeddings.patch_embeddings.projection.weight": "Hugging Face's transformers",
     "patch_embed.projection.weight": "mmsegmentation",
@@ -151,7 +221,7 @@ def backbone_weights(checkpoint: Any) -> tuple[dict[str, Any], str]:
 
 
 def holds(weights: Mapping[str, Any]) -> str:
-    """What weights that do not fit are called, in a few words for an error message."""
+    """The names of weights that do not fit, in a few words for an error message."""
     names = [name for name, _ in _flattened(weights)]
     for ending, who in FOREIGN.items():
         if any(name.endswith(ending) for name in names):
@@ -164,7 +234,7 @@ def _preferred(prefixes: list[str]) -> str:
     """The one prefix, or the preferred one of several.
 
     Raises:
-        ValueError: which of them is meant is open.
+        ValueError: several are candidates.
     """
     if len(prefixes) == 1:
         return prefixes[0]

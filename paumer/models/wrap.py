@@ -3,15 +3,14 @@
     model = paumer.wrap(vit, head, "3:0.4")
     logits = model(images)
 
-The head gets what it gets without pausing, the patches of `vit.forward_features`. Nothing is copied or changed: the
-wrapped network holds the same modules, and shows them to strategies in the way these expect.
+The head reads the patches of `vit.forward_features`, as without pausing. Nothing is copied or changed: the wrapped
+network holds the same modules, with the interface that strategies expect.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Set
 from copy import copy
-from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from timm.layers import Format
@@ -20,16 +19,15 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from paumer.config import STATISTICS, Evaluation, Normalization, Statistics, parse
-from paumer.models.backbones import REMEDY, obstacle_of
+from paumer.models.backbones import REMEDY, obstacle_of, statistics
 from paumer.models.encoder import Encoder
-from paumer.models.shipped import statistics
 from paumer.models.trained import TrainedSegmenter, evaluation_of
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import ORACLE
 from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import OperatingPoint
 from paumer.strategies.state import State
-from paumer.strategies.tokens import Count, Head
+from paumer.strategies.tokens import Count
 from paumer.system.errors import PaumerError, summary
 
 Frequencies = Iterable[float] | Mapping[str, float]  # arrays and tensors, too
@@ -69,77 +67,63 @@ def wrap(
             predicts itself, through the final norm; a head of maps cannot, since patches may be missing.
         class_frequencies: of the pixels in training, one for each class (for one logit: of 0, and of 1), for criteria
             `balanced` and `smoothed`.
-        evaluation: how `segment` sees images (windows, short side, scales); whole where nothing is said.
-        normalization: by what `segment` normalises images: `imagenet`, `half`, or `mean` and `std`; by default what
-            timm's configuration of the ViT says.
+        evaluation: how `segment` sees images (windows, short side, scales); by default whole.
+        normalization: of images of uint8: `imagenet`, `half`, or `mean` and `std`; by default that of timm's
+            configuration of the ViT.
 
     Returns:
-        From images (batch, channels, height, width) of any size, normalised as the ViT expects, to logits (batch,
-        classes, height, width). It shares all weights with `vit` and `head`, and leaves both as they are. Its `segment`
-        takes images of uint8, as that of networks which `load` gives.
+        A network from images (batch, channels, height, width) of any size, of uint8 or normalised as the ViT expects,
+        to logits (batch, classes, height, width). It shares all weights with `vit` and `head`, and changes neither.
 
     Raises:
         PaumerError: the ViT is not supported, a head does not fit, or the operating point is not possible.
     """
+    if layout not in get_args(Layout):
+        raise PaumerError(f"layout {layout!r} is unknown; use {' or '.join(get_args(Layout))}")
+    encoder = FeatureEncoder(_for_any_size(_check_plain(vit)))
+    modules = _by_block(auxiliary)
+    for block in modules:
+        if not 1 <= block <= encoder.depth:
+            raise PaumerError(f"auxiliary: no block {block} in a network of {encoder.depth} blocks")
+    heads: dict[int, nn.Module]
+    heads = {block: TokenHead(module, encoder.width, f"auxiliary[{block}]") for block, module in modules.items()}
+    decoder: TokenHead | IdentityHead
+    readout: nn.Module
+    if layout == "tokens":
+        decoder, readout = TokenHead(head, encoder.width, "head"), nn.Identity()
+        heads = dict.fromkeys(range(1, encoder.depth + 1), LogitLens(encoder, decoder)) | heads
+    else:
+        shape = (1, encoder.width, *encoder.vit.patch_embed.grid_size)
+        decoder, readout = IdentityHead(_count_classes(head, "map", shape, "head")), head
+    for block in modules:
+        if heads[block].classes != decoder.classes:
+            raise PaumerError(
+                f"auxiliary[{block}]: predicts {heads[block].classes} classes where the head predicts "
+                f"{decoder.classes}; give it a module with as many"
+            )
     wrapped = PausingSegmenter(
-        vit,
-        head,
-        layout,
-        _by_block(auxiliary),
-        class_frequencies,
+        encoder,
+        decoder,
+        heads,
+        _frequencies(class_frequencies, max(2, decoder.classes)),
         evaluation=evaluation_of(evaluation),
         normalization=_normalization(normalization, vit),
     )
+    wrapped.readout = readout
+    for container in (wrapped, encoder, decoder, wrapped.heads, *heads.values()):
+        container.training = vit.training  # what is inside keeps its own mode
     return wrapped.with_schedule(schedule, strategy, criterion)
 
 
 class PausingSegmenter(TrainedSegmenter):
-    """A vision transformer and a dense head that run as `strategy` says; `wrap` makes it.
+    """A vision transformer and a dense head under a strategy; `wrap` makes it.
 
     Attributes:
-        strategy: what runs where a call names no other; may be set to any strategy.
-        readout: what reads the whole map, after every patch is back at its place: the head of layout `map`, or nothing.
+        readout: reads the map of all patches: the head of layout `map`, or the identity.
     """
 
     sub_patch = 1
-
-    def __init__(
-        self,
-        vit: nn.Module,
-        head: nn.Module,
-        layout: Layout,
-        auxiliary: Mapping[int, nn.Module],
-        class_frequencies: Frequencies = (),
-        *,
-        evaluation: Evaluation,
-        normalization: Normalization | None,
-    ) -> None:
-        encoder = FeatureEncoder(_for_any_size(_check_plain(vit)))
-        if layout not in get_args(Layout):
-            raise PaumerError(f"layout {layout!r} is unknown; use {' or '.join(get_args(Layout))}")
-        for block in auxiliary:
-            if not 1 <= block <= encoder.depth:
-                raise PaumerError(f"auxiliary: no block {block} in a network of {encoder.depth} blocks")
-        heads = {block: TokenHead(module, encoder.width, f"auxiliary[{block}]") for block, module in auxiliary.items()}
-        decoder: nn.Module
-        if layout == "tokens":
-            decoder = own = TokenHead(head, encoder.width, "head")
-            lens, readout, classes = Lens(encoder, own), None, own.classes
-        else:
-            shape = (1, encoder.width, *encoder.vit.patch_embed.grid_size)
-            lens, readout, classes = None, head, _count_classes(head, "map", shape, "head")
-            decoder = PassOn(classes)
-        for block, auxiliary_head in heads.items():
-            if auxiliary_head.classes != classes:
-                raise PaumerError(
-                    f"auxiliary[{block}]: predicts {auxiliary_head.classes} classes where the head predicts {classes}; "
-                    "give it a module with as many"
-                )
-        frequencies = _frequencies(class_frequencies, max(2, classes))
-        super().__init__(encoder, decoder, {}, frequencies, evaluation=evaluation, normalization=normalization)
-        self.heads, self.readout = AuxiliaryHeads(heads, lens), nn.Identity() if readout is None else readout
-        for container in (self, encoder, decoder, self.heads, *heads.values()):
-            container.training = vit.training  # what is inside keeps its own mode
+    readout: nn.Module
 
     def finish(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
         """Logits as a map (batch, classes, any height, any width) from the tokens after the last block."""
@@ -153,7 +137,7 @@ class PausingSegmenter(TrainedSegmenter):
         Raises:
             PaumerError: this network cannot run it; says so where that is because its head reads maps.
         """
-        name, reads_maps = str(point), isinstance(self.decoder, PassOn)
+        name, reads_maps = str(point), isinstance(self.decoder, IdentityHead)
         missing = [block for block in point.head_blocks if str(block) not in self.heads]
         if reads_maps and any(part.outputs_logits for part in point.parts):
             raise PaumerError(f"{name}: predicts patch by patch, but the head reads whole maps; use pause, or merge")
@@ -178,11 +162,10 @@ class FeatureEncoder(Encoder):
 
 
 class TokenHead(nn.Module):
-    """One's own head of tokens, called as strategies call heads and decoders.
+    """A head of tokens given by the user, with the interface of heads and decoders.
 
     Attributes:
-        classes: how many it predicts.
-        sub_patch: cells along the side of a patch.
+        classes: number of classes that it predicts.
     """
 
     sub_patch = 1
@@ -198,17 +181,17 @@ class TokenHead(nn.Module):
         return self.head(patches).unsqueeze(2)
 
     def macs(self, patches: Count) -> Count:
-        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
+        """Multiply-accumulates of one image with this number of patches, or of each of several images."""
         if isinstance(patches, Tensor):
             return torch.tensor([self.macs(count) for count in patches.tolist()], dtype=torch.float64)
         return _try_out(self.head, (1, int(patches), self.width))[1]
 
 
-class PassOn(nn.Module):
-    """In the place of a head of tokens where the head reads maps: hands the patches on.
+class IdentityHead(nn.Module):
+    """Takes the place of a head of tokens where the head reads maps.
 
     Attributes:
-        classes: how many the head of maps predicts.
+        classes: number of classes that the head of maps predicts.
     """
 
     def __init__(self, classes: int) -> None:
@@ -224,42 +207,31 @@ class PassOn(nn.Module):
         return 0.0
 
 
-@dataclass(frozen=True)
-class Lens:
-    """Predicts at any block with the network's own last step: final norm and head. Needs no training.
+class LogitLens(nn.Module):
+    """The network's final norm and head, applied after any block; not trained for it.
 
-    No module, so that nothing of it stands twice in the network's weights.
+    Both are no submodules, so that their weights have one name in the network.
     """
 
-    encoder: FeatureEncoder
-    head: TokenHead
-    adapter: None = None
+    sub_patch = 1
+    adapter = None
 
-    def __call__(self, patches: Tensor) -> Tensor:
+    def __init__(self, encoder: FeatureEncoder, head: TokenHead) -> None:
+        super().__init__()
+        self.network = (encoder, head)
+
+    def forward(self, patches: Tensor) -> Tensor:
         """From patches (batch, patches, width) to logits (batch, patches, 1, classes)."""
-        return self.head(self.encoder.norm(patches))
+        encoder, head = self.network
+        return head(encoder.norm(patches))
 
     def macs(self, patches: Count) -> Count:
-        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
-        return self.head.macs(patches)
-
-
-class AuxiliaryHeads(nn.ModuleDict):
-    """The auxiliary heads by block; at all other blocks the lens, where there is one."""
-
-    def __init__(self, heads: Mapping[int, TokenHead], lens: Lens | None) -> None:
-        super().__init__({str(block): head for block, head in heads.items()})
-        self.lens = lens
-
-    def __contains__(self, block: str) -> bool:
-        return self.lens is not None or super().__contains__(block)
-
-    def __getitem__(self, block: str) -> Any:
-        return cast(Head, self.lens) if not super().__contains__(block) else super().__getitem__(block)
+        """Multiply-accumulates of one image with this number of patches, or of each of several images."""
+        return self.network[1].macs(patches)
 
 
 def _by_block(auxiliary: Any) -> dict[int, nn.Module]:
-    """Auxiliary modules by the numbers of their blocks, which may be text, as those of a `ModuleDict` are.
+    """Auxiliary modules by block number; text is converted, as the keys of a `ModuleDict` are text.
 
     Raises:
         PaumerError: they are no such mapping.
@@ -275,10 +247,10 @@ def _by_block(auxiliary: Any) -> dict[int, nn.Module]:
 
 
 def _frequencies(given: Frequencies, classes: int) -> tuple[float, ...]:
-    """The shares of classes, however they are given; none at all where they are not.
+    """The share of pixels of each class; empty where none are given.
 
     Raises:
-        PaumerError: they are no shares of so many classes.
+        PaumerError: they are no shares of this number of classes.
     """
     if isinstance(given, Set):
         raise PaumerError("class_frequencies: a set has no order; give a list, in the order of the classes")
@@ -297,7 +269,7 @@ def _frequencies(given: Frequencies, classes: int) -> tuple[float, ...]:
 
 
 def _normalization(given: Any, vit: nn.Module) -> Normalization | None:
-    """By what images are normalised; `auto`: as timm's configuration of the ViT says, None where it has none.
+    """The statistics of images; `auto`: those of timm's configuration of the ViT, None where it has none.
 
     Raises:
         PaumerError: it is none.
@@ -316,7 +288,7 @@ def _normalization(given: Any, vit: nn.Module) -> Normalization | None:
 
 
 def _check_plain(vit: Any) -> VisionTransformer:
-    """Refuse networks that the encoder would run otherwise than timm."""
+    """Refuse networks that the encoder would not run as timm does."""
     if obstacle := obstacle_of(vit):
         raise PaumerError(f"vit: {obstacle}; {REMEDY}")
     if vit.patch_embed.patch_size[0] != vit.patch_embed.patch_size[1]:
@@ -335,10 +307,10 @@ def _for_any_size(vit: VisionTransformer) -> VisionTransformer:
 
 
 def _count_classes(head: nn.Module, layout: Layout, shape: tuple[int, ...], name: str) -> int:
-    """How many classes a head predicts from an input of `shape`.
+    """The number of classes that a head predicts from an input of `shape`.
 
     Raises:
-        PaumerError: it does not take that input, or gives something else than logits of its layout.
+        PaumerError: it does not take that input, or does not return logits of its layout.
     """
     if not isinstance(head, nn.Module):
         raise PaumerError(f"{name}: {type(head).__name__}; give a torch.nn.Module")
@@ -359,7 +331,7 @@ def _count_classes(head: nn.Module, layout: Layout, shape: tuple[int, ...], name
 
 @torch.no_grad()
 def _try_out(head: nn.Module, shape: tuple[int, ...]) -> tuple[Any, float]:
-    """What a head gives for zeros of `shape`, and the multiply-accumulates of that; leaves the head as it is."""
+    """The output of a head for zeros of `shape`, and its multiply-accumulates; the head stays as it is."""
     like = next(head.parameters(), torch.empty(0))
     modes = [(module, module.training) for module in head.modules()]
     try:

@@ -28,9 +28,10 @@ from paumer.data.loading import (
     training_transform,
 )
 from paumer.data.manifest import samples, split_info
+from paumer.models.backbones import asked_for, described, normalization_of
 from paumer.models.build import build, save_weights, start_from
 from paumer.models.labels import balance_classes
-from paumer.models.shipped import asked_for, described, normalization_of, trained_network
+from paumer.models.weights import trained_network
 from paumer.system.errors import PaumerError
 from paumer.system.files import WEIGHTS, read_json, require_folder, sha256, write_json
 from paumer.system.locks import NAME, lock

@@ -95,7 +95,7 @@ MISTAKES = {
     RECIPES + ", merging: {schedules: ['1@0.9']}}": ("training.merging.schedules", "fractions"),
     RECIPES + ", merging: {schedules: [x]}}": ("training.merging.schedules", "'x'"),
     RECIPES + ", merging: {schedules: ['1:0.2+6:0.1']}}": ("1:0.2+6:0.1", "block 6", "6 blocks"),
-    RECIPES + ", resizing: {scales: [0.5, 1.5]}}": ("training.resizing.scales", "up to 1"),
+    RECIPES + ", resizing: {scales: [0.5, 1.5]}}": ("training.resizing.scales.1", "less than or equal to 1"),
     RECIPES + ", pausing: {fraction: [0.5, 1]}}": ("training.pausing.fraction", "< 1"),
     "backbones: [{name: a, control_for: b}, {name: c}]": ("backbones.a.control_for", "'b'", "use c"),
     "backbones: [{name: a, control_for: a}]": ("backbones.a.control_for", "one without control_for"),
@@ -140,7 +140,7 @@ TWICE = {
     "throughput.dtypes": "throughput: {dtypes: [float32, float32]}",
     "throughput.modes": "throughput: {modes: [eager, eager]}",
     "throughput.scopes": "throughput: {scopes: [logits, logits]}",
-    "throughput.sizes": "throughput: {sizes: {net: [[64, 64], [64, 64]]}}",
+    "throughput.sizes.net": "throughput: {sizes: {net: [[64, 64], [64, 64]]}}",
 }
 
 

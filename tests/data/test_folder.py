@@ -84,15 +84,6 @@ def test_example_of_the_page_works(own: Path) -> None:
     assert np.array_equal(label == 255, np.isin(raw, content["ignored"]))
 
 
-def test_values_of_ones_own(own: Path) -> None:
-    (own / "classes.yaml").write_text("classes: {2: train, 0: track}\nignored: [1, 255]\n")
-    assert prepared(own)["classes"] == ["train", "track"]
-    dataset, found = samples(own.parent / "data.json", "train")
-    raw = np.asarray(Image.open(found[0].label))
-    expected = np.select([raw == 2, raw == 0], [0, 1], 255)
-    assert np.array_equal(read_sample(found[0], dataset)[1], expected)
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -122,11 +113,6 @@ def test_wrong_class_list(own: Path, text: str, expected: str) -> None:
 def test_missing_class_list(own: Path) -> None:
     (own / "classes.yaml").unlink()
     assert failure(own).startswith(f"{own / 'classes.yaml'}: no such file; ")
-
-
-def test_value_that_is_not_listed(own: Path) -> None:
-    (own / "classes.yaml").write_text("classes: [track, platform]\n")
-    assert "label value 2 is no class of folder (0 to 1, ignored: 255)" in failure(own)
 
 
 def test_missing_label_and_split(own: Path) -> None:

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from paumer.config import Data, Scenes
 from paumer.config.base import IGNORE
+from paumer.data import scenes as writer
 from paumer.data.cityscapes import DATASET, EVALUATED, LABELS
-from paumer.data.scenes import scene as writer
-from paumer.data.scenes.scene import draw_scene, generate
+from paumer.data.preparation import prepare
+from paumer.data.scenes import draw_scene, generate
 from paumer.system.errors import PaumerError
 
 # Percent of the evaluated pixels, lowest and highest that a street may have.
@@ -144,3 +146,10 @@ def test_colour_does_not_give_the_class_away() -> None:
     for first, second in (("road", "sidewalk"), ("building", "wall"), ("building", "car"), ("road", "car")):
         one, other = colours[names[first]], colours[names[second]]
         assert (np.abs(one.mean(0) - other.mean(0)) < 1.5 * (one.std(0) + other.std(0)) / 2).all()
+
+
+def test_full_disk_while_scenes_are_drawn(tmp_path: Path, small_files) -> None:
+    data = Data(folder=str(tmp_path / "scenes"), scenes=Scenes(train_images=2, val_images=1, height=64, width=64))
+    with small_files(1000), pytest.raises(PaumerError, match="scenes: cannot be written"):
+        prepare(data, tmp_path / "data.json", threads=1)
+    assert list(tmp_path.iterdir()) == []

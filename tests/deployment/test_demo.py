@@ -20,7 +20,7 @@ import paumer
 from paumer.config import Data
 from paumer.data.preparation import prepare
 from paumer.deployment import demo
-from paumer.models.shipped import find_network
+from paumer.models.weights import find_network
 from paumer.system.files import read_json
 
 REPOSITORY = Path(__file__).parents[2]

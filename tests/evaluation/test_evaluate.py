@@ -9,7 +9,7 @@ from paumer.config import Evaluation, SweepItem, sweep_points
 from paumer.config.runs import EvaluateSettings
 from paumer.data.catalogue import DATASETS
 from paumer.data.loading import evaluation_batches
-from paumer.evaluation.evaluate import confusion_matrix, evaluate, mean_iou, pixel_accuracy, tally
+from paumer.evaluation.evaluate import confusion_matrix, evaluate, evaluate_split, mean_iou, pixel_accuracy
 from paumer.measurement.flops import count
 from paumer.models.build import load_run
 from paumer.strategies.registry import build_strategy, operating_point
@@ -79,34 +79,36 @@ def test_costs_are_the_mean_over_the_images_and_their_spread(run_of, data, table
     table = table_of(settings)
     model, _ = load_run(run_of("paumer"))
     points = sweep_points(SWEEP)
-    tallies = tally(model, data, [build_strategy(point) for point in points], settings)
-    for point, row, tallied in zip(points, table.itertuples(), tallies, strict=True):
-        assert tallied.macs.shape == (5,)
-        macs = pd.Series(tallied.macs.tolist()) / 1e9
+    results = evaluate_split(model, data, [build_strategy(point) for point in points], settings)
+    for point, row, result in zip(points, table.itertuples(), results, strict=True):
+        assert result.macs.shape == (5,)
+        macs = pd.Series(result.macs.tolist()) / 1e9
         expected = (macs.mean(), macs.quantile(0.05), macs.quantile(0.95))
         assert (row.gmac, row.gmac_low, row.gmac_high) == pytest.approx(expected, abs=1e-4)
         assert row.gmac_low <= row.gmac <= row.gmac_high
         if not point.varies:
             fixed = count(model, (48, 96), build_strategy(point))["gmac_total"]
             assert row.gmac == row.gmac_low == row.gmac_high == pytest.approx(fixed, abs=1e-4)
-            assert tallied.macs[0] / 1e9 == pytest.approx(fixed)
-    assert any(len(set(tallied.macs.tolist())) > 1 for tallied in tallies)
+            assert result.macs[0] / 1e9 == pytest.approx(fixed)
+    assert any(len(set(result.macs.tolist())) > 1 for result in results)
 
 
 def test_an_image_costs_all_its_windows(run_of, data) -> None:
     model, _ = load_run(run_of("paumer"))
     strategies = [build_strategy(point) for point in sweep_points(SWEEP[:1])]
     evaluation = Evaluation(inference="sliding", window=(32, 64), stride=(16, 32), batch=3)
-    tallies = tally(model, data, strategies, describe(evaluation=evaluation))
-    for strategy, tallied in zip(strategies, tallies, strict=True):
+    results = evaluate_split(model, data, strategies, describe(evaluation=evaluation))
+    for strategy, result in zip(strategies, results, strict=True):
         window = 1e9 * count(model, (32, 64), strategy)["gmac_total"]
-        assert tallied.macs.tolist() == pytest.approx(5 * [2 * 2 * window])
+        assert result.macs.tolist() == pytest.approx(5 * [2 * 2 * window])
 
 
 def test_batches_do_not_change_scores_or_costs(run_of, data) -> None:
     model, _ = load_run(run_of("paumer"))
     strategies = [build_strategy(point) for point in sweep_points(SWEEP) if point.criterion != "random"]
-    first, second = (tally(model, data, strategies, describe(evaluation=Evaluation(batch=batch))) for batch in (1, 3))
+    first, second = (
+        evaluate_split(model, data, strategies, describe(evaluation=Evaluation(batch=batch))) for batch in (1, 3)
+    )
     for one, other in zip(first, second, strict=True):
         assert (one.matrix - other.matrix).abs().sum() <= 4  # ties
         assert torch.equal(one.macs, other.macs)
@@ -120,8 +122,8 @@ def test_every_point_runs_in_every_precision(table_of, precision) -> None:
 def test_the_oracle_is_told_the_truth_and_others_are_not_disturbed(run_of, data) -> None:
     model, _ = load_run(run_of("paumer"))
     oracle, entropy = (build_strategy(operating_point("pause", name, "2:0.4")) for name in ("oracle", "entropy"))
-    known, plain = tally(model, data, [oracle, entropy], describe())
-    [alone] = tally(model, data, [entropy], describe())
+    known, plain = evaluate_split(model, data, [oracle, entropy], describe())
+    [alone] = evaluate_split(model, data, [entropy], describe())
     assert torch.equal(plain.matrix, alone.matrix)
     expected = torch.zeros(19, 19, dtype=torch.int64)
     for images, labels in evaluation_batches(data, 8):

@@ -11,9 +11,8 @@ from timm.models import get_pretrained_cfg, is_model_in_modules
 
 from paumer.config import Backbone, Statistics, parse
 from paumer.config.network import NetworkSettings, statistics_of
-from paumer.models.backbones import MODULES
+from paumer.models.backbones import MODULES, asked_for, described, normalization_of
 from paumer.models.build import build
-from paumer.models.shipped import asked_for, described, normalization_of
 from paumer.system.files import write_json
 
 OWN = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}

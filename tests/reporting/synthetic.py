@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from paumer.evaluation.alignment import tabulate
+from paumer.evaluation.semantics import tabulate
 from paumer.strategies.notation import Schedule
 from paumer.system.files import write_json
 
@@ -144,7 +144,7 @@ def write_semantics(folder: Path, backbone: str, seed: int, noise: float = 0.2, 
             columns[f"{block} {criterion}"] = score
             place = score.argsort().argsort() / 400
             paused = [np.where(place < fraction, fraction, np.inf) for fraction in FRACTIONS]
-            columns[f"{block} {criterion} paused from"] = np.min(paused, axis=0)
+            columns[f"{block} {criterion} pause fraction"] = np.min(paused, axis=0)
     patches = pd.DataFrame({**columns, "final_error": np.maximum(hard, 0) / 2})
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tabulate(patches, HEADS, ("entropy", "confidence", "random"), FRACTIONS).items():

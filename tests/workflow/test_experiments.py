@@ -12,8 +12,8 @@ from timm.models import get_pretrained_cfg
 
 from paumer.config import Experiment, parse
 from paumer.config.network import NetworkSettings, statistics_of
+from paumer.models.backbones import normalization_of
 from paumer.models.build import build
-from paumer.models.shipped import normalization_of
 
 REPOSITORY = Path(__file__).parents[2]
 FILES = {

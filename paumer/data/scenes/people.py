@@ -1,20 +1,24 @@
-"""People, bicycles, motorcycles and those who ride them."""
+"""People, bicycles, motorcycles and riders."""
 
 import numpy as np
 
-from paumer.data.scenes.canvas import FINE, SMOOTH, Canvas, Ink, Plane, Point
-from paumer.data.scenes.labels import (
+from paumer.data.scenes.canvas import (
     BICYCLE,
     CLOTHES,
+    FINE,
     GREYS,
     MOTORCYCLE,
     PERSON,
     RIDER,
     SKINS,
     VEHICLES,
+    Canvas,
     Colour,
+    Ink,
+    Plane,
+    Point,
     chance,
-    shaded,
+    facing,
     tinted,
 )
 
@@ -32,25 +36,20 @@ TUBES: tuple[tuple[Point, Point], ...] = (
 RING: tuple[Point, ...] = tuple((float(np.cos(a)), float(np.sin(a))) for a in np.linspace(0, 2 * np.pi, 10)[:-1])
 
 
-def _upright(canvas: Canvas, x: float, z: float) -> Plane:
-    """A plane through (x, z) that faces the camera, one metre to either side: its middle is at 1."""
-    return Plane(canvas, (x - 1.0, z), (x + 1.0, z))
-
-
 def _shadow(canvas: Canvas, x: float, z: float, height: float, half: float) -> None:
     reach = canvas.light.sun * height
     canvas.shadow(((x - half, z), (x + half, z), (x + half + reach, z + 0.5), (x - half + reach, z + 0.5)))
 
 
 def draw_person(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
-    """Somebody who stands or walks."""
+    """A standing or walking person."""
     size = rng.normal(1.0, 0.06) * (rng.uniform(0.6, 0.8) if chance(rng, 0.1) else 1.0)
-    plane, stride = _upright(canvas, x, z), rng.uniform(0.03, 0.28)
+    plane, stride = facing(canvas, x, z), rng.uniform(0.03, 0.28)
     _shadow(canvas, x, z, 1.7 * size, 0.22)
     coat, trousers = Ink(tinted(rng, CLOTHES), PERSON, FINE), Ink(tinted(rng, CLOTHES[:9]), PERSON, FINE)
     for foot in (-stride, stride):
         plane.bar((1.0, 0.88 * size), (1.0 + foot, 0.03), 0.17 * size, trousers)
-        plane.rectangle(1.0 + foot - 0.09, 1.0 + foot + 0.11, 0.0, 0.09, Ink(BLACK, PERSON, SMOOTH))
+        plane.rectangle(1.0 + foot - 0.09, 1.0 + foot + 0.11, 0.0, 0.09, Ink(BLACK, PERSON))
     long = rng.uniform(0.6, 0.88) * size
     torso = ((0.83, long), (1.17, long), (1.0 + 0.25 * size, 1.42 * size), (1.0 - 0.25 * size, 1.42 * size))
     plane.polygon(torso, coat)
@@ -61,8 +60,7 @@ def draw_person(canvas: Canvas, rng: np.random.Generator, x: float, z: float) ->
 
 
 def _draw_arms(plane: Plane, rng: np.random.Generator, coat: Ink, size: float) -> None:
-    assert coat.colour is not None
-    sleeve = coat._replace(colour=shaded(coat.colour, 0.85))
+    sleeve = coat._replace(colour=coat.detail(0.85).colour)
     for side in (-1, 1):
         hand = 1.0 + side * rng.uniform(0.2, 0.36)
         plane.bar((1.0 + side * 0.22 * size, 1.36 * size), (hand, 0.85 * size), 0.12 * size, sleeve)
@@ -70,31 +68,31 @@ def _draw_arms(plane: Plane, rng: np.random.Generator, coat: Ink, size: float) -
 
 def _draw_head(plane: Plane, rng: np.random.Generator, along: float, up: float, label: int, helmet: bool) -> None:
     hair = tinted(rng, CLOTHES if helmet else HAIR)
-    plane.disc(along, up + 0.04, 0.15 if helmet else 0.13, Ink(hair, label, SMOOTH))
-    plane.disc(along + 0.02, up - 0.02, 0.1, Ink(tinted(rng, SKINS), label, SMOOTH))
+    plane.disc(along, up + 0.04, 0.15 if helmet else 0.13, Ink(hair, label))
+    plane.disc(along + 0.02, up - 0.02, 0.1, Ink(tinted(rng, SKINS), label))
 
 
 def draw_bicycle(canvas: Canvas, rng: np.random.Generator, x: float, z: float, along: bool = False) -> Ink:
     """A bicycle, seen from the side or (`along` the street) from behind; returns the ink of its frame."""
-    plane, frame = _upright(canvas, x, z), Ink(tinted(rng, CLOTHES), BICYCLE, SMOOTH)
+    plane, frame = facing(canvas, x, z), Ink(tinted(rng, CLOTHES), BICYCLE)
     _shadow(canvas, x, z, 0.9, 0.1 if along else 0.8)
     if along:
-        plane.rectangle(0.95, 1.05, 0.0, 0.7, Ink(BLACK, BICYCLE, SMOOTH))
+        plane.rectangle(0.95, 1.05, 0.0, 0.7, Ink(BLACK, BICYCLE))
         plane.rectangle(0.93, 1.07, 0.45, 0.95, frame)
-        plane.rectangle(0.72, 1.28, 0.98, 1.06, Ink(BLACK, BICYCLE, SMOOTH))
+        plane.rectangle(0.72, 1.28, 0.98, 1.06, Ink(BLACK, BICYCLE))
         return frame
     for hub in (0.46, 1.54):
         _draw_spoked_wheel(plane, hub, 0.36)
     for first, second in TUBES:
         plane.bar(first, second, 0.07, frame)
-    plane.bar((0.7, 0.95), (0.94, 0.95), 0.08, Ink(BLACK, BICYCLE, SMOOTH))
-    plane.bar((1.26, 1.06), (1.44, 1.04), 0.07, Ink(BLACK, BICYCLE, SMOOTH))
+    plane.bar((0.7, 0.95), (0.94, 0.95), 0.08, Ink(BLACK, BICYCLE))
+    plane.bar((1.26, 1.06), (1.44, 1.04), 0.07, Ink(BLACK, BICYCLE))
     return frame
 
 
 def _draw_spoked_wheel(plane: Plane, hub: float, radius: float) -> None:
-    """A tyre one sees through: the label covers all of it, the colour only the ring."""
-    plane.disc(hub, radius, radius, Ink(None, BICYCLE, SMOOTH))
+    """A transparent wheel: the label covers the disc, the colour only the ring."""
+    plane.disc(hub, radius, radius, Ink(None, BICYCLE))
     rim = [(hub + radius * a, radius + radius * b) for a, b in RING]
     for first, second in zip(rim, rim[1:] + rim[:1], strict=True):
         plane.bar(first, second, 0.06, Ink(BLACK))
@@ -102,8 +100,8 @@ def _draw_spoked_wheel(plane: Plane, hub: float, radius: float) -> None:
 
 def draw_motorcycle(canvas: Canvas, rng: np.random.Generator, x: float, z: float, along: bool = False) -> Ink:
     """A motorcycle or scooter: fat wheels and a solid body; returns the ink of its body."""
-    plane, body = _upright(canvas, x, z), Ink(tinted(rng, VEHICLES), MOTORCYCLE, SMOOTH)
-    black, steel = Ink(BLACK, MOTORCYCLE, SMOOTH), Ink(tinted(rng, GREYS[2:]), MOTORCYCLE, SMOOTH)
+    plane, body = facing(canvas, x, z), Ink(tinted(rng, VEHICLES), MOTORCYCLE)
+    black, steel = Ink(BLACK, MOTORCYCLE), Ink(tinted(rng, GREYS[2:]), MOTORCYCLE)
     _shadow(canvas, x, z, 1.1, 0.25 if along else 0.95)
     if along:
         plane.rectangle(0.88, 1.12, 0.0, 0.62, black)
@@ -123,9 +121,9 @@ def draw_motorcycle(canvas: Canvas, rng: np.random.Generator, x: float, z: float
 
 
 def draw_rider(canvas: Canvas, rng: np.random.Generator, x: float, z: float, along: bool, motor: bool) -> None:
-    """Somebody on a bicycle or a motorcycle; person and vehicle have labels of their own."""
+    """A rider on a bicycle or motorcycle; rider and vehicle have separate labels."""
     (draw_motorcycle if motor else draw_bicycle)(canvas, rng, x, z, along)
-    plane = _upright(canvas, x, z)
+    plane = facing(canvas, x, z)
     coat, trousers = Ink(tinted(rng, CLOTHES), RIDER, FINE), Ink(tinted(rng, CLOTHES[:9]), RIDER, FINE)
     helmet = motor or chance(rng, 0.5)
     if along:

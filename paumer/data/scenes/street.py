@@ -1,32 +1,32 @@
-"""What stands along a street: rows of buildings, walls, fences and trees, and what closes its far end.
-
-Buildings, walls and fences.
-"""
-
-from typing import NamedTuple
+"""Rows of buildings, walls, fences and trees along a street, and its far end."""
 
 import numpy as np
 
-from paumer.data.scenes.canvas import FINE, ROUGH, SMOOTH, Box, Canvas, Ink, Plane
-from paumer.data.scenes.labels import (
+from paumer.data.scenes.canvas import (
     BUILDING,
     EARTHS,
     FACADES,
     FENCE,
+    FINE,
     GLASS,
     GREENS,
     GREYS,
     PALES,
+    ROUGH,
     VIVIDS,
     WALL,
+    Box,
+    Canvas,
     Colour,
+    Ink,
+    Plane,
     chance,
     mixed,
     pick,
     shaded,
     tinted,
 )
-from paumer.data.scenes.surroundings import Side, draw_hedge, draw_tree
+from paumer.data.scenes.surroundings import KINDS, Character, Side, draw_hedge, draw_tree
 
 
 def draw_building(canvas: Canvas, rng: np.random.Generator, box: Box, height: float) -> None:
@@ -36,10 +36,10 @@ def draw_building(canvas: Canvas, rng: np.random.Generator, box: Box, height: fl
     for plane in (box.flank(canvas), box.front(canvas)):
         if plane is None or not plane.shows(0.0, plane.length):
             continue
-        plane.rectangle(0.0, plane.length, 0.0, height, Ink(colour, BUILDING, style.material))
+        plane.band(0.0, height, Ink(colour, BUILDING, style.material))
         style.draw_ground_floor(plane)
         style.draw_windows(plane, height)
-        plane.rectangle(0.0, plane.length, height - 0.35, height, Ink(shaded(colour, style.trim)))
+        plane.band(height - 0.35, height, Ink(shaded(colour, style.trim)))
 
 
 class _Style:
@@ -60,10 +60,10 @@ class _Style:
         """A shop front with panes and an awning, or a plain plinth."""
         top = self.storey
         if self.shop is None:
-            plane.rectangle(0.0, plane.length, 0.0, 0.7, Ink(shaded(self.colour, 0.75)))
+            plane.band(0.0, 0.7, Ink(shaded(self.colour, 0.75)))
             return
-        plane.rectangle(0.0, plane.length, 0.0, top, Ink(mixed(self.colour, (60, 60, 60), 0.5)))
-        plane.rectangle(0.0, plane.length, top - 0.8, top, Ink(self.shop))
+        plane.band(0.0, top, Ink(mixed(self.colour, (60, 60, 60), 0.5)))
+        plane.band(top - 0.8, top, Ink(self.shop))
         count = max(int(plane.length / 3.0), 1)
         for k in range(count):
             left = (k + 0.12) * plane.length / count
@@ -105,47 +105,30 @@ def _visible_rows(plane: Plane, storey: float) -> int:
 def draw_wall(canvas: Canvas, rng: np.random.Generator, plane: Plane, height: float) -> None:
     """A free-standing wall: concrete, brick or painted, with a coping and joints."""
     colour = tinted(rng, FACADES + EARTHS + EARTHS + GREENS[:2])
-    plane.rectangle(0.0, plane.length, 0.0, height, Ink(colour, WALL, pick(rng, (FINE, ROUGH))))
+    plane.band(0.0, height, Ink(colour, WALL, pick(rng, (FINE, ROUGH))))
     joint = Ink(shaded(colour, rng.uniform(0.6, 0.75)))
     for along in np.arange(rng.uniform(0.5, 2.0), plane.length, rng.uniform(1.2, 2.4)):
         plane.rectangle(along, along + 0.1, 0.0, height, joint)
     for up in np.arange(0.6, height - 0.3, 0.6):
-        plane.rectangle(0.0, plane.length, up, up + 0.06, joint)
-    plane.rectangle(0.0, plane.length, height - 0.2, height, Ink(shaded(colour, pick(rng, (0.7, 1.35)))))
+        plane.band(up, up + 0.06, joint)
+    plane.band(height - 0.2, height, Ink(shaded(colour, pick(rng, (0.7, 1.35)))))
 
 
 def draw_fence(canvas: Canvas, rng: np.random.Generator, plane: Plane, height: float) -> None:
     """A fence: planks, or bars between which the background shows."""
     colour = tinted(rng, GREYS + EARTHS + GREENS[:2] + PALES[:3])
     if chance(rng, 0.3):
-        plane.rectangle(0.0, plane.length, 0.0, height, Ink(colour, FENCE, FINE))
+        plane.band(0.0, height, Ink(colour, FENCE, FINE))
         bar, gap = Ink(shaded(colour, 0.62)), 0.3
     else:
-        plane.rectangle(0.0, plane.length, 0.0, height, Ink(None, FENCE, SMOOTH))
+        plane.band(0.0, height, Ink(None, FENCE))
         bar, gap = Ink(shaded(colour, pick(rng, (0.5, 1.3)))), 0.4
     # Bars closer than three pixels would merge into a plain wall.
     gap = max(gap, 3.0 / plane.scale)
     for along in np.arange(0.0, plane.length, gap):
         plane.rectangle(along, along + 0.08, 0.0, height, bar)
     for up in (0.15 * height, 0.92 * height):
-        plane.rectangle(0.0, plane.length, up, up + 0.08, bar)
-
-
-KINDS = ("building", "trees", "wall", "fence", "gap")
-
-
-class Character(NamedTuple):
-    """A kind of street: how likely each of KINDS is, the houses' storeys, how green and how busy it is."""
-
-    shares: tuple[float, float, float, float, float]
-    storeys: tuple[int, int]
-    green: float
-    busy: float
-
-
-CITY = Character((0.66, 0.06, 0.1, 0.08, 0.1), (3, 8), 0.15, 1.3)
-SUBURB = Character((0.3, 0.24, 0.17, 0.18, 0.11), (1, 4), 0.6, 0.8)
-AVENUE = Character((0.2, 0.4, 0.14, 0.16, 0.1), (2, 6), 0.7, 0.8)
+        plane.band(up, up + 0.08, bar)
 
 
 def draw_far_end(canvas: Canvas, rng: np.random.Generator, character: Character) -> float:

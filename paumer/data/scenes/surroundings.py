@@ -1,30 +1,29 @@
-"""The ground: road, pavements, verges, and what is painted or laid on the road.
-
-Trees, hedges and bushes.
-
-The sky and the light of the day.
-
-From the drawn canvas to a photograph: grain of materials, exposure, colour temperature, blur and noise.
-"""
+"""The surroundings of a street: its character, ground, plants, sky and light."""
 
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
-from paumer.data.scenes.canvas import FINE, GRASS, LEAVES, ROUGH, SMOOTH, Canvas, Ink, Light
-from paumer.data.scenes.labels import (
+from paumer.data.scenes.canvas import (
     ASPHALTS,
     EARTHS,
+    FINE,
+    GRASS,
     GRASSES,
     GREYS,
+    LEAVES,
     PAVEMENTS,
     PLANTS,
     ROAD,
+    ROUGH,
     SIDEWALK,
     TERRAIN,
     VEGETATION,
+    Canvas,
     Colour,
+    Ink,
+    Light,
     chance,
     mixed,
     pick,
@@ -48,6 +47,23 @@ class Side(NamedTuple):
     def x(self, distance: float) -> float:
         """The world x that lies `distance` metres to this side."""
         return self.sign * distance
+
+
+KINDS = ("building", "trees", "wall", "fence", "gap")
+
+
+class Character(NamedTuple):
+    """A kind of street: how likely each of KINDS is, the houses' storeys, how green and how busy it is."""
+
+    shares: tuple[float, float, float, float, float]
+    storeys: tuple[int, int]
+    green: float
+    busy: float
+
+
+CITY = Character((0.66, 0.06, 0.1, 0.08, 0.1), (3, 8), 0.15, 1.3)
+SUBURB = Character((0.3, 0.24, 0.17, 0.18, 0.11), (1, 4), 0.6, 0.8)
+AVENUE = Character((0.2, 0.4, 0.14, 0.16, 0.1), (2, 6), 0.7, 0.8)
 
 
 def random_side(rng: np.random.Generator, sign: int, green: float) -> Side:
@@ -81,7 +97,7 @@ def draw_ground(canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, Sid
 
 def _draw_strip(canvas: Canvas, first: float, second: float, ink: Ink) -> None:
     for far, near in zip(DEPTHS[:0:-1], DEPTHS[-2::-1], strict=True):
-        canvas.ground(((first, near), (second, near), (second, far), (first, far)), ink)
+        canvas.strip(first, second, near, far, ink)
 
 
 def _draw_kerb(canvas: Canvas, rng: np.random.Generator, side: Side) -> None:
@@ -96,14 +112,13 @@ def _draw_kerb(canvas: Canvas, rng: np.random.Generator, side: Side) -> None:
 
 def _draw_joints(canvas: Canvas, rng: np.random.Generator, side: Side, pavement: Ink) -> None:
     """Dark joints between the slabs, which tell a pavement from a road of its colour."""
-    assert pavement.colour is not None
-    joint = Ink(shaded(pavement.colour, rng.uniform(0.68, 0.85)))
+    joint = pavement.detail(rng.uniform(0.68, 0.85))
     first, second, slab = side.x(side.verge), side.x(side.line), rng.uniform(0.8, 1.4)
     for z in np.arange(3.0, 20.0, slab):
-        canvas.ground(((first, z), (second, z), (second, z + 0.06), (first, z + 0.06)), joint)
+        canvas.strip(first, second, z, z + 0.06, joint)
     for distance in np.arange(side.verge + slab, side.line, slab):
         left, right = side.x(distance), side.x(distance + 0.06)
-        canvas.ground(((left, 2.0), (right, 2.0), (right, 30.0), (left, 30.0)), joint)
+        canvas.strip(left, right, 2.0, 30.0, joint)
 
 
 def _draw_wear(canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, Side], asphalt: Colour) -> None:
@@ -112,11 +127,10 @@ def _draw_wear(canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, Side
     for _ in range(int(rng.integers(0, 6))):
         x, z = rng.uniform(left, right - 1), rng.uniform(4, 25)
         width, length = min(rng.uniform(0.4, 3.0), right - x), rng.uniform(0.4, 8.0)
-        corners = ((x, z), (x + width, z), (x + width, z + length), (x, z + length))
-        canvas.ground(corners, Ink(shaded(asphalt, rng.uniform(0.75, 1.2))))
+        canvas.strip(x, x + width, z, z + length, Ink(shaded(asphalt, rng.uniform(0.75, 1.2))))
     if chance(rng, 0.5):
         for x in (-0.9, 0.7):
-            canvas.ground(((x, 3), (x + 0.35, 3), (x + 0.35, 60), (x, 60)), Ink(shaded(asphalt, 0.9)))
+            canvas.strip(x, x + 0.35, 3, 60, Ink(shaded(asphalt, 0.9)))
 
 
 def _draw_markings(canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, Side], asphalt: Colour) -> None:
@@ -124,7 +138,7 @@ def _draw_markings(canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, 
     paint = Ink(tinted(rng, ((225, 225, 220), (200, 200, 195), shaded(asphalt, 1.35), (205, 175, 70))))
     left, right = sides[0].x(sides[0].kerb), sides[1].x(sides[1].kerb)
     if chance(rng, 0.15):
-        canvas.ground(((right - 1.5, 2), (right, 2), (right, 90), (right - 1.5, 90)), Ink(tinted(rng, EARTHS[:2])))
+        canvas.strip(right - 1.5, right, 2, 90, Ink(tinted(rng, EARTHS[:2])))
     if chance(rng, 0.8):
         for x in (-1.9, 1.9, -5.2):
             if left + 1.0 < x < right - 1.0:
@@ -132,20 +146,20 @@ def _draw_markings(canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, 
     if chance(rng, 0.25):
         z = rng.uniform(6.0, 22.0)
         for x in np.arange(left + 0.4, right - 0.6, 1.1):
-            canvas.ground(((x, z), (x + 0.55, z), (x + 0.55, z + 3.0), (x, z + 3.0)), paint)
+            canvas.strip(x, x + 0.55, z, z + 3.0, paint)
 
 
 def _draw_line(canvas: Canvas, rng: np.random.Generator, x: float, paint: Ink) -> None:
     dash, start = pick(rng, (3.0, 4.0, 6.0, 100.0)), rng.uniform(0.0, 4.0)
     for z in np.arange(start, 60.0, 2.2 * dash):
-        canvas.ground(((x, z), (x + 0.14, z), (x + 0.14, z + dash), (x, z + dash)), paint)
+        canvas.strip(x, x + 0.14, z, z + dash, paint)
 
 
 def draw_rails(canvas: Canvas, rng: np.random.Generator, x: float) -> None:
     """Tram rails sunk into the road around `x`."""
     steel = Ink(tinted(rng, ((60, 60, 62), (150, 150, 152))))
     for rail in (x - 0.72, x + 0.72):
-        canvas.ground(((rail - 0.06, 2), (rail + 0.06, 2), (rail + 0.06, 90), (rail - 0.06, 90)), steel)
+        canvas.strip(rail - 0.06, rail + 0.06, 2, 90, steel)
 
 
 def draw_foliage(
@@ -235,56 +249,3 @@ def random_light(rng: np.random.Generator, haze: Colour) -> Light:
         sun=-side * rng.uniform(0.1, 1.6),
         shadow=int(60 + 100 * sunny),
     )
-
-
-# Share of fine, of horizontal and of blotchy noise in each material's brightness.
-GRAIN = {
-    SMOOTH: (0.01, 0.0, 0.03),
-    FINE: (0.025, 0.01, 0.035),
-    ROUGH: (0.035, 0.05, 0.035),
-    GRASS: (0.1, 0.06, 0.1),
-    LEAVES: (0.12, 0.0, 0.2),
-}
-
-
-def photograph(rng: np.random.Generator, colours: np.ndarray, materials: np.ndarray) -> np.ndarray:
-    """The camera's image (H, W, 3) uint8 of drawn `colours` (H, W, 3) uint8 with `materials` (H, W) uint8."""
-    image = colours.astype(np.float32) * (1.0 + _grain(rng, materials))[..., None]
-    image = _expose(rng, image)
-    photo = Image.fromarray(image.clip(0, 255).astype(np.uint8))
-    photo = photo.filter(ImageFilter.GaussianBlur(rng.uniform(0.0, 0.5)))
-    noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(1.0, 3.0))
-    return (np.asarray(photo, dtype=np.float32) + noise).clip(0, 255).astype(np.uint8)
-
-
-def _grain(rng: np.random.Generator, materials: np.ndarray) -> np.ndarray:
-    """Relative brightness (H, W) around 0 by material."""
-    shares = np.array([GRAIN[material] for material in sorted(GRAIN)], dtype=np.float32) * rng.uniform(0.6, 1.4)
-    weights = shares[materials]
-    height, width = materials.shape
-    fields = (_noise(rng, height, width, 1, 1), _noise(rng, height, width, 1, 3), _noise(rng, height, width, 3, 4))
-    return sum((weights[..., k] * field for k, field in enumerate(fields)), np.zeros_like(fields[0]))
-
-
-def _noise(rng: np.random.Generator, height: int, width: int, rows: int, columns: int) -> np.ndarray:
-    """Normal noise (H, W) whose blots are `rows` x `columns` pixels."""
-    coarse = rng.standard_normal((-(-height // rows), -(-width // columns)), dtype=np.float32)
-    if rows == columns == 1:
-        return coarse
-    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
-
-
-def _expose(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Exposure, contrast, colour temperature, darker corners, and at times a low sun's veil."""
-    height, width = image.shape[:2]
-    warmth, tint = rng.normal(0.0, 0.025), rng.normal(0.0, 0.01)
-    gains = np.array([1.0 + warmth, 1.0 + tint, 1.0 - warmth], dtype=np.float32) * rng.uniform(0.88, 1.12)
-    rows, columns = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
-    corners = 1.0 - rng.uniform(0.0, 0.15) * (rows**2 + columns**2) / 2
-    image = image * gains * corners[..., None].astype(np.float32)
-    middle = np.float32(image.mean())
-    image = middle + (image - middle) * np.float32(rng.uniform(0.94, 1.12))
-    if chance(rng, 0.06):
-        veil = np.exp(-((columns - rng.uniform(-1, 1)) ** 2 + (rows + 0.6) ** 2) / 0.3)
-        image = image + (rng.uniform(20, 80) * veil[..., None]).astype(np.float32)
-    return image

@@ -1,32 +1,33 @@
-"""Who and what is on the street: vehicles, people and furniture, each with its place.
-
-Street furniture: lamp posts, traffic lights, signs, bins and boxes.
-"""
+"""Objects on the street and their places: vehicles, people, posts, traffic lights, signs and bins."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from paumer.data.scenes.canvas import FINE, SMOOTH, Canvas, Ink, Plane
-from paumer.data.scenes.labels import (
+from paumer.data.scenes.canvas import (
     EARTHS,
+    FINE,
     GREENS,
     GREYS,
     PALES,
     POLE,
+    SMOOTH,
     STATIC,
     TRAFFIC_LIGHT,
     TRAFFIC_SIGN,
     VIVIDS,
+    Canvas,
     Colour,
+    Ink,
+    Plane,
     chance,
+    facing,
     pick,
     tinted,
 )
 from paumer.data.scenes.people import draw_bicycle, draw_motorcycle, draw_person, draw_rider
-from paumer.data.scenes.street import Character
-from paumer.data.scenes.surroundings import Side, draw_tree
+from paumer.data.scenes.surroundings import Character, Side, draw_tree
 from paumer.data.scenes.vehicles import draw_bus, draw_car, draw_train, draw_truck
 
 WHITE: Colour = (232, 232, 228)
@@ -38,10 +39,10 @@ LAMPS: tuple[tuple[float, Colour], ...] = ((0.82, (255, 60, 45)), (0.5, (255, 19
 
 def _post(canvas: Canvas, rng: np.random.Generator, x: float, z: float, height: float, width: float) -> Plane:
     """A post in the middle (at 5 m) of a plane that faces the camera."""
-    plane = Plane(canvas, (x - 5.0, z), (x + 5.0, z))
+    plane = facing(canvas, x, z, 5.0)
     reach = canvas.light.sun * height
     canvas.shadow(((x - width / 2, z), (x + width / 2, z), (x + reach + width / 2, z + 0.4), (x + reach, z + 0.4)))
-    ink = Ink(tinted(rng, GREYS + PALES[:2] + EARTHS[4:] + GREENS[4:]), POLE, SMOOTH)
+    ink = Ink(tinted(rng, GREYS + PALES[:2] + EARTHS[4:] + GREENS[4:]), POLE)
     plane.rectangle(5.0 - width / 2, 5.0 + width / 2, 0.0, height, ink)
     return plane
 
@@ -51,7 +52,7 @@ def draw_lamp_post(canvas: Canvas, rng: np.random.Generator, x: float, z: float)
     height, width = rng.uniform(4.5, 9.0), rng.uniform(0.16, 0.28)
     plane = _post(canvas, rng, x, z, height, width)
     arm = 5.0 - np.sign(x) * rng.uniform(0.6, 2.4)
-    ink = Ink(tinted(rng, GREYS), POLE, SMOOTH)
+    ink = Ink(tinted(rng, GREYS), POLE)
     plane.bar((5.0, height), (arm, height + 0.3), 0.14, ink)
     plane.bar((arm - 0.3, height + 0.25), (arm + 0.3, height + 0.25), 0.22, ink)
 
@@ -68,7 +69,7 @@ def draw_traffic_light(canvas: Canvas, rng: np.random.Generator, x: float, z: fl
         base = rng.uniform(3.6, 4.6)
         plane = _post(canvas, rng, x, z, base + 0.8, 0.2)
         arm = 5.0 - np.sign(x) * rng.uniform(1.0, 3.0)
-        plane.bar((5.0, base + 0.6), (arm, base + 0.6), 0.14, Ink(tinted(rng, GREYS), POLE, SMOOTH))
+        plane.bar((5.0, base + 0.6), (arm, base + 0.6), 0.14, Ink(tinted(rng, GREYS), POLE))
         _draw_lamps(plane, rng, arm, base)
     else:
         plane = _post(canvas, rng, x, z, base + 0.5, 0.2)
@@ -111,7 +112,7 @@ def _draw_plate(plane: Plane, rng: np.random.Generator, up: float, size: float) 
             half, low = scale * size, up - 0.55 * scale * size
             plane.polygon(((5.0 - half, low), (5.0 + half, low), (5.0, low + 1.75 * half)), ink)
     else:
-        for scale, ink in ((1.1, Ink(WHITE, TRAFFIC_SIGN, SMOOTH)), (0.8, Ink(SIGN_YELLOW))):
+        for scale, ink in ((1.1, Ink(WHITE, TRAFFIC_SIGN)), (0.8, Ink(SIGN_YELLOW))):
             half = scale * size
             plane.polygon(((5.0 - half, up), (5.0, up - half), (5.0 + half, up), (5.0, up + half)), ink)
 
@@ -123,7 +124,7 @@ def draw_guide_board(canvas: Canvas, rng: np.random.Generator, x: float, z: floa
     colour = tinted(rng, (SIGN_BLUE, SIGN_YELLOW, WHITE, (25, 95, 60)))
     text = (30, 30, 34) if sum(colour) > 380 else WHITE
     left, right = 5.0 - width / 2, 5.0 + width / 2
-    plane.rectangle(left, right, base, base + height, Ink(WHITE, TRAFFIC_SIGN, SMOOTH))
+    plane.rectangle(left, right, base, base + height, Ink(WHITE, TRAFFIC_SIGN))
     plane.rectangle(left + 0.06, right - 0.06, base + 0.06, base + height - 0.06, Ink(colour))
     for line in (0.25, 0.55, 0.8):
         end = left + width * rng.uniform(0.45, 0.9)
@@ -132,7 +133,7 @@ def draw_guide_board(canvas: Canvas, rng: np.random.Generator, x: float, z: floa
 
 def draw_bin(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> None:
     """A bin, a switch box or a crate: a thing that no evaluated class covers."""
-    plane = Plane(canvas, (x - 1.0, z), (x + 1.0, z))
+    plane = facing(canvas, x, z)
     half, height = rng.uniform(0.25, 0.6), rng.uniform(0.7, 1.5)
     ink = Ink(tinted(rng, GREYS + GREENS + VIVIDS + EARTHS), STATIC, FINE)
     plane.rectangle(1.0 - half, 1.0 + half, 0.0, height, ink)
@@ -165,7 +166,7 @@ def _distance(rng: np.random.Generator, near: float, far: float) -> float:
 def populate(
     rng: np.random.Generator, sides: tuple[Side, Side], end: float, character: Character, rails: float | None
 ) -> list[Item]:
-    """Everything that stands or moves on the street, farthest first."""
+    """All objects on the street, farthest first."""
     items = _moving(rng, sides, character)
     for side in sides:
         items += _parked(rng, side, character) + _furniture(rng, side) + _walkers(rng, side, character)

@@ -1,14 +1,15 @@
 """Cars, vans, trucks, buses and trams, as boxes with a flank and an end."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from paumer.data.scenes.canvas import FINE, SMOOTH, Box, Canvas, Ink, Plane
-from paumer.data.scenes.labels import (
+from paumer.data.scenes.canvas import (
     BUS,
     CAR,
     EARTHS,
+    FINE,
     GLASS,
     GREENS,
     PALES,
@@ -16,10 +17,13 @@ from paumer.data.scenes.labels import (
     TRUCK,
     VEHICLES,
     VIVIDS,
+    Box,
+    Canvas,
     Colour,
+    Ink,
+    Plane,
     chance,
     mixed,
-    shaded,
     tinted,
 )
 
@@ -29,13 +33,16 @@ LAMP: Colour = (245, 240, 215)
 
 
 class Look(NamedTuple):
-    """One vehicle's sizes in metres and colours; `rear` tells whether the end seen is its rear."""
+    """Height in metres and colours of a vehicle; `rear`: its rear faces the camera."""
 
     height: float
     body: Ink
     glass: Ink
     accent: Ink
     rear: bool
+
+
+Side = Callable[[Plane, Look], None]
 
 
 def footprint(x: float, z: float, width: float, length: float, across: bool) -> Box:
@@ -52,6 +59,15 @@ def _cast_shadow(canvas: Canvas, box: Box, height: float) -> None:
     canvas.shadow(((box.left, box.near), (box.right, box.near), (box.right, box.far), (box.left, box.far)))
 
 
+def _draw_sides(canvas: Canvas, box: Box, look: Look, flank: Side, front: Side) -> None:
+    """Shadow, the side along the street where it is visible, and the side that faces the camera."""
+    _cast_shadow(canvas, box, look.height)
+    plane = box.flank(canvas)
+    if plane:
+        flank(plane, look)
+    front(box.front(canvas), look)
+
+
 def draw_car(canvas: Canvas, rng: np.random.Generator, x: float, z: float, across: bool = False) -> None:
     """A car or a small van."""
     tall = chance(rng, 0.25)
@@ -59,7 +75,7 @@ def draw_car(canvas: Canvas, rng: np.random.Generator, x: float, z: float, acros
     height += rng.uniform(0.15, 0.6) if tall else 0.0
     box = footprint(x, z, width, length, across)
     _cast_shadow(canvas, box, height)
-    body = Ink(tinted(rng, VEHICLES), CAR, SMOOTH)
+    body = Ink(tinted(rng, VEHICLES), CAR)
     look = Look(height, body, Ink(tinted(rng, GLASS[:3])), Ink(RED), chance(rng, 0.6))
     flank, front = box.flank(canvas), box.front(canvas)
     if across:
@@ -92,7 +108,7 @@ def _car_flank(plane: Plane, look: Look, tall: bool) -> None:
 
 
 def _wheel(plane: Plane, along: float, radius: float, body: Ink) -> None:
-    plane.disc(along, radius, radius, Ink(TYRE, body.label, SMOOTH))
+    plane.disc(along, radius, radius, Ink(TYRE, body.label))
     plane.disc(along, radius, 0.55 * radius, Ink((125, 125, 128)))
 
 
@@ -103,23 +119,21 @@ def _join_cabin(canvas: Canvas, flank: Plane, front: Plane, look: Look) -> None:
     share = 0.32 if not look.rear else 0.1
     points = [front.point(side, look.height - 0.05), flank.point(share * flank.length, look.height)]
     points += [flank.point(share * flank.length, belt), front.point(side, belt)]
-    assert look.body.colour is not None
-    colour = shaded(look.body.colour, 0.8)
-    canvas.polygon(points, Ink(colour, look.body.label, SMOOTH), flank.depth)
+    canvas.polygon(points, look.body._replace(colour=look.body.detail(0.8).colour), flank.depth)
 
 
 def _car_end(plane: Plane, look: Look) -> None:
     width, height, belt = plane.length, look.height, 0.58 * look.height
-    plane.rectangle(0.0, width, 0.0, 0.4, Ink(TYRE, CAR, SMOOTH))
-    plane.rectangle(0.22 * width, 0.78 * width, 0.0, 0.2, Ink((40, 40, 42)))
+    plane.band(0.0, 0.4, Ink(TYRE, CAR))
+    plane.band(0.0, 0.2, Ink((40, 40, 42)), 0.22, 0.78)
     plane.polygon(((0.02, belt), (width - 0.02, belt), (0.88 * width, height), (0.12 * width, height)), look.body)
-    plane.rectangle(0.0, width, 0.25, belt, look.body)
+    plane.band(0.25, belt, look.body)
     low, top = belt + 0.03, height - 0.12
     plane.polygon(((0.12, low), (width - 0.12, low), (0.83 * width, top), (0.17 * width, top)), look.glass)
     lamp = look.accent if look.rear else Ink(LAMP)
     for left in (0.03, 0.79):
-        plane.rectangle(left * width, (left + 0.18) * width, belt - 0.24, belt - 0.08, lamp)
-    plane.rectangle(0.36 * width, 0.64 * width, 0.42, 0.54, Ink((215, 215, 210) if look.rear else (40, 40, 42)))
+        plane.band(belt - 0.24, belt - 0.08, lamp, left, left + 0.18)
+    plane.band(0.42, 0.54, Ink((215, 215, 210) if look.rear else (40, 40, 42)), 0.36, 0.64)
 
 
 def draw_truck(canvas: Canvas, rng: np.random.Generator, x: float, z: float, across: bool = False) -> None:
@@ -127,102 +141,88 @@ def draw_truck(canvas: Canvas, rng: np.random.Generator, x: float, z: float, acr
     height = rng.uniform(2.9, 3.8)
     box = footprint(x, z, rng.uniform(2.2, 2.5), rng.uniform(6.5, 11.0), across)
     cargo = Ink(tinted(rng, VEHICLES + PALES + GREENS + EARTHS), TRUCK, FINE)
-    look = Look(height, cargo, Ink(tinted(rng, GLASS[:3])), Ink(tinted(rng, VEHICLES), TRUCK, SMOOTH), chance(rng, 0.6))
-    _cast_shadow(canvas, box, height)
-    flank, front = box.flank(canvas), box.front(canvas)
-    if flank:
-        (_truck_end if across else _truck_flank)(flank, look)
-    (_truck_flank if across else _truck_end)(front, look)
+    look = Look(height, cargo, Ink(tinted(rng, GLASS[:3])), Ink(tinted(rng, VEHICLES), TRUCK), chance(rng, 0.6))
+    _draw_sides(canvas, box, look, *((_truck_end, _truck_flank) if across else (_truck_flank, _truck_end)))
 
 
 def _truck_flank(plane: Plane, look: Look) -> None:
     length, height = plane.length, look.height
     start, end = (0.0, 0.74) if look.rear else (0.26, 1.0)
     cab = (0.77, 1.0) if look.rear else (0.0, 0.23)
-    plane.rectangle(0.1, length - 0.1, 0.5, 1.0, Ink(TYRE, TRUCK, SMOOTH))
-    plane.rectangle(start * length, end * length, 1.0, height, look.body)
-    plane.rectangle(cab[0] * length, cab[1] * length, 0.45, 0.85 * height, look.accent)
-    plane.rectangle((cab[0] + 0.06) * length, (cab[1] - 0.04) * length, 0.5 * height, 0.75 * height, look.glass)
+    plane.rectangle(0.1, length - 0.1, 0.5, 1.0, Ink(TYRE, TRUCK))
+    plane.band(1.0, height, look.body, start, end)
+    plane.band(0.45, 0.85 * height, look.accent, *cab)
+    plane.band(0.5 * height, 0.75 * height, look.glass, cab[0] + 0.06, cab[1] - 0.04)
     for axle in (0.12, 0.24, 0.86) if look.rear else (0.14, 0.76, 0.88):
         _wheel(plane, axle * length, 0.5, look.body)
 
 
 def _truck_end(plane: Plane, look: Look) -> None:
-    width, height = plane.length, look.height
-    plane.rectangle(0.0, width, 0.0, 0.9, Ink(TYRE, TRUCK, SMOOTH))
-    plane.rectangle(0.25 * width, 0.75 * width, 0.0, 0.5, Ink((45, 45, 48)))
-    plane.rectangle(0.0, width, 0.85, height, look.body)
+    height = look.height
+    plane.band(0.0, 0.9, Ink(TYRE, TRUCK))
+    plane.band(0.0, 0.5, Ink((45, 45, 48)), 0.25, 0.75)
+    plane.band(0.85, height, look.body)
     if look.rear:
-        assert look.body.colour is not None
-        line = Ink(shaded(look.body.colour, 0.65))
-        plane.rectangle(0.49 * width, 0.51 * width, 0.95, height - 0.1, line)
-        plane.rectangle(0.0, width, 0.85, 1.0, line)
+        line = look.body.detail(0.65)
+        plane.band(0.95, height - 0.1, line, 0.49, 0.51)
+        plane.band(0.85, 1.0, line)
         for left in (0.04, 0.82):
-            plane.rectangle(left * width, (left + 0.14) * width, 0.65, 0.85, Ink(RED))
+            plane.band(0.65, 0.85, Ink(RED), left, left + 0.14)
         return
-    plane.rectangle(0.0, width, 0.45, 0.82 * height, look.accent)
-    plane.rectangle(0.08 * width, 0.92 * width, 0.48 * height, 0.76 * height, look.glass)
-    plane.rectangle(0.22 * width, 0.78 * width, 0.6, 0.42 * height, Ink((40, 40, 42)))
+    plane.band(0.45, 0.82 * height, look.accent)
+    plane.band(0.48 * height, 0.76 * height, look.glass, 0.08, 0.92)
+    plane.band(0.6, 0.42 * height, Ink((40, 40, 42)), 0.22, 0.78)
     for left in (0.04, 0.8):
-        plane.rectangle(left * width, (left + 0.16) * width, 0.6, 0.85, Ink(LAMP))
+        plane.band(0.6, 0.85, Ink(LAMP), left, left + 0.16)
 
 
 def draw_bus(canvas: Canvas, rng: np.random.Generator, x: float, z: float, across: bool = False) -> None:
     """A city bus: tall, with a band of windows and a lit sign."""
     height = rng.uniform(2.9, 3.3)
     box = footprint(x, z, 2.5, rng.uniform(9.0, 13.0), across)
-    body = Ink(tinted(rng, (*VIVIDS, *VIVIDS[2:3] * 6, *PALES[:2])), BUS, SMOOTH)
+    body = Ink(tinted(rng, (*VIVIDS, *VIVIDS[2:3] * 6, *PALES[:2])), BUS)
     look = Look(height, body, Ink(tinted(rng, GLASS[:3])), Ink(tinted(rng, VIVIDS + PALES)), chance(rng, 0.5))
-    _cast_shadow(canvas, box, height)
-    flank, front = box.flank(canvas), box.front(canvas)
-    if flank:
-        (_bus_end if across else _bus_flank)(flank, look)
-    (_bus_flank if across else _bus_end)(front, look)
+    _draw_sides(canvas, box, look, *((_bus_end, _bus_flank) if across else (_bus_flank, _bus_end)))
 
 
 def _bus_flank(plane: Plane, look: Look) -> None:
     length, height = plane.length, look.height
-    plane.rectangle(0.0, length, 0.3, height, look.body)
-    plane.rectangle(0.0, length, 0.35, 0.65, look.accent)
+    plane.band(0.3, height, look.body)
+    plane.band(0.35, 0.65, look.accent)
     plane.rectangle(0.2, length - 0.2, 1.25, 0.82 * height, look.glass)
-    assert look.body.colour is not None
     for along in np.arange(1.6, length, 1.6):
-        plane.rectangle(along, along + 0.1, 1.25, 0.82 * height, Ink(shaded(look.body.colour, 0.6)))
+        plane.rectangle(along, along + 0.1, 1.25, 0.82 * height, look.body.detail(0.6))
     for axle in (0.18, 0.78):
         _wheel(plane, axle * length, 0.48, look.body)
 
 
 def _bus_end(plane: Plane, look: Look) -> None:
     width, height = plane.length, look.height
-    plane.rectangle(0.0, width, 0.0, 0.4, Ink(TYRE, BUS, SMOOTH))
-    plane.rectangle(0.0, width, 0.3, height, look.body)
+    plane.band(0.0, 0.4, Ink(TYRE, BUS))
+    plane.band(0.3, height, look.body)
     plane.rectangle(0.08, width - 0.08, 1.7 if look.rear else 1.15, 0.8 * height, look.glass)
-    plane.rectangle(0.2 * width, 0.8 * width, 0.84 * height, 0.95 * height, Ink((30, 30, 30)))
-    plane.rectangle(0.26 * width, 0.74 * width, 0.87 * height, 0.92 * height, Ink((235, 170, 50)))
+    plane.band(0.84 * height, 0.95 * height, Ink((30, 30, 30)), 0.2, 0.8)
+    plane.band(0.87 * height, 0.92 * height, Ink((235, 170, 50)), 0.26, 0.74)
     for left in (0.04, 0.82):
-        plane.rectangle(left * width, (left + 0.14) * width, 0.6, 0.95, Ink(RED if look.rear else LAMP))
+        plane.band(0.6, 0.95, Ink(RED if look.rear else LAMP), left, left + 0.14)
 
 
 def draw_train(canvas: Canvas, rng: np.random.Generator, x: float, z: float, across: bool = False) -> None:
     """A tram: long and low over its rails, windows all along, a roof with gear and a rounded nose."""
     height, length = rng.uniform(3.2, 3.7), rng.uniform(20.0, 34.0)
     box = footprint(x, z, 2.5, length, across)
-    body = Ink(tinted(rng, (*VIVIDS, *VIVIDS[3:4] * 5, *PALES[:2])), TRAIN, SMOOTH)
+    body = Ink(tinted(rng, (*VIVIDS, *VIVIDS[3:4] * 5, *PALES[:2])), TRAIN)
     stripe = mixed(tinted(rng, VIVIDS + PALES), (255, 255, 255), 0.2)
     look = Look(height, body, Ink(tinted(rng, GLASS[:2])), Ink(stripe), True)
-    _cast_shadow(canvas, box, height)
-    flank, front = box.flank(canvas), box.front(canvas)
-    if flank:
-        (_train_end if across else _train_flank)(flank, look)
-    (_train_flank if across else _train_end)(front, look)
+    _draw_sides(canvas, box, look, *((_train_end, _train_flank) if across else (_train_flank, _train_end)))
 
 
 def _train_flank(plane: Plane, look: Look) -> None:
     length, height = plane.length, look.height
-    plane.rectangle(0.0, length, 0.12, height, look.body)
-    plane.rectangle(0.0, length, 0.12, 0.5, Ink((45, 45, 48)))
-    plane.rectangle(0.0, length, 0.85, 1.15, look.accent)
-    plane.rectangle(0.0, length, height - 0.4, height, Ink((95, 96, 98)))
+    plane.band(0.12, height, look.body)
+    plane.band(0.12, 0.5, Ink((45, 45, 48)))
+    plane.band(0.85, 1.15, look.accent)
+    plane.band(height - 0.4, height, Ink((95, 96, 98)))
     for along in np.arange(0.5, length - 1.5, 2.0):
         plane.rectangle(along, along + 1.6, 1.35, 0.76 * height, look.glass)
     for along in np.arange(4.5, length - 2.0, 7.0):
@@ -234,10 +234,10 @@ def _train_end(plane: Plane, look: Look) -> None:
     width, height = plane.length, look.height
     outline = ((0.0, 0.12), (width, 0.12), (width, 0.7 * height), (0.85 * width, height), (0.15 * width, height))
     plane.polygon((*outline, (0.0, 0.7 * height)), look.body)
-    plane.rectangle(0.0, width, 0.12, 0.45, Ink((45, 45, 48)))
+    plane.band(0.12, 0.45, Ink((45, 45, 48)))
     glass = ((0.1 * width, 1.3), (0.9 * width, 1.3), (0.84 * width, 0.8 * height), (0.16 * width, 0.8 * height))
     plane.polygon(glass, look.glass)
-    plane.rectangle(0.0, width, 0.85, 1.15, look.accent)
-    plane.rectangle(0.3 * width, 0.7 * width, 0.84 * height, 0.93 * height, Ink((240, 180, 60)))
+    plane.band(0.85, 1.15, look.accent)
+    plane.band(0.84 * height, 0.93 * height, Ink((240, 180, 60)), 0.3, 0.7)
     for centre in (0.16, 0.84):
         plane.disc(centre * width, 0.7, 0.14, Ink(LAMP))

@@ -10,7 +10,7 @@ from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
 from paumer.deployment.settings import TuneSettings
 from paumer.deployment.tuning.search import UNPAUSED, Speed, scale_of, schedule_of
-from paumer.evaluation.evaluate import mean_iou, tally
+from paumer.evaluation.evaluate import evaluate_split, mean_iou
 from paumer.measurement.modes import callable_of
 from paumer.measurement.throughput import evenly, input_images, input_size, mean_windows
 from paumer.measurement.timing import BenchmarkSetting, Variant, measure
@@ -63,9 +63,9 @@ class Bench:
             settings = EvaluateSettings(device=self.settings.device, evaluation=self.settings.evaluation)
             chosen = [self.data.samples[place] for place in evenly(len(self.data), images)]
             data = SegmentationData(self.data.dataset, chosen)
-            tallies = tally(self.model, data, [build_strategy(point) for point in new], settings)
-            for point, tallied in zip(new, tallies, strict=True):
-                self._scores[point, images] = mean_iou(tallied.matrix)
+            results = evaluate_split(self.model, data, [build_strategy(point) for point in new], settings)
+            for point, result in zip(new, results, strict=True):
+                self._scores[point, images] = mean_iou(result.matrix)
         return [self._scores[point, images] for point in points]
 
     def drops(self, points: Sequence[OperatingPoint]) -> list[float]:
