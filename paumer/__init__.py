@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
 
-    from paumer.deployment.api import load, measure, scenes, sweep
+    from paumer.deployment.api import measure, scenes, sweep
     from paumer.deployment.network import HubSegmenter as Segmenter
+    from paumer.deployment.network import load
     from paumer.models.inference import sliding_window_logits
     from paumer.models.published import load_segmenter
     from paumer.models.wrap import wrap
@@ -42,7 +43,7 @@ __all__ = [
 _HOMES = {
     "Schedule": ("paumer.strategies.notation", "Schedule"),
     "Segmenter": ("paumer.deployment.network", "HubSegmenter"),
-    "load": ("paumer.deployment.api", "load"),
+    "load": ("paumer.deployment.network", "load"),
     "load_segmenter": ("paumer.models.published", "load_segmenter"),
     "measure": ("paumer.deployment.api", "measure"),
     "scenes": ("paumer.deployment.api", "scenes"),

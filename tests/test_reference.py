@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import reference_camvid as camvid
 import yaml
@@ -13,7 +14,9 @@ from reference_pages import PAGES, TABLES, rewritten, typed
 
 from paumer.config import Experiment, parse
 from paumer.config.runs import CostSettings, TrainSettings
-from paumer.reporting.verify import check_timings
+from paumer.reporting.frames import MEASURES, POINT
+from paumer.reporting.sheets import DECIMALS
+from paumer.reporting.verify import TIMED, check_timings, measures_of_rounds
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results/reference"
@@ -102,6 +105,19 @@ def test_a_timing_that_does_not_follow_from_its_rounds_is_named(
     (copy / "throughput.csv").write_text(table.replace(*changed, 1), encoding="utf-8")
     [line] = check_timings(copy)
     assert named in line and "in its rounds" in line
+
+
+def test_small_speedups_are_compared_as_they_are_rounded(tmp_path: Path) -> None:
+    """With a dense network a hundred times as fast, four decimals are few."""
+    rounds = pd.read_csv(REFERENCE / "camvid/h100/throughput_rounds.csv", keep_default_na=False)
+    seconds = rounds["seconds"].mask(rounds["variant"] == "dense dense", rounds["seconds"] / 100)
+    rounds.assign(seconds=seconds).to_csv(tmp_path / "throughput_rounds.csv", index=False)
+    computed = measures_of_rounds(tmp_path / "throughput_rounds.csv").drop(columns="rounds").round(DECIMALS)
+    table = pd.read_csv(REFERENCE / "camvid/h100/throughput.csv", keep_default_na=False).drop(columns=MEASURES)
+    variant = [" ".join(filter(None, row)) for row in table[POINT[2:]].to_numpy()]
+    timings = table.assign(variant=variant).merge(computed, on=[*TIMED, "variant"], how="left")
+    timings.drop(columns="variant").to_csv(tmp_path / "throughput.csv", index=False)
+    assert list(check_timings(tmp_path)) == []
 
 
 def test_a_figure_that_does_not_fit_is_found(tmp_path: Path) -> None:

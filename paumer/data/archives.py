@@ -1,7 +1,4 @@
-"""Datasets that are fetched as zip archives: what these must hold, and fetching them.
-
-Chosen files out of a zip archive that is not trusted.
-"""
+"""Datasets that are fetched as zip archives: their description, safe extraction, and checks of the contents."""
 
 import hashlib
 import re
@@ -26,7 +23,7 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 class InvalidArchiveError(Exception):
-    """What is wrong with an archive, in one line; who fetched it knows what to do about it."""
+    """An archive is damaged, hostile or of other contents; the message is one line without a remedy."""
 
 
 @contextmanager
@@ -34,7 +31,7 @@ def opened_zip(archive: Path) -> Iterator[ZipFile]:
     """Open a zip archive.
 
     Raises:
-        InvalidArchiveError: it is none, or proves to be broken while it is read.
+        InvalidArchiveError: it is no zip archive, or damaged, which may show while it is read.
     """
     try:
         with _damage():
@@ -49,18 +46,18 @@ def opened_zip(archive: Path) -> Iterator[ZipFile]:
 def unpack(
     content: ZipFile, folder: Path, member_path: Callable[[str], PurePosixPath | None], largest: int, total: int
 ) -> None:
-    """Write chosen members of an archive into a folder. Contents are checked by the checksums in the archive.
+    """Extract chosen members of an archive into a folder; zipfile compares their CRC.
 
     Args:
         content: the archive.
-        folder: where to write.
+        folder: the folder to write to.
         member_path: member name -> path below `folder`, of plain names; None to leave the member out.
-        largest: bytes that one member may have.
-        total: bytes that all chosen members may have together.
+        largest: maximum bytes of a member.
+        total: maximum bytes of all chosen members together.
 
     Raises:
-        InvalidArchiveError: a chosen member is no plain file, is too large, or has no place of its own in `folder`.
-        PaumerError: the disk has no room for them.
+        InvalidArchiveError: a chosen member is no plain file, too large, or its path is taken or unsafe.
+        PaumerError: the disk has too little space.
     """
     chosen = [(member, target) for member in content.infolist() if (target := member_path(member.filename))]
     _check_member(chosen, largest, total)
@@ -77,7 +74,7 @@ def unpack(
 
 @contextmanager
 def _damage() -> Iterator[None]:
-    """Where nothing is written, OSError is the archive's: damaged ones name places in the file that it has not."""
+    """Turn OSError into BadZipFile while nothing is written: damaged archives hold offsets outside the file."""
     try:
         yield
     except OSError as error:
@@ -85,7 +82,7 @@ def _damage() -> Iterator[None]:
 
 
 def _check_member(chosen: list[tuple[ZipInfo, PurePosixPath]], largest: int, total: int) -> None:
-    """Refuse an archive before anything of it is written."""
+    """Check the chosen members before anything is written."""
     taken = set()
     for member, target in chosen:
         name = ascii(member.filename)
@@ -102,7 +99,7 @@ def _check_member(chosen: list[tuple[ZipInfo, PurePosixPath]], largest: int, tot
 
 
 def _is_plain_file(member: ZipInfo) -> bool:
-    """Whether a member is a file, neither encrypted nor packed in a rare way."""
+    """Whether a member is a file, not encrypted, and stored or deflated."""
     kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where the archive comes from a system without kinds
     encrypted = member.flag_bits & 1
     return (
@@ -125,9 +122,9 @@ class Origin:
 
     Attributes:
         url: its address.
-        size: about how many bytes it has; 0 where that is unknown.
-        checksums: algorithm of hashlib -> what its bytes must give.
-        opener: asks the server, where that takes a login.
+        size: approximate bytes; 0 where unknown.
+        checksums: algorithm of hashlib -> expected digest.
+        opener: sends the requests, where a login is needed.
     """
 
     url: str
@@ -138,15 +135,15 @@ class Origin:
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip archive and what it must hold.
+    """A zip archive and its expected contents.
 
     Attributes:
-        name: of the file that it is kept in meanwhile, beside the dataset's folder.
+        name: file name while it is kept, beside the dataset's folder.
         members: matches the names of members that are extracted; its group is the path below the dataset's folder.
-        files: pattern below the dataset's folder -> how many files must match it.
-        digests: folder -> what `digest` must give for it, where that is known.
-        commit: the commit it must be of; `git archive` writes that into the archive's comment. None for others.
-        origin: where from; None where only a login tells.
+        files: glob pattern below the dataset's folder -> expected number of files.
+        digests: folder -> expected `digest`, where known.
+        commit: expected commit, which `git archive` writes into the comment; None for other archives.
+        origin: its address; None where it is known only after login.
     """
 
     name: str
@@ -164,12 +161,12 @@ class Archive:
 
 @dataclass(frozen=True)
 class Source:
-    """What a dataset is fetched as.
+    """The archives that make up a dataset.
 
     Attributes:
-        version: remembered beside the data, which is fetched anew when this changes.
-        archives: the archives; together they are the dataset.
-        log_in: names of archives -> their origins, for archives that have none of their own.
+        version: stored beside the data, which is fetched again when it changes.
+        archives: the archives.
+        log_in: archive names -> origins, for archives without one.
     """
 
     version: str
@@ -178,17 +175,16 @@ class Source:
 
 
 def fetch(source: Source, folder: Path, terms: Mapping[str, str], manual_instructions: str) -> None:
-    """Fetch a dataset into `folder`, unless it was fetched before; the folder appears whole or not at all.
+    """Fetch a dataset into `folder`, unless that has this version; the folder appears complete or not at all.
 
     Args:
-        source: where from.
-        folder: where to; the archives lie beside it meanwhile, and what has arrived of them survives a failure.
+        source: the archives.
+        folder: the dataset's folder; archives are kept beside it meanwhile, incomplete ones also after a failure.
         terms: licence and citation, which are printed and stored beside the data.
         manual_instructions: what to do without a network, for error messages.
 
     Raises:
-        PaumerError: there is no network, login or room, an archive is not what it should be, or the folder holds
-            something else.
+        PaumerError: network, login or disk space is missing, an archive is invalid, or the folder holds other files.
     """
     described = read_source(folder)
     if described is not None and described.get("version") == source.version:
@@ -211,7 +207,7 @@ def fetch(source: Source, folder: Path, terms: Mapping[str, str], manual_instruc
 
 
 def read_source(folder: Path) -> dict[str, Any] | None:
-    """Where a fetched dataset came from; None for one that was not fetched."""
+    """Version, archives and terms of a fetched dataset; None for one that was not fetched."""
     path = folder / SOURCE_FILE
     return read_json(path) if path.exists() else None
 
@@ -225,12 +221,12 @@ def digest(folder: Path) -> str:
 
 
 def _download(source: Source, paths: Mapping[str, Path], manual_instructions: str) -> None:
-    """Bring the archives that are not there; with all of them there, no network and no login is needed."""
+    """Download missing archives; where all exist, neither network nor login is needed."""
     missing = {archive.name: archive.origin for archive in source.archives if not paths[archive.name].exists()}
     unknown = [name for name, origin in missing.items() if origin is None]
     known = source.log_in(unknown) if source.log_in and unknown else {}
     origins = {name: origin or known[name] for name, origin in missing.items()}
-    # Each is written twice: as an archive, and unpacked.
+    # Each needs space twice: as an archive, and extracted.
     needed = sum(max(0, 2 * origin.size - arrived(paths[name])) for name, origin in origins.items())
     require_space(next(iter(paths.values())).parent, needed)
     for name, origin in origins.items():
@@ -239,7 +235,7 @@ def _download(source: Source, paths: Mapping[str, Path], manual_instructions: st
 
 
 def _install(archive: Archive, path: Path, folder: Path, manual_instructions: str) -> dict[str, str]:
-    """Unpack an archive into the dataset's folder and check what it held; tell which archive it was."""
+    """Extract an archive into the dataset's folder and check the contents; returns its name and sha256."""
     try:
         with opened_zip(path) as content:
             comment = content.comment.decode(errors="replace")
@@ -255,7 +251,7 @@ def _install(archive: Archive, path: Path, folder: Path, manual_instructions: st
 
 
 def _check(archive: Archive, folder: Path) -> None:
-    """Compare the number of files, and contents where they are known."""
+    """Compare the numbers of files, and known digests."""
     for pattern, expected in archive.files.items():
         found = len(list(folder.glob(pattern)))
         if found != expected:

@@ -1,7 +1,4 @@
-"""The datasets by name, and the folder that the user named for one.
-
-Data of one's own: images in `images/SPLIT`, label maps of the same names in `labels/SPLIT`, and `classes.yaml`.
-"""
+"""The datasets by name, the folders that they are in, and `classes.yaml`, which describes a custom dataset."""
 
 import os
 from collections.abc import Sequence
@@ -48,10 +45,7 @@ def find_dataset(name: str, root: Path) -> Dataset:
 
 
 def known_colours(name: str, root: Path, manifest: Path) -> Sequence[Colour]:
-    """The colours of a dataset's classes, as it has them now in `root`.
-
-    Where it is not there, as `colours.json` beside its manifest tells them; none where that is not there either.
-    """
+    """The class colours of the dataset in `root`; without it those in `colours.json` beside the manifest, if any."""
     try:
         return find_dataset(name, root).colours
     except PaumerError:
@@ -63,21 +57,21 @@ def known_colours(name: str, root: Path, manifest: Path) -> Sequence[Colour]:
 
 
 def folder_of(data: Data, manifest: Path) -> Path:
-    """Where a dataset lies, or will lie: the folder that the user named, else one beside the manifest."""
+    """The folder of a dataset: as the user named it, else beside the manifest. It need not exist yet."""
     return named_folder(data) or manifest.parent / "data" / data.dataset
 
 
 def stored_folder(folder: Path, manifest: Path) -> str:
-    """How a manifest names the dataset's folder: from its own folder on where it lies in there, else whole.
+    """The dataset's folder as written to a manifest: relative to the manifest if inside its folder, else absolute.
 
-    So the results may be moved, and any folder may be the one that a command is typed in.
+    So results can be moved, and commands run in any working folder.
     """
     folder, home = folder.absolute(), manifest.parent.absolute()
     return str(folder.relative_to(home) if folder.is_relative_to(home) else folder)
 
 
 def described_folder(manifest: Path, stored: str) -> Path:
-    """The folder that a manifest names; those of earlier versions count from the working folder."""
+    """The folder that a manifest names; in earlier versions relative to the working folder."""
     folder = manifest.parent / stored
     return folder if folder.is_dir() or not Path(stored).is_dir() else Path(stored)
 
@@ -118,9 +112,9 @@ Name = Annotated[str, Field(min_length=1, pattern=r"\S"), AfterValidator(_printa
 
 
 class ClassList(Section):
-    """The classes of a dataset; `classes` is a list of names for label values 0, 1, ..., or maps values to names.
+    """Contents of `classes.yaml`; `classes` is a list of names for label values 0, 1, ..., or maps values to names.
 
-    Where it says nothing of `ignored`, 255 is, unless it is a class.
+    Without `ignored`, 255 is ignored unless it is a class.
     """
 
     classes: dict[Byte, Name] = Field(min_length=1, max_length=IGNORE)

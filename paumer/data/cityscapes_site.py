@@ -1,9 +1,7 @@
-"""The site that gives Cityscapes: login, archives on offer, and their checksums.
+"""The site of Cityscapes: finding the user's login, logging in, and the archives with their checksums.
 
-The addresses and the form are those of the dataset's own downloader, cityscapesscripts.download. Its login is not used:
-it stops for a prompt, and removes the credentials it stored when they fail once.
-
-The user's name and password for a site, from where people keep them. They are never printed.
+Addresses and form are those of the dataset's own downloader, cityscapesscripts.download. Its login is not used: it
+stops for a prompt, and removes stored credentials when they fail once. Names and passwords are never printed.
 """
 
 import json
@@ -29,12 +27,12 @@ from paumer.system.files import read_json
 
 @dataclass(frozen=True)
 class Login:
-    """A name and a password; neither is shown where the object is.
+    """A user name and a password, hidden in the representation.
 
     Attributes:
-        username: the name.
+        username: user name or e-mail address.
         password: the password.
-        origin: where they were found, for error messages.
+        origin: the place where they were found, for error messages.
     """
 
     username: str = field(repr=False)
@@ -43,18 +41,18 @@ class Login:
 
 
 def find_login(host: str, prefix: str, stored: Path | None) -> Login | None:
-    """Look for a login in the environment, in a netrc file, in a file of credentials, and ask on a terminal at last.
+    """Find a login: in the environment, in netrc, in stored credentials, or else from the terminal.
 
     Args:
-        host: the site's, as netrc names it.
+        host: host name in netrc.
         prefix: of the environment variables `<prefix>_USERNAME` and `<prefix>_PASSWORD`.
-        stored: a JSON file with `username` and `password`, if there is a place for one.
+        stored: a JSON file with `username` and `password`, if any.
 
     Returns:
-        The first that is found; None where there is none and nobody to ask.
+        The first login found; None where there is none and no terminal.
 
     Raises:
-        PaumerError: one of these places holds half a login, or cannot be read.
+        PaumerError: one of these places is incomplete or cannot be read.
     """
     return _from_environment(prefix) or _from_netrc(host) or _from_file(stored) or _from_terminal(host)
 
@@ -68,14 +66,14 @@ def _from_environment(prefix: str) -> Login | None:
 
 
 def _from_netrc(host: str) -> Login | None:
-    """The entry of just this host; the entry `default` would hand any site's login to this one."""
+    """The entry of this host; not `default`, which may be of another site."""
     named = os.environ.get("NETRC")
     try:
         entry = netrc.netrc(named).hosts.get(host)
     except FileNotFoundError:
         return None
     except netrc.NetrcParseError as error:
-        # What it says of the line may be the password.
+        # The parser's message may quote the password.
         place = f"{error.filename}: line {error.lineno}" if error.lineno else f"{error.filename}"
         raise PaumerError(f"{place}: no valid netrc file, or others may read it; mend it, or chmod 600") from None
     except (OSError, UnicodeDecodeError):
@@ -120,13 +118,13 @@ def log_in(names: Collection[str]) -> dict[str, Origin]:
     """Log in, and find archives.
 
     Args:
-        names: of the archives, as the site lists them.
+        names: archive names, as the site lists them.
 
     Returns:
-        Name -> where it is fetched from, within the session.
+        Name -> origin, which uses the session's cookies.
 
     Raises:
-        PaumerError: there is no login, the site refuses it, or does not offer an archive.
+        PaumerError: there is no login, the site refuses it, or an archive is not offered.
     """
     opener = _session()
     offered = _offered(opener)
@@ -137,14 +135,14 @@ def log_in(names: Collection[str]) -> dict[str, Origin]:
 
 
 class _Stay(HTTPRedirectHandler):
-    """Follows no redirection, so that login and session go to the site alone."""
+    """Follows no redirection, so that login and session are sent to the site only."""
 
     def redirect_request(self, *_: Any) -> None:
-        """Give no request to go on with: the redirection is the answer."""
+        """No further request: the redirection itself is the response."""
 
 
 def _session() -> OpenerDirector:
-    """Log in; what is given sends the session's cookies."""
+    """Log in; the returned opener sends the session's cookies."""
     login = find_login(HOST, VARIABLES, _stored_credentials())
     if login is None:
         raise PaumerError(
@@ -157,13 +155,13 @@ def _session() -> OpenerDirector:
     _ask(opener, address)  # gives the session's cookie
     form = {"username": login.username, "password": login.password, "submit": "Login"}
     status, _ = _ask(opener, address, urlencode(form).encode())
-    if status != 302:  # the site leads those on whom it knows
+    if status != 302:  # the site redirects after a successful login
         raise PaumerError(f"{address}: refuses the login from {login.origin}; mend that and run again, {OTHERWISE}")
     return opener
 
 
 def _stored_credentials() -> Path | None:
-    """Where csDownload stores a login, by the rule of the library that it uses."""
+    """Path where csDownload stores a login, by the library that it uses."""
     try:
         from appdirs import user_data_dir
     except ImportError:
@@ -202,7 +200,7 @@ def _bytes(size: str) -> int:
 
 
 def _ask(opener: OpenerDirector, address: str, form: bytes | None = None) -> tuple[int, str]:
-    """Status and text of an answer; a redirection is one."""
+    """Status and text of a response; redirections are returned, too."""
     try:
         with opener.open(Request(address, form), timeout=SILENCE_SECONDS) as answer:
             return answer.status, answer.read(LARGEST_ANSWER).decode(errors="replace")

@@ -1,7 +1,4 @@
-"""Download of one file over HTTP(S) that goes on where it stopped, whatever stopped it.
-
-Disks: whether there is room for what is about to be written.
-"""
+"""Resumable download of one file over HTTP(S), and checking free disk space beforehand."""
 
 import hashlib
 import re
@@ -22,10 +19,10 @@ from paumer.system.progress import progress
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Refuse to begin what cannot end well.
+    """Require free disk space.
 
     Args:
-        folder: where it will be written; it need not be there yet.
+        folder: where files will be written; it need not exist yet.
         needed: bytes.
 
     Raises:
@@ -46,7 +43,7 @@ CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 class _IncompleteError(Exception):
-    """The file did not arrive whole; another attempt may bring the rest."""
+    """The file is incomplete; another attempt may succeed."""
 
 
 def download(
@@ -57,21 +54,21 @@ def download(
     opener: OpenerDirector | None = None,
     pause_seconds: float = PAUSE_SECONDS,
 ) -> None:
-    """Fetch a file, unless it is there already.
+    """Download a file, unless it exists.
 
-    What has arrived lies in `<target>.part` until the file is whole, and survives a lost connection and a kill: the
-    next attempt, or the next call, asks for the rest alone. `<target>.part.json` remembers which version it is of.
+    Bytes are kept in `<target>.part` until the file is complete, also after a lost connection or a kill; the next
+    attempt or call requests the rest. `<target>.part.json` records the version (ETag, Last-Modified).
 
     Args:
-        url: where the file is.
-        target: where to write it.
+        url: address of the file.
+        target: path of the file to write.
         manual_instructions: what to do without a network, for error messages.
-        checksums: algorithm of hashlib -> what its bytes must give, where that is known.
-        opener: asks the server, with cookies for instance; an anonymous one by default.
-        pause_seconds: time to wait before the second attempt; it doubles before each further one.
+        checksums: algorithm of hashlib -> expected hexadecimal digest.
+        opener: sends the requests, with cookies for instance; anonymous by default.
+        pause_seconds: pause before the second attempt, doubled before each further one.
 
     Raises:
-        PaumerError: the file cannot be fetched, cannot be written, or is another one.
+        PaumerError: the file cannot be fetched or written, or its checksum differs.
     """
     if target.exists():
         return
@@ -90,19 +87,19 @@ def download(
 
 
 def arrived(target: Path) -> int:
-    """How many bytes of a file have arrived and wait for the rest."""
+    """Bytes of an incomplete download that are on disk."""
     return _Part("", target).size
 
 
 def checksum(path: Path, algorithm: str = "sha256") -> str:
     """A checksum of a file by an algorithm of hashlib, as hexadecimal digits."""
     with path.open("rb") as file:
-        # Some systems refuse old algorithms where security hangs on them.
+        # Some systems refuse old algorithms unless they are declared not to be used for security.
         return hashlib.file_digest(file, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
 
 
 class _Part:
-    """What has arrived of a file, and the version of the file that it belongs to."""
+    """An incomplete file on disk, and the version that it is part of."""
 
     def __init__(self, url: str, target: Path) -> None:
         self.url = url
@@ -111,58 +108,58 @@ class _Part:
 
     @property
     def size(self) -> int:
-        """Bytes that have arrived."""
+        """Bytes on disk."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def range_headers(self) -> dict[str, str]:
-        """Headers that ask for the rest of just this version; none where all of the file is needed."""
+        """Headers that request the rest of this version; none where the whole file is needed."""
         version = self._version()
         if version is None or not self.size:
             return {}
         headers = {"Range": f"bytes={self.size}-"}
-        # A weak ETag must not stand in If-Range (RFC 9110, 13.1.5); the answer's is compared instead.
+        # If-Range must not hold a weak ETag (RFC 9110, 13.1.5); that of the response is compared instead.
         strong = version["etag"] if not version["etag"].startswith("W/") else ""
         validator = strong or version["last_modified"]
         return headers | ({"If-Range": validator} if validator else {})
 
-    def begin(self, answer: HTTPResponse) -> int | None:
-        """Make ready for the body of an answer: its bytes are to be appended.
+    def begin(self, response: HTTPResponse) -> int | None:
+        """Prepare for appending the body of a response.
 
         Returns:
-            How many bytes the whole file has; None if the server does not tell.
+            Bytes of the complete file; None where the response does not state them.
 
         Raises:
-            _IncompleteError: the answer does not go on where this part ends.
+            _IncompleteError: a partial response does not continue this part.
         """
         arriving = {
             "url": self.url,
-            "etag": answer.headers.get("ETag", ""),
-            "last_modified": answer.headers.get("Last-Modified", ""),
+            "etag": response.headers.get("ETag", ""),
+            "last_modified": response.headers.get("Last-Modified", ""),
         }
-        if answer.status == 206:
-            found = CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if response.status == 206:
+            found = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             if found is None or int(found[1]) != self.size or not self._fits(arriving):
                 self.remove()
                 raise _IncompleteError("the server sent something else than the rest of the file")
             if found[2] != "*":
                 return int(found[2])
-            return None if answer.length is None else self.size + answer.length
+            return None if response.length is None else self.size + response.length
         self.path.write_bytes(b"")
         write_json(self.memory, arriving)
-        return answer.length
+        return response.length
 
     def remove(self) -> None:
-        """Forget what has arrived."""
+        """Delete the part."""
         self.path.unlink(missing_ok=True)
         self.memory.unlink(missing_ok=True)
 
     def _fits(self, arriving: dict[str, str]) -> bool:
-        """Whether an answer is of the version that is here, as far as both tell (a partial answer may tell less)."""
+        """Whether a response is of the version on disk, as far as both state it (a partial one may state less)."""
         version = self._version() or {}
         return all(not value or version.get(name) in ("", value) for name, value in arriving.items())
 
     def _version(self) -> dict[str, str] | None:
-        """What the answer said that the part began with; None where that is unknown, or was another address."""
+        """URL, ETag and Last-Modified of the part; None where unknown, or of another URL."""
         try:
             version = read_json(self.memory)
         except PaumerError:
@@ -173,7 +170,7 @@ class _Part:
 def _receive_whole(
     url: str, part: _Part, manual_instructions: str, opener: OpenerDirector, pause_seconds: float
 ) -> None:
-    """Receive a file, in several attempts if need be."""
+    """Receive a file in up to `ATTEMPTS` attempts."""
     problem = ""
     for attempt in range(ATTEMPTS):
         if attempt:
@@ -181,8 +178,8 @@ def _receive_whole(
             print(f"{url}: {problem}; trying again in {seconds:g} s", flush=True)
             sleep(seconds)
         try:
-            with _ask(url, part, manual_instructions, opener) as answer:
-                _receive(answer, part)
+            with _ask(url, part, manual_instructions, opener) as response:
+                _receive(response, part)
             return
         except _IncompleteError as error:
             problem = str(error)
@@ -190,11 +187,11 @@ def _receive_whole(
 
 
 def _ask(url: str, part: _Part, manual_instructions: str, opener: OpenerDirector) -> HTTPResponse:
-    """Ask for what is missing of a file."""
+    """Request the missing bytes of a file."""
     try:
         return opener.open(Request(url, headers=part.range_headers()), timeout=SILENCE_SECONDS)
     except HTTPError as error:
-        if error.code == 416:  # nothing lies beyond what is here: it is of another version
+        if error.code == 416:  # the file is shorter than the part: another version
             part.remove()
         elif error.code < 500 and error.code != 429:
             raise PaumerError(f"{url}: the server refuses it (status {error.code}); {manual_instructions}") from None
@@ -203,23 +200,23 @@ def _ask(url: str, part: _Part, manual_instructions: str, opener: OpenerDirector
         raise _IncompleteError(summary(error)) from None
 
 
-def _receive(answer: HTTPResponse, part: _Part) -> None:
-    """Append the body of an answer to the part."""
-    total = part.begin(answer)
+def _receive(response: HTTPResponse, part: _Part) -> None:
+    """Append the body of a response to the part."""
+    total = part.begin(response)
     require_space(part.path.parent, (total or 0) - part.size)
     title = f"fetching {part.path.stem}"
     with part.path.open("ab") as file, progress(title=title, total=total, done=part.size, in_bytes=True) as bar:
-        for block in _blocks(answer):
+        for block in _blocks(response):
             file.write(block)
             bar.update(len(block))
     if total is not None and part.size != total:
         raise _IncompleteError(f"{part.size} of {total} bytes arrived")
 
 
-def _blocks(answer: HTTPResponse) -> Iterator[bytes]:
-    """The body of an answer as it arrives."""
+def _blocks(response: HTTPResponse) -> Iterator[bytes]:
+    """The body of a response in blocks, with connection errors as `_IncompleteError`."""
     try:
-        while block := answer.read1(BLOCK_BYTES):
+        while block := response.read1(BLOCK_BYTES):
             yield block
     except (OSError, HTTPException) as error:
         raise _IncompleteError(summary(error)) from None

@@ -53,15 +53,15 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # su
 def read_rgb(path: Path, remedy: str = "replace it") -> tuple[np.ndarray, int]:
     """Read an image upright as RGB.
 
-    The orientation that a camera noted is applied. Grey, palette, CMYK and 16-bit images become RGB of 8 bits (of 16
-    bits the upper 8), and what is transparent shows white. Of several pictures in one file the first is read.
+    The EXIF orientation is applied. Grey, palette, CMYK and 16-bit images become RGB of 8 bits (of 16 bits the upper
+    8), transparent pixels white. Of several pictures in one file the first is read.
 
     Args:
         path: the file.
         remedy: what to do about one that cannot be read, for error messages.
 
     Returns:
-        Pixels (height, width, 3) uint8, and the orientation by which they were turned, 1 for none.
+        Pixels (height, width, 3) uint8, and the EXIF orientation that was applied, 1 for none.
 
     Raises:
         PaumerError: the file is missing, damaged, too large or no image, or its pixels are no colours.
@@ -73,7 +73,7 @@ def read_rgb(path: Path, remedy: str = "replace it") -> tuple[np.ndarray, int]:
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """Height and width of an image once it is upright; its pixels are not read.
+    """Height and width of an upright image, from its header.
 
     Raises:
         PaumerError: the file is missing, too large or no image.
@@ -84,7 +84,7 @@ def upright_size(path: Path) -> tuple[int, int]:
 
 
 def max_pixels() -> int:
-    """How many pixels an image may have.
+    """The maximum number of pixels of an image.
 
     Raises:
         PaumerError: PAUMER_MAX_PIXELS is no whole number above 0.
@@ -98,7 +98,7 @@ def max_pixels() -> int:
 def read_label(path: Path, dataset: Dataset) -> np.ndarray:
     """Read a label map as class ids, (height, width) uint8, with 255 where the pixel is ignored.
 
-    A pixel's number counts: of 1, 8 or 16 bits, or an index into a palette, whatever its colours.
+    Pixels are numbers of 1, 8, 16 or 32 bits, or palette indices, regardless of the palette's colours.
 
     Raises:
         PaumerError: the file is missing, truncated, not one number a pixel, or holds a value that is no class.
@@ -118,10 +118,10 @@ def read_label(path: Path, dataset: Dataset) -> np.ndarray:
 def read_sample(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Read an image and its label map of the same size.
 
-    Where the image's EXIF turns it, its label map may have been drawn before or after: the sizes tell.
+    Where EXIF turns the image, the label map may have been drawn before or after; the sizes decide.
 
     Raises:
-        PaumerError: either cannot be read, their sizes differ, or nothing tells whether the label map is turned.
+        PaumerError: either cannot be read, their sizes differ, or whether the label map is turned is ambiguous.
     """
     if not sample.label.exists():
         others = ", ".join(path.name for path in same_stem(sample.label))
@@ -202,7 +202,7 @@ def _opened(path: Path, remedy: str) -> Iterator[Image.Image]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The orientation that EXIF notes, 1 to 8; 1 is upright."""
+    """The EXIF orientation, 1 to 8; 1 is upright."""
     turn = Image.Image.getexif(image).get(ORIENTATION)  # that of PNG files would decode them
     return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
 
@@ -236,7 +236,7 @@ def _read_numbers(path: Path) -> Image.Image:
 
 
 def _misfit(path: Path, values: np.ndarray, dataset: Dataset) -> str:
-    """What is wrong with the values of a label map, and what to do."""
+    """Message for invalid values of a label map."""
     wrong, pixels = np.unique(values[dataset.class_of_value(path)[values] < 0], return_counts=True)
     counted = [f"{pixel} of value {value}" for value, pixel in zip(wrong[:MOST_VALUES], pixels, strict=False)]
     more = f", and {len(wrong) - MOST_VALUES} more values" if len(wrong) > MOST_VALUES else ""

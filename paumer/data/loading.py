@@ -1,14 +1,13 @@
-"""From samples to batches.
+"""From samples to batches, and augmentation of training crops with torchvision's v2 transforms.
 
-Every random draw of training is a pure function of the seed and the step, so a resumed run sees what an
-uninterrupted one sees, with any number of worker processes.
-
-Augmentation of training crops, with torchvision's v2 transforms.
+Every random draw of training is a function of seed and step, so a resumed run gets the same data as an uninterrupted
+one, with any number of worker processes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +21,8 @@ from paumer.config.training import Augmentation
 from paumer.data.datasets import Dataset, Sample
 from paumer.data.images import read_planes
 from paumer.system.errors import PaumerError, summary
+
+Item = TypeVar("Item")
 
 
 class SegmentationData(TorchDataset[tuple[Tensor, Tensor]]):
@@ -101,10 +102,10 @@ def training_loader(
 
 @contextmanager
 def loader_errors(remedy: str) -> Iterator[None]:
-    """Say in one line that a process that loads images was killed; torch says so anywhere within the block.
+    """Report a killed DataLoader worker in one line; torch raises that anywhere within the block.
 
     Raises:
-        PaumerError: one was.
+        PaumerError: a worker was killed.
     """
     try:
         yield
@@ -117,19 +118,26 @@ def loader_errors(remedy: str) -> Iterator[None]:
         ) from None
 
 
+def same_shape_batches(
+    items: Iterable[Item], shape_of: Callable[[Item], Sequence[int]], at_most: Callable[[Sequence[int]], int]
+) -> Iterator[list[Item]]:
+    """Group neighbours of the same shape, at most `at_most(shape)` of them, in their order."""
+    batch: list[Item] = []
+    for item in items:
+        shape = shape_of(item)
+        if batch and (len(batch) >= at_most(shape) or shape != shape_of(batch[0])):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
+
+
 def evaluation_batches(data: SegmentationData, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches in the order of the split; images of another size than their neighbours start a new batch."""
-    images: list[Tensor] = []
-    labels: list[Tensor] = []
-    for index in range(len(data)):
-        image, label = data[index]
-        if images and (len(images) == batch or image.shape != images[0].shape):
-            yield torch.stack(images), torch.stack(labels)
-            images, labels = [], []
-        images.append(image)
-        labels.append(label)
-    if images:
-        yield torch.stack(images), torch.stack(labels)
+    samples = (data[index] for index in range(len(data)))
+    for several in same_shape_batches(samples, lambda sample: sample[0].shape, lambda shape: batch):
+        yield torch.stack([image for image, _ in several]), torch.stack([labels for _, labels in several])
 
 
 class RandomCrop(v2.Transform):

@@ -4,8 +4,7 @@ An operating point is written as on the command line: `dense`; a schedule of pau
 `STRATEGY PARAMETERS`, `merge 1-8:0.04`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,15 +12,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from paumer.config import Evaluation, Throughput, parse
+from paumer.config import Throughput, parse
 from paumer.data.scenes import TRAIN_IDS, draw_scene
-from paumer.deployment.batches import Images, Labels, batches_of, of_one_size
-from paumer.deployment.network import HubSegmenter, load_network
+from paumer.deployment.images import Images, Labels, batches_of, of_one_size
 from paumer.evaluation.evaluate import evaluate_batches, mean_iou
 from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.timing import BenchmarkSetting, Variant
 from paumer.measurement.timing import measure as time_variants
-from paumer.models.trained import TrainedSegmenter, evaluation_of, name_of
+from paumer.models.trained import TrainedSegmenter, name_of
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import ORACLE
 from paumer.strategies.notation import Schedule
@@ -46,20 +44,6 @@ class Scenes(NamedTuple):
 
     images: Tensor
     labels: Tensor
-
-
-def load(name: str | Path, evaluation: Evaluation | Mapping[str, Any] | None = None) -> HubSegmenter:
-    """Load a trained network, ready to predict.
-
-    Args:
-        name: the folder of a run that `paumer train` wrote, or one that `paumer export hub` wrote; or `demo`, the small
-            network for drawn street scenes that comes with the package.
-        evaluation: how images are seen (windows, short side, scales); by default as the folder says.
-
-    Raises:
-        PaumerError: there is no such folder, it is neither, or is damaged; or a key of `evaluation` is unknown.
-    """
-    return load_network(name, evaluation=None if evaluation is None else evaluation_of(evaluation))
 
 
 def scenes(count: int, seed: int = 0, height: int = 96, width: int = 192) -> Scenes:

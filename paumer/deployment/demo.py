@@ -10,9 +10,10 @@ from tabulate import tabulate
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from paumer.deployment.api import load, measure, scenes, sweep
-from paumer.deployment.files import ENDINGS, read_picture
-from paumer.deployment.network import HubSegmenter
+from paumer.data.datasets import ENDINGS
+from paumer.deployment.api import measure, scenes, sweep
+from paumer.deployment.images import read_picture
+from paumer.deployment.network import HubSegmenter, load
 from paumer.deployment.pictures import GAP, draw_pauses, overlay, side_by_side
 from paumer.models.weights import DEMO
 from paumer.strategies.pause import Pause
@@ -90,7 +91,7 @@ def _row(network: HubSegmenter, image: Tensor) -> np.ndarray:
     pixels = image.permute(1, 2, 0).numpy()
     dense, paused = (one.segment(image).cpu().numpy() for one in (network.with_schedule("dense"), network))
     assert isinstance(network.strategy, Pause)
-    pauses = draw_pauses(network, pixels, network.strategy)[: len(pixels)]
+    pauses = draw_pauses(network, image, network.strategy)[: len(pixels)]
     differs = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
     differs[paused != dense] = DIFFERENT
     panels = [pixels, pauses, overlay(pixels, paused, network.description), differs]

@@ -15,7 +15,7 @@ from torch.nn import functional
 from paumer.config import Evaluation, Size
 from paumer.config.network import statistics_of
 from paumer.deployment.description import Description
-from paumer.deployment.network import HubSegmenter, load_network
+from paumer.deployment.network import HubSegmenter, load
 from paumer.deployment.settings import ExportSettings
 from paumer.models.graphs import Session, require_onnx, to_onnx, trace
 from paumer.strategies.contract import Strategy
@@ -60,12 +60,12 @@ def export(
         require_folder(output)
         if output.exists() and not (output / "config.json").is_file() and any(output.iterdir()):
             raise PaumerError(f"{output}: holds something else than an exported network; name a new folder")
-        _write_folder(load_network(folder, manifest, evaluation), settings, folder, output)
+        _write_folder(load(folder, evaluation, manifest), settings, folder, output)
         return
     require_writable(output, ENDINGS[form])
     if form == "onnx":
         require_onnx()
-    network = load_network(folder, manifest, evaluation).requires_grad_(False)
+    network = load(folder, evaluation, manifest).requires_grad_(False)
     point = settings.chosen(network.description.presets, folder)
     _require_fixed(point)
     size = settings.size or _input_size(network.description.evaluation)

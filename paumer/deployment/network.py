@@ -14,7 +14,7 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 from paumer.config import Evaluation, parse
 from paumer.deployment.description import Description, describe_run, model_card, tuned
 from paumer.models.build import copy_weights, load_weights, network_parts, require_shape, save_weights
-from paumer.models.trained import TrainedSegmenter
+from paumer.models.trained import TrainedSegmenter, evaluation_of
 from paumer.models.weights import CONFIG, DEMO, WEIGHTS, find_network
 from paumer.system.errors import PaumerError, summary
 from paumer.system.files import read_json, require_folder, write_json, write_text
@@ -90,26 +90,31 @@ class HubSegmenter(
         write_text(save_directory / CARD, model_card(self.description))
 
 
-def load_network(name: str | Path, manifest: Path | None = None, evaluation: Evaluation | None = None) -> HubSegmenter:
-    """Load a run that `paumer train` wrote, or a folder that `paumer export hub` did, in float32.
+def load(
+    name: str | Path, evaluation: Evaluation | Mapping[str, Any] | None = None, manifest: Path | None = None
+) -> HubSegmenter:
+    """Load a trained network, ready to predict, in float32.
 
     Args:
-        name: the folder of either; or `demo`.
+        name: the folder of a run that `paumer train` wrote, or one that `paumer export` wrote; or `demo`, the small
+            network for drawn street scenes that comes with the package.
+        evaluation: how images are seen (windows, short side, scales); by default as the folder says.
         manifest: `data.json` of the data of a run; by default that of its experiment.
-        evaluation: how images are seen; by default as the folder says.
 
     Raises:
-        PaumerError: there is no such network, it is damaged, or a manifest is named for one that needs none.
+        PaumerError: there is no such folder, it holds no network, or is damaged; a key of `evaluation` is unknown; or a
+            manifest is named for a network that needs none.
     """
+    chosen = None if evaluation is None else evaluation_of(evaluation)
     folder = find_network(name)
     if (folder / CONFIG).is_file():
         if manifest is not None:
             raise PaumerError(f"--data {manifest}: the exported network {name} knows its classes; leave --data out")
         description = _exported(folder)
-        if evaluation is not None:
-            description = description.model_copy(update={"evaluation": evaluation})
+        if chosen is not None:
+            description = description.model_copy(update={"evaluation": chosen})
     else:
-        description = describe_run(folder, manifest, evaluation)
+        description = describe_run(folder, manifest, chosen)
     return _filled(HubSegmenter, description, folder)
 
 

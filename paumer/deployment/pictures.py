@@ -1,13 +1,11 @@
-"""Predictions, pauses and comparisons as pictures.
-
-Where patches pause in an image, as a picture.
-"""
+"""Predictions, pauses and comparisons as pictures."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from paumer.data.cityscapes import EVALUATED
 from paumer.deployment.description import Description
@@ -25,7 +23,7 @@ GAP = 4  # pixels between panels
 def overlay(picture: np.ndarray, classes: np.ndarray, description: Description) -> np.ndarray:
     """Class colours over an image, both (height, width[, 3])."""
     palette = np.array(description.colours, dtype=np.float32)
-    return _blend(picture, palette[classes], OPACITY)
+    return np.rint((1 - OPACITY) * picture + OPACITY * palette[classes]).astype(np.uint8)
 
 
 def label_ids(classes: np.ndarray) -> np.ndarray:
@@ -45,29 +43,57 @@ def check_cityscapes(description: Description) -> None:
         )
 
 
-def paint_pauses(picture: np.ndarray, blocks: np.ndarray, size: tuple[int, int], colours: dict[int, int]) -> np.ndarray:
+@torch.inference_mode()
+def draw_pauses(network: HubSegmenter, image: Tensor, pause: Pause) -> np.ndarray:
+    """Where patches paused, in colours with a legend, at the size at which the network sees the image.
+
+    Overlapping windows are averaged.
+
+    Args:
+        network: in eval mode.
+        image: (3, height, width) uint8.
+        pause: how patches pause.
+
+    Returns:
+        (height of the picture and its legend, width, 3) uint8.
+    """
+    evaluation, colours = network.evaluation, {block: n for n, block in enumerate(pause.parameters.blocks)}
+    view = View(evaluation.seen_size(image.shape[-2:]))
+    inputs = view.apply(network.normalize(image[None].to(network.device)))
+    seen = view.apply(image[None].float()).round().clamp(0, 255)[0]
+    mean, (height, width) = WindowMean((1, *view.size)), evaluation.window_size(view.size)
+    for top, left in evaluation.window_corners(view.size):
+        area = (..., slice(top, top + height), slice(left, left + width))
+        with autocast(inputs.device, evaluation.precision):
+            blocks = watch_pauses(network, inputs[area], pause).blocks
+        mean.add(_paint_pauses(seen[area], blocks, network.encoder.patch_size, colours), 0, top, left)
+    painted = mean.value()[0].round().byte().permute(1, 2, 0).numpy()
+    return _with_legend(painted, colours)
+
+
+def _paint_pauses(image: Tensor, blocks: Tensor, side: int, colours: dict[int, int]) -> Tensor:
     """Where patches paused, in colours over the image in grey.
 
     Args:
-        picture: (height, width, 3) uint8, the pixels that the network saw.
-        blocks: after which block each patch paused, 0 where it ran on, (grid height, grid width).
-        size: height and width of a patch.
+        image: (3, height, width) float32, the pixels that the network saw.
+        blocks: the block after which each patch paused, 0 where it did not, (grid height, grid width).
+        side: height and width of a patch.
         colours: number of the colour of each block.
 
     Returns:
-        (height, width, 3) float32.
+        (3, height, width) float32.
     """
-    height, width = picture.shape[:2]
-    of_pixels = blocks.repeat(size[0], axis=0).repeat(size[1], axis=1)[:height, :width]
-    grey = np.repeat(picture.mean(axis=2, keepdims=True, dtype=np.float32), 3, axis=2)
+    height, width = image.shape[-2:]
+    of_pixels = blocks.repeat_interleave(side, dim=0).repeat_interleave(side, dim=1)[:height, :width]
+    painted = image.mean(dim=0, keepdim=True).repeat(3, 1, 1)
     for block, number in colours.items():
         paused = of_pixels == block
-        colour = np.array(PAUSE_COLOURS[number % len(PAUSE_COLOURS)], dtype=np.float32)
-        grey[paused] = (1 - OPACITY) * grey[paused] + OPACITY * colour
-    return grey
+        colour = torch.tensor(PAUSE_COLOURS[number % len(PAUSE_COLOURS)])[:, None]
+        painted[:, paused] = (1 - OPACITY) * painted[:, paused] + OPACITY * colour
+    return painted
 
 
-def with_legend(picture: np.ndarray, colours: dict[int, int]) -> np.ndarray:
+def _with_legend(picture: np.ndarray, colours: dict[int, int]) -> np.ndarray:
     """A picture with a line below that names the block of each colour."""
     size = _text_size(picture)
     strip = Image.new("RGB", (picture.shape[1], 2 * size), "white")
@@ -103,38 +129,3 @@ def _title(text: str, width: int, size: int) -> np.ndarray:
 
 def _text_size(picture: np.ndarray) -> int:
     return max(10, picture.shape[1] // 40)
-
-
-def _blend(picture: np.ndarray, colours: np.ndarray, opacity: float) -> np.ndarray:
-    return np.rint((1 - opacity) * picture + opacity * colours).astype(np.uint8)
-
-
-@torch.inference_mode()
-def draw_pauses(network: HubSegmenter, pixels: np.ndarray, pause: Pause) -> np.ndarray:
-    """Where patches paused, in colours that a line below names, at the size at which the network sees the image.
-
-    Overlapping windows are averaged.
-
-    Args:
-        network: in eval mode.
-        pixels: the image, (height, width, 3) uint8.
-        pause: how patches pause.
-
-    Returns:
-        (height, width, 3) uint8, of that size and the line.
-    """
-    evaluation, patch = network.description.evaluation, network.encoder.patch_size
-    colours = {block: number for number, block in enumerate(pause.parameters.blocks)}
-    view = View(evaluation.seen_size(pixels.shape[:2]))
-    image = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    inputs = view.apply(network.normalize(image.to(network.device)))
-    seen = view.apply(image.float()).round().clamp(0, 255).byte()[0].permute(1, 2, 0).numpy()
-    mean, (height, width) = WindowMean((1, *view.size)), evaluation.window_size(view.size)
-    for top, left in evaluation.window_corners(view.size):
-        area = (..., slice(top, top + height), slice(left, left + width))
-        with autocast(inputs.device, evaluation.precision):
-            blocks = watch_pauses(network, inputs[area], pause).blocks
-        painted = paint_pauses(seen[area[1:]], blocks.numpy(), (patch, patch), colours)
-        mean.add(torch.from_numpy(painted).permute(2, 0, 1), 0, top, left)
-    painted = mean.value()[0].permute(1, 2, 0).numpy()
-    return with_legend(np.rint(painted).astype(np.uint8), colours)

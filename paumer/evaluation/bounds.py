@@ -1,4 +1,4 @@
-"""Stage `bounds`: what frames every mIoU of a dataset, from above and from below.
+"""Stage `bounds`: an upper and a lower bound of the mIoU on a dataset.
 
 The patch ceiling is the score of ground truth that is pooled to the cells a decoder predicts, and upsampled as logits
 are. The floor is a linear classifier on the raw pixels of each patch: no encoder at all.

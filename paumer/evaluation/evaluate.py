@@ -1,7 +1,4 @@
-"""Stage `evaluate`: accuracy of one trained network at all its operating points, in one pass over the data.
-
-Confusion matrix and mean intersection over union; errors of single patches.
-"""
+"""Stage `evaluate`: accuracy of one trained network at all its operating points, in one pass over the data."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

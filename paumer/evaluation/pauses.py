@@ -1,4 +1,4 @@
-"""What pauses where in one image, and how certain its patches were."""
+"""Where patches pause in one image, and the entropy of their predictions."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ PAUSE_COLOURS = ((230, 159, 0), (86, 180, 233), (204, 121, 167), (0, 158, 115), 
 
 @dataclass(frozen=True)
 class Pauses:
-    """What happened to the patches of one image.
+    """The pauses of one image.
 
     Attributes:
         blocks: after which block each paused, 0 where it ran on, (grid height, grid width) int64.
-        patch_logits: what the network says, as `Segmenter.label` takes it.
+        patch_logits: of the network, as `Segmenter.label` takes them.
         entropy: block -> entropy of each patch after it, NaN where it had paused before, (grid height, grid width).
     """
 

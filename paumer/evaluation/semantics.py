@@ -78,14 +78,14 @@ class Attribution:
         return {group: mean_iou(matrix) for group, matrix in self.matrices.items()}
 
 
-# Those that a head gives in one go, and the control.
+# Those that read the logits alone, and the control.
 CRITERIA = ("entropy", "confidence", "random")
 
 
 def semantics(settings: SemanticsSettings, manifest: Path, run_folder: Path, output: Path) -> None:
     """Write composition, groups, boundary, correlation and attribution.csv of a trained network to a folder.
 
-    Every image runs whole and dense, whatever the windows of the evaluation: nothing pauses, so each head sees all
+    Every image runs whole and dense, without the windows of the evaluation: nothing pauses, so each head sees all
     patches. For attribution.csv it runs once more, and pauses.
 
     Raises:
@@ -128,7 +128,7 @@ def patch_statistics(
     dataset: Dataset,
     fractions: Sequence[float],
 ) -> pd.DataFrame:
-    """What is known of every patch of one image when all run.
+    """Classes, scores and errors of every patch of one image, of which none pauses.
 
     Args:
         model: a network with heads, in eval mode.
@@ -187,7 +187,7 @@ def _numbers(values: Tensor) -> np.ndarray:
 
 # Bins of distances, in sides of a patch; one names where each begins.
 BINS = {0.0: "0 to 0.5", 0.5: "0.5 to 1", 1.0: "1 to 2", 2.0: "2 to 3", 3.0: "3 to 4", 4.0: "4 or more"}
-# What a score may tell: the column, and its name in tables.
+# What scores are compared with: the column, and its name in tables.
 TARGETS = {"error": "head's error", "final_error": "final error", "gain": "gain"}
 FACTS = ["class", "uniform", "distance", "final_error"]
 
@@ -269,7 +269,7 @@ def boundary(patches: pd.DataFrame) -> pd.DataFrame:
 
 
 def correlation(patches: pd.DataFrame) -> pd.DataFrame:
-    """What scores tell of errors, and of what running on would save.
+    """Correlation of scores with errors, and with the error that running on would save.
 
     Returns:
         Columns target (head's error, final error, gain: the one minus the other), patches, spearman (rank correlation
@@ -279,8 +279,8 @@ def correlation(patches: pd.DataFrame) -> pd.DataFrame:
     ranked = known.corr(method="spearman")["score"]
     rows = []
     for column, name in TARGETS.items():
-        told = {"spearman": ranked[column], "auroc": auroc(known["score"], known[column] > 0)}
-        rows.append({"target": name, "patches": len(known)} | told)
+        scores = {"spearman": ranked[column], "auroc": auroc(known["score"], known[column] > 0)}
+        rows.append({"target": name, "patches": len(known)} | scores)
     return pd.DataFrame(rows)
 
 

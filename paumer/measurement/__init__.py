@@ -1,1 +1,1 @@
-"""Cost: multiply-accumulates and images/s."""
+"""Cost: multiply-accumulates, images/s, and the best operating point for a budget."""

@@ -15,9 +15,9 @@ from paumer.data import ade20k, camvid, cityscapes
 from paumer.system.progress import STARTUP
 
 MACS_PER_SECOND = 5e10  # of one thread
-GPU_THREADS = 100  # one GPU counts as so many threads
+GPU_THREADS = 100  # threads that one GPU is as fast as
 BACKWARD = 2  # a backward pass in forward passes
-ACTIVATION = 2.5e-7  # thread-seconds of training per channel, patch and block: what is no matrix product
+ACTIVATION = 2.5e-7  # thread-seconds of training per channel, patch and block, apart from matrix products
 STEP = 0.05  # seconds of overhead of a training step
 DRAW_PIXEL, READ_PIXEL = 1.4e-6, 4e-8  # thread-seconds
 BOUNDS_PIXEL = 3e-7  # seconds
@@ -143,7 +143,7 @@ def _patches(size: Size, patch: int) -> int:
 
 
 def _shape(backbone: Backbone) -> tuple[int, int, int]:
-    """Patch size, channels and blocks: as the options say, else as timm's name does."""
+    """Patch size, channels and blocks: from the options, else from the name in timm."""
     patch = re.search(r"_patch(\d+)", backbone.architecture)
     size = next((size for size in WIDTHS if f"_{size}_" in backbone.architecture), "base")
 

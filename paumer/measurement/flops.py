@@ -1,7 +1,7 @@
 """Stage `flops`: multiply-accumulates of every operating point.
 
 Counted are convolutions, linear layers and matrix products, attention included, as papers do under the name GFLOPs.
-Norms, activations, softmax and resizing are left out, as they are no multiply-accumulates of matrices.
+Norms, activations, softmax and resizing are not counted: they multiply no matrices.
 """
 
 import logging
@@ -66,7 +66,7 @@ def count(model: Segmenter, size: Size, strategy: Strategy) -> dict[str, float]:
         total = analysis.total()
         parts = analysis.by_module()
     decoder, heads = parts["model.decoder"], parts["model.heads"] if len(model.heads) else 0
-    # A head that an early exit reads stands in for the decoder, but is counted as the head it is.
+    # The head at which an early exit ends replaces the decoder, and is counted under heads.
     return {
         "gmac_total": total / 1e9,
         "gmac_encoder": (total - decoder - heads) / 1e9,

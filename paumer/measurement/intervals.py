@@ -1,4 +1,4 @@
-"""95% intervals: of a speed-up over the rounds that were timed, and of a mean over the seeds that were trained."""
+"""95% intervals: of a speed-up over timed rounds, and of a mean over training seeds. Imports no torch."""
 
 import math
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ import numpy as np
 
 Values = Sequence[float] | np.ndarray
 NORMAL = 1.96  # deviations from the mean that hold 95% of a normal distribution
-ALIKE = 0.8  # neighbouring rounds are taken to be no more alike than this
+MOST_CORRELATED = 0.8  # upper bound of the correlation of neighbouring rounds
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)  # of 1 to 10 degrees of freedom
 
 
 def ratio(reference: Values, variant: Values) -> tuple[float, float, float]:
-    """How much faster the variant is than the reference: median over the rounds and its 95% interval."""
+    """Speed-up of the variant over the reference: median over the rounds, and both ends of its 95% interval."""
     ratios = np.asarray(reference) / np.asarray(variant)
     return float(np.median(ratios)), *median_interval(ratios)
 
@@ -20,19 +20,19 @@ def ratio(reference: Values, variant: Values) -> tuple[float, float, float]:
 def median_interval(values: Values) -> tuple[float, float]:
     """The 95% interval of the median of a series of positive values: an order statistic and its mirror image.
 
-    How many of them lie below the true median is binomial, whatever their distribution. Where neighbours are alike,
-    there is less in the series than its length: that number then varies by a factor of sqrt((1 + r) / (1 - r)) more. r
-    is the correlation of neighbours' logarithms, corrected for what few values underestimate it by.
+    The number of values below the true median is binomial for every distribution. Where neighbours are correlated, the
+    series holds less information than its length: the standard deviation of that number is larger by a factor of
+    sqrt((1 + r) / (1 - r)). r is the correlation of neighbours' logarithms, corrected for its bias in short series.
 
     Returns:
-        Both ends; of fewer than six values smallest and largest, which hold the median less often than that.
+        Both ends; for fewer than six values the smallest and the largest, which hold the median in less than 95%.
     """
     count = len(values)
     deviations = np.log(values) - np.mean(np.log(values))
     total = float(deviations @ deviations)
-    alike = float(deviations[1:] @ deviations[:-1]) / total if total else 0.0
-    alike = float(np.clip(alike + (1 + 3 * max(alike, 0.0)) / count, 0, ALIKE))
-    outside = count / 2 - NORMAL / 2 * math.sqrt(count * (1 + alike) / (1 - alike))
+    r = float(deviations[1:] @ deviations[:-1]) / total if total else 0.0
+    r = float(np.clip(r + (1 + 3 * max(r, 0.0)) / count, 0, MOST_CORRELATED))
+    outside = count / 2 - NORMAL / 2 * math.sqrt(count * (1 + r) / (1 - r))
     ordered, rank = np.sort(values), max(0, round(outside) - 1)
     return float(ordered[rank]), float(ordered[count - 1 - rank])
 

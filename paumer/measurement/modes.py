@@ -1,4 +1,4 @@
-"""How networks run while they are timed: eagerly, compiled, by onnxruntime, on full images, with explicit attention."""
+"""Networks as functions that are timed: eager, compiled, in onnxruntime, on full images, with explicit attention."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from paumer.strategies.contract import Strategy
 from paumer.strategies.tokens import of_two
 
 METHODS = {"logits": "forward", "labels": "predict_labels", "patch-logits": "patch_logits"}
-GRAPHS = 10_000  # every operating point is one of its own; the compiler would give up after a few
+GRAPHS = 10_000  # each operating point is a graph; the compiler's default limit is a few
 
 
 def callable_of(
@@ -24,8 +24,8 @@ def callable_of(
 
     Args:
         model: in eval mode.
-        strategy: what happens between its blocks.
-        scope: what it gives, `logits`, `labels` or `patch-logits`; `image`: class ids of full images.
+        strategy: the operating point.
+        scope: output: `logits`, `labels` or `patch-logits`; `image`: class ids of full images.
         mode: `eager`; `compile`, one graph for each shape; `cuda-graphs`, replayed without the host; or `onnxruntime`,
             exported at the first call for images of that size, in batches of any number.
         evaluation: the windows of full images.
@@ -45,14 +45,14 @@ def callable_of(
 
 
 class OnnxRuntime:
-    """A network under a strategy as onnxruntime runs it: exported for images of a size when the first of them come."""
+    """A network under a strategy in onnxruntime; exported at the first call for images of a size."""
 
     def __init__(self, model: Segmenter, strategy: Strategy, method: str) -> None:
         self.model, self.strategy, self.method = model, strategy, method
         self._sessions: dict[Size, Session] = {}
 
     def __call__(self, images: Tensor) -> Tensor:
-        """From images to what the method gives."""
+        """The output of the method for images."""
         size = int(images.shape[-2]), int(images.shape[-1])
         if size not in self._sessions:
             model = to_onnx(trace(self.model, self.strategy, size, self.method))
@@ -84,7 +84,7 @@ def on_full_images(run: Callable[[Tensor], Tensor], evaluation: Evaluation) -> C
 
 
 def on_batches(run: Callable[[Tensor], Tensor], batches: Sequence[Tensor]) -> Callable[[], None]:
-    """A call that runs all batches, and holds the result of one at a time."""
+    """A call that runs all batches and keeps the output of only one at a time."""
 
     def run_all() -> None:
         for images in batches:
@@ -94,7 +94,7 @@ def on_batches(run: Callable[[Tensor], Tensor], batches: Sequence[Tensor]) -> Ca
 
 
 def with_explicit_attention(model: Segmenter) -> Segmenter:
-    """The same network computing its attention as Segmenter was published: with the matrix of all pairs."""
+    """A copy of the network that computes attention with the matrix of all pairs, as the published Segmenter."""
     other = copy.deepcopy(model)
     for module in other.modules():
         if hasattr(module, "fused_attn"):

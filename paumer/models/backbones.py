@@ -43,7 +43,7 @@ from paumer.system.errors import PaumerError, summary
 MODULES = ("vision_transformer", "deit")  # where timm defines plain vision transformers
 CLASSES = (VisionTransformer, VisionTransformerDistilled)
 REMEDY = "use a plain one, such as vit_small_patch16_224, deit3_small_patch16_224 or vit_small_patch14_dinov2"
-# By timm's module, what keeps others from running; people ask for these.
+# Why other networks are not supported, by timm's module.
 OBSTACLES = {
     "eva": "networks of timm's class Eva (DINOv3, EVA-02) rotate queries and keys by position, which does not run here",
     "naflexvit": "NaFlex networks take sequences of patches in the place of images, which does not run here",
@@ -52,7 +52,7 @@ OBSTACLES = {
 
 
 def obstacle_of(vit: nn.Module) -> str:
-    """What keeps a network from running here, in a sentence; empty where nothing does."""
+    """Why a network is not supported, in a sentence; empty where it is."""
     kind = type(vit)
     if kind not in CLASSES:
         return obstacle_in(kind.__module__, kind.__name__)
@@ -64,7 +64,7 @@ def obstacle_of(vit: nn.Module) -> str:
 
 
 def obstacle_in(module: str, name: str) -> str:
-    """What keeps the network `name` that a module defines, which is none of `MODULES`, from running here."""
+    """Why the network `name`, defined in a module that is none of `MODULES`, is not supported."""
     family = module.removeprefix("timm.models.")
     return OBSTACLES.get(family, f"{name} of {module} is none of timm's plain vision transformers")
 
@@ -169,7 +169,7 @@ def _fetch(backbone: Backbone) -> Path:
     """Fetch the architecture's weights from the hub, or find them in its cache.
 
     Raises:
-        PaumerError: the hub has none or does not give them; says which file to fetch by hand.
+        PaumerError: the hub does not have or send them; names the file to fetch by hand.
     """
     key, source = f"backbones.{backbone.name}.weights", get_pretrained_cfg(backbone.architecture)
     if source is None or not source.has_weights:
@@ -207,7 +207,7 @@ def _read(path: Path, backbone: Backbone) -> dict[str, Any]:
 
 
 def _tensors(path: Path) -> dict[str, Any]:
-    """What a file holds by name, of several networks the averaged one.
+    """The tensors of a file by name, of several networks those of the averaged one.
 
     Raises:
         Exception: of many kinds; the file is damaged, unsafe, or holds something else.
@@ -242,7 +242,7 @@ def _fill_from_npz(vit: VisionTransformer, path: Path, backbone: Backbone) -> Vi
 
 
 def normalization_of(backbone: Backbone) -> Normalization:
-    """Never `auto`: what the configuration says, else what the weights ask for, else ImageNet's.
+    """The normalization of the configuration, or else of the weights, or else ImageNet's; never `auto`.
 
     Raises:
         PaumerError: the architecture is unknown, or the folder of a trained network is damaged.
@@ -251,7 +251,7 @@ def normalization_of(backbone: Backbone) -> Normalization:
 
 
 def asked_for(backbone: Backbone) -> Normalization | None:
-    """What the weights of a backbone were trained with: as their folder says, or timm; None without weights.
+    """The normalization that the weights of a backbone were trained with; None without weights.
 
     Raises:
         PaumerError: the architecture is unknown, or the folder of a trained network is damaged.

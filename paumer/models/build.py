@@ -104,7 +104,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def network_of(run: dict[str, Any], name: str | Path) -> NetworkSettings:
-    """The network that the folder of that name says it holds.
+    """The description of the network in a folder's `run.json`.
 
     Raises:
         PaumerError: it describes none.
@@ -114,7 +114,7 @@ def network_of(run: dict[str, Any], name: str | Path) -> NetworkSettings:
 
 
 def load_run(name: str | Path) -> tuple[Segmenter, dict[str, Any]]:
-    """Load a trained network in eval mode, and what its folder says of its training (`run.json`).
+    """Load a trained network in eval mode, and the description of its training (`run.json`).
 
     Args:
         name: the folder of a run, or of an exported network; or `demo`.
@@ -136,7 +136,7 @@ def require_classes(model: Segmenter, classes: Sequence[str], name: str | Path) 
     """Refuse data with another number of classes than a network predicts.
 
     Raises:
-        PaumerError: it has; says what the network is called.
+        PaumerError: the numbers differ; names the network.
     """
     if model.classes != len(classes):
         raise PaumerError(
@@ -146,10 +146,10 @@ def require_classes(model: Segmenter, classes: Sequence[str], name: str | Path) 
 
 
 def require_shape(backbone: Backbone, origin: str | Path) -> None:
-    """Refuse a description by others that asks timm for more than the shape of a network.
+    """Refuse a description whose options of timm are more than the shape of a network.
 
     Raises:
-        PaumerError: it does.
+        PaumerError: one is.
     """
     strange = [option for option in backbone.options if option not in SHAPE]
     if strange or backbone.weights != "none":

@@ -24,7 +24,7 @@ class Encoder(nn.Module):
 
     Attributes:
         blocks: the encoder layers; block k of the vocabulary is `blocks[k - 1]`.
-        prefix: class, distillation and register tokens, which stand in this order before the patches and are never
+        prefix: class, distillation and register tokens, in this order before the patches, and never
             paused.
         width: channels of a token.
         patch_size: side of a patch in pixels.
@@ -89,7 +89,7 @@ class Encoder(nn.Module):
         return self.vit.fc_norm(self.vit.norm(tokens))
 
     def embed_macs(self, patches: int) -> float:
-        """Multiply-accumulates of embedding one image of so many patches."""
+        """Multiply-accumulates of embedding one image of `patches` patches."""
         return patches * self.vit.patch_embed.proj.weight.numel()
 
     def start_positions_as_sincos(self) -> None:

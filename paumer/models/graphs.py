@@ -1,8 +1,6 @@
-"""`torch.export` of a network under one strategy: one graph for images of one size, in batches of any number.
+"""Export a network under one strategy by `torch.export`, to ONNX, and run ONNX models by onnxruntime.
 
-From a traced graph to ONNX.
-
-ONNX models run by onnxruntime, on the tensors of torch.
+A graph is for images of one size, in batches of any number.
 """
 
 import warnings
@@ -24,7 +22,7 @@ from paumer.system.machine import synchronize
 
 INPUT = "images"
 EXAMPLES = 3  # any number but 1, which tracing would take for a constant
-LABELS = ("stack_trace", "nn_module_stack", "torch_fn")  # where the code lay when it was traced
+LABELS = ("stack_trace", "nn_module_stack", "torch_fn")  # file names and lines of the traced code
 
 
 class Forward(nn.Module):
@@ -39,7 +37,7 @@ class Forward(nn.Module):
         self.model, self.strategy, self.method = model, strategy, method
 
     def forward(self, images: Tensor) -> Tensor:
-        """From normalised images (batch, 3, height, width) to what the method gives."""
+        """From normalised images (batch, 3, height, width) to the output of the method."""
         return getattr(self.model, self.method)(images, self.strategy)
 
 
@@ -53,7 +51,7 @@ def trace(model: Segmenter, strategy: Strategy, size: Size, method: str = "forwa
         method: what the graph computes, `forward` (logits at their size), `predict_labels` or `patch_logits`.
 
     Raises:
-        PaumerError: what is computed depends on what the images show, or is nothing that can be exported.
+        PaumerError: the computation depends on the content of images, or has no export.
     """
     module = Forward(model, strategy, method).eval()
     example = torch.zeros(EXAMPLES, 3, *size, device=next(model.parameters()).device)
@@ -72,7 +70,7 @@ def trace(model: Segmenter, strategy: Strategy, size: Size, method: str = "forwa
 
 
 def weight_bytes(program: ExportedProgram) -> int:
-    """How large the weights of a graph are."""
+    """The size of the weights of a graph."""
     return sum(value.numel() * value.element_size() for value in program.state_dict.values())
 
 
@@ -111,7 +109,7 @@ LARGEST = 2**31  # bytes of one protocol buffer
 
 
 def require_onnx() -> None:
-    """Check that what writes and runs ONNX is installed.
+    """Check that the packages that write and run ONNX are installed.
 
     Raises:
         PaumerError: it is not.
@@ -127,7 +125,7 @@ def to_onnx(program: ExportedProgram, output: str = OUTPUT, notes: Mapping[str, 
     Args:
         program: as `trace` gives it.
         output: the name of its one output.
-        notes: what to say of it in its `metadata_props`.
+        notes: its `metadata_props`.
 
     Raises:
         PaumerError: ONNX is not installed, has no such operation, or cannot hold so large a model in one file.
@@ -156,7 +154,7 @@ def to_onnx(program: ExportedProgram, output: str = OUTPUT, notes: Mapping[str, 
 
 
 def _tidy(model: "ModelProto") -> None:
-    """Call the batch size `batch`, and remove what the exporter notes of the code."""
+    """Name the batch size `batch`, and remove the notes of the exporter about the code."""
     graph = model.graph
     symbol = next(value.type.tensor_type.shape.dim[0].dim_param for value in graph.input if value.name == INPUT)
     for value in (*graph.input, *graph.output, *graph.value_info):
@@ -206,7 +204,7 @@ class Session:
 
     @property
     def notes(self) -> dict[str, str]:
-        """What the model says of itself."""
+        """The `metadata_props` of the model."""
         return dict(self._session.get_modelmeta().custom_metadata_map)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -232,7 +230,7 @@ class Session:
 
 
 def providers(device: torch.device) -> list[Any]:
-    """What runs the model on a device; on a GPU in the precision in which torch multiplies there.
+    """The execution providers for a device; on a GPU with the precision of torch's matrix products.
 
     Raises:
         PaumerError: this onnxruntime cannot.

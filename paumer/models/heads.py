@@ -51,7 +51,7 @@ class LinearHead(nn.Module):
         return self.linear(self.norm(patches)).unflatten(-1, (self.sub_patch**2, self.classes))
 
     def macs(self, patches: Count) -> Count:
-        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
+        """Multiply-accumulates per image for a number of patches, one or (batch,) of them."""
         return patches * self.linear.weight.numel()
 
 
@@ -73,7 +73,7 @@ class Adapter(nn.Module):
         return patches
 
     def macs(self, patches: Count, everywhere: int) -> Count:
-        """Multiply-accumulates of one image of so many patches, on a grid of `everywhere` patches."""
+        """Multiply-accumulates per image for a number of patches, on a grid of `everywhere` patches."""
         return sum(cast(AdapterLayer, layer).macs(patches, everywhere) for layer in self.layers)
 
 
@@ -100,7 +100,7 @@ class AdapterLayer(nn.Module):
         return patches + self.network(normed)
 
     def macs(self, patches: Count, everywhere: int) -> Count:
-        """Multiply-accumulates of one image of so many patches, on a grid of `everywhere` patches."""
+        """Multiply-accumulates per image for a number of patches, on a grid of `everywhere` patches."""
         linear = sum(value.numel() for value in self.network.parameters() if value.ndim == 2)
         return patches * linear + (0 if self.context is None else everywhere * self.context.weight.numel())
 
@@ -114,7 +114,7 @@ class AuxiliaryHead(LinearHead):
 
 
 class DecoderHead(nn.Module):
-    """Predicts what the network itself will say of patches that wait as its adapter makes them: no own weights.
+    """Predicts what the decoder will predict of patches that pause, through the adapter; it has no other weights.
 
     Encoder and decoder are no submodules, so that they are trained, moved and stored once. The adapter learns what the
     decoder reads; the decoder learns nothing from the head.
@@ -133,7 +133,7 @@ class DecoderHead(nn.Module):
             return decoder(encoder.norm(patches))
 
     def macs(self, patches: Count) -> Count:
-        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
+        """Multiply-accumulates per image for a number of patches, one or (batch,) of them."""
         return self.network[1].macs(patches)
 
 
@@ -206,7 +206,7 @@ class MaskTransformer(nn.Module):
         return self.mask_norm(patches @ classes.transpose(1, 2)).unsqueeze(2)
 
     def macs(self, patches: Count) -> Count:
-        """Multiply-accumulates of one image of so many patches; of each image, where there are several counts."""
+        """Multiply-accumulates per image for a number of patches, one or (batch,) of them."""
         width, tokens = self.project.in_features, patches + self.classes
         blocks = sum(block_macs(block, tokens, tokens) for block in self.blocks)
         return blocks + (patches + tokens) * width**2 + patches * self.classes * width

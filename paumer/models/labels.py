@@ -1,10 +1,6 @@
-"""What the ground truth says of every patch.
+"""Labels of patches, weights of classes, and upsampling from logits of patches to logits or class ids of pixels.
 
-How much classes count, where rare ones shall not be lost among frequent ones.
-
-From logits of patches to logits, or class ids, of pixels.
-
-Logits of all classes at full size are never held but for as many rows as `bands` allows.
+Logits of all classes at full size are held only for the number of rows that `bands` allows.
 """
 
 from collections.abc import Sequence
@@ -19,14 +15,14 @@ from paumer.strategies.tokens import of_two
 
 
 def class_counts(labels: Tensor, grid: tuple[int, int], patch_size: int, side: int, classes: int) -> Tensor:
-    """How many pixels of each class every cell holds.
+    """Count the pixels of each class in every cell.
 
     Args:
         labels: class ids (batch, height, width), 255 where ignored.
         grid: patches along height and width; it may reach beyond the labels on the right and bottom.
         patch_size: side of a patch in pixels.
         side: cells along the side of a patch.
-        classes: how many there are.
+        classes: the number of classes.
 
     Returns:
         (batch, patches, side x side, classes), patches and cells row by row.
@@ -47,7 +43,7 @@ def class_counts(labels: Tensor, grid: tuple[int, int], patch_size: int, side: i
 
 
 def boundary_distances(labels: Tensor, grid: tuple[int, int], patch_size: int, at_once: int = 256) -> Tensor:
-    """How far the centre of every patch is from the nearest boundary between two classes, in sides of a patch.
+    """Distance of the centre of every patch from the nearest boundary between two classes, in sides of a patch.
 
     Boundaries run along the edges of pixels; a change from or to ignored pixels is none.
 
@@ -99,7 +95,7 @@ Rows = tuple[int, int]  # the first, and the first that is none of them
 
 
 def bands(height: int, row_values: int) -> list[Rows]:
-    """The rows of an image to upsample at a time, where a row takes so many values of float32."""
+    """Bands of rows of an image to upsample one at a time, where a row takes `row_values` values of float32."""
     step = max(1, BAND // (FLOAT * row_values))
     return [(top, min(top + step, height)) for top in range(0, height, step)]
 
@@ -125,7 +121,7 @@ def upsample(maps: Tensor, size: Size) -> Tensor:
 
 
 def _is_fine(maps: Tensor, size: Size) -> bool:
-    """Whether a side that changes is too long for a product with a matrix."""
+    """Whether a side to resize is too long for a product with a matrix."""
     return any(before > COARSE and before != after for before, after in zip(maps.shape[-2:], size, strict=True))
 
 

@@ -46,7 +46,7 @@ CLASSIFIER = re.compile(r"encoder\.head(_dist)?\.")  # of images, left from pret
 
 @dataclass(frozen=True)
 class Published:
-    """What a published network expects of its input.
+    """The published input of a network.
 
     Attributes:
         normalization: of the images: "half" (mean = std = 0.5) or "imagenet" (ImageNet's statistics).
@@ -60,7 +60,7 @@ class Published:
 
 
 class PublishedSegmenter(TrainedSegmenter):
-    """A Segmenter without auxiliary heads that carries what was published about its input, in `published`."""
+    """A Segmenter without auxiliary heads; `published` describes its input."""
 
     def __init__(self, encoder: Encoder, decoder: nn.Module, published: Published, evaluation: Evaluation) -> None:
         super().__init__(encoder, decoder, {}, evaluation=evaluation, normalization=published.normalization)
@@ -76,9 +76,9 @@ def load_segmenter(folder: str | Path) -> PublishedSegmenter:
         folder: where `checkpoint.pth` and `variant.yml` lie. Reading the checkpoint runs none of its content.
 
     Returns:
-        The network on the CPU in eval mode: from images (batch, 3, height, width), normalised as
-        `model.published.normalization` says, to logits (batch, classes, height, width). `model.segment` takes images of
-        uint8, in the windows of the variant.
+        The network on the CPU in eval mode: from images (batch, 3, height, width), of uint8 or normalised by
+        `model.published.normalization`, to logits (batch, classes, height, width). `model.segment` runs in the windows
+        of the variant.
 
     Raises:
         PaumerError: a file is missing, damaged or unsafe, the decoder is unknown, or the two files do not fit.
@@ -99,7 +99,7 @@ def load_segmenter(folder: str | Path) -> PublishedSegmenter:
 
 
 def _pair(size: Any) -> Any:
-    """One number stands for height and width."""
+    """Height and width; one number is both."""
     return (size, size) if isinstance(size, int) else size
 
 
@@ -146,7 +146,7 @@ class _Variant(_Part):
 
     @property
     def published(self) -> Published:
-        """What the network expects of its input."""
+        """The description of the network's input."""
         size, inference = self.net_kwargs.image_size, self.inference_kwargs
         return Published(
             normalization=NORMALIZATIONS[self.net_kwargs.normalization],
@@ -262,7 +262,7 @@ def _renamed(weights: dict[str, Tensor], model: nn.Module, path: Path) -> dict[s
 
 
 def _published_name(name: str) -> str:
-    """What one of our weights is called in published checkpoints."""
+    """The name of one of our weights in published checkpoints."""
     for ours, theirs in NAMES.items():
         if name.startswith(ours):
             return theirs + name.removeprefix(ours)

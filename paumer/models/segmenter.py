@@ -23,7 +23,7 @@ DENSE = Dense()
 
 @dataclass(frozen=True)
 class Output:
-    """What a sweep gives for one strategy.
+    """The output of a sweep for one strategy.
 
     Attributes:
         logits: at patch resolution, (batch, classes, grid height, grid width), finer where the decoder is.
@@ -86,7 +86,7 @@ class Segmenter(nn.Module):
 
     @property
     def classes(self) -> int:
-        """How many classes it tells apart: two where it gives one logit, that of a sigmoid."""
+        """The number of classes: two where there is one logit, that of a sigmoid."""
         return max(2, cast(int, self.decoder.classes))
 
     @property
@@ -160,14 +160,13 @@ class Segmenter(nn.Module):
             Patch logits, and the logits of every head with the label counts of its patches.
         """
         tokens, state = self.embed(images, strategy.input_scale, labels)
-        state.head_gradient = gradient
-        outputs = []
-        for number in range(1, strategy.last_block(self.encoder.depth) + 1):
-            tokens = self._run_block(number, tokens, state, strategy)
+        state.head_gradient, outputs = gradient, []
+
+        def predict(number: int, tokens: Tensor) -> None:
             if str(number) in self.heads and (truth := state.side_tensors.get("truth")) is not None:
                 outputs.append(AuxiliaryOutput(state.predict(number, tokens), truth, state.share(tokens)))
-            tokens = self._act(number, tokens, state, strategy)
-        return self.finish(tokens, state, strategy), outputs
+
+        return self.finish(self._run(tokens, state, strategy, predict), state, strategy), outputs
 
     def embed(self, images: Tensor, scale: float = 1.0, labels: Tensor | None = None) -> tuple[Tensor, State]:
         """Normalise images, scale and pad them to whole patches, embed them, and start the state of strategies.
@@ -207,7 +206,7 @@ class Segmenter(nn.Module):
     ) -> list[Output]:
         """Patch logits under several strategies, sharing every block that some of them have in common.
 
-        Strategies that have acted alike so far run as one; the result equals separate forward passes.
+        Strategies with equal actions so far run as one; the result equals separate forward passes.
 
         Args:
             images: (batch, 3, height, width).
@@ -263,11 +262,26 @@ class Segmenter(nn.Module):
                 reduced = self._act(number, after, outer, subgroup[0][1])
                 self._sweep_tree(reduced, outer, number, subgroup, results)
 
-    def _run(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
-        """Run the blocks under a strategy on embedded tokens; no further once all images have left."""
+    def _run(
+        self,
+        tokens: Tensor,
+        state: State,
+        strategy: Strategy,
+        visit: Callable[[int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """Run the blocks under a strategy on embedded tokens, until all images have exited.
+
+        Args:
+            tokens: (batch, prefix + patches, width).
+            state: the forward pass.
+            strategy: what happens between the blocks.
+            visit: called with every block's number and output, before the strategy acts.
+        """
         for number in range(1, strategy.last_block(self.encoder.depth) + 1):
             if tokens.shape[0]:
                 tokens = self._run_block(number, tokens, state, strategy)
+                if visit is not None:
+                    visit(number, tokens)
                 tokens = self._act(number, tokens, state, strategy)
         return tokens
 

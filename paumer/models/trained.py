@@ -1,4 +1,4 @@
-"""A network in use: class ids of images as people have them, at any operating point."""
+"""The interface of networks in use: class ids of images of uint8 at any operating point."""
 
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -21,7 +21,7 @@ LAYOUT = "(3, height, width) or (batch, 3, height, width)"
 
 
 class TrainedSegmenter(Segmenter):
-    """A Segmenter that knows how images are seen; the one face of trained, published and wrapped networks.
+    """A Segmenter with its evaluation settings; trained, published and wrapped networks are all of this class.
 
     Attributes:
         evaluation: how `segment` sees images: windows, short side, scales.
@@ -43,7 +43,7 @@ class TrainedSegmenter(Segmenter):
 
     @torch.inference_mode()
     def segment(self, images: Tensor) -> Tensor:
-        """Class ids of images of any size, in windows or views as `evaluation` says.
+        """Class ids of images of any size, in the windows and views of `evaluation`.
 
         Args:
             images: RGB, (3, height, width) or (batch, 3, height, width), uint8.
@@ -116,10 +116,10 @@ def name_of(given: Any, what: str) -> str:
 
 
 def require_images(images: Any) -> None:
-    """Refuse what are no images, (batch, 3, height, width) uint8, or none of them.
+    """Refuse values that are no images, (batch, 3, height, width) uint8, one or more.
 
     Raises:
-        PaumerError: says what they are, and what to give.
+        PaumerError: names their type and shape.
     """
     if not isinstance(images, Tensor):
         raise PaumerError(f"images: {type(images).__name__}; give a tensor of uint8, {LAYOUT}")

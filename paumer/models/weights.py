@@ -61,14 +61,14 @@ def trained_network(weights: str) -> Path | None:
 
 
 def read_run(folder: Path, **needed: type) -> dict[str, Any]:
-    """What the folder of a network says of its training: backbone, recipe, seed and `network`, its shape.
+    """The description of a trained network in its folder: backbone, recipe, seed and `network`, its shape.
 
     Args:
         folder: as `find_network` gives it.
         needed: keys that must be there beside `network`, with the types of their values.
 
     Raises:
-        PaumerError: the file that says it is damaged.
+        PaumerError: the file is damaged.
     """
     if not (folder / CONFIG).is_file():
         return read_json(folder / RUN, network=dict, **needed)
@@ -140,7 +140,7 @@ def refuse_bomb(path: Path) -> None:
 
 
 def _require_binary(path: Path) -> None:
-    """Refuse what can be no tensors by how it begins.
+    """Refuse files whose first bytes are not those of tensors.
 
     Raises:
         OSError: the file is missing, or no plain file.
@@ -159,14 +159,14 @@ def _require_binary(path: Path) -> None:
 
 
 def unreadable(error: Exception) -> str:
-    """Why a file of tensors could not be read, without torch's advice to run what the file says."""
+    """Why a file of tensors could not be read, without torch's advice to load it unsafely."""
     if blocked := BLOCKED.search(str(error)):
         return f"it asks to run {blocked[1]}, as a network does that was saved whole; save its state_dict() instead"
     return "it is damaged, or no file of weights" if "weights_only" in str(error) else summary(error)
 
 
 def require_weights(weights: Mapping[str, Any]) -> None:
-    """Refuse what are no weights: values that are no real numbers, and tensors that repeat few values many times.
+    """Refuse values that are no weights: not real or not finite numbers, or more values than the file holds.
 
     Raises:
         ValueError: one is.
@@ -186,7 +186,7 @@ FIRST = "patch_embed.proj.weight"  # that every plain ViT of timm has; what stan
 # Of several networks in a file the one to take: DINO's mean of the student, averaged weights, MoCo's and I-JEPA's own.
 PREFERRED = ("teacher", "model_ema", "ema", "base_encoder", "encoder")
 CLASSIFIERS = ("head.", "head_dist.")  # `head_dist` belongs to the distillation token
-# What a file's names tell of those who named its weights.
+# Names of weights in the files of other libraries.
 FOREIGN = {
     "embeddings.patch_embeddings.projection.weight": "Hugging Face's transformers",
     "patch_embed.projection.weight": "mmsegmentation",
@@ -221,7 +221,7 @@ def backbone_weights(checkpoint: Any) -> tuple[dict[str, Any], str]:
 
 
 def holds(weights: Mapping[str, Any]) -> str:
-    """What weights that do not fit are called, in a few words for an error message."""
+    """The names of weights that do not fit, in a few words for an error message."""
     names = [name for name, _ in _flattened(weights)]
     for ending, who in FOREIGN.items():
         if any(name.endswith(ending) for name in names):
@@ -234,7 +234,7 @@ def _preferred(prefixes: list[str]) -> str:
     """The one prefix, or the preferred one of several.
 
     Raises:
-        ValueError: which of them is meant is open.
+        ValueError: several are candidates.
     """
     if len(prefixes) == 1:
         return prefixes[0]

@@ -26,6 +26,15 @@ TEXT = frozenset(
         *("group", "bin", "target"),
     ]
 )
+# Cells and notes that several tables have.
+NOT_TIMED = "not timed"
+SPREAD = (
+    "Drop is counted in mIoU points from the network trained and run without pausing. ± is the standard deviation over "
+    "seeds; brackets hold 95% intervals: of a drop that of its mean over seeds (Student's t, which knows of training "
+    "again and not of other images), of a speed-up that over rounds."
+)
+FEW_SEEDS = "Fewer than three seeds: differences between methods may be chance."
+LARGEST_BATCH = "Speed-ups are those at the backbone's largest batch."
 LATEX_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
 LATEX_SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 LATEX_SPECIAL |= {"<": "$<$", ">": "$>$", "±": r"$\pm$", "<=": r"$\le$", ">=": r"$\ge$"}
@@ -152,6 +161,11 @@ def speedup_cell(row: Row, prefix: str = "", decimals: int = 2) -> str:
 def drop_cell(row: Row, prefix: str = "") -> str:
     """The drop of a row with its 95% interval, from the columns drop and drop_spread, and seeds."""
     return with_seeds(row[f"{prefix}drop"], row[f"{prefix}drop_spread"], row["seeds"])
+
+
+def few_seeds(table: pd.DataFrame) -> list[str]:
+    """The note on too few seeds, where a row has fewer than three."""
+    return [FEW_SEEDS] if (table["seeds"] < 3).any() else []
 
 
 def csv(table: pd.DataFrame) -> str:

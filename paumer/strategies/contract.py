@@ -61,8 +61,8 @@ class Strategy:
         reads_heads: it needs an auxiliary head at each of its blocks (unless its criterion needs none).
         needs_full_grid: it must act before other reductions.
         within_block: it acts inside its blocks, between attention and feed-forward network, instead of after them.
-        defers_tokens: patches wait unfinished while others run.
-        outputs_logits: it gives predictions instead of tokens; patches that wait would be left without one.
+        defers_tokens: some patches skip blocks, and the decoder predicts them.
+        outputs_logits: its patches end with predictions of a head; deferred patches would have none.
         ends_pass: no block runs after its own.
         ragged: where the cost varies, images have different numbers of patches, packed into one sequence.
         input_scale: share of the image's height and width that the network sees.
@@ -240,7 +240,7 @@ class Chain(Strategy):
 
     @property
     def input_scale(self) -> float:
-        """Share of the image's height and width: only `resize`, which may stand once, has one."""
+        """Share of the image's height and width: only `resize`, which may occur once, has one."""
         return min(link.input_scale for link in self.links)
 
     def skip(self, network: Network) -> str:

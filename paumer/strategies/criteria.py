@@ -41,7 +41,7 @@ class Criterion:
         score: from the head's logits (batch, patches, cells, classes), or the patches (batch, patches, width) where it
             needs no head, to scores (batch, patches).
         needs_head: it reads the auxiliary prediction.
-        needs_positions: `score` takes `positions`, where the patches lie.
+        needs_positions: `score` takes `positions`, of the patches on the grid.
         needs_frequencies: `score` takes `weights`, how much each class counts, (classes,).
         needs_labels: `score` takes `truth`, pixels of each class in every cell, and `final_loss` of the dense network's
             prediction, (batch, patches); for analysis only.
@@ -166,7 +166,7 @@ def smooth(needs: Tensor, positions: TokenPositions) -> Tensor:
 
     Args:
         needs: (batch, running).
-        positions: where they lie.
+        positions: of the running patches.
     """
     pool = partial(torch.nn.functional.avg_pool2d, kernel_size=3, stride=1, padding=1)
     values = needs.unsqueeze(-1)

@@ -79,9 +79,9 @@ class EarlyExit(Strategy):
 
 
 class AdaptiveExit(Strategy):
-    """An image leaves where the mean certainty of its patches exceeds the threshold; those that go on are re-batched.
+    """An image exits where the mean certainty of its patches exceeds the threshold; the others are re-batched.
 
-    The head's prediction is final for images that leave. A threshold of 1 or more is never exceeded.
+    The head's prediction is final for images that exit. A threshold of 1 or more is never exceeded.
     """
 
     name = "adaptive-exit"
@@ -96,10 +96,10 @@ class AdaptiveExit(Strategy):
     parse = staticmethod(Thresholds.parse)
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
-        """Let certain images leave; give the tokens of the others."""
+        """Exit the certain images; returns the tokens of the others."""
         needs = state.scores(self.criterion_name, block, tokens)
         weights = needs.new_ones(needs.shape) if state.sizes is None else state.sizes
         certainty = 1 - (needs * weights).sum(dim=1) / weights.sum(dim=1)
         stay = (certainty <= self.parameters.values[block]).nonzero().squeeze(1)
-        # Noted even where all stay: what is classified at which size must not depend on the rest of the batch.
+        # Recorded even where no image exits: what is classified at which size must not depend on the rest of the batch.
         return state.apply(ExitedImages(self.name, state.predict(block, tokens), stay), tokens)

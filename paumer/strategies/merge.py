@@ -1,7 +1,7 @@
-"""Merging: patches that are alike become one token, which is copied back to their places before the decoder.
+"""Merging: similar patches become one token, which is copied back to their positions before the decoder.
 
 `merge`: bipartite matching on keys, written from the description in Bolya et al., "Token Merging: Your ViT But Faster",
-ICLR 2023; the fractions of a schedule stand for its number of merged pairs per block.
+ICLR 2023; the fractions of a schedule replace its number of merged pairs per block.
 
 `local-merge`: neighbours first, any pairs later, after the description of ALGM (Norouzi et al., "ALGM: Adaptive
 Local-then-Global Token Merging for Efficient Semantic Segmentation with Plain Vision Transformers", CVPR 2024).
@@ -75,7 +75,7 @@ class Merge(Strategy):
     parse = staticmethod(parse_merging)
 
     def within(self, block: int, tokens: Tensor, keys: Tensor, state: State) -> Tensor:
-        """Merge; give prefix and merged patches."""
+        """Merge; returns prefix and merged patches."""
         running = state.running(tokens)
         count = running - state.num_kept(self.name, self.parameters, block, running)
         state.add_macs(lambda: match_macs(running, keys.shape[-1]))
@@ -102,7 +102,7 @@ class LocalMerge(Strategy):
     parse = staticmethod(parse_local_merging)
 
     def within(self, block: int, tokens: Tensor, keys: Tensor, state: State) -> Tensor:
-        """Merge; give prefix and merged patches."""
+        """Merge; returns prefix and merged patches."""
         running, count = state.running(tokens), None
         if isinstance(self.parameters, Schedule):
             count = running - state.num_kept(self.name, self.parameters, block, running)
@@ -119,7 +119,7 @@ def match(keys: Tensor) -> tuple[Tensor, Tensor]:
     """For every second patch the most similar one of the others, by the cosine of their keys.
 
     Bipartite matching as described in Bolya et al., "Token Merging: Your ViT But Faster", ICLR 2023. In float32 at
-    least, under autocast too: in bfloat16 patches that are alike are all as similar, and it is chance who merges.
+    least, under autocast too: in bfloat16 many similarities are equal, and chance decides which patches merge.
 
     Args:
         keys: (batch, running, channels).
@@ -149,7 +149,7 @@ def most_similar_pairs(keys: Tensor, count: int | None, threshold: float) -> tup
 
     Args:
         keys: (batch, running, channels).
-        count: pairs per image; None: as many as exceed the threshold, of one image.
+        count: pairs per image; None: all above the threshold, of one image.
         threshold: on the cosine of the keys.
 
     Returns:
@@ -185,7 +185,7 @@ def merge(tokens: Tensor, gone: Tensor, partner: Tensor, state: State, by: str) 
 
 
 def alike_squares(patches: Tensor, grid: tuple[int, int], count: int | None, threshold: float) -> tuple[Tensor, Tensor]:
-    """Choose squares of 2 x 2 patches whose patches are alike.
+    """Choose the squares of 2 x 2 patches whose patches are most similar.
 
     Args:
         patches: (batch, patches, width), the whole grid; a last odd row or column takes no part.

@@ -106,7 +106,7 @@ class _Located(Parameters):
 
     @classmethod
     def _read(cls, text: str) -> Iterator[tuple[int, float]]:
-        """Blocks and values of a text; a range of blocks gives the value once for each of them."""
+        """Blocks and values of a text; a range of blocks is spelled out."""
         for part in (part.strip() for part in text.split("+")):
             match = LOCATION.fullmatch(part)
             if match is None or match["sign"] != cls.sign:

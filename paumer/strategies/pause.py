@@ -60,7 +60,7 @@ def parse_pause(text: str) -> Schedule | BatchBudget | Thresholds:
 class Pause(Strategy):
     """Pause the patches with the lowest scores where the parameters say so.
 
-    With a schedule shapes depend on it alone: every image of a batch keeps as many patches as the others. With a budget
+    With a schedule shapes depend on it alone: every image of a batch keeps the same number of patches. With a budget
     over the batch the patches of all its images compete, so hard images keep more of them and the total stays. With
     thresholds those pause that are more certain. In both cases images of different lengths run in one sequence, and
     every image keeps at least its least certain patch.
@@ -83,17 +83,17 @@ class Pause(Strategy):
     parse = staticmethod(parse_pause)
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
-        """Pause the least uncertain patches; give prefix and running patches."""
+        """Pause the least uncertain patches; returns prefix and running patches."""
         needs = state.scores(self.criterion_name, block, tokens)
         running, patches = state.running(tokens), state.adapt(block, tokens)
         if isinstance(self.parameters, Schedule):
             count = state.num_kept(self.name, self.parameters, block, running)
             kept: Selection | None = state.keep(tokens, needs.topk(count, dim=1, sorted=False).indices)
         else:
-            kept = state.keep_where(tokens, self._stays(needs, block, running, state))
+            kept = state.keep_where(tokens, self._running_mask(needs, block, running, state))
         return tokens if kept is None else state.apply(PausedTokens(self.name, kept, patches), tokens)
 
-    def _stays(self, needs: Tensor, block: int, running: int, state: State) -> Tensor:
+    def _running_mask(self, needs: Tensor, block: int, running: int, state: State) -> Tensor:
         """Where different numbers of patches of each image keep running, as `needs`, (batch, running)."""
         images = state.by_image(needs)
         least_certain = torch.cat([_largest(image) for image in images], dim=1).view_as(needs)
@@ -112,7 +112,7 @@ def _largest(values: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Floor(Strategy):
-    """Runs the blocks on as many tokens as a schedule leaves, without head, criterion, gather or write-back.
+    """Runs the blocks on the number of tokens that a schedule leaves, without head, criterion, gather or write-back.
 
     Its logits mean nothing. The cut tokens are kept from the first forward pass of a shape. A compiler would then
     remove blocks whose results nobody uses; for it the floor cuts by slicing and fills up with zeros, which it fuses
@@ -128,14 +128,14 @@ class Floor(Strategy):
     kept: dict[tuple[int, int, int], Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
-        """Go on with fewer tokens, which were cut before."""
+        """Return fewer tokens, which were cut before."""
         if block == self.parameters.blocks[0]:
             self._keep(0, tokens[:, state.prefix :], state)
         keep = self.parameters.running(state.patches)[block]
         return self._keep(block, tokens[:, : state.prefix + keep], state)
 
     def classify(self, network: Network, patches: Tensor, state: State) -> Tensor:
-        """Decode as many patches as the image has."""
+        """Decode the number of patches of the whole image."""
         if torch.compiler.is_compiling():
             missing = (0, 0, 0, state.patches - patches.shape[1])
             return network.classify(torch.nn.functional.pad(patches, missing), state)

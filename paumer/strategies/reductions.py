@@ -176,7 +176,7 @@ class ExitedImages:
 
     Attributes:
         logits: the head's, of all images before, (images, patches, cells, classes).
-        stay: the images that keep running, (images after,).
+        stay: the images that still run, (images after,).
     """
 
     by: str
@@ -186,7 +186,7 @@ class ExitedImages:
 
     @property
     def before(self) -> int:
-        """Patches before, which are as many as after."""
+        """Patches before; the same number as after."""
         return int(self.logits.shape[1])
 
     def reduce(self, values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The state of a forward pass between its blocks: which patches run, where they lie, and how they were reduced."""
+"""The state of a forward pass between its blocks: which patches run, their positions, and how they were reduced."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class State:
         class_weights: how much each class counts, (classes,), for criteria that ask; None: unknown.
         head_gradient: share of the gradient that flows through heads and adapters back to the encoder, in training.
         positions: the number of each running patch on the grid, (batch, running); None while none is reduced.
-        sizes: how many patches each running token stands for, (batch, running); None while each stands for one.
-        packing: where each image lies in one long sequence, once the images have different numbers of patches. Tokens
+        sizes: how many patches each running token represents, (batch, running); None while each represents one.
+        packing: the place of each image in one long sequence, once the images have different numbers of patches. Tokens
             are then (1, of all images, width), and values of patches (1, patches of all images, ...).
         images: which images of the batch still run; None while all do.
         side_tensors: further values of the running patches by name, (batch, running, ...): labels that training and
@@ -96,7 +96,7 @@ class State:
         return self.packing is not None and patches.shape[:2] == (1, len(self.packing.patches))
 
     def token_positions(self, patches: Tensor) -> TokenPositions:
-        """Where the running patches (batch, running, ...) lie."""
+        """The positions of the running patches (batch, running, ...)."""
         images = self._image_count(patches)
         if self.positions is None:
             return TokenPositions(self.grid, images)
@@ -153,7 +153,7 @@ class State:
             if positions is None:
                 count = self._image_count(tokens)
                 positions = torch.arange(self.patches, device=tokens.device).expand(count, -1)
-            if isinstance(reduction, MergedTokens):  # a token lies where the first of its patches does
+            if isinstance(reduction, MergedTokens):  # a token has the position of the first of its patches
                 first = positions.new_zeros(reduction.merged_sizes.shape)
                 self.positions = first.scatter_reduce(1, reduction.index, positions, "amin", include_self=False)
                 self.sizes = reduction.merged_sizes
@@ -210,7 +210,7 @@ class State:
     def size_bias(self, tokens: Tensor) -> Tensor | None:
         """What attention adds to its logits so that tokens count by their sizes, (batch, 1, 1, prefix + running).
 
-        None where every token stands for one patch. Computed once after each reduction.
+        None where every token represents one patch. Computed once after each reduction.
         """
         if self.bias is None and self.sizes is not None:
             rows = torch.arange(self.prefix, tokens.shape[1], device=tokens.device)

@@ -58,10 +58,10 @@ def parse_token_exit(text: str) -> TokenExitParameters:
 
 
 class TokenExit(Strategy):
-    """Finish the most certain patches where the parameters say so; the decoder never sees them.
+    """Exit the most certain patches at the blocks of the parameters; the decoder never sees them.
 
-    A fraction finishes as many patches in every image. A threshold finishes those that are more certain than it;
-    above 1 none is. Images of different lengths then run in one sequence.
+    With a fraction the same number of patches of every image exits. With a threshold those exit that are more certain
+    than it; above 1 none is. Images of different lengths then run in one sequence.
     """
 
     name = "token-exit"
@@ -77,7 +77,7 @@ class TokenExit(Strategy):
     parse = staticmethod(parse_token_exit)
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
-        """Let certain patches finish; give prefix and running patches."""
+        """Exit the certain patches; returns prefix and running patches."""
         running, schedule = state.running(tokens), self.parameters.schedule
         certainty = 1 - state.scores(self.criterion_name, block, tokens)
         logits = state.predict(block, tokens)

@@ -1,4 +1,4 @@
-"""What the forward pass is written with: rows of tokens, where tokens lie, and what auxiliary heads offer."""
+"""Parts of the forward pass: indexing rows of tokens, positions and packing, and the interface of auxiliary heads."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Packing:
 
 @dataclass(frozen=True)
 class TokenPositions:
-    """Where running patches lie on the grids of their images.
+    """Positions of running patches on the grids of their images.
 
     Attributes:
         grid: patches along height and width.

@@ -15,7 +15,7 @@ from tiers import first, named
 
 from paumer.config.base import read_yaml
 from paumer.data.manifest import samples, split_info
-from paumer.deployment.network import load_network
+from paumer.deployment.network import load
 from paumer.models.build import load_run
 from paumer.models.published import load_segmenter
 from paumer.reporting.verify import trace
@@ -157,7 +157,7 @@ def test_damaged_descriptions_are_refused(tmp_path: Path, command_line: CommandL
     for path in (tmp_path / "data.json", run / "run.json"):
         path.write_bytes(content)
     before = files(tmp_path)
-    for read in (lambda: load_run(run), lambda: load_network(run), lambda: samples(tmp_path / "data.json", "val")):
+    for read in (lambda: load_run(run), lambda: load(run), lambda: samples(tmp_path / "data.json", "val")):
         assert problem in refusal(read)
     data, output = ("--data", tmp_path / "data.json"), ("--output", tmp_path / "out")
     for arguments in (

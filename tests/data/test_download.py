@@ -1,5 +1,6 @@
 """Downloads against a server on loopback: what has arrived is never asked for again, and never taken for the whole."""
 
+import errno
 import hashlib
 import socket
 import subprocess
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 from paumer.data import download as module
-from paumer.data.download import ATTEMPTS, download
+from paumer.data.download import ATTEMPTS, download, require_space
 from paumer.system.errors import PaumerError
+from paumer.system.files import disk_errors
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 HALF = 150_000
@@ -60,13 +62,8 @@ def test_file_arrives_and_nothing_else_stays(server, target: Path) -> None:
     get(server, target, checksums={"sha256": hashlib.sha256(CONTENT).hexdigest()})
     assert target.read_bytes() == CONTENT
     assert list(target.parent.iterdir()) == [target]
+    get(server, target)  # it is there
     assert server.requests == [(None, None)]
-
-
-def test_file_that_is_there_is_not_asked_for(server, target: Path) -> None:
-    get(server, target)
-    get(server, target)
-    assert len(server.requests) == 1
 
 
 def test_lost_connection_goes_on_in_the_same_call(server, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,6 +75,24 @@ def test_lost_connection_goes_on_in_the_same_call(server, target: Path, capsys: 
     output = capsys.readouterr()
     assert "trying again" in output.out
     assert "fetching file.zip" in output.err
+
+
+@pytest.mark.parametrize(
+    ("changes", "sent"),
+    [
+        ({"moved": True}, HALF),
+        ({"ranges": False}, 2 * HALF),
+        ({"headers": {"ETag": '"second"'}, "content": CONTENT[::-1]}, 2 * HALF),
+        ({"statuses": [503, 429]}, HALF),
+    ],
+    ids=["redirection", "no ranges", "another version", "passing trouble"],
+)
+def test_servers_that_change_before_the_rest_is_asked_for(server, target: Path, changes, sent: int) -> None:
+    give_up_half_way(server, target)
+    vars(server).update(changes)
+    get(server, target)
+    assert target.read_bytes() == server.content
+    assert server.sent == [sent]
 
 
 @pytest.mark.parametrize(
@@ -99,30 +114,12 @@ def test_next_call_asks_for_the_rest_of_the_same_version(server, target: Path, h
     assert server.sent == [len(CONTENT) - HALF]
 
 
-def test_rest_is_asked_for_behind_a_redirection_too(server, target: Path) -> None:
-    server.moved = True
+def test_another_version_of_a_weak_tag_is_fetched_whole(server, target: Path) -> None:
+    server.headers = {"ETag": 'W/"first"'}
     give_up_half_way(server, target)
-    get(server, target)
-    assert target.read_bytes() == CONTENT
-    assert server.requests == [(f"bytes={HALF}-", '"first"')]
-
-
-@pytest.mark.parametrize("weak", [False, True])
-def test_another_version_is_fetched_whole(server, target: Path, weak: bool) -> None:
-    server.headers = {"ETag": 'W/"first"' if weak else '"first"'}
-    give_up_half_way(server, target)
-    server.headers = {"ETag": 'W/"second"' if weak else '"second"'}
-    server.content = CONTENT[::-1]
+    server.headers, server.content = {"ETag": 'W/"second"'}, CONTENT[::-1]
     get(server, target)
     assert target.read_bytes() == CONTENT[::-1]
-
-
-def test_server_without_ranges_starts_over(server, target: Path) -> None:
-    give_up_half_way(server, target)
-    server.ranges = False
-    get(server, target)
-    assert target.read_bytes() == CONTENT
-    assert server.sent == [len(CONTENT)]
 
 
 def test_part_beyond_the_file_starts_over(server, target: Path) -> None:
@@ -159,12 +156,6 @@ def test_body_of_unknown_length_that_ends_too_soon_is_no_success(server, target:
     assert part(target).read_bytes() == CONTENT[:HALF]
 
 
-def test_passing_trouble_of_the_server(server, target: Path) -> None:
-    server.statuses = [503, 429]
-    get(server, target)
-    assert target.read_bytes() == CONTENT
-
-
 def test_refusal_is_final(server, target: Path) -> None:
     server.content = None
     assert "status 404" in failure(server, target)
@@ -199,12 +190,6 @@ def test_waits_grow(server, target: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert waits == [2, 4, 8]
 
 
-def test_folder_that_cannot_be_written(server, target: Path) -> None:
-    target.parent.write_text("a file in place of the folder")
-    with pytest.raises(PaumerError, match="cannot be written"):
-        get(server, target)
-
-
 def test_killed_process_goes_on(server, target: Path) -> None:
     server.cuts, server.stall = [HALF], Event()
     code = "import sys, pathlib; from paumer.data.download import download; "
@@ -219,3 +204,44 @@ def test_killed_process_goes_on(server, target: Path) -> None:
     get(server, target)
     assert target.read_bytes() == CONTENT
     assert server.requests[1:] == [(f"bytes={arrived}-", '"first"')]
+
+
+# Full disks: refused beforehand, and one line in the middle
+
+
+def test_room_is_asked_for_where_it_is_needed(tmp_path: Path, full_disk) -> None:
+    require_space(tmp_path / "not/there/yet", 1)
+    full_disk(10)
+    require_space(tmp_path, 10)
+    with pytest.raises(PaumerError, match=r"new: 11\.0B are needed here and 10\.0B are free; make room and run again"):
+        require_space(tmp_path / "new", 11)
+
+
+def test_errors_of_the_disk_name_the_file(tmp_path: Path) -> None:
+    with pytest.raises(PaumerError) as caught, disk_errors(tmp_path / "file"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    line = f"{tmp_path / 'file'}: cannot be written ([Errno 28] No space left on device); make room and run again"
+    assert str(caught.value) == line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_full_disk_in_the_middle_of_a_download(server, tmp_path: Path) -> None:
+    server.content = b"content"
+    part = tmp_path / "file.zip.part"
+    part.symlink_to("/dev/full")
+    with pytest.raises(PaumerError) as caught:
+        download(server.url, tmp_path / "file.zip", "by hand")
+    assert "file.zip.part: cannot be written ([Errno 28] No space left on device); make room" in str(caught.value)
+    assert not (tmp_path / "file.zip").exists()
+
+
+def test_what_arrived_before_the_disk_was_full_is_kept(server, tmp_path: Path, small_files) -> None:
+    server.content = bytes(range(256)) * 1000
+    with small_files(100_000), pytest.raises(PaumerError, match="cannot be written"):
+        download(server.url, tmp_path / "file.zip", "by hand")
+    arrived = (tmp_path / "file.zip.part").stat().st_size
+    assert 0 < arrived <= 100_000
+    server.requests.clear()
+    download(server.url, tmp_path / "file.zip", "by hand")
+    assert (tmp_path / "file.zip").read_bytes() == server.content
+    assert server.requests == [(f"bytes={arrived}-", '"first"')]

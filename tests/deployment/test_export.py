@@ -21,7 +21,7 @@ from torch.testing import assert_close
 from paumer.config import STATISTICS
 from paumer.data.scenes import draw_scene
 from paumer.deployment import export as exporting
-from paumer.deployment.network import load_network
+from paumer.deployment.network import load
 from paumer.deployment.settings import ExportSettings
 from paumer.models import graphs
 from paumer.models.graphs import Session, to_onnx, trace, weight_bytes
@@ -90,7 +90,7 @@ def run(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def network(run):
-    return load_network(run).requires_grad_(False)
+    return load(run).requires_grad_(False)
 
 
 @pytest.fixture(scope="module")

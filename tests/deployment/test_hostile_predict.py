@@ -9,7 +9,7 @@ from finished_runs import write_run
 from hostile import files, png_that_declares, refusal
 from PIL import Image
 
-from paumer.deployment.files import find_images
+from paumer.deployment.images import find_images
 
 GOOD = ["a.png", "ü 图像.png", "-b.png", "x" * 240 + ".png", "a b\nc.png"]
 BAD = ["bomb.png", "cut.png", "nowhere.png", "pipe.png"]

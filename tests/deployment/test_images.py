@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from paumer.deployment.files import find_images, read_picture
+from paumer.deployment.images import find_images, read_picture
 from paumer.system.errors import PaumerError
 
 RED, GREY = (200, 30, 40), 120

@@ -19,8 +19,8 @@ from paumer.data.catalogue import described_folder
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
 from paumer.data.preparation import prepare
-from paumer.deployment.files import read_picture
-from paumer.deployment.network import load_network
+from paumer.deployment.images import read_picture
+from paumer.deployment.network import load
 from paumer.evaluation.evaluate import evaluate_split, mean_iou
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense
@@ -68,7 +68,7 @@ def test_ids_are_what_the_network_segments(predict, run, images, evaluation, sch
     assert error == ""
     stems = [str(Path(name).with_suffix(".png")) for name in SIZES]
     assert names(out) == {"predict.json", *(f"ids/{stem}" for stem in stems)}
-    network = load_network(run, evaluation=Evaluation(inference="whole") if evaluation else None)
+    network = load(run, evaluation=Evaluation(inference="whole") if evaluation else None)
     network = network.with_schedule(schedule)
     for name, stem in zip(SIZES, stems, strict=True):
         predicted = pixels(out / "ids" / stem)
@@ -82,7 +82,7 @@ def test_ids_are_what_the_network_segments(predict, run, images, evaluation, sch
 def test_overlays_mix_image_and_class_colours(predict, run, images) -> None:
     _, error, out = predict("--format", "overlay", "--format", "ids")
     assert error == ""
-    palette = np.array(load_network(run).description.colours)
+    palette = np.array(load(run).description.colours)
     for name in ("a.png", "deep/c.png"):
         source = read_picture(images / ("deep/c.jpg" if "deep" in name else name)).permute(1, 2, 0).numpy()
         mixed = 0.45 * source + 0.55 * palette[pixels(out / "ids" / name)]
@@ -116,7 +116,7 @@ def test_official_evaluator_reads_predictions_and_agrees_on_miou(predict, tmp_pa
     assert len(set(found)) == 3
     with contextlib.redirect_stdout(io.StringIO()):
         results = official.evaluateImgLists(found, truths, arguments)
-    network = load_network(run).with_schedule("2:0.4")
+    network = load(run).with_schedule("2:0.4")
     settings = EvaluateSettings(device="cpu", evaluation=network.description.evaluation)
     data = SegmentationData(*samples(manifest, "val"))
     ours, dense = evaluate_split(network, data, [network.strategy, Dense()], settings)

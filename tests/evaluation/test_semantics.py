@@ -1,4 +1,4 @@
-"""Stage `semantics`: what it notes of every patch is what the network, the labels and pausing say."""
+"""Stage `semantics`: what it notes of every patch, its tables, and which patches lose what pausing costs."""
 
 import numpy as np
 import pandas as pd
@@ -8,8 +8,22 @@ import torch
 from paumer.config.base import IGNORE
 from paumer.config.runs import SemanticsSettings
 from paumer.data.loading import SegmentationData
-from paumer.evaluation.semantics import CRITERIA, patch_statistics, pause_fraction, semantics
+from paumer.evaluation.evaluate import confusion_matrix, mean_iou
+from paumer.evaluation.pauses import watch_pauses
+from paumer.evaluation.semantics import (
+    CRITERIA,
+    Attribution,
+    auroc,
+    boundary,
+    composition,
+    correlation,
+    groups,
+    patch_statistics,
+    pause_fraction,
+    semantics,
+)
 from paumer.models.build import load_run
+from paumer.models.segmenter import DENSE
 from paumer.strategies.criteria import confidence, entropy
 from paumer.strategies.early_exit import EarlyExit, Exit
 from paumer.strategies.notation import Schedule
@@ -118,3 +132,127 @@ def test_unlabelled_patches_are_counted_and_nothing_else(run_of, manifest, tmp_p
     assert (set(table["patches"]), set(table["unlabelled"])) == ({5 * 6 * 3}, {5 * 6 * 9})
     assert pd.read_csv(tmp_path / "semantics/boundary.csv").empty
     assert set(pd.read_csv(tmp_path / "semantics/composition.csv")["share"]) == {1}
+
+
+# Ten patches; the uniform ones of sky, far from boundaries, have the lowest scores.
+SKY, ROAD = 4, 6
+
+
+@pytest.fixture
+def patches() -> pd.DataFrame:
+    scores = np.arange(10) / 10
+    return pd.DataFrame(
+        {
+            "class": ["sky"] * SKY + ["road"] * ROAD,
+            "uniform": [True] * SKY + [False] * ROAD,
+            "distance": [4.5] * SKY + [0.25, 0.25, 1.5, 1.5, np.inf, np.inf],
+            "score": scores,
+            "pause_fraction": np.where(scores < 0.15, 0.2, np.where(scores < 0.55, 0.6, np.inf)),
+            "error": scores**2,
+            "final_error": 0.5 * scores**2,
+        }
+    )
+
+
+def test_composition_counts_both_ways(patches) -> None:
+    table = composition(patches, (0.2, 0.6)).set_index(["fraction", "class"])
+    assert list(table.loc[(0.2, "sky")]) == [SKY, 0.4, 1, 2 / 4]
+    assert list(table.loc[(0.2, "road")]) == [ROAD, 0.6, 0, 0]
+    assert table.loc[(0.6, "road"), "share_of_paused"] == pytest.approx(2 / 6)
+    assert table.loc[(0.6, "road"), "share_paused"] == pytest.approx(2 / 6)
+    assert table.loc[(0.6, "sky"), "share_paused"] == 1
+    by_fraction = table.groupby("fraction")
+    assert list(by_fraction["share"].sum()) == list(by_fraction["share_of_paused"].sum()) == pytest.approx([1, 1])
+
+
+def test_one_class_is_all_that_pauses_and_classes_without_patches_are_left_out(patches) -> None:
+    alone = patches.assign(**{"class": pd.Categorical(["sky"] * 10, categories=["road", "sky"])})
+    assert composition(alone, (0.2,)).to_numpy().tolist() == [[0.2, "sky", 10, 1, 1, 0.2]]
+
+
+def test_groups_tell_paused_from_running(patches) -> None:
+    table = groups(patches, (0.2, 0.6)).set_index(["fraction", "group"])
+    assert list(table.loc[0.2, "patches"]) == [10, 2, 8]
+    assert list(table.loc[0.2, "uniform"]) == [0.4, 1, 2 / 8]
+    assert list(table.loc[0.6, "uniform"]) == [0.4, 4 / 6, 0]
+    assert table.loc[(0.2, "paused"), "distance"] == 4.5
+    assert table.loc[(0.6, "running"), "distance"] == 1.5  # of those that have one
+
+
+def test_bins_hold_the_means_of_their_patches(patches) -> None:
+    table = boundary(patches).set_index("bin")
+    assert list(table.index) == ["0 to 0.5", "1 to 2", "4 or more"]
+    assert list(table["patches"]) == [2, 2, 4]
+    assert list(table["score"]) == pytest.approx([0.45, 0.65, 0.15])
+    assert table.loc["0 to 0.5", "error"] == pytest.approx((0.16 + 0.25) / 2)
+    assert boundary(patches.assign(distance=np.inf)).empty
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(1, 1), (-1, 0)])
+def test_perfect_and_inverted_criteria(patches, sign, expected) -> None:
+    table = correlation(patches.assign(score=sign * patches["score"], error=patches["error"] - 0.2)).set_index("target")
+    assert table.loc["head's error", "spearman"] == pytest.approx(sign)
+    assert table.loc["head's error", "auroc"] == expected
+    assert table.loc["final error", "spearman"] == pytest.approx(sign)
+    assert set(table["patches"]) == {10}
+
+
+def test_gain_is_what_running_on_saves(patches) -> None:
+    worse = patches.assign(final_error=patches["error"] + patches["score"])
+    table = correlation(worse).set_index("target")
+    assert table.loc["gain", "spearman"] == pytest.approx(-1)
+    assert np.isnan(table.loc["gain", "auroc"])  # nothing gains
+
+
+def test_what_is_the_same_everywhere_correlates_with_nothing(patches) -> None:
+    table = correlation(patches.assign(error=0.5, final_error=0.5))
+    assert table["spearman"].isna().all()
+    assert table["auroc"].isna().all()
+
+
+def test_auroc_is_the_share_of_pairs_in_order() -> None:
+    random = np.random.default_rng(0)
+    scores, positive = pd.Series(random.integers(0, 6, 50)), pd.Series(random.random(50) < 0.3)
+    higher = [(one > other) + (one == other) / 2 for one in scores[positive] for other in scores[~positive]]
+    assert auroc(scores, positive) == pytest.approx(np.mean(higher))
+
+
+PAUSE = Pause(Schedule.parse("2:0.5"))
+SIZE = (30, 61)  # no whole number of patches
+
+
+@pytest.fixture
+def image() -> torch.Tensor:
+    return torch.randn(1, 3, *SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def predictions(model, image, strategy) -> torch.Tensor:
+    with torch.inference_mode():
+        return model.label(model.patch_logits(image, strategy), image)[0]
+
+
+def test_ends_are_the_dense_and_the_paused_network(model, image) -> None:
+    label = torch.randint(0, model.classes, SIZE, generator=torch.Generator().manual_seed(1))
+    attribution = Attribution(model.classes)
+    attribution.add(model, image, label, PAUSE)
+    for group, strategy in (("none", DENSE), ("all", PAUSE)):
+        matrix = confusion_matrix(label, predictions(model, image, strategy), model.classes)
+        assert torch.equal(attribution.matrices[group], matrix)
+        assert attribution.miou()[group] == mean_iou(matrix)
+
+
+def test_paused_and_running_patches_change_what_all_change(model, image) -> None:
+    """Where the label is the dense prediction, every error is one that pausing made, in the one group or the other."""
+    label = predictions(model, image, DENSE)
+    attribution = Attribution(model.classes)
+    attribution.add(model, image, label, PAUSE)
+    errors = {group: int(matrix.sum() - matrix.diagonal().sum()) for group, matrix in attribution.matrices.items()}
+    waited = watch_pauses(model, image, PAUSE).blocks.repeat_interleave(8, 0).repeat_interleave(8, 1)[:30, :61] > 0
+    wrong = predictions(model, image, PAUSE) != label
+    assert errors == {
+        "none": 0,
+        "paused": int(wrong[waited].sum()),
+        "running": int(wrong[~waited].sum()),
+        "all": int(wrong.sum()),
+    }
+    assert errors["paused"] and errors["running"]

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from paumer.reporting.sheets import with_seeds
+from paumer.reporting.sheets import NOT_TIMED, with_seeds
 from paumer.reporting.tables.headline import (
     CHOSEN,
     HEADINGS,
@@ -15,7 +15,6 @@ from paumer.reporting.tables.headline import (
     headline_sheet,
     paragraph,
 )
-from paumer.reporting.tables.main import NOT_TIMED
 from paumer.reporting.tables.methods import CLAIM, PAUMER, WORDS, family, family_points, read_claims
 from paumer.strategies.registry import REGISTRY, SMALLER_BACKBONE
 

@@ -10,7 +10,7 @@ from paumer.reporting.figures.styles import MARKERS, STAR, method_styles, series
 from paumer.reporting.frames import DENSE
 from paumer.reporting.page.charts import explorer_chart, outline, training_chart
 from paumer.reporting.page.data import as_json, columns, explorer_data, library, scripts
-from paumer.reporting.page.page import links
+from paumer.reporting.page.provenance import links
 from paumer.reporting.tables.speed import read_speed
 
 KEY = ["backbone", "recipe", "strategy", "criterion", "schedule"]

@@ -2,8 +2,11 @@
 
 from itertools import permutations
 
+from torch import Tensor
+
 from paumer.strategies.contract import CHAIN, Strategy
 from paumer.strategies.registry import REGISTRY, OperatingPoint, build_strategy, operating_point
+from paumer.strategies.state import State
 from paumer.system.errors import PaumerError
 
 # For compositions: thresholds that some images of a tiny network exceed, and parameters that may stand second.
@@ -41,3 +44,11 @@ def pairs() -> list[OperatingPoint]:
 def describe(point: OperatingPoint) -> str:
     """A name for a test."""
     return " ".join(filter(None, (point.strategy, point.criterion, point.schedule)))
+
+
+def restored(tokens: Tensor, state: State) -> Tensor:
+    """All patches (batch, patches, width) from the tokens after the last block, every one at its place."""
+    values = state.patches_of(tokens)
+    for reduction in reversed(state.reductions):
+        values = reduction.restore(values)
+    return values

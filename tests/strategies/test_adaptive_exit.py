@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from operating_points import strategy
 from tiers import examples
 from torch.testing import assert_close
 
@@ -104,11 +103,3 @@ def test_merged_patches_weigh_by_their_size(plain, images) -> None:
     assert not torch.allclose(weighted.float(), scores.mean(dim=1).float(), atol=1e-4)
     stays = adaptive((2, between(weighted))).after_block(2, tokens, state)
     assert torch.equal(stays, tokens[weighted.argmin()][None])
-
-
-def test_actions_differ_by_threshold_and_criterion() -> None:
-    point = strategy("adaptive-exit", "3@0.9+6@0.9")
-    assert point.action_key(3) == strategy("adaptive-exit", "3@0.9").action_key(3)
-    assert point.action_key(3) != strategy("adaptive-exit", "3@0.8").action_key(3)
-    assert point.action_key(3) != strategy("adaptive-exit", "3@0.9", "margin").action_key(3)
-    assert point.action_key(4) is None

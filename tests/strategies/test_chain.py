@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from operating_points import describe, pairs, strategy
+from operating_points import describe, pairs, restored, strategy
 from tiers import first
 from torch.testing import assert_close
 
@@ -74,13 +74,6 @@ def test_every_ordered_pair_of_reductions_stands_among_the_pairs() -> None:
     assert {"merge>pause", "local-merge>pause", "resize>pause", "token-exit>pause", "merge>adaptive-exit"} <= names
 
 
-def final_patches(model, tokens, state):
-    values = tokens[:, model.encoder.prefix :]
-    for reduction in reversed(state.reductions):
-        values = reduction.restore(values)
-    return values
-
-
 def merge_then_pause(model, image, away, paused):
     """One image, spelled out: merge `away` patches in block 1, pause `paused` of the tokens after block 3."""
     prefix = model.encoder.prefix
@@ -104,7 +97,7 @@ def merge_then_pause(model, image, away, paused):
 def test_merging_then_pausing_is_what_it_is_spelled_out_for_one_image(model, images) -> None:
     """0.4 of the 24 tokens that merging leaves pause: fractions count what a strategy receives."""
     chain = strategy("merge>pause", "1:0.25>3:0.4")
-    final = final_patches(model, *model.encode(images, chain))
+    final = restored(*model.encode(images, chain))
     for image, patches in zip(images, final, strict=True):
         assert_close(patches, merge_then_pause(model, image, away=8, paused=10))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from operating_points import strategy
+from operating_points import restored, strategy
 from tiers import examples
 from torch.nn import ModuleDict, functional
 from torch.testing import assert_close
@@ -265,19 +265,9 @@ def merge_one_image(model, image, schedule):
 
 @pytest.mark.parametrize("text", ["1:0.3", "1-3:0.1", "2:0.5+3:0.2+5:0.1"])
 def test_merging_is_what_it_is_spelled_out_for_one_image(model, images, text) -> None:
-    tokens, state = model.encode(images, strategy("merge", text))
-    patches = tokens[:, model.encoder.prefix :]
-    for reduction in reversed(state.reductions):
-        patches = reduction.restore(patches)
+    patches = restored(*model.encode(images, strategy("merge", text)))
     for image, final in zip(images, patches, strict=True):
         assert_close(final, merge_one_image(model, image, Schedule.parse(text)))
-
-
-@pytest.mark.parametrize(("name", "text"), MERGES)
-def test_an_image_does_not_depend_on_its_batch(model, images, name, text) -> None:
-    together = model(images, strategy(name, text))
-    for number in range(len(images)):
-        assert_close(model(images[number : number + 1], strategy(name, text))[0], together[number])
 
 
 def test_thresholds_take_images_one_by_one(plain, images) -> None:
@@ -309,14 +299,6 @@ def test_rounding_to_whole_squares_is_made_good_later_and_never_undone() -> None
         tokens = step.within(block, tokens, tokens, state)
         counts.append(tokens.shape[1])
     assert counts == [20, 20, 32 - round(0.451 * 32)]
-
-
-def test_actions_differ_by_fraction_and_between_fractions_and_thresholds() -> None:
-    assert strategy("merge", "1-3:0.1").merge_key(2) == strategy("merge", "2:0.1").merge_key(2)
-    assert strategy("merge", "2:0.1").merge_key(2) != strategy("merge", "2:0.2").merge_key(2)
-    assert strategy("local-merge", "2:0.1").merge_key(2) != strategy("merge", "2:0.1").merge_key(2)
-    assert strategy("local-merge", "2:0.1").merge_key(2) != LocalMerge(Thresholds(((2, 0.1),))).merge_key(2)
-    assert strategy("merge", "2:0.1").merge_key(3) is None
 
 
 def test_macs_of_matching_are_those_of_its_product() -> None:

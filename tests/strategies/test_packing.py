@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from operating_points import strategy
+from operating_points import restored, strategy
 from torch.testing import assert_close
 
 from paumer.models.encoder import block_macs
@@ -39,19 +39,6 @@ def test_packing_keeps_prefixes_and_chosen_patches_in_their_order(batch, prefix,
     assert packing.lengths == tuple(map(len, expected))
     assert packing.images.tolist() == [number for number, image in enumerate(expected) for _ in image]
     assert [int(tokens[rows][place]) for place in packing.patches] == [t for image in expected for t in image[prefix:]]
-
-
-THRESHOLDS = ["3@0.22", "2@0.2+4@0.25", "1-5@0.3"]
-
-
-@pytest.mark.parametrize("text", THRESHOLDS)
-def test_with_thresholds_an_image_does_not_depend_on_its_batch(model, images, text) -> None:
-    certain = strategy("pause", text)
-    together = model(images, certain)
-    counts = lengths(model, model.encode(images, certain)[1])
-    assert len(set(counts)) > 1
-    for number in range(len(images)):
-        assert_close(model(images[number : number + 1], certain)[0], together[number])
 
 
 def test_a_threshold_pauses_exactly_what_exceeds_it(model, images) -> None:
@@ -100,10 +87,7 @@ def test_every_patch_comes_back_to_its_place(model, images) -> None:
     embedded = blockless.encoder.embed(images)[:, blockless.encoder.prefix :]
     for text in ("2:0.3+4:0.3 over batch", "3@0.22"):
         tokens, state = blockless.encode(images, strategy("pause", text, "margin" if "@" in text else "entropy"))
-        values = state.patches_of(tokens)
-        for reduction in reversed(state.reductions):
-            values = reduction.restore(values)
-        assert torch.equal(values, embedded)
+        assert torch.equal(restored(tokens, state), embedded)
 
 
 @pytest.mark.parametrize("point", [("pause", "2:0.3+4:0.3 over batch"), ("token-exit", "2@0.35+4@0.4 keep 1")])

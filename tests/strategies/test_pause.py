@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from operating_points import restored
 from tiers import examples
 from torch.testing import assert_close
 
@@ -34,14 +35,6 @@ def pause(text: str, criterion: str = "entropy") -> Pause:
 def after_blocks(model, images, blocks):
     """The tokens of a dense network after some of its blocks."""
     return model.encoder.blocks[:blocks](model.encoder.embed(images))
-
-
-def restore(model, tokens, state):
-    """All patches (batch, patches, width), those that paused among those that ran on."""
-    values = tokens[:, model.encoder.prefix :]
-    for reduction in reversed(state.reductions):
-        values = reduction.restore(values)
-    return values
 
 
 def running_places(state):
@@ -89,7 +82,7 @@ def test_blocks_see_the_prefix_and_the_running_patches_alone(model, images, watc
 @pytest.mark.parametrize("text", ["3:0.4", "2:0.2+4:0.3", "1:0.3+3:0.2+5:0.3"])
 def test_pausing_is_what_it_is_spelled_out_for_one_image(model, images, text) -> None:
     strategy = pause(text)
-    final = restore(model, *model.encode(images, strategy))
+    final = restored(*model.encode(images, strategy))
     for image, patches in zip(images, final, strict=True):
         assert_close(patches, pause_one_image(model, image, strategy.parameters))
 
@@ -97,8 +90,8 @@ def test_pausing_is_what_it_is_spelled_out_for_one_image(model, images, text) ->
 @settings(max_examples=examples(25))
 @given(schedules(), st.sampled_from(CRITERIA))
 def test_every_patch_comes_back_to_its_place(blockless, images, schedule, criterion) -> None:
-    restored = restore(blockless, *blockless.encode(images, Pause(schedule, criterion)))
-    assert torch.equal(restored, blockless.encoder.embed(images)[:, blockless.encoder.prefix :])
+    final = restored(*blockless.encode(images, Pause(schedule, criterion)))
+    assert torch.equal(final, blockless.encoder.embed(images)[:, blockless.encoder.prefix :])
 
 
 @settings(max_examples=examples(10))
@@ -136,7 +129,7 @@ def test_criterion_decides_who_runs(model, images) -> None:
 
 
 def test_paused_patches_keep_the_tokens_of_their_block(model, images) -> None:
-    final = restore(model, *model.encode(images, pause("2:0.25+4:0.25")))
+    final = restored(*model.encode(images, pause("2:0.25+4:0.25")))
     _, early = model.encode(images, pause("2:0.25"))
     paused = torch.ones(3, PATCHES, dtype=torch.bool).scatter(1, running_places(early), False)
     before = after_blocks(model, images, 2)[:, model.encoder.prefix :]
@@ -158,15 +151,8 @@ def test_patches_in_another_order_pause_alike(model, images, text) -> None:
             start = block(start)
             if strategy.action_key(number) is not None:
                 start = strategy.after_block(number, start, ran)
-        final.append(restore(model, start, ran))
+        final.append(restored(start, ran))
     assert_close(final[1], final[0][:, order])
-
-
-def test_an_image_does_not_depend_on_its_batch(model, images) -> None:
-    strategy = pause("2:0.2+4:0.3")
-    together = model(images, strategy)
-    for number in range(len(images)):
-        assert_close(model(images[number : number + 1], strategy)[0], together[number])
 
 
 def test_random_criterion_needs_no_head(plain, images) -> None:
@@ -180,10 +166,3 @@ def test_pausing_works_at_sizes_that_are_no_multiple_of_the_patch(plain, watch) 
     with watch(plain) as seen:
         assert plain(image, pause("3:0.5")).shape == (1, 5, 37, 50)
     assert [tokens.shape[1] for _, tokens in seen] == 3 * [1 + 35] + 3 * [1 + 35 - round(17.5)]
-
-
-def test_same_action_means_same_criterion_and_fraction() -> None:
-    assert pause("3:0.4").action_key(3) == pause("3:0.4+5:0.2").action_key(3)
-    assert pause("3:0.4").action_key(3) != pause("3:0.4", "margin").action_key(3)
-    assert pause("3:0.4").action_key(3) != pause("3:0.3").action_key(3)
-    assert pause("3:0.4").action_key(4) is Dense().action_key(4) is None

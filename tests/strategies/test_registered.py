@@ -4,12 +4,13 @@ import copy
 
 import pytest
 import torch
-from operating_points import describe, examples
+from operating_points import describe, examples, strategy
 from tiers import first
 from torch.testing import assert_close
 
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import CRITERIA
+from paumer.strategies.pause import OVER_BATCH
 from paumer.strategies.registry import RECIPES, REGISTRY, OperatingPoint, build_strategy, operating_point, runnable
 
 EXAMPLES = examples()
@@ -66,6 +67,40 @@ def test_in_a_sweep_it_gives_what_it_gives_alone(deep_kind, images, point) -> No
     assert together.logits.isfinite().all()
     assert_close(together.logits, alone, rtol=0, atol=1e-12)
     assert_close(dense.logits, deep_kind.patch_logits(images), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "point", [one for one in EXAMPLES if OVER_BATCH not in one.schedule and one.criterion != "random"], ids=describe
+)
+def test_images_run_as_if_they_were_alone(deep, images, point) -> None:
+    built = build_strategy(point)
+    together = deep(images, built)
+    for number in range(len(images)):
+        assert_close(deep(images[number : number + 1], built)[0], together[number])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "same", "others"),
+    [
+        ("pause", "3:0.4", "3:0.4+5:0.2", ["3:0.3", "3:0.4 over batch", "3@0.4"]),
+        ("adaptive-exit", "3@0.4", "3@0.4+6@0.9", ["3@0.8"]),
+        ("token-exit", "3:0.4", "3:0.4+5:0.1", ["3:0.4 keep 2", "3:0.3", "3@0.4"]),
+        ("merge", "2:0.1", "1-3:0.1", ["2:0.2"]),
+        ("local-merge", "2:0.4", "2:0.4+5:0.1", ["2:0.2", "2@0.4"]),
+    ],
+)
+def test_keys_are_equal_where_the_same_is_computed(name, text, same, others) -> None:
+    block = int(text[0])
+
+    def keys(text: str, number: int, criterion: str = "") -> tuple:
+        built = strategy(name, text, criterion)
+        return built.action_key(number), built.merge_key(number)
+
+    assert keys(text, block) == keys(same, block) != (None, None)
+    assert all(keys(text, block) != keys(other, block) for other in others)
+    assert keys(text, block + 1) == (None, None)
+    if REGISTRY[name].criteria:
+        assert keys(text, block) != keys(text, block, "margin")
 
 
 @POINTS

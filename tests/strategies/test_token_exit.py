@@ -121,14 +121,6 @@ def test_where_every_patch_is_among_the_best_the_fraction_still_finishes(plain, 
     assert running_places(state).shape == (3, PATCHES - 13)
 
 
-@pytest.mark.parametrize("text", ["2:0.3+4:0.3 keep 2", "2@0.4+4@0.5 keep 2"])
-def test_an_image_does_not_depend_on_its_batch(model, images, text) -> None:
-    early = strategy("token-exit", text)
-    together = model(images, early)
-    for number in range(len(images)):
-        assert_close(model(images[number : number + 1], early)[0], together[number])
-
-
 def test_patches_in_another_order_finish_alike(model, images) -> None:
     tokens, state = model.embed(images)
     order = torch.randperm(PATCHES, generator=torch.Generator().manual_seed(0))
@@ -142,14 +134,6 @@ def test_patches_in_another_order_finish_alike(model, images) -> None:
         early.after_block(2, model.encoder.blocks[:2](start), ran)
         finished.append(places.repeat(3)[ran.reductions[0].kept.rows].view(3, -1).sort(dim=1).values)
     assert torch.equal(*finished)
-
-
-def test_actions_differ_by_everything_that_decides() -> None:
-    point = strategy("token-exit", "3:0.4")
-    others = [("3:0.4 keep 2", ""), ("3:0.3", ""), ("3@0.4", ""), ("3:0.4", "margin")]
-    assert all(point.action_key(3) != strategy("token-exit", *other).action_key(3) for other in others)
-    assert point.action_key(3) == strategy("token-exit", "3:0.4+5:0.1").action_key(3)
-    assert point.action_key(4) is None
 
 
 def test_pausing_is_a_token_exit_that_keeps_none_where_the_decoder_is_the_classifier(sharing, plain, images) -> None:

@@ -1,9 +1,12 @@
-"""Where the numbers come from: data, runs, environment, settings. Tolerant, so that old runs still make a report."""
+"""Origin of the numbers: data, runs, environment, settings, files. What old runs do not record stays empty."""
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from paumer.reporting.sheets import Sheet, number
 from paumer.system.files import read_json
@@ -20,6 +23,8 @@ RUN_HEADINGS = [
     "parameters (millions)",
     "code",
 ]
+
+ENDINGS = (".csv", ".tex", ".pdf", ".svg", ".png")
 
 
 def read_runs(paths: Sequence[Path]) -> list[dict[str, Any]]:
@@ -102,3 +107,38 @@ def _nested(value: Any) -> bool:
 
 def _scaled(value: Any, divisor: float, decimals: int) -> str:
     return number(value / divisor, decimals) if isinstance(value, int | float) else ""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A file, as the page names and finds it."""
+
+    text: str
+    href: str
+
+
+def links(page: Path, tables: Path, figures: Path, measured: Sequence[Path]) -> list[tuple[str, list[Link]]]:
+    """What was measured, the tables, and the figures for a paper with what they show, each under a title.
+
+    Args:
+        page: the report; links are relative to it.
+        tables: folder of the tables.
+        figures: folder of the figures.
+        measured: further files; those that are missing are left out.
+    """
+    groups = {
+        "Measured": [path for path in measured if path.exists()],
+        "Tables": _files(tables.iterdir()),
+        "Figures, and what they show": _files(figures.iterdir()),
+        "Figures for a paper": _files(figures.glob("paper/*")),
+    }
+    return [(title, [_link(path, page) for path in paths]) for title, paths in groups.items() if paths]
+
+
+def _files(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.suffix in ENDINGS)
+
+
+def _link(path: Path, page: Path) -> Link:
+    relative = Path(os.path.relpath(path, page.parent)).as_posix()
+    return Link(relative, quote(relative))

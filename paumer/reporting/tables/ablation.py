@@ -17,6 +17,11 @@ UNCHANGED = "paumer"  # the row of the recipe itself
 KEYS = [*NETWORK, "variant", "strategy", "criterion", "schedule"]
 POINT_KEYS = [key for key in KEYS if key != "variant"]
 CHANGE = ["change", "change_spread", "change_seeds"]
+NOTES = [
+    "Drop of mIoU in points from recipe dense, mean over seeds with its 95% interval (Student's t).",
+    "In brackets, of a schedule: how many times fewer GMAC the recipe takes; ablation.csv has each variant's.",
+    "In brackets, of a variant: what that adds to the recipe's drop with the same seeds, likewise.",
+]
 COLUMNS = [*KEYS, "seeds", "miou", "miou_spread", "drop", "drop_spread", *CHANGE, "gmac", "gmac_ratio"]
 
 
@@ -81,11 +86,6 @@ def _changes(rows: pd.DataFrame) -> pd.DataFrame:
 
 def ablation_sheets(table: pd.DataFrame) -> list[Sheet]:
     """A sheet per backbone and criterion: the drop of every variant without pausing and at each schedule."""
-    note = "Drop of mIoU in points from recipe dense, mean over seeds with its 95% interval (Student's t)."
-    ratio_note = (
-        "In brackets, of a schedule: how many times fewer GMAC the recipe takes; ablation.csv has each variant's."
-    )
-    change = "In brackets, of a variant: what that adds to the recipe's drop with the same seeds, likewise."
     sheets = []
     unpaused, paused = table[table["strategy"] == "dense"], table[table["strategy"] != "dense"]
     for (backbone, criterion), group in paused.groupby(["backbone", "criterion"], sort=False):
@@ -94,15 +94,13 @@ def ablation_sheets(table: pd.DataFrame) -> list[Sheet]:
         for first in unpaused[unpaused["backbone"] == backbone].to_dict("records"):
             points = group[group["variant"] == first["variant"]].to_dict("records")
             drops = {row["schedule"]: _drop(row) for row in points}
-            if not drops:
-                continue
-            rows.append(
-                [first["variant"], str(first["seeds"]), _drop(first), *(drops.get(name, "") for name in ratios.index)]
-            )
+            cells = [drops.get(schedule, "") for schedule in ratios.index]
+            if drops:
+                rows.append([first["variant"], str(first["seeds"]), _drop(first), *cells])
         headings = [f"{name} ({number(ratio, 2)})" for name, ratio in ratios.items()]
         title = f"{backbone}, {criterion}"
         if [row[0] for row in rows] != [UNCHANGED]:  # a criterion by which no variant was paused
-            sheets.append(Sheet(["variant", "seeds", "unpaused", *headings], rows, [note, ratio_note, change], title))
+            sheets.append(Sheet(["variant", "seeds", "unpaused", *headings], rows, NOTES, title))
     return sheets
 
 

@@ -115,7 +115,7 @@ def criteria_table(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame
     Returns:
         Columns backbone, recipe, strategy, schedule, criterion, seeds, random, miou (of the criterion), oracle (means
         over seeds, NaN where not run), between (`yes`, `no: below random`, `no: above oracle`), seeds_between (in how
-        many seeds it lies between). The last two are empty where one bound is missing, or where cost depends on the
+        many seeds it is between). The last two are empty where one bound is missing, or where cost depends on the
         image: there the same schedule costs each criterion something else. In the order of `main`.
 
     Raises:
@@ -146,7 +146,7 @@ def _verdict(row: Row) -> str:
 
 
 def criteria_sheet(criteria: pd.DataFrame) -> Sheet:
-    """Each informed criterion between chance and ground truth, and how many lie there."""
+    """Each informed criterion between chance and ground truth, and how many are between them."""
     columns: dict[str, str | Cell] = {
         **{name: name for name in (*PAIRED, "criterion", "seeds")},
         f"{CHANCE}: mIoU (points)": rounded(CHANCE, 2),

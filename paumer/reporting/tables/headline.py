@@ -8,8 +8,17 @@ import pandas as pd
 
 from paumer.measurement.budget import Budget, best
 from paumer.reporting.frames import POINT, is_dense, operating_points
-from paumer.reporting.sheets import Sheet, drop_cell, number, speedup_cell, with_seeds
-from paumer.reporting.tables.main import LARGEST_BATCH, NOT_TIMED, SPREAD, few_seeds
+from paumer.reporting.sheets import (
+    LARGEST_BATCH,
+    NOT_TIMED,
+    SPREAD,
+    Sheet,
+    drop_cell,
+    few_seeds,
+    number,
+    speedup_cell,
+    with_seeds,
+)
 from paumer.reporting.tables.methods import CLAIM, PAUMER, SHORT, family_points
 
 SPEEDUPS = (CLAIM.speedup, 2.0)

@@ -31,9 +31,12 @@ from paumer.reporting.frames import (
 )
 from paumer.reporting.sheets import (
     DECIMALS,
+    NOT_TIMED,
+    SPREAD,
     Row,
     Sheet,
     drop_cell,
+    few_seeds,
     latex,
     latex_notes,
     number,
@@ -48,13 +51,6 @@ KEYS = [*NETWORK, *POINT[1:]]
 ACCURACY = [*KEYS, "seed", "miou", *COST]
 FLOPS = [*NETWORK, "strategy", "schedule", "gmac_total"]
 
-NOT_TIMED = "not timed"
-SPREAD = (
-    "Drop is counted in mIoU points from the network trained and run without pausing. ± is the standard deviation over "
-    "seeds; brackets hold 95% intervals: of a drop that of its mean over seeds (Student's t, which knows of training "
-    "again and not of other images), of a speed-up that over rounds."
-)
-FEW_SEEDS = "Fewer than three seeds: differences between methods may be chance."
 WINDOWS = (
     "GMAC and images/s are of whole images. Timed were windows, of which an image has {} on average; cutting them and "
     "putting them together is not in images/s."
@@ -63,7 +59,6 @@ OWN_DENSE = (
     "* Timed on many images, beside a dense network that ran on the same ones: compare its speed-up, not images/s."
 )
 RANGE = "GMAC in brackets: 5th and 95th percentile over the images, where what they show decides the cost."
-LARGEST_BATCH = "Speed-ups are those at the backbone's largest batch."
 
 
 def read_accuracy(paths: Sequence[Path]) -> pd.DataFrame:
@@ -237,11 +232,6 @@ def _main_notes(main: pd.DataFrame) -> list[str]:
         *([windows] if runs_on_windows(main) else []),
         *few_seeds(main),
     ]
-
-
-def few_seeds(table: pd.DataFrame) -> list[str]:
-    """The note on too few seeds, where a row has fewer than three."""
-    return [FEW_SEEDS] if (table["seeds"] < 3).any() else []
 
 
 def main_latex(main: pd.DataFrame, warnings: Sequence[str]) -> str:

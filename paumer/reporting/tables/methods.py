@@ -9,8 +9,19 @@ import pandas as pd
 
 from paumer.measurement.budget import Budget, best
 from paumer.reporting.frames import BEST, CHANCE, at_largest_batch, parts_of, read_table
-from paumer.reporting.sheets import Row, Sheet, drop_cell, latex, latex_notes, number, speedup_cell
-from paumer.reporting.tables.main import LARGEST_BATCH, NOT_TIMED, SPREAD, few_seeds
+from paumer.reporting.sheets import (
+    LARGEST_BATCH,
+    NOT_TIMED,
+    SPREAD,
+    Row,
+    Sheet,
+    drop_cell,
+    few_seeds,
+    latex,
+    latex_notes,
+    number,
+    speedup_cell,
+)
 from paumer.strategies.registry import SMALLER_BACKBONE
 from paumer.system.errors import PaumerError
 

@@ -14,9 +14,22 @@ from pydantic import BaseModel
 from paumer.config import Experiment, parse
 from paumer.config.base import read_yaml
 from paumer.reporting.frames import CHANCE, is_dense, operating_points, read_main
-from paumer.reporting.sheets import DECIMALS, Cell, Sheet, csv, markdown, number, rounded, sheet_of, with_spread
+from paumer.reporting.sheets import (
+    DECIMALS,
+    LARGEST_BATCH,
+    NOT_TIMED,
+    SPREAD,
+    Cell,
+    Sheet,
+    csv,
+    few_seeds,
+    markdown,
+    number,
+    rounded,
+    sheet_of,
+    with_spread,
+)
 from paumer.reporting.tables.comparisons import read_published
-from paumer.reporting.tables.main import LARGEST_BATCH, NOT_TIMED, SPREAD, few_seeds
 from paumer.reporting.tables.methods import NOT_STATED, Claim, answer_cells, methods_table, read_claims
 from paumer.system.errors import PaumerError
 from paumer.system.files import write_text

@@ -277,8 +277,8 @@ def noise_warnings(throughput: pd.DataFrame) -> list[str]:
     noisy = nulls[nulls["speedup"].notna() & ~quiet(nulls)]
     disturbed = nulls[(nulls["status"] == "ok") & (nulls["other_load"] > DISTURBING)]
     alone = [part for _, part in throughput[throughput["status"] == ALONE].groupby(MEASURED_TOGETHER, dropna=False)]
-    rows = [(_noisy, noisy), (_disturbed, disturbed)]
-    return [*(say(row) for say, table in rows for row in table.to_dict("records")), *map(_alone, alone)]
+    named = [(noisy, _noisy), (disturbed, _disturbed)]
+    return [*(sentence(row) for table, sentence in named for row in table.to_dict("records")), *map(_alone, alone)]
 
 
 def quiet(nulls: pd.DataFrame) -> pd.Series:

@@ -1,4 +1,4 @@
-"""Images and labels as people hand them over, as tensors."""
+"""Images and labels as users give them, files or arrays, as tensors."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,13 +9,43 @@ import torch
 from torch import Tensor
 
 from paumer.config.base import IGNORE
-from paumer.deployment.files import find_images, read_picture
+from paumer.data.datasets import ENDINGS
+from paumer.data.images import read_rgb
 from paumer.models.trained import require_images
 from paumer.system.errors import PaumerError
+from paumer.system.files import files_below
 
 Images = Tensor | np.ndarray | Sequence[Tensor | np.ndarray] | str | Path
 Labels = Tensor | np.ndarray | Sequence[Tensor | np.ndarray]
-WIDE = (torch.uint16, torch.uint32, torch.uint64)  # with which torch hardly computes
+WIDE = (torch.uint16, torch.uint32, torch.uint64)  # types that few operations of torch support
+
+
+def find_images(source: Path) -> tuple[Path, list[Path]]:
+    """The images that `source` names: a file, or all below a folder, sorted.
+
+    Returns:
+        The folder that their names are relative to, and the images.
+
+    Raises:
+        PaumerError: there is none.
+    """
+    if source.is_file():
+        return source.parent, [source]
+    if not source.is_dir():
+        raise PaumerError(f"{source}: no such file or folder; name an image, or a folder of images")
+    found = files_below(source, ENDINGS)
+    if not found:
+        raise PaumerError(f"{source}: holds no images ({', '.join(ENDINGS)}); name another folder")
+    return source, found
+
+
+def read_picture(path: Path) -> Tensor:
+    """Read an image upright as RGB, (3, height, width) uint8; see `read_rgb`.
+
+    Raises:
+        PaumerError: the file is missing, damaged, too large or no image, or its pixels are no colours.
+    """
+    return torch.from_numpy(read_rgb(path)[0]).permute(2, 0, 1).contiguous()
 
 
 def _pictures(images: Images) -> list[Tensor]:
@@ -70,10 +100,10 @@ def batches_of(images: Images, labels: Labels | None, classes: int, at_once: int
 
 
 def _require_labels(labels: Tensor, size: Sequence[int], classes: int) -> None:
-    """Refuse labels that are not of an image of `size`, or no classes of the network.
+    """Refuse labels of another size than their image, or that are no classes of the network.
 
     Raises:
-        PaumerError: says what they are.
+        PaumerError: they are.
     """
     if tuple(labels.shape) != tuple(size) or labels.is_floating_point():
         raise PaumerError(
@@ -89,10 +119,10 @@ def _require_labels(labels: Tensor, size: Sequence[int], classes: int) -> None:
 
 
 def _listed(values: Any, what: str) -> list[Any]:
-    """The members of what was given as a sequence.
+    """The members of a sequence.
 
     Raises:
-        PaumerError: it is none, or has no members.
+        PaumerError: it is no sequence, or has no members.
     """
     listed = list(values) if isinstance(values, Iterable) else []
     if not listed:
@@ -101,14 +131,14 @@ def _listed(values: Any, what: str) -> list[Any]:
 
 
 def _tensor(values: Any, what: str) -> Tensor:
-    """A tensor of what was given as one, or as an array.
+    """A tensor of a tensor or an array.
 
     Raises:
         PaumerError: it is neither.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
         native = values.astype(values.dtype.newbyteorder("="), copy=False)
-        values = torch.from_numpy(np.require(native, requirements=["C", "W"]))  # others torch does not share
+        values = torch.from_numpy(np.require(native, requirements=["C", "W"]))  # torch shares no others
     if not isinstance(values, Tensor) or values.is_complex():
         kind = values.dtype if isinstance(values, Tensor | np.ndarray) else type(values).__name__
         raise PaumerError(f"{what}: {kind}; give tensors, or arrays of NumPy, of numbers")
