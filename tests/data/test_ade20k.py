@@ -7,6 +7,7 @@ from pathlib import Path
 import miniature
 import numpy as np
 import pytest
+from hostile import refusal
 from PIL import Image
 
 from paumer.config import Data
@@ -17,7 +18,6 @@ from paumer.data.images import read_sample
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.manifest import samples
 from paumer.data.preparation import fetch_dataset, prepare
-from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
 
 FILES = {"training": 3, "validation": 2}
@@ -42,11 +42,9 @@ def served(server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
 
 
 def failure(folder: Path) -> str:
-    with pytest.raises(PaumerError) as caught:
-        fetch_dataset("ade20k", folder, 1)
-    assert "\n" not in str(caught.value)
+    line = refusal(fetch_dataset, "ade20k", folder, 1)
     assert not folder.exists()
-    return str(caught.value)
+    return line
 
 
 def test_stage_reads_it(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 import hashlib
 import io
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from hostile import refusal
 from PIL import Image
 
 from paumer.config import Data
@@ -79,16 +79,9 @@ def source(server, monkeypatch: pytest.MonkeyPatch) -> Source:
     return source
 
 
-def failure(run: Callable[[], None]) -> str:
-    with pytest.raises(PaumerError) as caught:
-        run()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def refusal(source: Source, folder: Path) -> str:
+def refused(source: Source, folder: Path) -> str:
     """The one line with which fetching a wrong archive fails; the dataset must not be there, nor the archive stay."""
-    line = failure(lambda: fetch(source, folder, TERMS, BY_HAND))
+    line = refusal(fetch, source, folder, TERMS, BY_HAND)
     assert line.startswith(str(folder.with_name("camvid.zip")))
     assert line.endswith(f"; run again to fetch it anew, or {BY_HAND}")
     assert list(folder.parent.iterdir()) == []
@@ -135,7 +128,7 @@ def test_named_folder_is_never_fetched_into(
     if variable:
         monkeypatch.setenv("PAUMER_DATA", named)
     data = Data(dataset="camvid", folder=None if variable else named)
-    line = failure(lambda: prepare(data, tmp_path / "data.json", threads=1))
+    line = refusal(prepare, data, tmp_path / "data.json", threads=1)
     assert f"{named}/train: no such folder" in line
     assert "with neither set it is fetched" in line
     assert server.requests == []
@@ -161,7 +154,7 @@ def test_files_of_the_user_stay(server, source: Source, tmp_path: Path) -> None:
     folder = tmp_path / "data/camvid"
     folder.mkdir(parents=True)
     (folder / "precious.png").write_bytes(b"precious")
-    line = failure(lambda: fetch(source, folder, TERMS, BY_HAND))
+    line = refusal(fetch, source, folder, TERMS, BY_HAND)
     assert f"{folder}: holds files that were not fetched" in line
     assert (folder / "precious.png").exists()
     assert server.requests == []
@@ -202,7 +195,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_archive_is_refused_and_removed(server, source: Source, tmp_path: Path, name: str) -> None:
     server.content, problem = WRONG[name]
-    assert problem in refusal(source, tmp_path / "data/camvid")
+    assert problem in refused(source, tmp_path / "data/camvid")
 
 
 @pytest.mark.parametrize("name", ["scenes", "folder", "imagenet"])

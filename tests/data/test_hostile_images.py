@@ -12,7 +12,7 @@ from PIL import Image
 from tiers import first, named
 
 from paumer.config import Data
-from paumer.data.images import FORMATS, TURNS, read_rgb, read_sample, upright_size
+from paumer.data.images import TURNS, read_rgb, read_sample, upright_size
 from paumer.data.manifest import samples
 from paumer.data.preparation import prepare
 
@@ -151,10 +151,6 @@ def test_who_trusts_a_large_image_raises_the_limit(own: Own, monkeypatch: pytest
 def test_limits_that_are_none_are_refused(own: Own, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("PAUMER_MAX_PIXELS", text)
     assert own.refusal().startswith("PAUMER_MAX_PIXELS: ")
-
-
-def test_formats_that_run_programs_are_not_read() -> None:
-    assert not {"EPS", "FPX", "WMF"} & set(FORMATS)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, about what is damaged

@@ -8,7 +8,6 @@ from PIL import Image
 
 from paumer.config import Data, Scenes
 from paumer.config.base import IGNORE
-from paumer.data import scenes as writer
 from paumer.data.cityscapes import DATASET, EVALUATED, LABELS
 from paumer.data.preparation import prepare
 from paumer.data.scenes import draw_scene, generate
@@ -83,21 +82,6 @@ def test_an_existing_folder_is_replaced(tmp_path: Path) -> None:
     generate(tmp_path / "data", 2, 0, 32, 32, seed=0)
     generate(tmp_path / "data", 1, 0, 32, 32, seed=0)
     assert len(_content(tmp_path / "data")) == 3
-
-
-def test_a_failing_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail_at_second(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        if image_written(tmp_path):
-            raise OSError("disk full")
-        return draw_scene(rng, height, width)
-
-    def image_written(folder: Path) -> bool:
-        return any(folder.rglob("*.png"))
-
-    monkeypatch.setattr(writer, "draw_scene", fail_at_second)
-    with pytest.raises(PaumerError, match=r"data: cannot be written \(disk full\)"):
-        generate(tmp_path / "data", 2, 1, 32, 64, seed=0)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def _noise(rng: np.random.Generator, height: int, width: int, rows: int, columns
 
 
 def _expose(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Exposure, contrast, colour temperature, darker corners, and at times a low sun's veil."""
+    """Exposure, contrast, colour temperature, darker corners, and sometimes the veil of a low sun."""
     height, width = image.shape[:2]
     warmth, tint = rng.normal(0.0, 0.025), rng.normal(0.0, 0.01)
     gains = np.array([1.0 + warmth, 1.0 + tint, 1.0 - warmth], dtype=np.float32) * rng.uniform(0.88, 1.12)

@@ -164,7 +164,7 @@ class Canvas:
         return mixed(shaded(colour, brightness), self.light.haze, 1.0 - exp(-depth / self.light.visibility))
 
     def shows(self, left: float, right: float) -> bool:
-        """Whether anything between two pixel columns, in any order, lies on the canvas."""
+        """Whether anything between two pixel columns, in any order, is on the canvas."""
         return max(left, right) >= 0.0 and min(left, right) <= self.camera.width
 
     def polygon(self, points: Sequence[Point], ink: Ink, depth: float, brightness: float = 1.0) -> None:
@@ -216,7 +216,7 @@ class Plane:
     """An upright plane between two ground points (x, z); its own coordinates are metres along it and up from it."""
 
     def __init__(self, canvas: Canvas, start: Point, end: Point) -> None:
-        """Stand a plane on the ground."""
+        """Create a plane from two points on the ground."""
         self.canvas, self.start = canvas, start
         self.length = max(hypot(end[0] - start[0], end[1] - start[1]), 1e-3)
         self.step = ((end[0] - start[0]) / self.length, (end[1] - start[1]) / self.length)
@@ -230,7 +230,7 @@ class Plane:
         return self.canvas.camera.focal / self.depth
 
     def shows(self, left: float, right: float) -> bool:
-        """Whether the part of the plane between two distances along it lies on the canvas."""
+        """Whether the part of the plane between two distances along it is on the canvas."""
         return self.canvas.shows(self.point(left, 0.0)[0], self.point(right, 0.0)[0])
 
     def point(self, along: float, up: float) -> Point:

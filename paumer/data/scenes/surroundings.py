@@ -45,7 +45,7 @@ class Side(NamedTuple):
     outer_label: int
 
     def x(self, distance: float) -> float:
-        """The world x that lies `distance` metres to this side."""
+        """The world x at `distance` metres to this side."""
         return self.sign * distance
 
 

@@ -1,6 +1,7 @@
 """Objects on the street and their places: vehicles, people, posts, traffic lights, signs and bins."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -140,26 +141,20 @@ def draw_bin(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> No
     plane.rectangle(1.0 - half, 1.0 + half, height - 0.15, height, Ink(tinted(rng, GREYS)))
 
 
-Draw = Callable[[Canvas, np.random.Generator], None]
-
-
 class Item(NamedTuple):
     """A thing to draw and its place in metres; the farthest is drawn first."""
 
     x: float
     depth: float
-    draw: Draw
+    draw: Callable[[Canvas, np.random.Generator], object]
 
 
 def _item(draw: Callable[..., object], x: float, z: float, **options: object) -> Item:
-    def paint(canvas: Canvas, rng: np.random.Generator) -> None:
-        draw(canvas, rng, x, z, **options)
-
-    return Item(x, z, paint)
+    return Item(x, z, partial(draw, x=x, z=z, **options))
 
 
 def _distance(rng: np.random.Generator, near: float, far: float) -> float:
-    """A distance from `near` to `far`, closer ones likelier, as they fill more of the picture."""
+    """A distance from `near` to `far`, drawn log-uniformly, so that closer ones are likelier."""
     return float(near * (far / near) ** rng.random())
 
 
@@ -181,7 +176,7 @@ def populate(
 
 
 def _moving(rng: np.random.Generator, sides: tuple[Side, Side], character: Character) -> list[Item]:
-    """Vehicles in the lanes and, now and then, one that crosses."""
+    """Vehicles in the lanes, and sometimes crossing ones."""
     items: list[Item] = []
     lanes = [x for x in (0.0, -3.4, -6.6, 3.4) if -sides[0].kerb + 1.3 < x < sides[1].kerb - 1.3]
     for lane in lanes:
@@ -255,7 +250,8 @@ def _furniture(rng: np.random.Generator, side: Side) -> list[Item]:
         items += [_item(draw_lamp_post, x, z) for z in np.arange(rng.uniform(8.0, 8.0 + spacing), 45.0, spacing)]
     if chance(rng, 0.3):
         spacing = rng.uniform(6.0, 14.0)
-        items += [_tree(rng, x, z) for z in np.arange(rng.uniform(7.0, 7.0 + spacing), 80.0, spacing)]
+        distances = np.arange(rng.uniform(7.0, 7.0 + spacing), 80.0, spacing)
+        items += [_item(draw_tree, x, z, height=rng.uniform(4.0, 8.0)) for z in distances]
     if chance(rng, 0.15):
         items += [_item(draw_bollard, x, z) for z in np.arange(rng.uniform(6.0, 9.0), 30.0, 2.0)]
     if chance(rng, 0.25):
@@ -265,7 +261,3 @@ def _furniture(rng: np.random.Generator, side: Side) -> list[Item]:
         for _ in range(int(rng.poisson(mean))):
             items.append(_item(draw, x, _distance(rng, 7.0, 22.0)))
     return items
-
-
-def _tree(rng: np.random.Generator, x: float, z: float) -> Item:
-    return _item(draw_tree, x, z, height=rng.uniform(4.0, 8.0))
