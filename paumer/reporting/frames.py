@@ -407,3 +407,11 @@ def windows_per_s(timings: pd.DataFrame, images_per_s: str = "images_per_s") -> 
 def runs_on_windows(timings: pd.DataFrame) -> bool:
     """Whether an image is several forward passes in some of the timings."""
     return bool((timings["windows"] > 1).any())
+
+
+def ends(table: pd.DataFrame, value: str) -> tuple[pd.Series, pd.Series]:
+    """Low and high end of the interval of a column, NaN where it is unknown."""
+    if f"{value}_low" in table:
+        return table[f"{value}_low"], table[f"{value}_high"]
+    spread = table.get(f"{value}_spread", pd.Series(np.nan, index=table.index))
+    return table[value] - spread, table[value] + spread

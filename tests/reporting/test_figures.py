@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from paumer.reporting.figures.drawing import save, style
+from paumer.reporting.figures.labels import label_points
 from paumer.reporting.figures.overview import overview
-from paumer.reporting.figures.pareto import cost_spread, label_points
+from paumer.reporting.figures.pareto import cost_spread
 from paumer.reporting.figures.points import PUBLISHED, dominated, gmac_points, loss_curves, speed_points
 from paumer.reporting.figures.results import floor_overhead, speedup_gmac
 from paumer.reporting.figures.write import write_speed_figures

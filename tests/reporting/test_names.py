@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from PIL import Image
 
-from paumer.reporting.figures import drawing as fonts
+from paumer.reporting.figures import fonts
 from paumer.reporting.figures.drawing import panels, save_as, style
 from paumer.reporting.sheets import Sheet, markdown
 

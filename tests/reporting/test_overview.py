@@ -6,8 +6,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from paumer.reporting.figures.drawing import SCREEN, style
+from paumer.reporting.figures.labels import Labels
 from paumer.reporting.figures.overview import DENSE, overview
-from paumer.reporting.figures.pareto import Labels
 from paumer.reporting.figures.points import CLAIMED, FAMILY, dominated, overview_points
 from paumer.reporting.tables.methods import PAUMER, family_points
 

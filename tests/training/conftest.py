@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from paumer.cli import main
 from paumer.config import Backbone, Decoder, Heads, Merging, Pausing, Resizing, parse
@@ -21,6 +23,7 @@ from paumer.training.loop import train
 from paumer.training.optimization import Optimization
 
 IMAGES = 6
+SAME = ["step", "epoch", "learning_rate", "loss", "final_loss", "auxiliary_loss"]
 BACKBONE = {
     "name": "net",
     "architecture": "vit_tiny_patch16_224",
@@ -121,6 +124,44 @@ def make() -> Callable[..., Segmenter]:
         return build(described).double().eval()
 
     return build_tiny
+
+
+@pytest.fixture
+def verb() -> Callable[..., list[str]]:
+    """The arguments of `paumer train` for a run into a folder."""
+
+    def arguments(settings: TrainSettings, manifest: Path, folder: Path, *more: str) -> list[str]:
+        options = ["--settings", settings.model_dump_json(), "--data", manifest, "--output", folder / "run"]
+        options += ["--checkpoint", folder / "checkpoint", "--threads", "1"]
+        return ["train", *map(str, options), *more]
+
+    return arguments
+
+
+@pytest.fixture
+def assert_same_run() -> Callable[[Path, Path], None]:
+    """Assert that the weights and losses of two runs are equal to the last bit."""
+
+    def check(first: Path, second: Path) -> None:
+        weights, expected = (load_file(folder / "model.safetensors") for folder in (first, second))
+        assert weights.keys() == expected.keys()
+        for name, value in weights.items():
+            assert torch.equal(value, expected[name]), name
+        pd.testing.assert_frame_equal(*(pd.read_csv(folder / "train.csv")[SAME] for folder in (first, second)))
+
+    return check
+
+
+@pytest.fixture
+def assert_whole(tmp_path: Path, manifest: Path, assert_same_run: Callable[[Path, Path], None]) -> Callable[..., None]:
+    """Assert that a run in a folder is the uninterrupted one with these settings, and its checkpoint is gone."""
+
+    def check(folder: Path, described: TrainSettings, data: Path = manifest, start: Path | None = None) -> None:
+        train(described, data, tmp_path / "whole", tmp_path / "none", start)
+        assert_same_run(folder, tmp_path / "whole")
+        assert not (tmp_path / "checkpoint").exists()
+
+    return check
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What happens to a training when disks, files and processes fail it."""
 
-import json
 import random
 import shutil
 import signal
@@ -14,7 +13,6 @@ import psutil
 import pytest
 import torch
 from disks import resize, set_writable, small_disk
-from test_training_run import assert_same_run
 from tiers import first
 
 from paumer.data.catalogue import described_folder
@@ -25,14 +23,8 @@ from paumer.training import checkpoints
 from paumer.training.loop import train
 
 
-def verb(settings, manifest, folder) -> list[str]:
-    described = json.dumps(settings.model_dump(mode="json"))
-    options = ["--settings", described, "--data", manifest, "--output", folder / "run"]
-    return ["train", *map(str, options), "--checkpoint", str(folder / "checkpoint"), "--threads", "1"]
-
-
-def command(*described) -> list[str]:
-    return [sys.executable, "-m", "paumer", *verb(*described)]
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "paumer", *arguments]
 
 
 def error_line(error: str) -> str:
@@ -71,17 +63,17 @@ def flip(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     "damage", first([flip, cut, lambda _: b"", lambda _: b"garbage" * 50]), ids=["flipped", "cut", "empty", "garbage"]
 )
-def test_a_damaged_checkpoint_costs_one_interval(settings, manifest, tmp_path, interrupt, capsys, damage) -> None:
-    whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
+def test_a_damaged_checkpoint_costs_one_interval(
+    settings, manifest, tmp_path, interrupt, assert_whole, capsys, damage
+) -> None:
+    resumed, checkpoint = tmp_path / "resumed", tmp_path / "checkpoint"
     interrupt(5, settings(), manifest, resumed, checkpoint, None)
     last, previous = checkpoint / checkpoints.NAME, checkpoint / checkpoints.PREVIOUS
     assert [torch.load(path)["step"] for path in (last, previous)] == [5, 4]
     last.write_bytes(damage(last.read_bytes()))
     train(settings(), manifest, resumed, checkpoint, None)
     assert f"{last}: checkpoint is damaged; going on from previous.pt instead" in capsys.readouterr().err
-    train(settings(), manifest, whole, tmp_path / "none", None)
-    assert_same_run(resumed, whole)
-    assert not checkpoint.exists()
+    assert_whole(resumed, settings())
 
 
 def test_without_a_sound_checkpoint_the_damaged_one_is_named(settings, manifest, tmp_path, interrupt) -> None:
@@ -92,14 +84,15 @@ def test_without_a_sound_checkpoint_the_damaged_one_is_named(settings, manifest,
         train(settings(), manifest, tmp_path / "run", tmp_path, None)
 
 
-def test_killed_between_two_names_the_one_before_is_taken(settings, manifest, tmp_path, interrupt) -> None:
-    whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
+def test_killed_between_two_names_the_one_before_is_taken(
+    settings, manifest, tmp_path, interrupt, assert_whole
+) -> None:
+    resumed, checkpoint = tmp_path / "resumed", tmp_path / "checkpoint"
     interrupt(5, settings(), manifest, resumed, checkpoint, None)
     (checkpoint / checkpoints.NAME).unlink()
     interrupt(4, settings(), manifest, resumed, checkpoint, None)  # before step 4, so it went on from there
     train(settings(), manifest, resumed, checkpoint, None)
-    train(settings(), manifest, whole, tmp_path / "none", None)
-    assert_same_run(resumed, whole)
+    assert_whole(resumed, settings())
 
 
 @pytest.mark.parametrize("flips", first([10, 60]))
@@ -123,10 +116,10 @@ def test_no_flipped_bit_goes_unnoticed(tmp_path, flips) -> None:
 
 
 def test_a_killed_loader_process_is_one_line_and_the_run_goes_on(
-    settings, manifest, tmp_path, interrupt, capsys
+    settings, manifest, verb, tmp_path, interrupt, capsys
 ) -> None:
     described = settings(epochs=1000, options={"workers": 2, "checkpoint_minutes": 0})
-    arguments = command(described, manifest, tmp_path)
+    arguments = command(*verb(described, manifest, tmp_path))
     with started(arguments) as process:
         wait_for(tmp_path / "checkpoint/last.pt", process)
         loaders = [child for child in psutil.Process(process.pid).children() if child.name().startswith("pt_data")]
@@ -143,9 +136,9 @@ def test_a_killed_loader_process_is_one_line_and_the_run_goes_on(
     assert f"train paumer: {reached} of 3000" in capsys.readouterr().err
 
 
-def test_the_same_run_twice_at_once_is_refused(settings, manifest, tmp_path, monkeypatch) -> None:
+def test_the_same_run_twice_at_once_is_refused(settings, manifest, verb, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("paumer.training.loop.lock", lambda path, work: lock(path, work, patience=0.1))
-    arguments = command(settings(epochs=100_000, options={"checkpoint_minutes": 0}), manifest, tmp_path)
+    arguments = command(*verb(settings(epochs=100_000, options={"checkpoint_minutes": 0}), manifest, tmp_path))
     with started(arguments) as process:
         wait_for(tmp_path / "checkpoint/last.pt", process)
         with pytest.raises(PaumerError, match=rf"run: another process trains this run \(.* process {process.pid}\)"):
@@ -156,7 +149,7 @@ def test_the_same_run_twice_at_once_is_refused(settings, manifest, tmp_path, mon
 
 
 def test_a_full_disk_ends_the_run_in_one_line_and_with_room_it_goes_on(
-    settings, manifest, command_line, tmp_path
+    settings, manifest, command_line, verb, assert_whole, tmp_path
 ) -> None:
     described = settings(epochs=3, options={"checkpoint_minutes": 0})
     with small_disk(tmp_path / "disk", "2m") as disk:
@@ -169,8 +162,7 @@ def test_a_full_disk_ends_the_run_in_one_line_and_with_room_it_goes_on(
         code, _, error = command_line.run(*arguments)
         assert code == 0, error
         assert f"{kept} of 9" in error
-        train(described, manifest, tmp_path / "whole", tmp_path / "none", None)
-        assert_same_run(disk / "run", tmp_path / "whole")
+        assert_whole(disk / "run", described)
 
 
 def test_weights_that_find_no_room_are_one_line(settings, manifest, tmp_path) -> None:
@@ -180,7 +172,9 @@ def test_weights_that_find_no_room_are_one_line(settings, manifest, tmp_path) ->
     assert line in str(caught.value) and "No space left" in str(caught.value)
 
 
-def test_a_folder_that_may_only_be_read_is_one_line_before_any_work(settings, manifest, command_line, tmp_path) -> None:
+def test_a_folder_that_may_only_be_read_is_one_line_before_any_work(
+    settings, manifest, verb, command_line, tmp_path
+) -> None:
     with small_disk(tmp_path / "disk", "16m") as disk:
         set_writable(disk, False)
         line = command_line.refuse(*verb(settings(), manifest, disk))
@@ -191,7 +185,9 @@ def test_a_folder_that_may_only_be_read_is_one_line_before_any_work(settings, ma
 
 
 @pytest.mark.parametrize("workers", first([1, 0]))
-def test_an_image_that_can_no_longer_be_read_is_named(settings, manifest, command_line, tmp_path, workers) -> None:
+def test_an_image_that_can_no_longer_be_read_is_named(
+    settings, manifest, verb, command_line, tmp_path, workers
+) -> None:
     described = read_json(manifest)
     data = shutil.copytree(described_folder(manifest, described["folder"]), tmp_path / "data")
     own = tmp_path / "data.json"

@@ -1,6 +1,5 @@
 """`paumer train --devices N` and `torchrun`: processes that are started, killed, and go on."""
 
-import json
 import os
 import signal
 import subprocess
@@ -13,18 +12,11 @@ import pytest
 import torch
 from tiers import first
 
-from paumer.cli import main
 from paumer.system.files import read_json
 from paumer.training import checkpoints
 from paumer.training.loop import Run, train
 
 TIME = 300  # seconds, in which any of these has long ended
-
-
-def command(settings, manifest: Path, folder: Path, *more: str) -> list[str]:
-    arguments = ["--settings", json.dumps(settings.model_dump(mode="json")), "--data", str(manifest)]
-    arguments += ["--output", str(folder), "--checkpoint", str(folder / "checkpoint"), "--threads", "2"]
-    return [sys.executable, "-m", "paumer", "train", *arguments, *more]
 
 
 def children(process: int) -> list[int]:
@@ -40,13 +32,12 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
 
 @pytest.mark.parametrize("whom", first(["a process", "the launcher"]))
 def test_a_killed_process_ends_the_job_in_a_line_and_the_next_start_goes_on(
-    settings, manifest, tmp_path, monkeypatch, capsys, whom
+    settings, manifest, tmp_path, verb, monkeypatch, capsys, whom
 ) -> None:
     described = settings(epochs=80, options={"batch": 4, "checkpoint_minutes": 0}, phase={"optimizer": "sgd"})
-    run, checkpoint = tmp_path / "run", tmp_path / "run" / "checkpoint" / checkpoints.NAME
-    job = subprocess.Popen(
-        command(described, manifest, run, "--devices", "2"), stderr=subprocess.PIPE, text=True, env=os.environ
-    )
+    run, checkpoint = tmp_path / "run", tmp_path / "checkpoint" / checkpoints.NAME
+    command = [sys.executable, "-m", "paumer", *verb(described, manifest, tmp_path, "--devices", "2")]
+    job = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ)
     wait_for(checkpoint, job)
     started = children(job.pid)
     assert len(started) == 2
@@ -67,18 +58,18 @@ def test_a_killed_process_ends_the_job_in_a_line_and_the_next_start_goes_on(
 
     monkeypatch.setattr(Run, "save", None)  # one is enough
     seldom = described.options.model_copy(update={"checkpoint_minutes": 60.0})
-    train(described.model_copy(update={"options": seldom}), manifest, run, run / "checkpoint", None)
+    train(described.model_copy(update={"options": seldom}), manifest, run, tmp_path / "checkpoint", None)
     assert f"{reached} of 120" in capsys.readouterr().err
     assert len(pd.read_csv(run / "train.csv")) == 6
     assert not checkpoint.exists()
 
 
 @pytest.mark.exhaustive
-def test_torchrun_starts_it_as_a_module(settings, manifest, tmp_path) -> None:
+def test_torchrun_starts_it_as_a_module(settings, manifest, tmp_path, verb) -> None:
     described = settings(epochs=2, options={"batch": 4}, phase={"optimizer": "sgd"})
     train(described, manifest, tmp_path / "whole", tmp_path / "none", None)
-    module = command(described, manifest, tmp_path / "run")[2:]
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", *module]
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "paumer"]
+    start += verb(described, manifest, tmp_path)
     subprocess.run(start, check=True, timeout=TIME, capture_output=True)
     assert read_json(tmp_path / "run" / "run.json")["devices"] == 2
     losses = [pd.read_csv(tmp_path / name / "train.csv")["loss"] for name in ("run", "whole")]
@@ -93,13 +84,9 @@ def test_torchrun_starts_it_as_a_module(settings, manifest, tmp_path) -> None:
     ],
 )
 def test_what_cannot_be_launched_is_said_in_a_line(
-    settings, manifest, tmp_path, monkeypatch, capsys, devices, environment, error
+    settings, manifest, tmp_path, verb, command_line, monkeypatch, devices, environment, error
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "argv", command(settings(), manifest, tmp_path, "--devices", devices)[2:])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 1
-    assert capsys.readouterr().err.strip().startswith(f"paumer: error: {error}")
+    assert command_line.refuse(*verb(settings(), manifest, tmp_path, "--devices", devices)).startswith(error)
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,5 @@
 """Whole runs: killed and resumed, started from another run, and broken off."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -13,8 +12,7 @@ import torch
 from safetensors.torch import load_file
 from tiers import first
 
-from paumer.cli import main
-from paumer.config import Data, Heads
+from paumer.config import Data, Heads, Scenes
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import prepare
 from paumer.models.build import load_run
@@ -23,95 +21,69 @@ from paumer.training import checkpoints, loop
 from paumer.training.loop import train
 from paumer.training.optimization import Optimization
 
-SAME = ["step", "epoch", "learning_rate", "loss", "final_loss", "auxiliary_loss"]
-
 
 def weights(folder):
     return load_file(folder / "model.safetensors")
 
 
-def assert_same_run(first, second) -> None:
-    assert weights(first).keys() == weights(second).keys()
-    for name, value in weights(first).items():
-        assert torch.equal(value, weights(second)[name]), name
-    pd.testing.assert_frame_equal(pd.read_csv(first / "train.csv")[SAME], pd.read_csv(second / "train.csv")[SAME])
-
-
-def test_killed_and_resumed_run_is_the_uninterrupted_one(settings, manifest, tmp_path) -> None:
+def test_killed_and_resumed_run_is_the_uninterrupted_one(settings, manifest, tmp_path, verb, assert_whole) -> None:
     described = settings(epochs=10, options={"checkpoint_minutes": 0})
-    whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
-    command = [sys.executable, "-m", "paumer", "train", "--threads", "1"]
-    command += ["--settings", json.dumps(described.model_dump(mode="json")), "--data", str(manifest)]
-    command += ["--output", str(resumed), "--checkpoint", str(checkpoint)]
+    checkpoint, resumed = tmp_path / "checkpoint", tmp_path / "run"
+    command = [sys.executable, "-m", "paumer", *verb(described, manifest, tmp_path)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     while process.poll() is None and not (checkpoint / checkpoints.NAME).exists():
         time.sleep(0.002)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not (resumed / "model.safetensors").exists()
-    reached = torch.load(checkpoint / checkpoints.NAME)["step"]
-    assert 1 <= reached < 30
-
+    assert 1 <= torch.load(checkpoint / checkpoints.NAME)["step"] < 30
     train(described, manifest, resumed, checkpoint, None)
-    train(described, manifest, whole, tmp_path / "other", None)
-    assert_same_run(resumed, whole)
-    assert pd.read_csv(whole / "train.csv")["step"].tolist() == [20, 30]
-    assert not checkpoint.exists()
+    assert pd.read_csv(resumed / "train.csv")["step"].tolist() == [20, 30]
+    assert_whole(resumed, described)
 
 
 @pytest.mark.parametrize(
     ("optimizer", "step"), first([("muon", 4), ("adamw", 4), ("sgd", 4), ("muon", 1), ("muon", 8)])
 )
-def test_a_run_goes_on_at_any_step(settings, manifest, tmp_path, interrupt, optimizer, step) -> None:
+def test_a_run_goes_on_at_any_step(settings, manifest, tmp_path, interrupt, assert_whole, optimizer, step) -> None:
     described = settings(phase={"optimizer": optimizer})
-    whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
-    interrupt(step, described, manifest, resumed, checkpoint, None)
-    assert torch.load(checkpoint / checkpoints.NAME)["step"] == step
-    train(described, manifest, resumed, checkpoint, None)
-    train(described, manifest, whole, tmp_path / "other", None)
-    assert_same_run(resumed, whole)
+    arguments = (described, manifest, tmp_path / "run", tmp_path / "checkpoint", None)
+    interrupt(step, *arguments)
+    assert torch.load(tmp_path / "checkpoint" / checkpoints.NAME)["step"] == step
+    train(*arguments)
+    assert_whole(tmp_path / "run", described)
 
 
 @pytest.mark.parametrize("recipe", first(["merge", "resize"]))
-def test_a_run_of_any_recipe_goes_on_where_it_stopped(of_recipe, manifest, tmp_path, interrupt, recipe) -> None:
-    described = of_recipe(recipe)
-    whole, resumed, checkpoint = tmp_path / "whole", tmp_path / "resumed", tmp_path / "checkpoint"
-    interrupt(4, described, manifest, resumed, checkpoint, None)
-    train(described, manifest, resumed, checkpoint, None)
-    train(described, manifest, whole, tmp_path / "other", None)
-    assert_same_run(resumed, whole)
-    model, run = load_run(resumed)
+def test_a_run_of_any_recipe_goes_on_where_it_stopped(
+    of_recipe, manifest, tmp_path, interrupt, assert_whole, recipe
+) -> None:
+    arguments = (of_recipe(recipe), manifest, tmp_path / "run", tmp_path / "checkpoint", None)
+    interrupt(4, *arguments)
+    train(*arguments)
+    assert_whole(tmp_path / "run", of_recipe(recipe))
+    model, run = load_run(tmp_path / "run")
     assert (run["recipe"], len(model.heads)) == (recipe, 0)
 
 
-def test_checkpoint_of_other_settings_is_not_resumed(settings, manifest, tmp_path, interrupt) -> None:
-    whole, other, checkpoint = tmp_path / "whole", tmp_path / "other", tmp_path / "checkpoint"
-    interrupt(5, settings(rate=2e-3), manifest, other, checkpoint, None)
-    train(settings(), manifest, other, checkpoint, None)
-    train(settings(), manifest, whole, tmp_path / "none", None)
-    assert_same_run(other, whole)
-
-
-def test_checkpoint_from_another_start_is_not_resumed(settings, manifest, tmp_path, interrupt) -> None:
-    shared = {seed: tmp_path / f"shared{seed}" for seed in (0, 1)}
-    for seed, folder in shared.items():
-        train(settings(epochs=1, seed=seed, recipe="shared"), manifest, folder, tmp_path / "none", None)
-    whole, other, checkpoint = tmp_path / "whole", tmp_path / "other", tmp_path / "checkpoint"
-    interrupt(5, settings(), manifest, other, checkpoint, shared[0])
-    train(settings(), manifest, other, checkpoint, shared[1])
-    train(settings(), manifest, whole, tmp_path / "none", shared[1])
-    assert_same_run(other, whole)
-
-
-def test_checkpoint_of_other_data_is_not_resumed(settings, manifest, tmp_path, interrupt) -> None:
-    scenes = {"train_images": 6, "val_images": 1, "height": 32, "width": 64, "seed": 1}
-    changed = tmp_path / "data.json"
-    prepare(Data(scenes=scenes), changed, threads=1)
-    whole, other, checkpoint = tmp_path / "whole", tmp_path / "other", tmp_path / "checkpoint"
-    interrupt(5, settings(), manifest, other, checkpoint, None)
-    train(settings(), changed, other, checkpoint, None)
-    train(settings(), changed, whole, tmp_path / "none", None)
-    assert_same_run(other, whole)
+@pytest.mark.parametrize("other", ["settings", "start", "data"])
+def test_a_checkpoint_of_another_run_is_not_resumed(
+    settings, manifest, tmp_path, interrupt, assert_whole, other
+) -> None:
+    before = (settings(rate=2e-3) if other == "settings" else settings(), manifest, None)
+    data, start = manifest, None
+    if other == "start":
+        for seed in (0, 1):
+            shared = settings(epochs=1, seed=seed, recipe="shared")
+            train(shared, manifest, tmp_path / f"shared{seed}", tmp_path / "none", None)
+        before, start = (settings(), manifest, tmp_path / "shared0"), tmp_path / "shared1"
+    if other == "data":
+        data = tmp_path / "data.json"
+        prepare(Data(scenes=Scenes(train_images=6, val_images=1, height=32, width=64, seed=1)), data, threads=1)
+    folders = (tmp_path / "run", tmp_path / "checkpoint")
+    interrupt(5, before[0], before[1], *folders, before[2])
+    train(settings(), data, *folders, start)
+    assert_whole(tmp_path / "run", settings(), data, start)
 
 
 def test_leftovers_of_a_kill_go_with_the_checkpoint(settings, manifest, tmp_path) -> None:
@@ -134,7 +106,9 @@ def test_run_describes_itself_and_loads(settings, manifest, tmp_path) -> None:
     assert set(model.heads) == {"1", "2"}
 
 
-def test_a_run_takes_the_normalization_of_its_weights_and_tells(settings, manifest, tmp_path, capsys) -> None:
+def test_a_run_takes_the_normalization_of_its_weights_and_tells(
+    settings, manifest, tmp_path, capsys, assert_same_run
+) -> None:
     backbone, taken, log = settings().backbone.model_dump(), {}, {}
     first = settings(epochs=1, backbone=backbone | {"normalization": "half"})
     train(first, manifest, tmp_path / "first", tmp_path / "none", None)
@@ -161,7 +135,7 @@ def test_recipe_goes_on_where_the_shared_phase_ended(settings, manifest, tmp_pat
     torch.testing.assert_close(weights(recipe)[name], weights(shared)[name], rtol=0, atol=1e-6)
 
 
-def test_runs_of_two_seeds_differ_and_of_one_seed_agree(settings, manifest, tmp_path) -> None:
+def test_runs_of_two_seeds_differ_and_of_one_seed_agree(settings, manifest, tmp_path, assert_same_run) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train(settings(epochs=1, seed=seed), manifest, tmp_path / name, tmp_path / "none", None)
     assert_same_run(tmp_path / "a", tmp_path / "b")
@@ -169,17 +143,9 @@ def test_runs_of_two_seeds_differ_and_of_one_seed_agree(settings, manifest, tmp_
     assert not torch.equal(weights(tmp_path / "a")[name], weights(tmp_path / "c")[name])
 
 
-def test_loss_that_is_not_finite_ends_the_run_with_one_line(settings, manifest, tmp_path, monkeypatch, capsys) -> None:
-    text = json.dumps(settings(rate=1e30, phase={"optimizer": "adamw"}).model_dump(mode="json"))
-    arguments = ["--settings", text, "--data", str(manifest), "--output", str(tmp_path / "run")]
-    arguments += ["--checkpoint", str(tmp_path / "checkpoint"), "--threads", "1"]
-    monkeypatch.setattr(sys, "argv", ["paumer", "train", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 1
-    error = capsys.readouterr().err
-    assert "Traceback" not in error
-    assert error.strip().splitlines()[-1].startswith("paumer: error: training paumer: loss is nan before step 9")
+def test_loss_that_is_not_finite_ends_the_run_with_one_line(settings, manifest, tmp_path, verb, command_line) -> None:
+    line = command_line.refuse(*verb(settings(rate=1e30, phase={"optimizer": "adamw"}), manifest, tmp_path))
+    assert line.startswith("training paumer: loss is nan before step 9")
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 

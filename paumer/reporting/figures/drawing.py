@@ -1,13 +1,10 @@
 """Draw series of points with seaborn, lay panels out, and save figures for screens and papers."""
 
 import math
-import sys
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,79 +17,20 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, fontManager
-from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
-from matplotlib.patheffects import Normal
-from matplotlib.text import Text
 from matplotlib.transforms import Affine2D
 
-from paumer.reporting.figures.points import ends
+from paumer.reporting.figures.fonts import all_characters
 from paumer.reporting.figures.styles import AREA, Style
+from paumer.reporting.frames import ends
 from paumer.reporting.sheets import csv
 from paumer.system.files import write_text, writing
 
 PALE = 0.4  # opacity of what another point dominates
 SIZE = 7  # points of a marker's diameter
 RADIUS = math.sqrt(AREA / math.pi)  # of a circle among the markers
-BOXES = "last resort"  # a font of boxes, one for every character
-
-
-@contextmanager
-def all_characters(figure: Figure) -> Iterator[None]:
-    """Within the block every text of a figure has the installed fonts that it needs.
-
-    Characters that no installed font has are named on standard error, once.
-    """
-    texts = figure.findobj(Text)
-    lacking = [_lacking(findfont(text.get_fontproperties()), text.get_text()) for text in texts]
-    families = _families(frozenset().union(*lacking))
-    for text, characters in zip(texts, lacking, strict=True):
-        if characters:
-            text.set_fontfamily(list(dict.fromkeys([*text.get_fontfamily(), *families])))
-            text.set_path_effects([Normal()])  # as outlines: PDF readers show nothing of many such fonts
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # said above
-        yield
-
-
-@cache
-def _families(characters: frozenset[str]) -> tuple[str, ...]:
-    """The fewest installed fonts that have these characters."""
-    chosen: list[str] = []
-    left = set(characters)
-    while left:
-        lacked = ((name, _lacking(path, left)) for path, name in _installed())
-        family, lacking = min(lacked, key=lambda one: len(one[1]))
-        if len(lacking) == len(left):
-            print(
-                f"no installed font has {''.join(sorted(left))}: figures show boxes there; install one, such as the "
-                "package fonts-noto-cjk for Chinese, Japanese and Korean, and draw them again",
-                file=sys.stderr,
-            )
-            break
-        chosen.append(family)
-        left = lacking
-    return tuple(chosen)
-
-
-@cache
-def _installed() -> tuple[tuple[str, str], ...]:
-    """Files and families of all fonts."""
-    return tuple(sorted({(font.fname, font.name) for font in fontManager.ttflist if BOXES not in font.name.lower()}))
-
-
-def _lacking(path: str, characters: str | set[str]) -> set[str]:
-    """The characters, but for blanks, that a font lacks."""
-    font = _opened(path)
-    return {one for one in characters if not one.isspace() and not font.get_char_index(ord(one))}
-
-
-@cache
-def _opened(path: str) -> FT2Font:
-    return FT2Font(path)
 
 
 @dataclass(frozen=True)
@@ -209,7 +147,7 @@ def draw_series(
     pale: str | None = None,
     zorder: float = 3,
 ) -> None:
-    """Draw the points of a long frame with their intervals (see `points.ends`), and put each series into the legend.
+    """Draw the points of a long frame with their intervals (see `frames.ends`), and put each series into the legend.
 
     Args:
         panel: where.

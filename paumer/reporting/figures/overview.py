@@ -19,7 +19,7 @@ from paumer.reporting.figures.drawing import (
     new_figure,
     sized,
 )
-from paumer.reporting.figures.pareto import Labels, along
+from paumer.reporting.figures.labels import Labels, along
 from paumer.reporting.figures.points import CLAIMED, overview_points
 from paumer.reporting.figures.styles import Style, series_styles
 from paumer.reporting.sheets import number

@@ -61,14 +61,6 @@ TABLES = {
 }
 
 
-def ends(table: pd.DataFrame, value: str) -> tuple[pd.Series, pd.Series]:
-    """Low and high end of the interval of a column, NaN where it is unknown."""
-    if f"{value}_low" in table:
-        return table[f"{value}_low"], table[f"{value}_high"]
-    spread = table.get(f"{value}_spread", pd.Series(np.nan, index=table.index))
-    return table[value] - spread, table[value] + spread
-
-
 def dominated(gain: pd.Series, accuracy: pd.Series) -> pd.Series:
     """Whether another point is at least as good in both and better in one; larger is better."""
     first, second = gain.to_numpy(float), accuracy.to_numpy(float)

@@ -10,7 +10,7 @@ import pandas as pd
 import vl_convert
 from markupsafe import Markup
 
-from paumer.reporting.figures.points import GMAC, LATENCY, RATE, SPEEDUP, beside_dense, best_of_method, ends
+from paumer.reporting.figures.points import GMAC, LATENCY, RATE, SPEEDUP, beside_dense, best_of_method
 from paumer.reporting.figures.styles import method_styles, series_styles
 from paumer.reporting.frames import (
     BEST,
@@ -20,6 +20,7 @@ from paumer.reporting.frames import (
     INPUT_SHAPE,
     POINT,
     SETTING,
+    ends,
     is_dense,
     method_names,
     of_points,
