@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 import typer
 
-from paumer.config import Experiment, parse, sweep_points
-from paumer.config.base import read_yaml
+from paumer.config.base import parse, read_yaml
+from paumer.config.experiment import Experiment
+from paumer.config.measuring import sweep_points
 from paumer.config.runs import EvaluateSettings
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import typer
 
-from paumer.config import Experiment, parse
-from paumer.config.base import read_yaml
+from paumer.config.base import parse, read_yaml
+from paumer.config.experiment import Experiment
 from paumer.config.runs import TrainSettings
 from paumer.system.files import read_json
 from paumer.system.machine import find_device

@@ -16,7 +16,8 @@ from paumer.system.errors import PaumerError, exit_on_user_error
 from paumer.system.locks import die_with_parent, hold_gpus, lock, lock_path
 
 if TYPE_CHECKING:
-    from paumer.config import Evaluation, Section
+    from paumer.config.base import Section
+    from paumer.config.measuring import Evaluation
 
     S = TypeVar("S", bound=Section)
 
@@ -77,8 +78,8 @@ def _read(model: "type[S]", text: str) -> "S":
 
 def _evaluation(text: str | None) -> "Evaluation | None":
     """The evaluation that `--evaluation` names, by itself or as part of an experiment."""
-    from paumer.config import read_evaluation
     from paumer.config.base import read_yaml
+    from paumer.config.experiment import read_evaluation
 
     if text is None:
         return None
@@ -164,7 +165,7 @@ def data(
     threads: Threads = None,
 ) -> None:
     """Draw, find or fetch the dataset, check every file, and describe it."""
-    from paumer.config import Data
+    from paumer.config.network import Data
 
     if dataset is not None:
         _call("data.preparation:fetch_dataset", dataset, output or Path("data", dataset), _use_threads(threads))
@@ -392,7 +393,7 @@ def paper(
     output: Folder,
 ) -> None:
     """Put experiments on the paper's datasets side by side, beside its claims, and name what had to be chosen."""
-    from paumer.config import Experiment
+    from paumer.config.experiment import Experiment
 
     if len(experiment) != len(main):
         raise PaumerError(f"paper: {len(experiment)} experiments and {len(main)} main tables; name one table for each")
@@ -449,7 +450,8 @@ def tune(
     output: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
 ) -> None:
     """Choose where and how much to pause for one budget: a speed-up, a drop in mIoU, or images/s."""
-    from paumer.config import Throughput, parse
+    from paumer.config.base import parse
+    from paumer.config.measuring import Throughput
     from paumer.deployment.settings import TuneSettings
 
     options = {"speedup": speedup, "max_drop": max_drop, "images_per_second": images_per_second, "split": split}
@@ -486,7 +488,7 @@ def predict(
     threads: Threads = None,
 ) -> None:
     """Predict images of your own: pictures, class ids, pause maps, comparisons."""
-    from paumer.config import parse
+    from paumer.config.base import parse
     from paumer.deployment.settings import PredictSettings
 
     options = {"formats": form, "pause_maps": pause_maps, "schedule": schedule, "strategy": strategy}
@@ -540,7 +542,7 @@ def export(
     note: Annotated[str, typer.Option(help="Of a folder: how the network was made, for the card; Markdown.")] = "",
 ) -> None:
     """Write a network for others: a graph at one operating point (.onnx, .pt2), which is checked, or a folder."""
-    from paumer.config import parse
+    from paumer.config.base import parse
     from paumer.deployment.settings import ExportSettings
 
     if len(names) > 2:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from deployment.finished_runs import CROP, OPTIONS, write_run
 
-from paumer.config import Data
+from paumer.config.network import Data
 from paumer.data.preparation import prepare
 
 BENCHMARKS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py"))

@@ -10,8 +10,8 @@ import timm
 import torch
 
 import paumer.strategies
-from paumer.config import SweepItem, sweep_points
 from paumer.config.documents import strategies_text
+from paumer.config.measuring import SweepItem, sweep_points
 from paumer.models.encoder import Encoder
 from paumer.models.heads import LinearHead
 from paumer.models.segmenter import Segmenter

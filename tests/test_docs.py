@@ -8,7 +8,8 @@ import pytest
 import yaml
 from tiers import first
 
-from paumer.config import Experiment, parse
+from paumer.config.base import parse
+from paumer.config.experiment import Experiment
 from paumer.data.catalogue import ClassList
 from paumer.system.errors import PaumerError
 

@@ -12,7 +12,8 @@ import reference_camvid as camvid
 import yaml
 from reference_pages import PAGES, TABLES, rewritten, typed
 
-from paumer.config import Experiment, parse
+from paumer.config.base import parse
+from paumer.config.experiment import Experiment
 from paumer.config.runs import CostSettings, TrainSettings
 from paumer.reporting.frames import MEASURES, POINT
 from paumer.reporting.sheets import DECIMALS

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from tabulate import tabulate
 
-from paumer.config import Experiment
 from paumer.config.base import section_in
+from paumer.config.experiment import Experiment
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import CRITERIA
 from paumer.strategies.registry import RECIPES, REGISTRY

@@ -9,25 +9,11 @@ from typing import Any, Literal, Self, cast
 
 from pydantic import Field
 
-from paumer.config import (
-    Backbone,
-    Decoder,
-    Evaluation,
-    Experiment,
-    Figures,
-    Heads,
-    Merging,
-    Pausing,
-    Phase,
-    Resizing,
-    Section,
-    Size,
-    Sweep,
-    Throughput,
-    TrainingOptions,
-    sweep_points,
-)
-from paumer.config.network import NetworkChoice
+from paumer.config.base import Section, Size
+from paumer.config.experiment import Experiment
+from paumer.config.measuring import Evaluation, Figures, Sweep, Throughput, sweep_points
+from paumer.config.network import Backbone, Decoder, Heads, NetworkChoice
+from paumer.config.training import Merging, Pausing, Phase, Resizing, TrainingOptions
 from paumer.strategies.criteria import CONTROLS, CRITERIA
 from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import RECIPES, WITH_HEADS, OperatingPoint, RecipeName, pauses_last

@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from paumer.config import Throughput, parse
+from paumer.config.base import parse
+from paumer.config.measuring import Throughput
 from paumer.data.scenes import TRAIN_IDS, draw_scene
 from paumer.deployment.images import Images, Labels, batches_of, of_one_size
 from paumer.evaluation.evaluate import evaluate_batches, mean_iou

@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import Field, ValidationError, model_validator
 from tabulate import tabulate
 
-from paumer.config import Evaluation, Section, parse
+from paumer.config.base import Section, parse
+from paumer.config.measuring import Evaluation
 from paumer.config.network import NetworkSettings
 from paumer.data.catalogue import described_folder, known_colours
 from paumer.data.datasets import distinct_colours

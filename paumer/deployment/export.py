@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from paumer.config import Evaluation, Size
+from paumer.config.base import Size
+from paumer.config.measuring import Evaluation
 from paumer.config.network import statistics_of
 from paumer.deployment.description import Description
 from paumer.deployment.network import HubSegmenter, load

@@ -11,7 +11,8 @@ from typing import Any, Self, TypeVar
 
 from huggingface_hub import ModelHubMixin, hf_hub_download
 
-from paumer.config import Evaluation, parse
+from paumer.config.base import parse
+from paumer.config.measuring import Evaluation
 from paumer.deployment.description import Description, describe_run, model_card, tuned
 from paumer.models.build import copy_weights, load_weights, network_parts, require_shape, save_weights
 from paumer.models.trained import TrainedSegmenter, evaluation_of

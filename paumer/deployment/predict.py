@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from paumer.config import Evaluation
+from paumer.config.measuring import Evaluation
 from paumer.data.cityscapes import IMAGE_ENDING
 from paumer.data.loading import same_shape_batches
 from paumer.deployment.images import find_images, read_picture

@@ -7,8 +7,8 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from paumer.config import Evaluation, Section, Size, Throughput
-from paumer.config.base import positive_size
+from paumer.config.base import Section, Size, positive_size
+from paumer.config.measuring import Evaluation, Throughput
 from paumer.deployment.description import TUNED, Preset
 from paumer.measurement.budget import Budget, best
 from paumer.strategies.criteria import INFORMED, ORACLE

@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from paumer.config import Evaluation, sweep_points
 from paumer.config.base import IGNORE
+from paumer.config.measuring import Evaluation, sweep_points
 from paumer.config.runs import EvaluateSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData, evaluation_batches

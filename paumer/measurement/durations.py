@@ -9,7 +9,10 @@ import re
 from dataclasses import dataclass
 from itertools import product
 
-from paumer.config import Backbone, Experiment, Size, sweep_points
+from paumer.config.base import Size
+from paumer.config.experiment import Experiment
+from paumer.config.measuring import sweep_points
+from paumer.config.network import Backbone
 from paumer.config.runs import CostSettings, EvaluateSettings, TrainSettings
 from paumer.data import ade20k, camvid, cityscapes
 from paumer.system.progress import STARTUP

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from fvcore.nn import FlopCountAnalysis
 
-from paumer.config import Size
+from paumer.config.base import Size
 from paumer.config.runs import CostSettings
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples

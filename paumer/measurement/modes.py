@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from paumer.config import Evaluation, Size
+from paumer.config.base import Size
+from paumer.config.measuring import Evaluation
 from paumer.models.graphs import Session, to_onnx, trace
 from paumer.models.inference import View, WindowMean
 from paumer.models.segmenter import Segmenter

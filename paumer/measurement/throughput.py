@@ -26,8 +26,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from paumer.config import Backbone, Evaluation, Size
-from paumer.config.network import NetworkSettings
+from paumer.config.base import Size
+from paumer.config.measuring import Evaluation
+from paumer.config.network import Backbone, NetworkSettings
 from paumer.config.runs import CostSettings
 from paumer.data.images import upright_size
 from paumer.data.loading import SegmentationData

@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from paumer.config import Size, Throughput
+from paumer.config.base import Size
+from paumer.config.measuring import Throughput
 from paumer.measurement.intervals import ratio
 from paumer.strategies.registry import Label
 from paumer.system.errors import PaumerError, summary

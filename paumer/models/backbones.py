@@ -26,8 +26,8 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from paumer.config import STATISTICS, Backbone, Normalization, Size, Statistics, parse
-from paumer.config.network import NetworkSettings
+from paumer.config.base import Size, parse
+from paumer.config.network import STATISTICS, Backbone, NetworkSettings, Normalization, Statistics
 from paumer.models.weights import (
     FIRST,
     backbone_weights,

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from paumer.config import Backbone, Heads, check_heads, parse
-from paumer.config.network import NetworkSettings
+from paumer.config.base import parse
+from paumer.config.network import Backbone, Heads, NetworkSettings, check_heads
 from paumer.models.backbones import create_vit
 from paumer.models.encoder import Encoder
 from paumer.models.heads import Adapter, AuxiliaryHead, DecoderHead, LinearHead, build_decoder

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from paumer.config import Size
+from paumer.config.base import Size
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Strategy
 from paumer.system.errors import PaumerError, summary

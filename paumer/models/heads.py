@@ -15,7 +15,7 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paumer.config import Decoder
+from paumer.config.network import Decoder
 from paumer.models.encoder import Encoder, block_macs
 from paumer.strategies.tokens import Count, TokenPositions
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from paumer.config import Evaluation, Size
+from paumer.config.base import Size
+from paumer.config.measuring import Evaluation
 from paumer.models.labels import BAND, CHUNK, FLOAT, Rows, bands, source_rows, upsample, upsample_rows
 from paumer.models.segmenter import Output, Segmenter
 from paumer.strategies.contract import Strategy

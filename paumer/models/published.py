@@ -18,8 +18,8 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from paumer.config import Evaluation, Section, Size, parse
-from paumer.config.base import StrictLoader, load_yaml
+from paumer.config.base import Section, Size, StrictLoader, load_yaml, parse
+from paumer.config.measuring import Evaluation
 from paumer.models.encoder import Encoder, Grid
 from paumer.models.heads import LinearHead, MaskTransformer
 from paumer.models.trained import TrainedSegmenter

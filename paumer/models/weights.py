@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from paumer.config import parse
+from paumer.config.base import parse
 from paumer.config.network import NetworkSettings
 from paumer.system.errors import PaumerError, summary
 from paumer.system.files import read_json, require_fetched, require_plain, text_at_start

@@ -18,7 +18,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from paumer.config import STATISTICS, Evaluation, Normalization, Statistics, parse
+from paumer.config.base import parse
+from paumer.config.measuring import Evaluation
+from paumer.config.network import STATISTICS, Normalization, Statistics
 from paumer.models.backbones import REMEDY, obstacle_of, statistics
 from paumer.models.encoder import Encoder
 from paumer.models.trained import TrainedSegmenter, evaluation_of

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from paumer.config import EXECUTION
 from paumer.config.network import NetworkSettings
 from paumer.config.runs import TrainSettings
+from paumer.config.training import EXECUTION
 from paumer.data.loading import (
     SegmentationData,
     TrainingBatches,

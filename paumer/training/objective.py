@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paumer.config import Heads, Pausing
 from paumer.config.base import IGNORE
+from paumer.config.network import Heads
 from paumer.config.runs import TrainSettings
+from paumer.config.training import Pausing
 from paumer.models.heads import AuxiliaryOutput
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense, Strategy

@@ -14,8 +14,8 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from paumer.config import Phase
 from paumer.config.runs import TrainSettings
+from paumer.config.training import Phase
 from paumer.models.segmenter import Segmenter
 from paumer.system.errors import PaumerError, summary
 from paumer.system.machine import fast_at_bfloat16

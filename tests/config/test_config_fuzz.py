@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiers import examples
 
-from paumer.config import Experiment, parse
+from paumer.config.base import parse
+from paumer.config.experiment import Experiment
 from paumer.system.errors import PaumerError, printable
 
 REPOSITORY = Path(__file__).parents[2]

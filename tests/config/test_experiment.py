@@ -7,20 +7,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paumer.config import (
-    Evaluation,
-    Experiment,
-    Merging,
-    Pausing,
-    Resizing,
-    SweepItem,
-    parse,
-    read_evaluation,
-    sweep_points,
-)
-from paumer.config.measuring import MOST_LOCATIONS
+from paumer.config.base import parse
+from paumer.config.experiment import Experiment, read_evaluation
+from paumer.config.measuring import MOST_LOCATIONS, Evaluation, SweepItem, sweep_points
 from paumer.config.network import NetworkSettings
 from paumer.config.runs import CostSettings, EvaluateSettings, TrainSettings
+from paumer.config.training import Merging, Pausing, Resizing
 from paumer.evaluation.pauses import PAUSE_COLOURS
 from paumer.strategies.registry import OperatingPoint, operating_point
 from paumer.system.errors import PaumerError

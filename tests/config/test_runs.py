@@ -7,7 +7,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from paumer.config import Data, Decoder, Experiment, Heads, Scenes, Throughput, parse, sweep_points
+from paumer.config.base import parse
+from paumer.config.experiment import Experiment
+from paumer.config.measuring import Throughput, sweep_points
+from paumer.config.network import Data, Decoder, Heads, Scenes
 from paumer.config.runs import (
     BoundsSettings,
     CostSettings,

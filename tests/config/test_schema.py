@@ -8,8 +8,9 @@ import jsonschema
 import pytest
 import yaml
 
-from paumer.config import Experiment, parse
+from paumer.config.base import parse
 from paumer.config.documents import schema_text, table_text, write_schema
+from paumer.config.experiment import Experiment
 from paumer.system.errors import PaumerError
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import pytest
 from hostile import refusal
 from PIL import Image
 
-from paumer.config import Data
+from paumer.config.network import Data
 from paumer.data import ade20k, download
 from paumer.data.archives import Source
 from paumer.data.catalogue import DATASETS

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.tv_tensors import Image, Mask
 
-from paumer.config import Augmentation
 from paumer.config.base import IGNORE, MOST_OBLONG, short_side_factor
+from paumer.config.training import Augmentation
 from paumer.data.loading import RandomCrop, training_transform
 
 

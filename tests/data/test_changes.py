@@ -11,7 +11,7 @@ from miniature import masks
 from PIL import Image
 from tiers import first
 
-from paumer.config import Data
+from paumer.config.network import Data
 from paumer.data import manifest as changes
 from paumer.data.manifest import RECORD, samples, state
 from paumer.data.preparation import prepare

@@ -8,7 +8,7 @@ from miniature import masks
 from PIL import Image
 from tiers import first
 
-from paumer.config import Data
+from paumer.config.network import Data
 from paumer.data.images import read_sample
 from paumer.data.manifest import samples
 from paumer.data.preparation import prepare

@@ -8,7 +8,7 @@ import pytest
 from cityscapesscripts.helpers.labels import id2label, trainId2label
 from PIL import Image
 
-from paumer.config import Data, Scenes
+from paumer.config.network import Data, Scenes
 from paumer.data import cityscapes
 from paumer.data import cityscapes as cityscapes_labels
 from paumer.data.catalogue import DATASETS

@@ -9,7 +9,7 @@ import miniature
 import pytest
 from servers import Site, running
 
-from paumer.config import Data
+from paumer.config.network import Data
 from paumer.data import cityscapes, cityscapes_site, download
 from paumer.data import cityscapes as cityscapes_labels
 from paumer.data.catalogue import DATASETS

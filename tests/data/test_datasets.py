@@ -8,7 +8,7 @@ import pytest
 from hostile import refusal
 from PIL import Image
 
-from paumer.config import Data, Scenes
+from paumer.config.network import Data, Scenes
 from paumer.data.catalogue import DATASETS, named_folder
 from paumer.data.images import read_sample
 from paumer.data.manifest import samples

@@ -11,7 +11,7 @@ import pytest
 from hostile import refusal
 from PIL import Image
 
-from paumer.config import Data
+from paumer.config.network import Data
 from paumer.data import archives as fetching
 from paumer.data import camvid, download
 from paumer.data.archives import LARGEST_FILE, Origin, Source, fetch

@@ -11,7 +11,7 @@ from hostile import refusal
 from PIL import Image
 from tiers import first
 
-from paumer.config import Data
+from paumer.config.network import Data
 from paumer.data.datasets import distinct_colours
 from paumer.data.images import read_sample
 from paumer.data.manifest import samples

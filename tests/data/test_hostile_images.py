@@ -11,7 +11,7 @@ from hostile import NO_PLAIN_FILES, files, grey_png, no_plain_files, png_that_de
 from PIL import Image
 from tiers import first, named
 
-from paumer.config import Data
+from paumer.config.network import Data
 from paumer.data.images import TURNS, read_rgb, read_sample, upright_size
 from paumer.data.manifest import samples
 from paumer.data.preparation import prepare

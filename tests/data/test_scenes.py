@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paumer.config import Data, Scenes
 from paumer.config.base import IGNORE
+from paumer.config.network import Data, Scenes
 from paumer.data.cityscapes import DATASET, EVALUATED, LABELS
 from paumer.data.preparation import prepare
 from paumer.data.scenes import draw_scene, generate

@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-from paumer.config import Backbone, Decoder, Heads
-from paumer.config.network import NetworkSettings
+from paumer.config.network import Backbone, Decoder, Heads, NetworkSettings
 from paumer.data.catalogue import DATASETS
 from paumer.models.build import build, save_weights
 from paumer.system.files import write_json

@@ -17,7 +17,7 @@ from tiers import first
 from timm.models.vision_transformer import VisionTransformer
 
 import paumer
-from paumer.config import Evaluation
+from paumer.config.measuring import Evaluation
 from paumer.evaluation.evaluate import confusion_matrix, mean_iou
 from paumer.measurement.flops import count
 from paumer.models.encoder import Encoder

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from tiers import first
 
 import paumer
-from paumer.config import Data
+from paumer.config.network import Data
 from paumer.data.preparation import prepare
 from paumer.deployment import demo
 from paumer.models.weights import find_network

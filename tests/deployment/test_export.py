@@ -18,7 +18,7 @@ from tiers import first
 from torch import Tensor
 from torch.testing import assert_close
 
-from paumer.config import STATISTICS
+from paumer.config.network import STATISTICS
 from paumer.data.scenes import draw_scene
 from paumer.deployment import export as exporting
 from paumer.deployment.network import load

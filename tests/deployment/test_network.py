@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import paumer
-from paumer.config import Data
+from paumer.config.network import Data
 from paumer.data.manifest import colours_now, samples, state
 from paumer.data.preparation import prepare, write_colours
 from paumer.deployment.description import colours_of, describe_run, model_card

@@ -13,7 +13,8 @@ from cityscapesscripts.helpers.labels import labels as official_labels
 from finished_runs import write_run
 from PIL import Image
 
-from paumer.config import Data, Evaluation
+from paumer.config.measuring import Evaluation
+from paumer.config.network import Data
 from paumer.config.runs import EvaluateSettings
 from paumer.data.catalogue import described_folder
 from paumer.data.loading import SegmentationData

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from paumer.config import Backbone, Data, Decoder, Heads
-from paumer.config.network import NetworkSettings
+from paumer.config.network import Backbone, Data, Decoder, Heads, NetworkSettings
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
 from paumer.data.preparation import prepare

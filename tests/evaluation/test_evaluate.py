@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiers import first
 
-from paumer.config import Evaluation, SweepItem, sweep_points
+from paumer.config.measuring import Evaluation, SweepItem, sweep_points
 from paumer.config.runs import EvaluateSettings
 from paumer.data.catalogue import DATASETS
 from paumer.data.loading import evaluation_batches

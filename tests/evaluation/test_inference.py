@@ -10,8 +10,8 @@ from largest import Largest
 from torch.nn import functional
 from torch.testing import assert_close
 
-from paumer.config import Evaluation, parse
-from paumer.config.measuring import window_starts
+from paumer.config.base import parse
+from paumer.config.measuring import Evaluation, window_starts
 from paumer.models.inference import View, predict, run_windows, sliding_logits, sliding_window_logits, views
 from paumer.models.segmenter import Output
 from paumer.strategies.contract import Dense

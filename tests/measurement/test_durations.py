@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from paumer.config import Experiment, parse
-from paumer.config.base import read_yaml
+from paumer.config.base import parse, read_yaml
+from paumer.config.experiment import Experiment
 from paumer.measurement.durations import Durations
 from paumer.system.progress import STARTUP
 

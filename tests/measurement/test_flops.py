@@ -10,7 +10,8 @@ from tiers import first
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from paumer.config import Backbone, Decoder, Heads, SweepItem
+from paumer.config.measuring import SweepItem
+from paumer.config.network import Backbone, Decoder, Heads
 from paumer.config.runs import CostSettings
 from paumer.measurement.flops import count, flops
 from paumer.strategies.contract import Dense

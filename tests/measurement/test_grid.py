@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from paumer.config import Backbone, Heads, SweepItem, Throughput
+from paumer.config.measuring import SweepItem, Throughput
+from paumer.config.network import Backbone, Heads
 from paumer.config.runs import CostSettings
 from paumer.measurement import timing
 from paumer.measurement.throughput import throughput

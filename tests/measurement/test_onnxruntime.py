@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from paumer.config import Backbone, Evaluation, Heads, SweepItem, Throughput
+from paumer.config.measuring import Evaluation, SweepItem, Throughput
+from paumer.config.network import Backbone, Heads
 from paumer.config.runs import CostSettings
 from paumer.measurement import modes
 from paumer.measurement.flops import flops

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from paumer.config import Backbone, Evaluation, Heads, SweepItem, Throughput
-from paumer.config.network import NetworkSettings
+from paumer.config.measuring import Evaluation, SweepItem, Throughput
+from paumer.config.network import Backbone, Heads, NetworkSettings
 from paumer.config.runs import CostSettings
 from paumer.data.datasets import Sample
 from paumer.data.loading import SegmentationData

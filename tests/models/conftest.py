@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from paumer.config import Backbone, Decoder, Heads
-from paumer.config.network import NetworkSettings
+from paumer.config.network import Backbone, Decoder, Heads, NetworkSettings
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
 

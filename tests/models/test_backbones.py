@@ -7,7 +7,7 @@ import timm
 import torch
 from small_vits import FAMILIES, TINY, error_of
 
-from paumer.config import Backbone
+from paumer.config.network import Backbone
 from paumer.models.backbones import create_vit, whole_patches
 from paumer.models.build import build
 

@@ -8,7 +8,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from paumer.config import Heads
+from paumer.config.network import Heads
 from paumer.models.build import build, copy_weights, load_run, load_weights, save_weights, start_from
 from paumer.models.segmenter import Segmenter
 from paumer.system.errors import PaumerError

@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
-from paumer.config import Decoder
+from paumer.config.network import Decoder
 from paumer.models.heads import LinearHead, MaskTransformer, build_decoder, cells_to_map
 
 

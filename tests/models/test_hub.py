@@ -11,8 +11,7 @@ import torch
 from loopback_hub import Hub, run_beside
 from safetensors.torch import load_file, save
 
-from paumer.config import Backbone, Decoder
-from paumer.config.network import NetworkSettings
+from paumer.config.network import Backbone, Decoder, NetworkSettings
 from paumer.models.backbones import create_vit
 
 TINY = {"embed_dim": 32, "depth": 2, "num_heads": 2}

@@ -9,8 +9,8 @@ import torch
 from hostile import refusal
 from timm.models import get_pretrained_cfg, is_model_in_modules
 
-from paumer.config import Backbone, Statistics, parse
-from paumer.config.network import NetworkSettings, statistics_of
+from paumer.config.base import parse
+from paumer.config.network import Backbone, NetworkSettings, Statistics, statistics_of
 from paumer.models.backbones import MODULES, asked_for, described, normalization_of
 from paumer.models.build import build
 from paumer.system.files import write_json

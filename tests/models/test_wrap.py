@@ -16,8 +16,8 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 import paumer
-from paumer.config import Backbone, Decoder, Evaluation
-from paumer.config.network import NetworkSettings
+from paumer.config.measuring import Evaluation
+from paumer.config.network import Backbone, Decoder, NetworkSettings
 from paumer.models.backbones import create_vit
 from paumer.models.inference import predict
 from paumer.models.wrap import PausingSegmenter

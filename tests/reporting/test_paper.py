@@ -7,7 +7,7 @@ import pytest
 import yaml
 from synthetic import BACKBONES
 
-from paumer.config import Experiment
+from paumer.config.experiment import Experiment
 from paumer.reporting.tables.methods import CLAIM, Claim, methods_table
 from paumer.reporting.tables.paper import (
     AS_SEGMENTER,

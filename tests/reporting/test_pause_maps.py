@@ -10,9 +10,8 @@ import torch
 from PIL import Image
 from synthetic_maps import GRID, HEIGHT, PATCH, SCHEDULES, WIDTH, maps, pause_map, sample
 
-from paumer.config import Backbone, Decoder, Heads
 from paumer.config.base import IGNORE
-from paumer.config.network import NetworkSettings
+from paumer.config.network import Backbone, Decoder, Heads, NetworkSettings
 from paumer.data.catalogue import DATASETS
 from paumer.models.build import build
 from paumer.reporting.figures.maps import LARGEST, PAUSED, STEPS, PauseMap, Sample, save_maps, viewer_data

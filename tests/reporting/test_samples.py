@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paumer.config import Data
+from paumer.config.network import Data
 from paumer.data.images import read_sample
 from paumer.data.manifest import samples
 from paumer.data.preparation import prepare

@@ -8,9 +8,8 @@ import pytest
 import torch
 from tiers import first, named
 
-from paumer.config import Backbone, Decoder, Heads
 from paumer.config.base import IGNORE
-from paumer.config.network import NetworkSettings
+from paumer.config.network import Backbone, Decoder, Heads, NetworkSettings
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
 

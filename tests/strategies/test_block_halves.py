@@ -12,8 +12,7 @@ from timm.models.vision_transformer import Block
 from torch import nn
 from torch.testing import assert_close
 
-from paumer.config import Backbone, Decoder
-from paumer.config.network import NetworkSettings
+from paumer.config.network import Backbone, Decoder, NetworkSettings
 from paumer.measurement.flops import count
 from paumer.models.build import build
 from paumer.models.encoder import attend, block_macs, feed_forward

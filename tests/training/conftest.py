@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from paumer.cli import main
-from paumer.config import Backbone, Decoder, Heads, Merging, Pausing, Resizing, parse
-from paumer.config.network import NetworkSettings
+from paumer.config.base import parse
+from paumer.config.network import Backbone, Decoder, Heads, NetworkSettings
 from paumer.config.runs import TrainSettings
+from paumer.config.training import Merging, Pausing, Resizing
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
 from paumer.models.build import build

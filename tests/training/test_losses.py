@@ -11,8 +11,8 @@ from tiers import examples
 from torch.nn import functional
 from torch.testing import assert_close
 
-from paumer.config import Heads
 from paumer.config.base import IGNORE
+from paumer.config.network import Heads
 from paumer.models.heads import AuxiliaryOutput, cells_to_map
 from paumer.models.labels import balance_classes, class_counts
 from paumer.strategies.contract import Dense, Strategy

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
-from paumer.config import Phase
+from paumer.config.training import Phase
 from paumer.training.optimization import Optimization, learning_rate_factor
 
 

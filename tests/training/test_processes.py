@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from tiers import first
 from torch import nn
 
-from paumer.config import EXECUTION, TrainingOptions
+from paumer.config.training import EXECUTION, TrainingOptions
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
 from paumer.training import checkpoints, loop

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paumer.config import Heads, Merging, Pausing, Resizing
+from paumer.config.network import Heads
+from paumer.config.training import Merging, Pausing, Resizing
 from paumer.data.loading import draw_seed
 from paumer.strategies.contract import Dense
 from paumer.strategies.merge import LocalMerge

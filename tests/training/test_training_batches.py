@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paumer.config import Augmentation
+from paumer.config.training import Augmentation
 from paumer.data.loading import SegmentationData, TrainingBatches, draw_seed, training_loader, training_transform
 from paumer.data.manifest import samples
 from paumer.training.distributed import DistributedContext

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from tiers import first
 
-from paumer.config import Data, Heads, Scenes
+from paumer.config.network import Data, Heads, Scenes
 from paumer.data.loading import SegmentationData
 from paumer.data.preparation import prepare
 from paumer.models.build import load_run

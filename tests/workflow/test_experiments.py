@@ -10,7 +10,8 @@ import yaml
 from tiers import first
 from timm.models import get_pretrained_cfg
 
-from paumer.config import Experiment, parse
+from paumer.config.base import parse
+from paumer.config.experiment import Experiment
 from paumer.config.network import NetworkSettings, statistics_of
 from paumer.models.backbones import normalization_of
 from paumer.models.build import build

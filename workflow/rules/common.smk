@@ -15,10 +15,10 @@ except ModuleNotFoundError:  # a module that Snakemake fetched, file by file
         "paumer: error: the Python package is not installed where Snakemake runs; config/README.md says how"
     )
 
-from paumer.config import Experiment, runs as stages
-from paumer.config import parse as parse_section
+from paumer.config import runs as stages
 from paumer.system.errors import exit_on_user_error
-from paumer.config.base import read_yaml
+from paumer.config.base import parse as parse_section, read_yaml
+from paumer.config.experiment import Experiment
 
 with exit_on_user_error():
     # Snakemake takes the last of several keys of one name; here they are an error.

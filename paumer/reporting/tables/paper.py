@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel
 
-from paumer.config import Experiment, parse
-from paumer.config.base import read_yaml
+from paumer.config.base import parse, read_yaml
+from paumer.config.experiment import Experiment
 from paumer.reporting.frames import CHANCE, is_dense, operating_points, read_main
 from paumer.reporting.sheets import (
     DECIMALS,

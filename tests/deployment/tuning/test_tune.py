@@ -11,8 +11,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from paumer.config import Backbone, Data, Decoder, Heads, SweepItem
-from paumer.config.network import NetworkSettings
+from paumer.config.measuring import SweepItem
+from paumer.config.network import Backbone, Data, Decoder, Heads, NetworkSettings
 from paumer.data.preparation import prepare
 from paumer.deployment.description import tuned
 from paumer.deployment.settings import TuneSettings
