@@ -236,7 +236,7 @@ class Experiment(NetworkChoice, Section):
 
     def _check_heads(self) -> None:
         """Refuse operating points that read a head that is not there."""
-        shown = Schedule.parse(self.figures.pause_schedule)
+        shown = Schedule(self.figures.pause_schedule)
         wanted = [("figures.pause_schedule", str(shown), block) for block in shown.blocks]
         wanted += [(key, point.schedule, block) for key, point in self._points() for block in point.head_blocks]
         for backbone in self.main_backbones:

@@ -185,7 +185,7 @@ class Figures(Section):
     @classmethod
     def _parse(cls, text: str) -> str:
         try:
-            schedule = Schedule.parse(text)
+            schedule = Schedule(text)
         except PaumerError as error:
             raise ValueError(str(error)) from None
         if not 1 <= len(schedule.locations) <= MOST_LOCATIONS:

@@ -202,11 +202,6 @@ class Session:
         [output] = self._session.get_outputs()
         self._name, self._shape, self._type = output.name, output.shape[1:], TYPES[output.type]
 
-    @property
-    def notes(self) -> dict[str, str]:
-        """The `metadata_props` of the model."""
-        return dict(self._session.get_modelmeta().custom_metadata_map)
-
     def __call__(self, images: Tensor) -> Tensor:
         """From images (batch, 3, height, width) float32 on the device to the model's output there.
 

@@ -158,11 +158,6 @@ class Schedule(_Located):
                 f"schedule {self}: pauses {self.paused:g} of all patches; the sum of the fractions must stay below 1"
             )
 
-    @classmethod
-    def parse(cls, text: str) -> "Schedule":
-        """Read the notation."""
-        return cls(text)
-
     def __repr__(self) -> str:
         return f"Schedule({str(self)!r})"
 

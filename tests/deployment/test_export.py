@@ -134,7 +134,6 @@ def test_an_onnx_file_says_what_it_is_and_nothing_of_this_machine(exported, netw
     assert (images.name, shape_of(images)) == ("images", ["batch", 3, *CROP])
     assert (logits.name, shape_of(logits)) == ("logits", ["batch", 19, *CROP])
     notes = {entry.key: entry.value for entry in model.metadata_props}
-    assert notes == Session(exported["pause.onnx"], CPU).notes
     assert (notes["strategy"], notes["criterion"], notes["schedule"]) == ("pause", "entropy", "2:0.4")
     assert (notes["height"], notes["width"]) == tuple(map(str, CROP))
     assert json.loads(notes["classes"]) == list(network.description.classes)

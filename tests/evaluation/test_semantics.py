@@ -69,7 +69,7 @@ def test_scores_are_those_of_the_heads(run_of, data, observed) -> None:
 def test_what_pauses_is_what_the_strategy_pauses(run_of, data, observed, fraction) -> None:
     network, _ = load_run(run_of("paumer"))
     with torch.inference_mode():
-        _, state = network.encode(data[0][0][None], Pause(Schedule.parse(f"2:{fraction}")))
+        _, state = network.encode(data[0][0][None], Pause(Schedule(f"2:{fraction}")))
     [(_, went_on)] = state.paused_at()
     paused = np.flatnonzero(observed["2 entropy pause fraction"] <= fraction)
     assert sorted(went_on[0].tolist()) == sorted(set(range(state.patches)) - set(paused))
@@ -217,7 +217,7 @@ def test_auroc_is_the_share_of_pairs_in_order() -> None:
     assert auroc(scores, positive) == pytest.approx(np.mean(higher))
 
 
-PAUSE = Pause(Schedule.parse("2:0.5"))
+PAUSE = Pause(Schedule("2:0.5"))
 SIZE = (30, 61)  # no whole number of patches
 
 

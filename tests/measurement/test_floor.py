@@ -36,7 +36,7 @@ def inputs_of(modules):
 
 @pytest.mark.parametrize("text", ["2:0.4", "2:0.2+4:0.3"])
 def test_floor_runs_blocks_and_decoder_on_the_token_counts_of_pausing(make, text) -> None:
-    model, schedule = make(), Schedule.parse(text)
+    model, schedule = make(), Schedule(text)
     floor, shapes = Floor(schedule), []
     for strategy in (Pause(schedule), floor, floor):
         with inputs_of([*model.encoder.blocks, model.decoder]) as seen:
@@ -46,7 +46,7 @@ def test_floor_runs_blocks_and_decoder_on_the_token_counts_of_pausing(make, text
 
 
 def test_floor_reads_no_head(make) -> None:
-    model, schedule = make(), Schedule.parse("2:0.2+4:0.3")
+    model, schedule = make(), Schedule("2:0.2+4:0.3")
     with inputs_of(model.heads.values()) as seen:
         model(torch.randn(2, 3, 32, 64), Floor(schedule))
     assert seen == []
@@ -56,7 +56,7 @@ def test_floor_reads_no_head(make) -> None:
 
 
 def test_once_warm_the_floor_does_nothing_but_run_the_blocks(make) -> None:
-    model, schedule, images = make(), Schedule.parse("2:0.2+4:0.3"), torch.randn(2, 3, 32, 64)
+    model, schedule, images = make(), Schedule("2:0.2+4:0.3"), torch.randn(2, 3, 32, 64)
     model(images, floor := Floor(schedule))
     recorded = {}
     for strategy in (Pause(Schedule()), floor, Pause(schedule)):
@@ -69,7 +69,7 @@ def test_once_warm_the_floor_does_nothing_but_run_the_blocks(make) -> None:
 
 
 def test_one_floor_serves_several_shapes(make) -> None:
-    model, floor = make(), Floor(Schedule.parse("2:0.5"))
+    model, floor = make(), Floor(Schedule("2:0.5"))
     for shape in [(2, 3, 32, 64), (1, 3, 32, 64), (2, 3, 64, 64), (2, 3, 32, 64)]:
         with inputs_of(model.encoder.blocks) as seen:
             model(torch.randn(shape), floor)

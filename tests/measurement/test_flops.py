@@ -34,7 +34,7 @@ COUNTED_AS_WE_DO = PUBLISHED[
 
 
 def pause(text: str) -> Pause:
-    return Pause(Schedule.parse(text))
+    return Pause(Schedule(text))
 
 
 POINTS = [
@@ -43,7 +43,7 @@ POINTS = [
     pause("2:0.2+4:0.3"),
     EarlyExit(Exit(2)),
     EarlyExit(Exit(4)),
-    Merge(Schedule.parse("1-3:0.1")),
+    Merge(Schedule("1-3:0.1")),
 ]
 NAMES = [f"{point.name} {point.schedule_text}" for point in POINTS]
 
@@ -90,7 +90,7 @@ def test_pausing_saves_what_the_tokens_cost_that_do_not_run(make, text) -> None:
         model = make("vit_small_patch16_384", {}, MASK, heads=(3, 6, 9), classes=classes, size=(512, 512))
     outputs = model.sweep(torch.zeros(1, 3, 512, 512, device="meta"), [Dense(), pause(text)], count=True)
     dense, paused = (output.macs.item() for output in outputs)
-    running = Schedule.parse(text).running(patches)
+    running = Schedule(text).running(patches)
     left = list(accumulate(range(1, depth), lambda now, block: running.get(block, now), initial=patches))
     saved = sum(block_cost(1 + patches, width) - block_cost(1 + tokens, width) for tokens in left)
     heads = sum(left[block - 1] * width * classes for block in running)

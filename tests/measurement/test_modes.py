@@ -34,7 +34,7 @@ def backend(request, monkeypatch) -> str:
 @pytest.mark.usefixtures("backend")
 def test_compiled_logits_are_those_of_eager_at_several_sizes(model) -> None:
     """All in turn, as the stage does it: every schedule and every size is a graph of its own."""
-    schedules = [Pause(Schedule.parse(text)) for text in SCHEDULES]
+    schedules = [Pause(Schedule(text)) for text in SCHEDULES]
     compiled = [callable_of(model, pause, "logits", "compile") for pause in schedules]
     with torch.inference_mode():
         for size in 2 * SIZES:
@@ -46,7 +46,7 @@ def test_compiled_logits_are_those_of_eager_at_several_sizes(model) -> None:
 @pytest.mark.usefixtures("backend")
 def test_a_compiled_floor_runs_all_its_blocks(model) -> None:
     """What it gives depends on the image, and on the blocks before every cut: nothing was optimised away."""
-    floor = callable_of(model, Floor(Schedule.parse("1:0.2+3:0.3")), "patch-logits", "compile")
+    floor = callable_of(model, Floor(Schedule("1:0.2+3:0.3")), "patch-logits", "compile")
     with torch.inference_mode():
         first, second = floor(torch.randn(1, 3, 32, 64)), floor(torch.randn(1, 3, 32, 64))
     assert first.shape == (1, 19, 4, 8)

@@ -142,7 +142,7 @@ def model(make):
 
 
 def test_class_ids_are_those_of_eager(model) -> None:
-    pause, images = Pause(Schedule.parse("1:0.4")), torch.randn(3, 3, 32, 64)
+    pause, images = Pause(Schedule("1:0.4")), torch.randn(3, 3, 32, 64)
     with torch.inference_mode():
         eager, exported = (callable_of(model, pause, "labels", mode)(images) for mode in MODES)
     assert exported.dtype == eager.dtype
@@ -162,7 +162,7 @@ def test_full_images_run_in_windows_with_the_threads_of_torch(model, monkeypatch
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", watch)
     torch.set_num_threads(2)
-    pause, images = Pause(Schedule.parse("1:0.4")), torch.randn(2, 3, 32, 64)
+    pause, images = Pause(Schedule("1:0.4")), torch.randn(2, 3, 32, 64)
     evaluation = Evaluation(inference="sliding", window=(32, 24), stride=(32, 16), batch=5)
     with torch.inference_mode():
         eager, exported = (callable_of(model, pause, "image", mode, evaluation)(images) for mode in MODES)

@@ -45,7 +45,7 @@ class Family:
 
 def reduced(schedule: str) -> float:
     """The share of computation that is left when the tokens named by a schedule skip what follows."""
-    return 1 - sum(part.fraction * (BLOCKS - part.block) / BLOCKS for part in Schedule.parse(schedule).locations)
+    return 1 - sum(part.fraction * (BLOCKS - part.block) / BLOCKS for part in Schedule(schedule).locations)
 
 
 FAMILIES = [

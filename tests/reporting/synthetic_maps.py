@@ -12,7 +12,7 @@ from paumer.strategies.notation import Schedule
 
 HEIGHT, WIDTH, PATCH = 20, 48, 8  # the last row of patches is half padding
 GRID = (3, 6)
-SCHEDULES = [Schedule.parse(text) for text in ("dense", "3:0.4", "3:0.2+6:0.2")]
+SCHEDULES = [Schedule(text) for text in ("dense", "3:0.4", "3:0.2+6:0.2")]
 
 
 def sample(number: int) -> Sample:

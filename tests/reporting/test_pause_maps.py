@@ -40,7 +40,7 @@ def model():
 
 
 def seen(model, text, **options):
-    return look(model, sample(0).image, Schedule.parse(text), **options)
+    return look(model, sample(0).image, Schedule(text), **options)
 
 
 def test_patches_pause_where_entropy_is_lowest_of_those_that_run(model):

@@ -122,6 +122,6 @@ def test_blocks_without_halves_run_and_count_but_never_merge(architecture, possi
     backbone = Backbone(name="net", architecture=architecture, options=options)
     described = NetworkSettings(backbone=backbone, decoder=Decoder(), heads=None, classes=5, image_size=(16, 32))
     network = build(described).eval().requires_grad_(False)
-    assert bool(Merge(Schedule.parse("1:0.3")).skip(network)) != possible
+    assert bool(Merge(Schedule("1:0.3")).skip(network)) != possible
     [dense] = network.sweep(torch.randn(1, 3, 16, 32), [Dense()], count=True)
     assert dense.macs.item() == pytest.approx(1e9 * count(network, (16, 32), Dense())["gmac_total"])

@@ -80,7 +80,7 @@ def merge_then_pause(model, image, away, paused):
     tokens, state = model.encode(image[None], strategy("merge", f"1:{away / 32:.4f}"))
     places = state.reductions[0].index[0]
     tokens, state = model.embed(image[None])
-    merging = Merge(Schedule.parse(f"1:{away / 32:.4f}"))
+    merging = Merge(Schedule(f"1:{away / 32:.4f}"))
     for number in (1, 2, 3):
         tokens = model._run_block(number, tokens, state, merging)
     scores = entropy(model.heads["3"](tokens[:, prefix:]))[0]
@@ -209,8 +209,8 @@ def test_actions_of_several_links_differ_from_those_of_one() -> None:
     thresholds = strategy("adaptive-exit", "3@0.9")
     assert isinstance(thresholds, AdaptiveExit)
     both = strategy("adaptive-exit>pause", "3@0.9>3:0.4")
-    assert both.action_key(3) == (thresholds.action_key(3), Pause(Schedule.parse("3:0.4")).action_key(3))
+    assert both.action_key(3) == (thresholds.action_key(3), Pause(Schedule("3:0.4")).action_key(3))
     assert both.action_key(2) is None
     merging = strategy("local-merge>pause", "1:0.2>3:0.4")
-    assert merging.merge_key(1) == LocalMerge(Schedule.parse("1:0.2")).merge_key(1)
-    assert merging.action_key(3) == Pause(Schedule.parse("3:0.4")).action_key(3)
+    assert merging.merge_key(1) == LocalMerge(Schedule("1:0.2")).merge_key(1)
+    assert merging.action_key(3) == Pause(Schedule("3:0.4")).action_key(3)

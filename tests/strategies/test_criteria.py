@@ -100,9 +100,9 @@ def test_a_network_that_knows_no_frequencies_is_skipped(plain) -> None:
     blind = copy.deepcopy(plain)
     blind.class_weights = None
     for criterion in ("balanced", "smoothed"):
-        assert "how frequent the classes are" in Pause(Schedule.parse("2:0.4"), criterion).skip(blind)
-        assert not Pause(Schedule.parse("2:0.4"), criterion).skip(plain)
-    assert not Pause(Schedule.parse("2:0.4")).skip(blind)
+        assert "how frequent the classes are" in Pause(Schedule("2:0.4"), criterion).skip(blind)
+        assert not Pause(Schedule("2:0.4"), criterion).skip(plain)
+    assert not Pause(Schedule("2:0.4")).skip(blind)
 
 
 @pytest.mark.parametrize("criterion", [entropy, confidence, margin])
@@ -148,8 +148,8 @@ def test_random_scores_follow_the_seed_and_need_no_head(plain, images) -> None:
     assert drawn[0].shape == (3, 32)
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
-    assert not Pause(Schedule.parse("2:0.4"), "random").skip(headless)
-    assert Pause(Schedule.parse("2:0.4"), "entropy").skip(headless)
+    assert not Pause(Schedule("2:0.4"), "random").skip(headless)
+    assert Pause(Schedule("2:0.4"), "entropy").skip(headless)
 
 
 @BOUNDED
@@ -188,7 +188,7 @@ def test_patches_whose_prediction_is_no_number_run_on(plain, images, criterion, 
 
 
 def test_criteria_but_random_read_the_heads() -> None:
-    schedule = Schedule.parse("2:0.4+4:0.2")
+    schedule = Schedule("2:0.4+4:0.2")
     for name in CRITERIA:
         assert Pause(schedule, name).head_blocks == (() if name == "random" else (2, 4))
 

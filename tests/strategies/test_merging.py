@@ -267,7 +267,7 @@ def merge_one_image(model, image, schedule):
 def test_merging_is_what_it_is_spelled_out_for_one_image(model, images, text) -> None:
     patches = restored(*model.encode(images, strategy("merge", text)))
     for image, final in zip(images, patches, strict=True):
-        assert_close(final, merge_one_image(model, image, Schedule.parse(text)))
+        assert_close(final, merge_one_image(model, image, Schedule(text)))
 
 
 def test_thresholds_take_images_one_by_one(plain, images) -> None:
@@ -286,12 +286,12 @@ def test_a_threshold_merges_what_as_many_by_fraction_would(plain, images, value)
     away = 32 - int(state.sizes.shape[1]) if state.sizes is not None else 0
     assert away % 3 == 0
     text = f"2:{away / 32:.4f}" if away else "dense"
-    assert_close(plain(image, LocalMerge(Thresholds(((2, value),)))), plain(image, LocalMerge(Schedule.parse(text))))
+    assert_close(plain(image, LocalMerge(Thresholds(((2, value),)))), plain(image, LocalMerge(Schedule(text))))
 
 
 def test_rounding_to_whole_squares_is_made_good_later_and_never_undone() -> None:
     """1:0.35 of 32 asks for 11 and takes 12; 2:0.001 then has nothing left to take."""
-    state, schedule = fresh_state(32), Schedule.parse("1:0.35+2:0.001+3:0.1")
+    state, schedule = fresh_state(32), Schedule("1:0.35+2:0.001+3:0.1")
     step = LocalMerge(schedule)
     tokens = draw_values(2, 32, WIDTH)
     state.grid, counts = (4, 8), []

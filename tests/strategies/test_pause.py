@@ -29,7 +29,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
 
 
 def pause(text: str, criterion: str = "entropy") -> Pause:
-    return Pause(Schedule.parse(text), criterion)
+    return Pause(Schedule(text), criterion)
 
 
 def after_blocks(model, images, blocks):
@@ -68,7 +68,7 @@ def test_empty_schedule_is_dense_bit_for_bit(model, images) -> None:
 
 @pytest.mark.parametrize("text", SCHEDULES)
 def test_blocks_see_the_prefix_and_the_running_patches_alone(model, images, watch, text) -> None:
-    running = Schedule.parse(text).running(PATCHES)
+    running = Schedule(text).running(PATCHES)
     expected, count = [], PATCHES
     for number in range(1, DEPTH + 1):
         expected.append((number, (3, model.encoder.prefix + count, 32)))

@@ -107,7 +107,7 @@ def reduced(*steps: tuple[str, int]) -> State:
     return state
 
 
-EVEN = Schedule.parse("2:0.1+4:0.1+6:0.1")
+EVEN = Schedule("2:0.1+4:0.1+6:0.1")
 
 
 def test_fractions_are_of_what_a_strategy_received() -> None:
@@ -129,7 +129,7 @@ def test_one_patch_always_goes_on_and_no_more_than_run() -> None:
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=4), st.integers(1, 1000))
 def test_alone_a_strategy_leaves_what_its_schedule_says(shares, patches) -> None:
-    schedule = Schedule.parse("+".join(f"{block}:{share / 2000}" for block, share in enumerate(shares, start=1)))
+    schedule = Schedule("+".join(f"{block}:{share / 2000}" for block, share in enumerate(shares, start=1)))
     steps, running = [], patches
     for block in schedule.blocks:
         left = reduced(*steps).num_kept("a", schedule, block, running)

@@ -138,7 +138,7 @@ def test_patches_in_another_order_finish_alike(model, images) -> None:
 
 def test_pausing_is_a_token_exit_that_keeps_none_where_the_decoder_is_the_classifier(sharing, plain, images) -> None:
     """A linear decoder reads every patch by itself: what waits is then read as it was when it paused."""
-    where = Schedule.parse("2:0.3+4:0.3")
+    where = Schedule("2:0.3+4:0.3")
     points = Pause(where, "confidence"), TokenExit(TokenExitParameters(where, keep=0), "confidence")
     paused, left = (sharing.patch_logits(images, point).log_softmax(dim=1) for point in points)
     assert_close(paused, left)

@@ -28,7 +28,7 @@ CLASSES = 5
 
 
 def pause(text: str) -> Pause:
-    return Pause(Schedule.parse(text))
+    return Pause(Schedule(text))
 
 
 def draw_labels(height: int, width: int, images: int = 2) -> torch.Tensor:
@@ -155,7 +155,7 @@ def test_gradients_reach_every_part_of_networks_without_heads(make, of_recipe, r
     assert_teaches_every_part(make(heads=()), draw_strategy(of_recipe(recipe), 4, random.Random(seed)), None)
 
 
-@pytest.mark.parametrize("strategy", [LocalMerge(Schedule.parse("1:0.5")), Resize(Scale(0.5))])
+@pytest.mark.parametrize("strategy", [LocalMerge(Schedule("1:0.5")), Resize(Scale(0.5))])
 def test_the_final_loss_is_over_all_pixels_of_the_image(make, strategy) -> None:
     model, images, labels = make(heads=()), torch.randn(2, 3, 30, 61, dtype=torch.float64), draw_labels(30, 61)
     losses = compute_losses(model, images, labels, strategy, None)

@@ -34,7 +34,7 @@ def test_drawn_schedules_are_valid_and_within_range(seed, fraction, locations, b
     assert set(schedule.blocks) <= blocks
     rounding = 1e-4 * min(locations, len(blocks))
     assert fraction[0] - rounding <= schedule.paused <= fraction[1] + rounding
-    assert Schedule.parse(str(schedule)) == schedule
+    assert Schedule(str(schedule)) == schedule
 
 
 def test_draws_follow_their_probabilities() -> None:

@@ -203,7 +203,7 @@ def _use(result: TuneResult) -> dict[str, str]:
     criterion = result.criterion if criteria_of(strategy) else ""
     built = f'build_strategy(operating_point("{strategy}", "{criterion}", "{schedule}"))'
     if strategy == "pause":
-        built = f'Pause(Schedule.parse("{schedule}"), "{criterion}")'
+        built = f'Pause(Schedule("{schedule}"), "{criterion}")'
     return {
         "in an experiment": f'sweep: [{{strategy: {strategy}, schedules: ["{schedule}"], criteria: [{criterion}]}}]',
         "in Python": f"logits = model(images, {built})",

@@ -245,7 +245,7 @@ def draw_pause_maps(settings: MapsSettings, manifest: Path, run_folder: Path, ou
 
 def _shown(text: str, model: Segmenter) -> Schedule:
     """The schedule of the picture."""
-    schedule = Schedule.parse(text)
+    schedule = Schedule(text)
     schedule.check_depth(model.encoder.depth)
     if reason := Pause(schedule).skip(model):
         raise PaumerError(f"figures.pause_schedule: {schedule} cannot run, {reason}; choose another")
@@ -254,7 +254,7 @@ def _shown(text: str, model: Segmenter) -> Schedule:
 
 def _of_viewer(texts: Sequence[str], shown: Schedule, model: Segmenter) -> list[Schedule]:
     """None, and what the network can run of the others, from the mildest to the strongest."""
-    schedules = {shown, *(Schedule.parse(text) for text in texts)}
+    schedules = {shown, *(Schedule(text) for text in texts)}
     fitting = [item for item in schedules if len(item.locations) <= MOST_LOCATIONS and not Pause(item).skip(model)]
     return [Schedule(), *sorted(fitting, key=lambda item: (item.paused, [-block for block in item.blocks], str(item)))]
 

@@ -78,7 +78,7 @@ def bench_of(runs: dict[str, Path], manifest: Path, **settings) -> Bench:
 @pytest.mark.parametrize("text", ["dense", "2:0.4", "2:0.2+4:0.35", "4:0.85"])
 def test_multiply_accumulates_are_those_of_a_sweep(runs, text) -> None:
     model, _ = load_run(runs["paumer"])
-    schedule = Schedule.parse(text)
+    schedule = Schedule(text)
     strategy = Pause(schedule) if schedule.locations else Dense()
     with torch.inference_mode():
         [output] = model.sweep(torch.randn(1, 3, 60, 96), [strategy], count=True)
@@ -149,7 +149,7 @@ def test_a_drop_gives_a_schedule_that_holds_it_and_can_be_used(command, tmp_path
     path = tmp_path / "tune.json"
     printed = command("--max-drop", "100", "--images", "4", "--split", "val", "--output", str(path))
     content = json.loads(path.read_text(encoding="utf-8"))
-    first, schedule = printed.splitlines()[0], Schedule.parse(printed.splitlines()[0])
+    first, schedule = printed.splitlines()[0], Schedule(printed.splitlines()[0])
     assert content["schedule"] == first == str(schedule)
     assert {row["strategy"] for row in [content, *content["finalists"]]} <= {"pause", "dense"}
     assert content["drop"] == pytest.approx(content["unpaused"]["miou"] - content["miou"])
@@ -217,7 +217,7 @@ def test_a_speed_gives_the_most_accurate_finalist_that_reaches_it(command, exact
     assert 0.99 * 1.2 <= content["speedup"] <= 1.015 * 1.2
     meeting = [row for row in content["finalists"] if row["speedup"] >= 0.99 * 1.2]
     assert content["miou"] == max(row["miou"] for row in meeting)
-    assert Schedule.parse(printed.splitlines()[0]).blocks
+    assert Schedule(printed.splitlines()[0]).blocks
 
 
 def test_what_is_printed_can_be_used(command, exact, runs) -> None:
