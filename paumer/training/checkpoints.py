@@ -33,8 +33,8 @@ def save(folder: Path, content: dict[str, Any]) -> None:
             with temporary.open("wb") as file:
                 torch.save(content, file)
         except RuntimeError as error:
-            # Of a full disk torch says first what the disk said, and then that the end of its file is missing.
-            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
+            # What interrupts torch (a full disk, a lost loader process) it hides behind a file whose end is missing.
+            raise (error.__context__ or error) from None
         if last.exists():
             last.replace(folder / PREVIOUS)
 
