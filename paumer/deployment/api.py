@@ -17,6 +17,7 @@ from paumer.config.measuring import Throughput
 from paumer.data.scenes import TRAIN_IDS, draw_scene
 from paumer.deployment.images import Images, Labels, batches_of, of_one_size
 from paumer.evaluation.evaluate import evaluate_batches, mean_iou
+from paumer.measurement.floor import Floor
 from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.timing import BenchmarkSetting, Variant
 from paumer.measurement.timing import measure as time_variants
@@ -24,7 +25,7 @@ from paumer.models.trained import TrainedSegmenter, name_of
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import ORACLE
 from paumer.strategies.notation import Schedule
-from paumer.strategies.pause import Floor, Pause
+from paumer.strategies.pause import Pause
 from paumer.strategies.registry import DENSE_AGAIN, Label, OperatingPoint, read_point
 from paumer.system.errors import PaumerError
 from paumer.system.machine import keep_freed_memory

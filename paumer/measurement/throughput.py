@@ -33,6 +33,7 @@ from paumer.config.runs import CostSettings
 from paumer.data.images import upright_size
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
+from paumer.measurement.floor import Floor
 from paumer.measurement.modes import callable_of, on_batches, with_explicit_attention
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, BenchmarkSetting, Timing, Variant, measure
 from paumer.models.build import build, load_run
@@ -40,7 +41,7 @@ from paumer.models.graphs import require_onnx
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.notation import Schedule
-from paumer.strategies.pause import Floor, Pause
+from paumer.strategies.pause import Pause
 from paumer.strategies.registry import (
     DENSE_AGAIN,
     EXPLICIT_ATTENTION,

@@ -180,7 +180,7 @@ class Segmenter(nn.Module):
         seen = self._shrink(images, scale) if scale < 1 else self._pad(images)
         tokens = self.encoder.embed(seen)
         grid = self.encoder.grid(*seen.shape[-2:])
-        state = State(self.heads, self.encoder.prefix, grid, class_weights=self.class_weights)
+        state = State(self.encoder.prefix, grid, heads=self.heads, class_weights=self.class_weights)
         if labels is not None and self.sub_patch is not None:
             if scale < 1:
                 shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")

@@ -48,6 +48,7 @@ def test_importing_loads_no_torch() -> None:
     assert finished.stdout.strip() == "False"
 
 
+@pytest.mark.exhaustive
 def test_loading_a_network_imports_no_report_and_no_pandas() -> None:
     code = "import paumer, sys; paumer.load('demo'); print({'pandas', 'paumer.reporting'} & {*sys.modules})"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

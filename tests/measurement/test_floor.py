@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from paumer.measurement.floor import Floor
 from paumer.strategies.notation import Schedule
-from paumer.strategies.pause import Floor, Pause
+from paumer.strategies.pause import Pause
 
 OVERHEAD = {"gather", "index_select", "index_copy_", "scatter", "topk", "sort", "index", "cat", "arange"}
 

@@ -8,10 +8,11 @@ import torch
 from tiers import exhaustive
 from torch.testing import assert_close
 
+from paumer.measurement.floor import Floor
 from paumer.measurement.modes import callable_of, with_explicit_attention
 from paumer.strategies.contract import Dense
 from paumer.strategies.notation import Schedule
-from paumer.strategies.pause import Floor, Pause
+from paumer.strategies.pause import Pause
 
 SCHEDULES = ["2:0.4", "1:0.2+3:0.3"]
 SIZES = [(32, 64), (48, 40)]

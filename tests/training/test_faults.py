@@ -136,6 +136,7 @@ def test_a_killed_loader_process_is_one_line_and_the_run_goes_on(
     assert f"train paumer: {reached} of 3000" in capsys.readouterr().err
 
 
+@pytest.mark.exhaustive  # locks are tested by themselves
 def test_the_same_run_twice_at_once_is_refused(settings, manifest, verb, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("paumer.training.loop.lock", lambda path, work: lock(path, work, patience=0.1))
     arguments = command(*verb(settings(epochs=100_000, options={"checkpoint_minutes": 0}), manifest, tmp_path))

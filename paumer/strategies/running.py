@@ -1,0 +1,182 @@
+"""The tokens that run between two blocks: of which patches they are, their positions, how they were reduced."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Self
+
+from paumer.strategies.notation import Schedule
+from paumer.strategies.reductions import ExitedImages, ExitedTokens, MergedTokens, PausedTokens, Reduction, Selection
+from paumer.strategies.tokens import Packing, TokenPositions, flat_index
+from paumer.system.lazy import lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy("torch")
+
+
+@dataclass
+class RunningTokens:
+    """What is known of the tokens that run, and the stack of reductions that led to them.
+
+    Attributes:
+        prefix: tokens before the patches, which are never reduced.
+        grid: patches along height and width.
+        positions: the number of each running patch on the grid, (batch, running); None while none is reduced.
+        sizes: how many patches each running token represents, (batch, running); None while each represents one.
+        packing: the place of each image in one long sequence, once the images have different numbers of patches. Tokens
+            are then (1, of all images, width), and values of patches (1, patches of all images, ...).
+        images: which images of the batch still run; None while all do.
+        side_tensors: further values of the running patches by name, (batch, running, ...): labels that training and
+            analysis compare predictions with.
+        reductions: the reductions so far, to be restored from last to first.
+        bias: of the attention to every token, from the sizes; cached.
+    """
+
+    prefix: int
+    grid: tuple[int, int]
+    positions: Tensor | None = None
+    sizes: Tensor | None = None
+    packing: Packing | None = None
+    images: Tensor | None = None
+    side_tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    reductions: tuple[Reduction, ...] = ()
+    bias: Tensor | None = None
+
+    def fork(self) -> Self:
+        """A copy whose changes do not reach the original; tensors are shared, nothing writes into them."""
+        return replace(self)
+
+    @property
+    def patches(self) -> int:
+        """Patches of one image, N."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def lengths(self) -> tuple[int, ...] | None:
+        """Tokens of each image in the one sequence that holds all; None where images are a batch."""
+        return None if self.packing is None else self.packing.lengths
+
+    def running(self, tokens: Tensor) -> int:
+        """How many patches of an image run; their mean where images have different ones."""
+        if self.packing is not None:
+            return len(self.packing.patches) // len(self.packing.lengths)
+        return int(tokens.shape[1]) - self.prefix  # tracing hands over tensors
+
+    def patches_of(self, tokens: Tensor) -> Tensor:
+        """The running patches without the prefix, (batch, running, width)."""
+        return tokens[:, self.prefix :] if self.packing is None else tokens[:, self.packing.patches]
+
+    def by_image(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Values of the running patches (batch, running, ...), image by image: (1, running, ...) each."""
+        if self.packing is None:
+            return values.split(1)
+        return values.split([length - self.prefix for length in self.packing.lengths], dim=1)
+
+    def is_packed(self, patches: Tensor) -> bool:
+        """Whether these are the packed patches, and not those that came back to their places (batch, patches, ...)."""
+        return self.packing is not None and patches.shape[:2] == (1, len(self.packing.patches))
+
+    def token_positions(self, patches: Tensor) -> TokenPositions:
+        """The positions of the running patches (batch, running, ...)."""
+        images = self._image_count(patches)
+        if self.positions is None:
+            return TokenPositions(self.grid, images)
+        if self.packing is not None:
+            return TokenPositions(self.grid, images, self.packing.images[self.packing.patches], self.positions)
+        return TokenPositions(self.grid, images, torch.arange(images, device=patches.device)[:, None], self.positions)
+
+    def num_kept(self, strategy: str, schedule: Schedule, block: int, running: int) -> int:
+        """How many of the running patches a strategy's schedule keeps after `block`, at least one.
+
+        Fractions are of the patches before the strategy's first reduction; what others took away since comes off too.
+        """
+        counts = [*(reduction.before for reduction in self.reductions), running]
+        own = [reduction.by == strategy for reduction in self.reductions]
+        first = own.index(True) if any(own) else len(own)
+        taken = [before - after for before, after in pairwise(counts[first:])]
+        others = sum(count for count, mine in zip(taken, own[first:], strict=True) if not mine)
+        return min(running, max(1, schedule.running(counts[first])[block] - others))
+
+    def keep(self, tokens: Tensor, chosen: Tensor) -> Selection:
+        """The selection of the same number of patches of every image, by their numbers `chosen`, (batch, kept)."""
+        batch, running = tokens.shape[0], self.running(tokens)
+        prefix = torch.arange(self.prefix, device=tokens.device).expand(batch, -1)
+        token_rows = flat_index(torch.cat([prefix, chosen + self.prefix], dim=1), tokens.shape[1])
+        token_shape = (batch, self.prefix + chosen.shape[1])
+        return Selection(flat_index(chosen, running), tuple(chosen.shape), token_rows, token_shape, running)
+
+    def keep_where(self, tokens: Tensor, mask: Tensor) -> Selection | None:
+        """The selection where `mask` (batch, running) is True, packed; None where all patches run on."""
+        if bool(mask.all()):
+            return None
+        packing = self.packing or Packing.even(len(tokens), tokens.shape[1], self.prefix, tokens.device)
+        rows = mask.flatten().nonzero().squeeze(1)
+        token_rows, kept = packing.keep(mask.flatten())
+        return Selection(rows, (1, len(rows)), token_rows, (1, len(token_rows)), self.running(tokens), kept)
+
+    def apply(self, reduction: Reduction, tokens: Tensor) -> Tensor:
+        """Reduce the tokens (batch, prefix + running, width), and all that is known of their patches.
+
+        Returns:
+            (batch, prefix + kept, width).
+        """
+        reduce, positions = reduction.reduce, self.positions
+        self.side_tensors = {name: reduce(values) for name, values in self.side_tensors.items()}
+        if isinstance(reduction, ExitedImages):
+            self.images = reduction.stay if self.images is None else self.images[reduction.stay]
+            self.bias = None if self.bias is None else reduce(self.bias)
+            self.positions = None if positions is None else reduce(positions)
+            self.sizes = None if self.sizes is None else reduce(self.sizes)
+        else:
+            self.bias = None
+            if positions is None:
+                count = self._image_count(tokens)
+                positions = torch.arange(self.patches, device=tokens.device).expand(count, -1)
+            if isinstance(reduction, MergedTokens):  # a token has the position of the first of its patches
+                first = positions.new_zeros(reduction.merged_sizes.shape)
+                self.positions = first.scatter_reduce(1, reduction.index, positions, "amin", include_self=False)
+                self.sizes = reduction.merged_sizes
+            else:
+                self.positions = reduce(positions)
+                self.sizes = None if self.sizes is None else reduce(self.sizes)
+                self.packing = reduction.kept.packing if isinstance(reduction, PausedTokens | ExitedTokens) else None
+        self.reductions = (*self.reductions, reduction)
+        return reduction.reduce_tokens(tokens, self.prefix)
+
+    def size_bias(self, tokens: Tensor) -> Tensor | None:
+        """What attention adds to its logits so that tokens count by their sizes, (batch, 1, 1, prefix + running).
+
+        None where every token represents one patch. Computed once after each reduction.
+        """
+        if self.bias is None and self.sizes is not None:
+            rows = torch.arange(self.prefix, tokens.shape[1], device=tokens.device)
+            patches = rows if self.packing is None else self.packing.patches
+            bias = tokens.new_zeros(tokens.shape[:2]).index_copy(1, patches, self.sizes.log().to(tokens.dtype))
+            self.bias = bias[:, None, None]
+        return self.bias
+
+    def share(self, tokens: Tensor) -> float:
+        """Share of the patches that still run; those that became one token do."""
+        counts = [*(reduction.before for reduction in self.reductions), self.running(tokens)]
+        steps = zip(self.reductions, pairwise(counts), strict=True)
+        return math.prod(after / before for step, (before, after) in steps if not isinstance(step, MergedTokens))
+
+    def paused_at(self) -> list[tuple[Tensor, Tensor]]:
+        """For every pause so far the positions of the patches before it, and of those that ran on, (batch, ...)."""
+        positions, steps = torch.arange(self.patches), []
+        for reduction in self.reductions:
+            if isinstance(reduction, PausedTokens):
+                before = positions.to(reduction.values.device).expand(reduction.values.shape[:2])
+                positions = reduction.reduce(before)
+                steps.append((before, positions))
+        return steps
+
+    def _image_count(self, patches: Tensor) -> int:
+        """How many images the running patches (batch, running, ...) are of."""
+        return patches.shape[0] if self.packing is None else len(self.packing.lengths)
