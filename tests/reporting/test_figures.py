@@ -235,6 +235,7 @@ def test_curve_outside_a_run_is_refused(reported, tmp_path):
         loss_curves([stray])
 
 
+@pytest.mark.exhaustive
 def test_figures_are_the_same_twice(reported, main, tmp_path):
     with style():
         drawn = {"overview": (overview(main), ["svg", "png"]), "speedup_gmac": (speedup_gmac(timed(main)), ["png"])}
