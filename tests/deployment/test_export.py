@@ -69,7 +69,7 @@ class Watched(Segmenter):
 
     def running(self, images: Tensor, strategy: Strategy) -> Tensor:
         """Their places on the grid, (batch, running)."""
-        return self.encode(images, strategy)[1].cells
+        return self.encode(images, strategy)[1].positions
 
 
 def drawn_images(count: int) -> Tensor:
