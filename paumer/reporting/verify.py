@@ -13,21 +13,12 @@ import pandas as pd
 
 from paumer.config.runs import ABLATION
 from paumer.measurement.intervals import ratio
-from paumer.reporting.frames import (
-    INPUT_SHAPE,
-    MEASURES,
-    POINT,
-    RECORDS,
-    SETTING,
-    pixels,
-    read_table,
-    read_text,
-    read_throughput,
-)
+from paumer.reporting.frames import INPUT_SHAPE, MEASURES, POINT, RECORDS, SETTING, read_table, read_text
 from paumer.reporting.sheets import DECIMALS
 from paumer.reporting.tables.ablation import UNCHANGED, write_ablation
 from paumer.reporting.tables.speed import write_speed
 from paumer.reporting.tables.write import write_tables
+from paumer.reporting.timings import pixels, read_throughput
 from paumer.strategies.registry import SMALLER_BACKBONE
 from paumer.system.errors import PaumerError
 from paumer.system.files import MANIFEST, RUN, WEIGHTS, ExperimentFiles, experiment_of, read_json, sha256

@@ -10,13 +10,14 @@ import pytest
 from markupsafe import escape
 from tiers import first
 
-from paumer.reporting.frames import SMALLER, in_first_setting, read_throughput
+from paumer.reporting.frames import SMALLER
 from paumer.reporting.page.page import breakable, write_report
 from paumer.reporting.page.provenance import data_sheet, environment_sheet, runs_sheet, settings_groups
 from paumer.reporting.sheets import Sheet, joined, narrowed
 from paumer.reporting.tables.headline import findings
 from paumer.reporting.tables.methods import CLAIM, read_claims
 from paumer.reporting.tables.speed import noise_warnings, write_speed
+from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.strategies.registry import REGISTRY
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json, write_json

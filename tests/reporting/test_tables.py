@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paumer.reporting.frames import at_largest_batch, in_first_setting, operating_points, read_main, read_throughput
+from paumer.reporting.frames import at_largest_batch, operating_points, read_main
 from paumer.reporting.sheets import with_seeds
 from paumer.reporting.tables.drops import DROPS
 from paumer.reporting.tables.main import main_table
 from paumer.reporting.tables.methods import methods_table
 from paumer.reporting.tables.speed import noise_warnings, quiet, write_speed
 from paumer.reporting.tables.write import collect
+from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.system.errors import PaumerError
 
 MEASURES = ["images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "floor_low", "floor_high"]

@@ -15,7 +15,6 @@ from paumer.reporting.frames import (
     POINT,
     at_largest_batch,
     is_dense,
-    latency_ms,
     on_one_scale,
     operating_points,
     ranks,
@@ -28,6 +27,7 @@ from paumer.reporting.frames import (
 from paumer.reporting.tables.drops import class_table
 from paumer.reporting.tables.main import over_seeds
 from paumer.reporting.tables.methods import CLAIM, family_points
+from paumer.reporting.timings import latency_ms
 from paumer.system.errors import PaumerError
 
 PUBLISHED = f"published claim ({CLAIM.dataset}, other network)"

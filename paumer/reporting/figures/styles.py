@@ -7,16 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from paumer.reporting.frames import (
-    BEST,
-    CHANCE,
-    DENSE,
-    criterion_key,
-    in_order,
-    method_names,
-    recipe_key,
-    strategy_key,
-)
+from paumer.reporting.frames import BEST, CHANCE, DENSE, criterion_key, in_order, method_names, recipe_key, strategy_key
 from paumer.strategies.criteria import CONTROLS
 
 Marker = tuple[tuple[float, float], ...]  # corners of a polygon around (0, 0), upwards positive

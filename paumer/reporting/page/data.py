@@ -23,13 +23,12 @@ from paumer.reporting.frames import (
     ends,
     is_dense,
     method_names,
-    of_points,
     operating_points,
-    pixels,
 )
 from paumer.reporting.page.charts import SERIES, classes_chart, explorer_chart, methods_chart, outline, training_chart
 from paumer.reporting.sheets import DECIMALS, number, with_interval, with_range, with_spread
 from paumer.reporting.tables.methods import CLAIM
+from paumer.reporting.timings import of_points, pixels
 
 POINTS = [
     *("backbone", "method", "schedule", "seeds", "oracle", "miou", "miou_low", "miou_high", "miou_text"),

@@ -12,15 +12,7 @@ from markupsafe import Markup
 
 from paumer.reporting.figures.points import CURVE
 from paumer.reporting.figures.points import SEMANTICS as SEMANTIC_COLUMNS
-from paumer.reporting.frames import (
-    POINT,
-    descriptions,
-    in_first_setting,
-    read_main,
-    read_table,
-    read_text,
-    read_throughput,
-)
+from paumer.reporting.frames import POINT, descriptions, read_main, read_table, read_text
 from paumer.reporting.page.data import TEMPLATES, as_json, interactive_sections, library, scripts, stylesheet
 from paumer.reporting.page.provenance import (
     data_sheet,
@@ -51,6 +43,7 @@ from paumer.reporting.tables.speed import (
     settings_timed,
     speed_sheet,
 )
+from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json, write_text
 

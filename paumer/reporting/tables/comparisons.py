@@ -13,16 +13,14 @@ from paumer.reporting.frames import (
     POINT,
     at_first_size,
     at_largest_batch,
-    in_first_setting,
     is_dense,
     method_names,
     operating_points,
     read_table,
-    read_throughput,
-    windows_per_s,
 )
 from paumer.reporting.sheets import DECIMALS, Cell, Row, Sheet, digits, rounded, sheet_of
 from paumer.reporting.tables.main import FLOPS, read_accuracy
+from paumer.reporting.timings import in_first_setting, read_throughput, windows_per_s
 from paumer.strategies.criteria import CONTROLS
 from paumer.system.files import read_json
 

@@ -15,17 +15,13 @@ from paumer.reporting.frames import (
     at_largest_batch,
     criterion_key,
     describe,
-    in_first_setting,
     is_dense,
     join,
-    of_points,
     ranks,
     read_table,
-    read_throughput,
     recipe_key,
     refuse_duplicates,
     require_numbers,
-    runs_on_windows,
     strategy_key,
     with_methods,
 )
@@ -45,6 +41,7 @@ from paumer.reporting.sheets import (
     with_range,
     with_spread,
 )
+from paumer.reporting.timings import in_first_setting, of_points, read_throughput, runs_on_windows
 from paumer.system.errors import PaumerError
 
 KEYS = [*NETWORK, *POINT[1:]]

@@ -9,24 +9,15 @@ from pathlib import Path
 import pandas as pd
 
 from paumer.reporting.frames import (
-    ALONE,
     INPUT,
     INPUT_SHAPE,
-    MEASURED_TOGETHER,
     MEASURES,
     POINT,
     SETTING,
     describe,
-    in_first_setting,
-    latency_ms,
-    pixels,
     read_table,
-    read_throughput,
-    read_timings,
     refuse_duplicates,
     refuse_mixed_data,
-    runs_on_windows,
-    windows_per_s,
 )
 from paumer.reporting.sheets import (
     DECIMALS,
@@ -44,6 +35,17 @@ from paumer.reporting.sheets import (
     with_interval,
 )
 from paumer.reporting.tables.main import FLOPS
+from paumer.reporting.timings import (
+    ALONE,
+    MEASURED_TOGETHER,
+    in_first_setting,
+    latency_ms,
+    pixels,
+    read_throughput,
+    read_timings,
+    runs_on_windows,
+    windows_per_s,
+)
 from paumer.strategies.registry import DENSE_AGAIN, EXPLICIT_ATTENTION
 from paumer.system.files import write_text
 

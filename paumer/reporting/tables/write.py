@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from paumer.reporting.frames import in_first_setting, read_text, read_throughput, refuse_mixed_data, to_wide
+from paumer.reporting.frames import read_text, refuse_mixed_data, to_wide
 from paumer.reporting.sheets import Sheet, csv, latex, markdown
 from paumer.reporting.tables.comparisons import (
     bounds_sheet,
@@ -30,6 +30,7 @@ from paumer.reporting.tables.headline import findings, headline_points, headline
 from paumer.reporting.tables.main import main_latex, main_sheet, main_table
 from paumer.reporting.tables.methods import methods_latex, methods_sheet, methods_table, read_claims, with_claims
 from paumer.reporting.tables.speed import noise_warnings
+from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.system.errors import PaumerError
 from paumer.system.files import sha256, write_json, write_text
 
