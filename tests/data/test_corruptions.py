@@ -9,10 +9,10 @@ from paumer.data.corruptions import CORRUPTIONS, corrupt
 
 @pytest.fixture(scope="module")
 def image() -> Tensor:
-    """Stripes of many widths in many colours, (3, 60, 90) uint8."""
-    columns = torch.arange(90).float()
+    """Stripes of many widths in many colours, (3, 180, 270) uint8."""
+    columns = torch.arange(270).float()
     waves = torch.stack([(columns / width).sin() for width in (1.0, 3.0, 9.0)])
-    return (127 + 100 * waves[:, None] * torch.linspace(0.3, 1, 60)[None, :, None]).to(torch.uint8)
+    return (127 + 100 * waves[:, None] * torch.linspace(0.3, 1, 180)[None, :, None]).to(torch.uint8)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
