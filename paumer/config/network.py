@@ -3,7 +3,15 @@
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from paumer.config.base import NAME, Section, Size, load_yaml
 from paumer.config.idle import OnlyWith
@@ -23,7 +31,7 @@ class Scenes(Section):
 class Data(Section):
     """Which images to train and evaluate on."""
 
-    dataset: Literal["scenes", "cityscapes", "ade20k", "camvid", "folder"] = Field(
+    dataset: Literal["scenes", "cityscapes", "ade20k", "camvid", "idd_lite", "nyuv2", "folder"] = Field(
         "scenes", description="Dataset; `folder` is data of one's own, laid out as docs/data.md describes."
     )
     folder: str | None = Field(
@@ -33,7 +41,31 @@ class Data(Section):
     )
     train_split: str = Field("train", min_length=1, description="Split to train on.")
     eval_split: str = Field("val", min_length=1, description="Split to evaluate and measure on.")
+    select_split: str | None = Field(
+        None, min_length=1, description="Split to choose operating points on, which is neither trained nor reported on."
+    )
     scenes: Scenes = Field(default_factory=Scenes, description="Only for `dataset: scenes`.")
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that are used, each once."""
+        named = (self.train_split, self.eval_split, self.select_split)
+        return tuple(dict.fromkeys(split for split in named if split is not None))
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        for name in ("train_split", "eval_split"):
+            if getattr(self, name) == self.select_split:
+                raise ValueError(f"select_split: is {self.select_split}, and so is {name}; name another split, or none")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a split to select on, the text that stage `data` is given is what it was before there was one."""
+        content = dump(self)
+        if self.select_split is None:
+            content.pop("select_split", None)
+        return content
 
 
 class Decoder(Section):
