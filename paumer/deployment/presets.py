@@ -166,16 +166,16 @@ def table_presets(experiment: ExperimentFiles, run: dict[str, Any]) -> list[Pres
     Speed is that at the largest batch at which the dense network was timed.
 
     Raises:
-        PaumerError: the table is damaged.
+        PaumerError: the table or the record of the machine is damaged.
     """
+    machine = read_json(experiment.machine, environment=dict) if experiment.machine.is_file() else None
+    device = f", {machine['environment'].get('device', 'unknown device')}" if machine else ""
     try:
         with experiment.main.open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.DictReader(file, strict=True) if row["backbone"] == run["backbone"]]
         dense = [row for row in rows if row["recipe"] == row["strategy"] == "dense"]
         timed = [int(found[1]) for row in dense for name in row if (found := RATE.fullmatch(name)) and row[name]]
         batch = max(timed, default=None)
-        machine = read_json(experiment.machine, environment=dict) if experiment.machine.is_file() else None
-        device = f", {machine['environment'].get('device', 'unknown device')}" if machine else ""
         columns = {name: name for name in ("strategy", "criterion", "schedule", "miou", "drop", "gmac")}
         columns |= {name: f"{name}_b{batch}" for name in ("images_per_s", "speedup") if batch}
         return [
