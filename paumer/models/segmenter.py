@@ -193,7 +193,7 @@ class Segmenter(nn.Module):
         """Norm and decode patches (batch, patches, width) into logits (batch, patches, cells, classes)."""
         decoder, normed = cast(Head, self.decoder), self.encoder.norm(patches)
         state.add_macs(lambda: decoder.macs(state.patch_counts(patches)))
-        if state.is_packed(patches):
+        if state.packing is not None:
             return torch.cat([decoder(image) for image in state.by_image(normed)], dim=1)
         return decoder(normed)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from paumer.strategies.contract import Network, Strategy
 from paumer.strategies.notation import WHOLE, Parameters, Thresholds
 from paumer.strategies.reductions import Reduction
-from paumer.strategies.tokens import Head, TokenPositions
+from paumer.strategies.tokens import Head
 from paumer.system.errors import PaumerError
 from paumer.system.lazy import lazy
 
@@ -76,9 +76,7 @@ class EarlyExit(Strategy):
         head = cast(Head, network.heads[str(self.parameters.block)])
         state.add_macs(lambda: head.macs(state.patch_counts(patches)))
         if head.adapter is not None:
-            whole = patches.shape[1] == state.patches and not state.is_packed(patches)  # all are back at their places
-            positions = TokenPositions(state.grid, patches.shape[0]) if whole else state.token_positions(patches)
-            patches = state.apply_adapter(head.adapter, patches, positions)
+            patches = state.apply_adapter(head.adapter, patches, state.token_positions(patches))
         return head(patches)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from paumer.strategies.notation import Schedule
 from paumer.strategies.reductions import Reduction, Selection
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 else:
     torch = lazy("torch")
+
+
+Known: TypeAlias = "tuple[Tensor | None, Tensor | None, Tensor | None, Packing | None, Mapping[str, Tensor]]"
 
 
 @dataclass
@@ -34,6 +37,7 @@ class RunningTokens:
         side_tensors: further values of the running patches by name, (batch, running, ...): labels that training and
             analysis compare predictions with.
         reductions: the reductions so far, to be restored from last to first.
+        earlier: for each of them positions, sizes, bias, packing and side tensors as they were before it.
     """
 
     prefix: int
@@ -44,6 +48,7 @@ class RunningTokens:
     packing: Packing | None = None
     side_tensors: Mapping[str, Tensor] = field(default_factory=dict)
     reductions: tuple[Reduction, ...] = ()
+    earlier: tuple[Known, ...] = ()
 
     def fork(self) -> Self:
         """A copy whose changes do not reach the original; tensors are shared, nothing writes into them."""
@@ -69,10 +74,6 @@ class RunningTokens:
         if self.packing is None:
             return values.split(1)
         return values.split([length - self.prefix for length in self.packing.lengths], dim=1)
-
-    def is_packed(self, patches: Tensor) -> bool:
-        """Whether these are the packed patches, and not those that came back to their places (batch, patches, ...)."""
-        return self.packing is not None and patches.shape[:2] == (1, len(self.packing.patches))
 
     def token_positions(self, patches: Tensor) -> TokenPositions:
         """The positions of the running patches (batch, running, ...)."""
@@ -124,6 +125,7 @@ class RunningTokens:
         Returns:
             (batch, prefix + kept, width).
         """
+        self.earlier = (*self.earlier, (self.positions, self.sizes, self.bias, self.packing, self.side_tensors))
         if self.positions is None and not reduction.of_images:
             self.positions = torch.arange(self.patches, device=tokens.device).expand(tokens.shape[0], -1)
         self.positions = None if self.positions is None else reduction.reduce_positions(self.positions)
@@ -134,6 +136,13 @@ class RunningTokens:
         tokens = reduction.reduce_tokens(tokens, self.prefix)
         self.bias = None if self.sizes is None else self._size_bias(tokens, self.sizes)
         return tokens
+
+    def restore(self, values: Tensor) -> Tensor:
+        """Undo the last reduction: from values of the patches after it, (batch, after, ...), to those before."""
+        reduction = self.reductions[-1]
+        self.positions, self.sizes, self.bias, self.packing, self.side_tensors = self.earlier[-1]
+        self.reductions, self.earlier = self.reductions[:-1], self.earlier[:-1]
+        return reduction.restore(values)
 
     def _size_bias(self, tokens: Tensor, sizes: Tensor) -> Tensor:
         """The logarithms of the sizes as the attention to every token, 0 for the prefix."""

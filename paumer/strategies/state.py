@@ -107,7 +107,7 @@ class State(RunningTokens):
         return tokens.shape[1] if self.packing is None else torch.tensor(self.packing.lengths, dtype=torch.float64)
 
     def patch_counts(self, patches: Tensor) -> Count:
-        """How many patches (batch, count, ...) every image has, running ones or all at their places."""
-        if self.packing is None or not self.is_packed(patches):
+        """How many patches (batch, count, ...) every image has."""
+        if self.packing is None:
             return patches.shape[1]
         return torch.tensor(self.packing.lengths, dtype=torch.float64) - self.prefix
