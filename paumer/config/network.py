@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from paumer.config.base import NAME, Section, Size, load_yaml
+from paumer.config.idle import OnlyWith
 from paumer.system.errors import PaumerError
 
 
@@ -71,11 +72,13 @@ class Decoder(Section):
     """From tokens to class logits."""
 
     name: Literal["linear", "mask_transformer"] = Field("linear", description="Decoder, as Segmenter defines it.")
-    layers: int = Field(2, ge=1, description="Blocks of the mask transformer.")
-    dropout: float = Field(
+    layers: Annotated[int, OnlyWith("name", "mask_transformer")] = Field(
+        2, ge=1, description="Blocks of the mask transformer."
+    )
+    dropout: Annotated[float, OnlyWith("name", "mask_transformer")] = Field(
         0.0, ge=0, lt=1, description="Share of the values that training drops in the blocks of the mask transformer."
     )
-    sub_patch: int = Field(
+    sub_patch: Annotated[int, OnlyWith("name", "linear")] = Field(
         1,
         ge=1,
         le=8,
@@ -98,7 +101,7 @@ class Heads(Section):
         ge=0,
         description="Hidden channels of each head's adapter, which carries patches to the decoder's space; 0: none.",
     )
-    layers: int = Field(1, ge=1, description="Layers of each adapter.")
+    layers: Annotated[int, OnlyWith("adapter")] = Field(1, ge=1, description="Layers of each adapter.")
     context: int = Field(
         0, ge=0, description="Side of the neighbourhood that an adapter sees, an odd number of patches; 0: the patch."
     )
