@@ -40,9 +40,7 @@ class Run:
         table = read_table(accuracy, [*RUN, *POINT]).fillna("")
         confusions = Confusions(accuracy.with_name(NAME))
         if [tuple(row) for row in table[POINT].itertuples(index=False)] != confusions.points:
-            raise PaumerError(
-                f"{accuracy} and {NAME} beside it hold different operating points; evaluate the run again"
-            )
+            raise PaumerError(f"{accuracy}: {NAME} beside it holds other operating points; evaluate the run again")
         first = table.iloc[0]
         return cls(str(first["backbone"]), str(first["recipe"]), int(first["seed"]), confusions)
 
