@@ -11,7 +11,7 @@ from torch import Tensor
 from paumer.config.base import IGNORE
 from paumer.data.datasets import ENDINGS
 from paumer.data.images import read_rgb
-from paumer.models.trained import require_images
+from paumer.models.inference import require_images
 from paumer.system.errors import PaumerError
 from paumer.system.files import files_below
 
