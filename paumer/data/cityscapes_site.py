@@ -172,8 +172,9 @@ def _stored_credentials() -> Path | None:
 def _offered(opener: OpenerDirector) -> dict[str, Mapping[str, str]]:
     """The archives that the site offers, by name."""
     address = f"{SITE}/downloads/?list"
+    answer = _ask(opener, address)[1]
     try:
-        return {str(archive["name"]): archive for archive in json.loads(_ask(opener, address)[1])}
+        return {str(archive["name"]): archive for archive in json.loads(answer)}
     except (ValueError, TypeError, KeyError):
         raise PaumerError(f"{address}: answers with no list of archives; run again later, {OTHERWISE}") from None
 

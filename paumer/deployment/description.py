@@ -273,6 +273,8 @@ def table_presets(experiment: ExperimentFiles, run: dict[str, Any]) -> list[Pres
             for row in rows
             if row["recipe"] == run["recipe"] and row["criterion"] not in CONTROLS
         ]
+    except PaumerError:
+        raise
     except (OSError, KeyError, TypeError, ValueError, csv.Error):
         raise PaumerError(f"{experiment.main}: damaged; remove it and run its stage again") from None
 

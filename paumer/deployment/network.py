@@ -12,8 +12,7 @@ from typing import Any, Self
 from huggingface_hub import ModelHubMixin, hf_hub_download
 
 from paumer.config.base import parse
-from paumer.config.experiment import read_evaluation
-from paumer.config.measuring import Evaluation
+from paumer.config.measuring import Evaluation, read_evaluation
 from paumer.deployment.description import Description, describe_run, model_card, tuned
 from paumer.models.build import network_parts, require_shape, save_weights, trained
 from paumer.models.segmenter import Segmenter

@@ -14,7 +14,7 @@ from paumer.config.experiment import Experiment
 from paumer.config.measuring import sweep_points
 from paumer.config.network import Backbone
 from paumer.config.runs import CostSettings, EvaluateSettings, TrainSettings
-from paumer.data import ade20k, camvid, cityscapes
+from paumer.data import ade20k, camvid, cityscapes, idd_lite, nyuv2
 from paumer.system.progress import STARTUP
 
 MACS_PER_SECOND = 5e10  # of one thread
@@ -27,8 +27,14 @@ BOUNDS_PIXEL = 3e-7  # seconds
 SEMANTICS = 3  # an image of stage semantics in forward passes
 WARM_UP = 4  # calibration and first calls in rounds of timing
 WIDTHS = {"tiny": 192, "small": 384, "base": 768, "large": 1024}  # in timm's names
-SIZES: dict[str, Size] = {"camvid": (360, 480), "ade20k": (512, 683), "cityscapes": (1024, 2048)}  # of most images
-IMAGES = {"camvid": camvid.IMAGES, "ade20k": ade20k.IMAGES, "cityscapes": cityscapes.IMAGES}
+SIZES: dict[str, Size] = {  # of most images
+    "camvid": (360, 480),
+    "ade20k": (512, 683),
+    "cityscapes": (1024, 2048),
+    "idd_lite": (227, 320),
+    "nyuv2": (480, 640),
+}
+IMAGES = {module.DATASET.name: module.IMAGES for module in (camvid, ade20k, cityscapes, idd_lite, nyuv2)}
 UNKNOWN_SIZE, UNKNOWN_IMAGES = (512, 512), 1000  # of other datasets
 
 

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from paumer.config.base import Section, parse
-from paumer.config.experiment import read_evaluation
-from paumer.config.measuring import Evaluation
+from paumer.config.measuring import Evaluation, read_evaluation
 from paumer.config.network import Normalization
 from paumer.models.backbones import obstacle_of, statistics
 from paumer.models.encoder import Encoder

@@ -6,8 +6,8 @@ it.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import import_module
 from itertools import permutations
 from pkgutil import iter_modules
@@ -90,6 +90,12 @@ class OperatingPoint:
         """The parameters, joined by `>`."""
         return CHAIN.join(part.schedule_text for part in self.parts) or "dense"
 
+    def scored_by(self, criterion: str) -> "OperatingPoint":
+        """The same by a criterion that all parts which take any have in common."""
+        return OperatingPoint(
+            tuple(replace(part, criterion_name=criterion) if part.criteria else part for part in self.parts)
+        )
+
     @property
     def label(self) -> Label:
         """What names it in tables."""
@@ -135,7 +141,6 @@ def read_point(text: str, strategy: str = "pause", criterion: str = "") -> Opera
     return operating_point(named, criterion if named == strategy else "", found["schedule"])
 
 
-@cache
 def operating_point(strategy: str, criterion: str, schedule: str) -> OperatingPoint:
     """Read an operating point.
 
