@@ -13,7 +13,9 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 
 from paumer.config.base import parse
 from paumer.config.measuring import Evaluation, read_evaluation
-from paumer.deployment.description import Description, describe_run, model_card, tuned
+from paumer.deployment.card import model_card
+from paumer.deployment.description import Description, describe_run
+from paumer.deployment.presets import tuned
 from paumer.models.build import network_parts, require_shape, save_weights, trained
 from paumer.models.segmenter import Segmenter
 from paumer.models.weights import CONFIG, DEMO, WEIGHTS, find_network
