@@ -110,6 +110,8 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         weights = read_safetensors(path)
         require_weights(weights)
         return weights
+    except PaumerError:
+        raise
     except (OSError, ValueError, SafetensorError) as error:
         raise PaumerError(f"{path}: weights cannot be read ({summary(error)}); train this run again") from None
 

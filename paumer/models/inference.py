@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from paumer.config.base import Size, both_sides, parse
-from paumer.config.measuring import Evaluation
+from paumer.config.base import Size
 from paumer.models.labels import BAND, CHUNK, FLOAT, Rows, bands, source_rows, upsample, upsample_rows
 from paumer.strategies.contract import Strategy
 from paumer.strategies.tokens import of_two
 from paumer.system.errors import PaumerError
 
 if TYPE_CHECKING:
+    from paumer.config.measuring import Evaluation
     from paumer.models.segmenter import Segmenter
 
 LAYOUT = "(3, height, width) or (batch, 3, height, width)"
@@ -70,7 +70,7 @@ class View:
         return upsample_rows(logits, size, rows, self.size[0], self.source_rows(size, rows)[0])
 
 
-def views(settings: Evaluation, size: Size) -> list[View]:
+def views(settings: "Evaluation", size: Size) -> list[View]:
     """All views of images of `size` (height, width) that an evaluation averages over."""
     mirrored = (False, True) if settings.flip else (False,)
     return [View(settings.seen_size(size, scale), flip) for scale in settings.scales for flip in mirrored]
@@ -163,7 +163,7 @@ def predict(
     model: "Segmenter",
     images: Tensor,
     strategies: Sequence[Strategy],
-    settings: Evaluation,
+    settings: "Evaluation",
     labels: Tensor | None = None,
 ) -> Iterator[tuple[int, Predictions]]:
     """Predict class ids at the size of the images and count multiply-accumulates.
@@ -216,7 +216,7 @@ def run_windows(
     model: "Segmenter",
     images: Tensor,
     strategies: Sequence[Strategy],
-    settings: Evaluation,
+    settings: "Evaluation",
     view: View,
     labels: Tensor | None = None,
 ) -> WindowLogits:
@@ -251,45 +251,6 @@ def run_windows(
 def _cut(pictures: Tensor, corners: Sequence[tuple[int, int, int]], window: Size) -> Tensor:
     """The windows at `corners` (image, top, left) as a batch."""
     return torch.stack([pictures[i, ..., top : top + window[0], left : left + window[1]] for i, top, left in corners])
-
-
-@torch.inference_mode()
-def sliding_window_logits(
-    model: "Segmenter",
-    image: Tensor,
-    window: int | Size,
-    stride: int | Size,
-    batch: int = 8,
-    strategy: Strategy | None = None,
-) -> Tensor:
-    """Logits of a whole network averaged over overlapping windows, the last of each row and column at the border.
-
-    Each window's logits are upsampled to the window before they are averaged. Where an image is smaller than the
-    window, the window is as small as the image.
-
-    Args:
-        model: a network in eval mode.
-        image: (3, height, width) or (batch, 3, height, width), of uint8 or normalised already.
-        window: height and width of a window; one number for both.
-        stride: steps between windows along height and width, at most the window's; one number for both.
-        batch: windows per forward pass.
-        strategy: how to run the network; by default its own `strategy`.
-
-    Returns:
-        (classes, height, width) for a single image, otherwise (batch, classes, height, width).
-
-    Raises:
-        PaumerError: an image of another shape, or windows that would not cover it.
-    """
-    if image.ndim not in (3, 4):
-        raise PaumerError(f"image: shape {tuple(image.shape)}; give {LAYOUT}")
-    windows = {"inference": "sliding", "window": both_sides(window), "stride": both_sides(stride), "batch": batch}
-    settings: Evaluation = parse(Evaluation, windows, "sliding_window_logits")
-    images = image if image.ndim == 4 else image[None]
-    view = View((images.shape[-2], images.shape[-1]))
-    seen = run_windows(model, images, [strategy or model.strategy], settings, view)
-    logits = torch.cat([seen.of_image(0, number) for number in range(len(images))])
-    return logits if image.ndim == 4 else logits[0]
 
 
 def require_images(images: Any) -> None:

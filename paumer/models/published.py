@@ -132,6 +132,8 @@ _VariantLoader.add_constructor("tag:yaml.org,2002:python/tuple", _VariantLoader.
 def _read_variant(path: Path) -> _Variant:
     try:
         content = load_yaml(read_bytes(path).decode(), _VariantLoader)
+    except PaumerError:
+        raise
     except OSError as error:
         raise PaumerError(f"{path}: {error.strerror or error}; {REMEDY}") from None
     except ValueError as error:
