@@ -16,7 +16,8 @@ from paumer.reporting.page.provenance import data_sheet, environment_sheet, runs
 from paumer.reporting.sheets import Sheet, joined, narrowed
 from paumer.reporting.tables.headline import findings
 from paumer.reporting.tables.methods import CLAIM, read_claims
-from paumer.reporting.tables.speed import noise_warnings, write_speed
+from paumer.reporting.tables.noise import noise_warnings
+from paumer.reporting.tables.speed import write_speed
 from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.strategies.registry import REGISTRY
 from paumer.system.errors import PaumerError
