@@ -79,7 +79,7 @@ def _read(model: "type[S]", text: str) -> "S":
 def _evaluation(text: str | None) -> "Evaluation | None":
     """The evaluation that `--evaluation` names, by itself or as part of an experiment."""
     from paumer.config.base import read_yaml
-    from paumer.config.experiment import read_evaluation
+    from paumer.config.measuring import read_evaluation
 
     if text is None:
         return None

@@ -102,6 +102,52 @@ def ade20k(
     return folder
 
 
+def camvid(folder: Path, train: int = 3, val: int = 2, test: int = 1, seed: int = 0) -> Path:
+    """CamVid as the SegNet tutorial lays it out, of one image type each; labels 0 to 10, and 11 unlabelled."""
+    draw = np.random.default_rng(seed)
+    for split, count in {"train": train, "val": val, "test": test}.items():
+        for number in range(count):
+            image, label = draw.integers(0, 256, (24, 32, 3), np.uint8), draw.integers(0, 12, (24, 32), np.uint8)
+            Image.fromarray(image).save(_made(folder / split) / f"{number}.png")
+            Image.fromarray(label).save(_made(folder / f"{split}annot") / f"{number}.png")
+    return folder
+
+
+def idd_lite(folder: Path, train: int = 12, val: int = 2, height: int = 24, width: int = 32, seed: int = 0) -> Path:
+    """IDD Lite: sequences 0, 1, ... of one or two images each; labels 0 to 6, and 255 ignored.
+
+    Args:
+        folder: where to; the archive calls it idd20k_lite.
+        train: sequences of `train`.
+        val: sequences of `val`, whose numbers go on.
+        height: of each image; real ones have 227.
+        width: of each image; real ones have 320.
+        seed: same seed, same files.
+    """
+    draw = np.random.default_rng(seed)
+    for sequence in range(train + val):
+        place = Path("train" if sequence < train else "val", str(sequence))
+        for number in range(1 + sequence % 2):
+            label = _blocks(draw, height, width, np.array([*range(7), 255], dtype=np.uint8))
+            image = _made(folder / "leftImg8bit" / place) / f"{number:06d}_image.jpg"
+            Image.fromarray(_picture(draw, height, width)).save(image, quality=95)
+            Image.fromarray(label).save(_made(folder / "gtFine" / place) / f"{number:06d}_label.png")
+    return folder
+
+
+def nyuv2(folder: Path, images: int = 150, height: int = 12, width: int = 16, seed: int = 0) -> Path:
+    """NYU Depth v2 without depth: numbers 1, 2, ..., of which every third is of `test`; labels 0 (other) to 40."""
+    draw = np.random.default_rng(seed)
+    for number in range(1, images + 1):
+        label = _blocks(draw, height, width, draw.permutation(np.arange(41, dtype=np.uint8)))
+        Image.fromarray(_picture(draw, height, width)).save(_made(folder / "images") / f"{number}.jpg")
+        Image.fromarray(label).save(_made(folder / "labels") / f"{number}.png")
+    for split, chosen in (("train", True), ("test", False)):
+        numbers = [number for number in range(1, images + 1) if (number % 3 > 0) == chosen]
+        (folder / f"{split}.txt").write_text("".join(f"{number}\n" for number in numbers))
+    return folder
+
+
 def own(folder: Path, train: int = 3, val: int = 2, height: int = 32, width: int = 48, seed: int = 0) -> Path:
     """Data of one's own for `dataset: folder`: three classes, ignored value 255, jpg, jpeg and png, a subfolder."""
     draw = np.random.default_rng(seed)
@@ -137,10 +183,11 @@ def masks(folder: Path, train: list[list[int]], val: list[list[int]], classes: s
     return folder
 
 
-def zipped(folder: Path, top: str = "", only: str = "*") -> bytes:
+def zipped(folder: Path, top: str = "", only: str = "*", comment: str = "") -> bytes:
     """A zip archive of the files below `folder` whose path matches `only`, under the folder `top`."""
     stream = BytesIO()
     with ZipFile(stream, "w", ZIP_DEFLATED) as archive:
+        archive.comment = comment.encode()
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder)
             if path.is_dir():

@@ -116,8 +116,11 @@ def parse(model: type[Section], content: Any, origin: str) -> Any:
         return model.model_validate(content)
     except ValidationError as error:
         raise PaumerError(explain(error, model, origin)) from None
-    except PaumerError as error:
-        raise PaumerError(f"{origin}: {error}") from None
+
+
+def written(text: Any, **options: Any) -> Any:
+    """A field whose default stands as in an experiment file, and is read like any other value."""
+    return Field(text, validate_default=True, **options)
 
 
 # What aliases may make of a text: the largest of our own experiment files has about 300 values.

@@ -1,122 +1,19 @@
-"""The configuration of a whole experiment.
-
-Keys that would do nothing: an experiment that sets one is refused, with what would make it do something.
-"""
+"""The configuration of a whole experiment, and what its sections must agree on."""
 
 import re
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
+from operator import attrgetter
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from paumer.config.base import NAME, Different, Section, explain, parse
-from paumer.config.measuring import Evaluation, Figures, Sweep, SweepItem, Throughput
-from paumer.config.network import Backbone, Data, Decoder, Heads, NetworkChoice, check_heads
-from paumer.config.training import Ablation, Pausing, Phase, Training
-from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import WITH_HEADS, OperatingPoint, operating_point
+from paumer.config.base import NAME, Different, Section, parse, written
+from paumer.config.idle import Idle, first_idle, idle_keys, set_keys
+from paumer.config.measuring import Evaluation, Figures, Sweep, Throughput
+from paumer.config.network import Backbone, Data, Decoder, Heads, NetworkChoice, Scenes, check_heads
+from paumer.config.training import Ablation, Training
+from paumer.strategies.registry import WITH_HEADS, OperatingPoint
 from paumer.system.errors import PaumerError
-
-# The path of a section, the section, those of its keys that do nothing, and what would make them.
-Idle = tuple[str, Section, tuple[str, ...], str]
-
-
-def idle_key(experiment: "Experiment") -> str | None:
-    """The first key that is set and does nothing, in a sentence; None where every key does something.
-
-    A key is set where its value is another one than by default: what a stage stores names all of them.
-    """
-    ablations = (idle for name in experiment.ablations for idle in _of_ablation(experiment, name))
-    return _first(chain(_of_experiment(experiment), ablations))
-
-
-def read_evaluation(content: Any, origin: str) -> Evaluation:
-    """Validate an evaluation that somebody wrote outside of an experiment.
-
-    Raises:
-        PaumerError: it is none, or has a key that does nothing.
-    """
-    evaluation: Evaluation = parse(Evaluation, content, origin)
-    if idle := _first(_of_evaluation("evaluation", evaluation)):
-        raise PaumerError(f"{origin}: {idle}")
-    return evaluation
-
-
-def _first(idle: Iterable[Idle]) -> str | None:
-    for path, section, names, remedy in idle:
-        for name in names:
-            default = type(section).model_fields[name].get_default(call_default_factory=True)
-            if getattr(section, name) != default:
-                return f"{path}.{name}: does nothing {remedy}, or leave it out"
-    return None
-
-
-def _of_experiment(experiment: "Experiment") -> Iterator[Idle]:
-    training, recipes = experiment.training, experiment.training.recipes
-    yield from _of_decoder("decoder", experiment.decoder)
-    yield from _of_heads("heads", experiment.heads)
-    for backbone in experiment.backbones:
-        path = f"backbones.{backbone.name}"
-        if backbone.decoder is not None:
-            yield from _of_decoder(f"{path}.decoder", backbone.decoder)
-        if backbone.heads is not None:
-            yield from _of_heads(f"{path}.heads", backbone.heads)
-        if backbone.control_for is not None:
-            yield path, backbone, ("heads",), "for a control, which is trained plainly; remove control_for"
-    if recipes and not set(WITH_HEADS) & set(recipes):
-        remedy = f"without a recipe that trains heads; add {' or '.join(WITH_HEADS)} to training.recipes"
-        yield "heads", experiment.heads, ("weight", "gradient"), remedy
-        yield "training", training, ("shared_heads",), remedy
-    if training.shared_phase is None:
-        yield "training", training, ("shared_heads",), "without a shared phase; describe training.shared_phase"
-    else:
-        yield from _of_phase("training.shared_phase", training.shared_phase)
-    yield from _of_phase("training.recipe_phase", training.recipe_phase)
-    drawn = {"paumer": ("pausing", training.pausing), "merge": ("merging", training.merging)}
-    for recipe, (name, section) in (drawn | {"resize": ("resizing", training.resizing)}).items():
-        if recipe not in recipes:
-            every = tuple(type(section).model_fields)
-            yield f"training.{name}", section, every, f"without recipe {recipe}; add it to training.recipes"
-    if recipes and "paumer" not in recipes:
-        figures = experiment.figures
-        yield "figures", figures, tuple(type(figures).model_fields), "without recipe paumer; add it to training.recipes"
-    yield from _of_evaluation("evaluation", experiment.evaluation)
-    if experiment.data.dataset != "scenes":
-        scenes = experiment.data.scenes
-        yield "data.scenes", scenes, tuple(type(scenes).model_fields), "for a dataset that is not drawn; use scenes"
-
-
-def _of_ablation(experiment: "Experiment", name: str) -> Iterator[Idle]:
-    """What an ablation itself names; what it makes idle by changing something else is what it ablates."""
-    change, ablated = experiment.ablations[name], experiment.ablated(name)
-    for path, section, names, remedy in _of_heads("heads", ablated.heads):
-        yield f"ablations.{name}.{path}", section, tuple(key for key in names if key in change.heads), remedy
-
-
-def _of_decoder(path: str, decoder: Decoder) -> Iterator[Idle]:
-    if decoder.name == "linear":
-        yield path, decoder, ("layers", "dropout"), f"in the linear decoder; set {path}.name to mask_transformer"
-    else:
-        yield path, decoder, ("sub_patch",), f"in the mask transformer; set {path}.name to linear"
-
-
-def _of_heads(path: str, heads: Heads) -> Iterator[Idle]:
-    if not heads.adapter:
-        yield path, heads, ("layers",), f"without adapters; set {path}.adapter above 0"
-
-
-def _of_phase(path: str, phase: Phase) -> Iterator[Idle]:
-    if phase.optimizer != "sgd":
-        yield path, phase, ("momentum",), f"with {phase.optimizer}; set {path}.optimizer to sgd"
-    if phase.optimizer != "muon":
-        yield path, phase, ("matrix_learning_rate",), f"with {phase.optimizer}; set {path}.optimizer to muon"
-
-
-def _of_evaluation(path: str, evaluation: Evaluation) -> Iterator[Idle]:
-    if evaluation.inference == "whole":
-        yield path, evaluation, ("window", "stride"), f"where images are seen whole; set {path}.inference to sliding"
-
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Different]
 DEVICE = re.compile(r"auto|cpu|(cuda|xpu)(:\d+)?|mps")
@@ -134,8 +31,8 @@ class Experiment(NetworkChoice, Section):
     decoder: Decoder = Field(default_factory=Decoder, description="Decoder.")
     heads: Heads = Field(default_factory=Heads, description="Auxiliary heads.")
     training: Training = Field(default_factory=Training, description="Training.")
-    sweep: Sweep = Field(
-        (SweepItem(strategy="pause", schedules=("3:0.4",), criteria=("entropy", "random")),),
+    sweep: Sweep = written(
+        ({"strategy": "pause", "schedules": ("3:0.4",), "criteria": ("entropy", "random")},),
         description="Operating points at which trained networks are evaluated and measured, beside dense.",
     )
     ablations: dict[Annotated[str, Field(pattern=NAME)], Ablation] = Field(
@@ -157,17 +54,20 @@ class Experiment(NetworkChoice, Section):
         """This experiment with the changes of an ablation.
 
         Raises:
-            ValidationError: a changed key is unknown or has an impossible value.
+            PaumerError: a changed key is unknown or has an impossible value.
         """
-        change, training = self.ablations[name], self.training
-        pausing = Pausing.model_validate(training.pausing.model_dump() | change.pausing)
-        training = training.model_copy(update={"pausing": pausing})
+
+        def changed(section: Section, place: str) -> Any:
+            content = section.model_dump() | getattr(self.ablations[name], place)
+            return parse(type(section), content, f"ablations.{name}.{place}")
+
         backbones = tuple(
-            item.model_copy(update={"heads": _changed(item.heads, change)}) if item.heads else item
+            item.model_copy(update={"heads": changed(item.heads, "heads")}) if item.heads else item
             for item in self.backbones
         )
-        changed = {"heads": _changed(self.heads, change), "backbones": backbones, "training": training}
-        return self.model_copy(update={**changed, "ablations": {}})
+        training = self.training.model_copy(update={"pausing": changed(self.training.pausing, "pausing")})
+        parts = {"heads": changed(self.heads, "heads"), "backbones": backbones, "training": training}
+        return self.model_copy(update={**parts, "ablations": {}})
 
     @field_validator("results")
     @classmethod
@@ -212,31 +112,55 @@ class Experiment(NetworkChoice, Section):
             depth = backbone.options.get("depth")
             if isinstance(depth, int):
                 self.check_depth(depth, backbone)
-        self._check_idle()
+        if (idle := first_idle(self._idle())) is not None:
+            raise ValueError(idle)
         return self
 
-    def _check_idle(self) -> None:
-        """Refuse keys that do nothing, and ablations that change nothing."""
-        for name in self.ablations:
-            if self.ablated(name) == self.model_copy(update={"ablations": {}}):
-                raise ValueError(f"ablations.{name}: changes nothing; name keys of heads or pausing with other values")
-        if (idle := idle_key(self)) is not None:
-            raise ValueError(idle)
-
     def _check_ablations(self) -> None:
-        """Refuse ablations of a recipe that is not trained, and those that change what is not there."""
+        """Refuse ablations of a recipe that is not trained, those that read heads that are not there, and null ones."""
         if self.ablations and "paumer" not in self.training.recipes:
             raise ValueError("ablations: they are variants of recipe paumer; add it to training.recipes")
         for name in self.ablations:
-            try:
-                self.ablated(name)._check_heads()
-            except ValidationError as error:
-                model = {section.__name__: section for section in (Heads, Pausing)}[error.title]
-                raise ValueError(explain(error, model, f"ablations.{name}.{model.__name__.lower()}")) from None
+            ablated = self.ablated(name)
+            ablated._check_heads()
+            if ablated == self.model_copy(update={"ablations": {}}):
+                raise ValueError(f"ablations.{name}: changes nothing; name keys of heads or pausing with other values")
+
+    def _idle(self) -> Iterator[Idle]:
+        """The keys that are set and do nothing."""
+        training, recipes = self.training, self.training.recipes
+        for name in ("decoder", "heads", "training", "evaluation"):
+            yield from idle_keys(getattr(self, name), name)
+        for backbone in self.backbones:
+            yield from idle_keys(backbone, f"backbones.{backbone.name}")
+            if backbone.control_for is not None:
+                reason = "for a control, which is trained plainly; remove control_for"
+                yield from set_keys(backbone, f"backbones.{backbone.name}", ["heads"], reason)
+        if training.shared_phase is None:
+            reason = "without a shared phase; describe training.shared_phase"
+            yield from set_keys(training, "training", ["shared_heads"], reason)
+        if recipes and not set(WITH_HEADS) & set(recipes):
+            reason = f"without a recipe that trains heads; add {' or '.join(WITH_HEADS)} to training.recipes"
+            yield from set_keys(self.heads, "heads", ["weight", "gradient"], reason)
+            yield from set_keys(training, "training", ["shared_heads"], reason)
+        of_recipes = [("paumer", "training.pausing"), ("merge", "training.merging"), ("resize", "training.resizing")]
+        for recipe, path in [*of_recipes, *[("paumer", "figures")] * bool(recipes)]:
+            if recipe not in recipes:
+                section = attrgetter(path)(self)
+                reason = f"without recipe {recipe}; add it to training.recipes"
+                yield from set_keys(section, path, list(type(section).model_fields), reason)
+        if self.data.dataset != "scenes":
+            reason = "for a dataset that is not drawn; use scenes"
+            yield from set_keys(self.data.scenes, "data.scenes", list(Scenes.model_fields), reason)
+        # Of an ablation what it names itself; what it makes idle by changing something else is what it ablates.
+        for name, change in self.ablations.items():
+            for key, reason in idle_keys(self.ablated(name).heads, f"ablations.{name}.heads"):
+                if key.rpartition(".")[2] in change.heads:
+                    yield key, reason
 
     def _check_heads(self) -> None:
         """Refuse operating points that read a head that is not there."""
-        shown = Schedule(self.figures.pause_schedule)
+        shown = self.figures.pause_schedule
         wanted = [("figures.pause_schedule", str(shown), block) for block in shown.blocks]
         wanted += [(key, point.schedule, block) for key, point in self._points() for block in point.head_blocks]
         for backbone in self.main_backbones:
@@ -259,8 +183,7 @@ class Experiment(NetworkChoice, Section):
         """
         points = self._points()
         if "merge" in self.training.recipes:
-            merging = self.training.merging.schedules
-            points += [("training.merging.schedules", operating_point("local-merge", "", text)) for text in merging]
+            points += [("training.merging.schedules", point) for point in self.training.merging.schedules]
         key = f"backbones.{backbone.name}"
         origin = f"{key}." if backbone.heads else ""
         try:
@@ -276,7 +199,3 @@ class Experiment(NetworkChoice, Section):
         return [
             (f"sweep.{number}.schedules", point) for number, item in enumerate(self.sweep) for point in item.points()
         ]
-
-
-def _changed(heads: Heads, change: Ablation) -> Heads:
-    return Heads.model_validate(heads.model_dump() | change.heads)

@@ -4,22 +4,31 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from paumer.config.base import Different, Positive, PositiveSize, Section, Size, scaled_size, short_side_factor
-from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import (
-    OperatingPoint,
-    RecipeName,
-    check_criterion,
-    check_strategy,
-    criteria_of,
-    operating_point,
-    recipes_of,
+from paumer.config.base import (
+    Different,
+    Positive,
+    PositiveSize,
+    Section,
+    Size,
+    parse,
+    scaled_size,
+    short_side_factor,
+    written,
 )
+from paumer.config.idle import OnlyWith, first_idle, idle_keys
+from paumer.config.points import ScheduleOf, ScheduleText, read_schedule_of
+from paumer.strategies.notation import Schedule
+from paumer.strategies.registry import OperatingPoint, RecipeName, check_criterion, check_strategy, recipes_of
 from paumer.system.errors import PaumerError
 
 MOST_LOCATIONS = 4  # of a schedule in the pause maps, one colour each
+
+
+def _of_item(schedule: object, info: ValidationInfo) -> OperatingPoint:
+    """Read a schedule of the item's strategy; any where the strategy itself is refused."""
+    return read_schedule_of(info.data["strategy"], schedule) if "strategy" in info.data else OperatingPoint()
 
 
 class SweepItem(Section):
@@ -28,7 +37,7 @@ class SweepItem(Section):
     strategy: str = Field(
         description="Strategy, or a composition such as `merge>pause`; docs/strategies.md lists them."
     )
-    schedules: tuple[str, ...] = Field(
+    schedules: tuple[Annotated[ScheduleOf, BeforeValidator(_of_item)], ...] = Field(
         min_length=1, description="Its parameters, one operating point each; a composition joins them by `>` too."
     )
     criteria: tuple[str, ...] = Field((), description="Criteria; without them the strategy's usual one.")
@@ -37,24 +46,15 @@ class SweepItem(Section):
     @field_validator("strategy")
     @classmethod
     def _known(cls, strategy: str) -> str:
-        try:
-            check_strategy(strategy)
-        except PaumerError as error:
-            raise ValueError(str(error)) from None
+        check_strategy(strategy)
         return strategy
 
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        key = "schedules"
-        try:
-            for text in self.schedules:
-                operating_point(self.strategy, "", text)
-            key = "criteria"
-            for criterion in self.criteria:
-                check_criterion(self.strategy, criterion)
-        except PaumerError as error:
-            raise ValueError(f"{key}: {error}") from None
-        return self
+    @field_validator("criteria")
+    @classmethod
+    def _taken(cls, criteria: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for criterion in criteria if "strategy" in info.data else ():
+            check_criterion(info.data["strategy"], criterion)
+        return criteria
 
     def runs_on(self, recipe: str) -> bool:
         """Whether a network of this recipe runs it."""
@@ -62,8 +62,9 @@ class SweepItem(Section):
 
     def points(self) -> list[OperatingPoint]:
         """Its operating points."""
-        criteria = self.criteria or criteria_of(self.strategy)[:1] or ("",)
-        return [operating_point(self.strategy, criterion, text) for criterion in criteria for text in self.schedules]
+        if not self.criteria:
+            return list(self.schedules)
+        return [point.scored_by(criterion) for criterion in self.criteria for point in self.schedules]
 
 
 Sweep = tuple[SweepItem, ...]
@@ -79,8 +80,12 @@ class Evaluation(Section):
     """How accuracy is measured."""
 
     inference: Literal["whole", "sliding"] = Field("whole", description="Whole images, or sliding windows.")
-    window: PositiveSize = Field((768, 768), description="Height and width of sliding windows.")
-    stride: PositiveSize = Field((512, 512), description="Steps between sliding windows.")
+    window: Annotated[PositiveSize, OnlyWith("inference", "sliding")] = Field(
+        (768, 768), description="Height and width of sliding windows."
+    )
+    stride: Annotated[PositiveSize, OnlyWith("inference", "sliding")] = Field(
+        (512, 512), description="Steps between sliding windows."
+    )
     short_side: int | None = Field(
         None,
         ge=1,
@@ -105,6 +110,11 @@ class Evaluation(Section):
         """How often each image is seen."""
         return len(self.scales) * (1 + self.flip)
 
+    @property
+    def images_at_once(self) -> int:
+        """How many images of one size are predicted together."""
+        return self.batch if self.views == 1 else 1
+
     def seen_size(self, size: Sequence[int], scale: float = 1.0) -> Size:
         """Height and width at which an image of `size` is seen: brought to the short side, and times `scale`."""
         factor = 1.0 if self.short_side is None else short_side_factor(size, self.short_side)
@@ -126,6 +136,18 @@ class Evaluation(Section):
         """Whether one forward pass sees all of an image."""
         seen = self.seen_size(size)
         return self.views == 1 and self.window_size(seen) == seen
+
+
+def read_evaluation(content: Any, origin: str) -> Evaluation:
+    """Validate an evaluation that somebody wrote outside of an experiment.
+
+    Raises:
+        PaumerError: it is none, or has a key that does nothing.
+    """
+    evaluation: Evaluation = parse(Evaluation, content, origin)
+    if idle := first_idle(idle_keys(evaluation, "evaluation")):
+        raise PaumerError(f"{origin}: {idle}")
+    return evaluation
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
@@ -179,15 +201,11 @@ class Figures(Section):
     """What the report shows beside the tables."""
 
     pause_maps: int = Field(4, ge=0, description="Images shown with entropy and pause maps.")
-    pause_schedule: str = Field("3:0.4", description="Schedule of the pause maps.")
+    pause_schedule: ScheduleText = written("3:0.4", description="Schedule of the pause maps.")
 
     @field_validator("pause_schedule")
     @classmethod
-    def _parse(cls, text: str) -> str:
-        try:
-            schedule = Schedule(text)
-        except PaumerError as error:
-            raise ValueError(str(error)) from None
+    def _drawable(cls, schedule: Schedule) -> Schedule:
         if not 1 <= len(schedule.locations) <= MOST_LOCATIONS:
             raise ValueError(f"{schedule} pauses after {len(schedule.locations)} blocks; draw 1 to {MOST_LOCATIONS}")
-        return str(schedule)
+        return schedule

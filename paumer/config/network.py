@@ -3,9 +3,18 @@
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from paumer.config.base import NAME, Section, Size, load_yaml
+from paumer.config.idle import OnlyWith
 from paumer.system.errors import PaumerError
 
 
@@ -22,7 +31,7 @@ class Scenes(Section):
 class Data(Section):
     """Which images to train and evaluate on."""
 
-    dataset: Literal["scenes", "cityscapes", "ade20k", "camvid", "folder"] = Field(
+    dataset: Literal["scenes", "cityscapes", "ade20k", "camvid", "idd_lite", "nyuv2", "folder"] = Field(
         "scenes", description="Dataset; `folder` is data of one's own, laid out as docs/data.md describes."
     )
     folder: str | None = Field(
@@ -32,18 +41,44 @@ class Data(Section):
     )
     train_split: str = Field("train", min_length=1, description="Split to train on.")
     eval_split: str = Field("val", min_length=1, description="Split to evaluate and measure on.")
+    select_split: str | None = Field(
+        None, min_length=1, description="Split to choose operating points on, which is neither trained nor reported on."
+    )
     scenes: Scenes = Field(default_factory=Scenes, description="Only for `dataset: scenes`.")
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that are used, each once."""
+        named = (self.train_split, self.eval_split, self.select_split)
+        return tuple(dict.fromkeys(split for split in named if split is not None))
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        for name in ("train_split", "eval_split"):
+            if getattr(self, name) == self.select_split:
+                raise ValueError(f"select_split: is {self.select_split}, and so is {name}; name another split, or none")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a split to select on, the text that stage `data` is given is what it was before there was one."""
+        content = dump(self)
+        if self.select_split is None:
+            content.pop("select_split", None)
+        return content
 
 
 class Decoder(Section):
     """From tokens to class logits."""
 
     name: Literal["linear", "mask_transformer"] = Field("linear", description="Decoder, as Segmenter defines it.")
-    layers: int = Field(2, ge=1, description="Blocks of the mask transformer.")
-    dropout: float = Field(
+    layers: Annotated[int, OnlyWith("name", "mask_transformer")] = Field(
+        2, ge=1, description="Blocks of the mask transformer."
+    )
+    dropout: Annotated[float, OnlyWith("name", "mask_transformer")] = Field(
         0.0, ge=0, lt=1, description="Share of the values that training drops in the blocks of the mask transformer."
     )
-    sub_patch: int = Field(
+    sub_patch: Annotated[int, OnlyWith("name", "linear")] = Field(
         1,
         ge=1,
         le=8,
@@ -66,7 +101,7 @@ class Heads(Section):
         ge=0,
         description="Hidden channels of each head's adapter, which carries patches to the decoder's space; 0: none.",
     )
-    layers: int = Field(1, ge=1, description="Layers of each adapter.")
+    layers: Annotated[int, OnlyWith("adapter")] = Field(1, ge=1, description="Layers of each adapter.")
     context: int = Field(
         0, ge=0, description="Side of the neighbourhood that an adapter sees, an odd number of patches; 0: the patch."
     )

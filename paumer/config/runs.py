@@ -9,10 +9,11 @@ from typing import Any, Literal, Self, cast
 
 from pydantic import Field
 
-from paumer.config.base import Section, Size
+from paumer.config.base import Section, Size, written
 from paumer.config.experiment import Experiment
 from paumer.config.measuring import Evaluation, Figures, Sweep, Throughput, sweep_points
 from paumer.config.network import Backbone, Decoder, Heads, NetworkChoice
+from paumer.config.points import ScheduleText
 from paumer.config.training import Merging, Pausing, Phase, Resizing, TrainingOptions
 from paumer.strategies.criteria import CONTROLS, CRITERIA
 from paumer.strategies.notation import Schedule
@@ -160,7 +161,7 @@ class SemanticsSettings(StageSettings):
     split: str = "val"
     device: str = "auto"
     fractions: tuple[float, ...] = (0.2, 0.4, 0.6)
-    schedule: str = "3:0.4"
+    schedule: ScheduleText = written("3:0.4")
 
     @classmethod
     def of(cls, experiment: Experiment) -> Self:
@@ -181,12 +182,12 @@ class MapsSettings(StageSettings):
     split: str = "val"
     device: str = "auto"
     figures: Figures = Field(default_factory=Figures)
-    schedules: tuple[str, ...] = ()
+    schedules: tuple[ScheduleText, ...] = ()
 
     @classmethod
     def of(cls, experiment: Experiment) -> Self:
         """The settings of an experiment."""
-        return cls._cut(experiment, schedules=tuple(map(str, _pause_schedules(experiment))))
+        return cls._cut(experiment, schedules=tuple(_pause_schedules(experiment)))
 
 
 def _pause_schedules(experiment: Experiment) -> list[Schedule]:

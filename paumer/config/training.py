@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from paumer.config.base import Different, PositiveSize, Section
-from paumer.strategies.registry import RecipeName, operating_point
-from paumer.system.errors import PaumerError
+from paumer.config.base import Different, PositiveSize, Section, written
+from paumer.config.idle import OnlyWith
+from paumer.config.points import ScheduleOf, read_schedule_of
+from paumer.strategies.registry import OperatingPoint, RecipeName
 
 
 class Phase(Section):
@@ -18,12 +19,14 @@ class Phase(Section):
         description="`muon` steps the block matrices with Muon, everything else with AdamW; `sgd` has Nesterov's "
         "momentum, as timm's `sgd`, by which Segmenter was trained.",
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="Of `optimizer: sgd`; 0: none.")
+    momentum: Annotated[float, OnlyWith("optimizer", "sgd")] = Field(
+        0.9, ge=0, lt=1, description="Of `optimizer: sgd`; 0: none."
+    )
     weight_decay: float = Field(0.05, ge=0, description="Weight decay of matrices; decoupled, except for `sgd`.")
     clip: float = Field(1.0, ge=0, description="Gradients are clipped to this norm; 0: they are not.")
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of the backbone.")
     head_learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of decoder and heads.")
-    matrix_learning_rate: float = Field(
+    matrix_learning_rate: Annotated[float, OnlyWith("optimizer", "muon")] = Field(
         3e-3, gt=0, description="Peak learning rate of the block matrices with `optimizer: muon`."
     )
     decay: Literal["poly", "cosine"] = Field("poly", description="Shape of the decay: power 0.9, or half a cosine.")
@@ -81,26 +84,22 @@ class Ablation(Section):
     pausing: dict[str, Any] = Field(default_factory=dict, description="What replaces keys of `training.pausing`.")
 
 
+def _read_merging(schedule: object) -> OperatingPoint:
+    point = read_schedule_of("local-merge", schedule)
+    if point.varies:
+        raise ValueError("training needs batches of one shape; write fractions (1:0.3), not thresholds (1@0.9)")
+    return point
+
+
 class Merging(Section):
     """How recipe `merge` draws what each training step merges. Our choice."""
 
     none: float = Field(0.25, ge=0, le=1, description="Probability of a step without merging.")
-    schedules: tuple[str, ...] = Field(
+    schedules: tuple[Annotated[ScheduleOf, BeforeValidator(_read_merging)], ...] = written(
         ("1:0.2+6:0.1", "1:0.3+6:0.2", "1:0.45+6:0.15"),
         min_length=1,
         description="Schedules of strategy `local-merge`, each as likely as the others.",
     )
-
-    @field_validator("schedules")
-    @classmethod
-    def _parse(cls, schedules: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            points = [operating_point("local-merge", "", text) for text in schedules]
-        except PaumerError as error:
-            raise ValueError(str(error)) from None
-        if any(point.varies for point in points):
-            raise ValueError("training needs batches of one shape; write fractions (1:0.3), not thresholds (1@0.9)")
-        return tuple(point.schedule for point in points)
 
 
 class Resizing(Section):

@@ -4,6 +4,7 @@ Splits train, val and test; eleven classes, and 11 is unlabelled.
 """
 
 import re
+from pathlib import Path
 
 from paumer.config.base import IGNORE
 from paumer.data.archives import Archive, Origin, Source
@@ -49,6 +50,15 @@ ARCHIVE = Archive(
         "valannot": "8d48d916071b20a178b3e4f3c939a33cc88d2888e95cc9d8f3a26882b95be332",
     },
 )
+FRAMES = 300  # 10 s: names number the frames at 30 a second, at whatever rate they were labelled
+
+
+def block_of(image: Path, place: int) -> str:
+    """10 s of a drive: `0016E5_07959` and `Seq05VD_f00300` are frames of drives 0016E5 and Seq05VD."""
+    named = re.fullmatch(r"(.+)_f?(\d+)", image.stem)
+    return f"{named[1]} {int(named[2]) // FRAMES}" if named else image.stem
+
+
 DATASET = Dataset(
     name="camvid",
     classes=tuple(CLASSES),
@@ -60,4 +70,5 @@ DATASET = Dataset(
     citation=CITATION,
     download=Source(COMMIT, (ARCHIVE,)),
     caution=CAUTION,
+    block=block_of,
 )

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from paumer.config.base import IGNORE, Section, parse, read_yaml
 from paumer.config.network import Data
-from paumer.data import ade20k, camvid, cityscapes
+from paumer.data import ade20k, camvid, cityscapes, idd_lite, nyuv2
 from paumer.data.datasets import Colour, Dataset, Layout, distinct_colours, from_hex
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
@@ -26,8 +26,10 @@ SCENES = replace(
     download=None,
     finishing=None,
     label_remedy="remove the folder, and the scenes are drawn anew",
+    block=None,
 )
-DATASETS = {dataset.name: dataset for dataset in (SCENES, cityscapes.DATASET, camvid.DATASET, ade20k.DATASET)}
+PUBLISHED = (cityscapes.DATASET, camvid.DATASET, ade20k.DATASET, idd_lite.DATASET, nyuv2.DATASET)
+DATASETS = {dataset.name: dataset for dataset in (SCENES, *PUBLISHED)}
 FOLDER = "folder"  # the dataset that a class list describes
 
 

@@ -139,6 +139,11 @@ def _label_of(polygons: Path) -> Path:
     return polygons.with_name(polygons.name.removesuffix(POLYGONS_ENDING) + "_labelTrainIds.png")
 
 
+def sequence_of(image: Path, place: int) -> str:
+    """City and number of the sequence: `frankfurt_000001` of `frankfurt_000001_000538_leftImg8bit.png`."""
+    return image.name.removesuffix(IMAGE_ENDING).rpartition("_")[0]
+
+
 DATASET = Dataset(
     name="cityscapes",
     classes=tuple(label.name for label in EVALUATED),
@@ -160,4 +165,5 @@ DATASET = Dataset(
     download=Source("gtFine_trainvaltest and leftImg8bit_trainvaltest", ARCHIVES, log_in),
     finishing=train_id_drawer,
     label_remedy="`paumer data cityscapes --output FOLDER` draws those of a folder that has the polygons",
+    block=sequence_of,
 )

@@ -2,7 +2,7 @@
 
 import colorsys
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from paumer.config.base import IGNORE
 from paumer.data.archives import Source
 from paumer.system.errors import PaumerError
-from paumer.system.files import files_below, hidden
+from paumer.system.files import files_below, hidden, name_below, read_bytes
 
 Colour = tuple[int, int, int]
 Finish = Callable[[Path, int], None]
@@ -26,10 +26,17 @@ ENDINGS = (
 
 @dataclass(frozen=True)
 class Sample:
-    """One image and its label map."""
+    """One image and its label map.
+
+    Attributes:
+        image: path of the image.
+        label: path of its label map.
+        block: images of one block show much the same, as those of one drive: resampling draws blocks, not images.
+    """
 
     image: Path
     label: Path
+    block: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,8 @@ class Layout:
         pattern: which paths below the image folder may be images; `**/*` goes into all subfolders.
         image_endings: endings of image names, in any case.
         split_names: splits whose folder has another name.
+        listing: the file that names the images of `{split}`, one a line, in order and without their ending, where one
+            folder holds those of all splits.
     """
 
     images: str
@@ -52,13 +61,36 @@ class Layout:
     pattern: str = "*"
     image_endings: tuple[str, ...] = ENDINGS
     split_names: Mapping[str, str] = field(default_factory=dict)
+    listing: str = ""
 
     def image_folder(self, root: Path, split: str) -> Path:
         """The folder with the images of a split."""
         return root / self.images.format(split=self.split_names.get(split, split))
 
+    def listing_path(self, root: Path, split: str) -> Path | None:
+        """The file that names the images of a split; None where all in its folder are of the split."""
+        return root / self.listing.format(split=split) if self.listing else None
+
     def image_paths(self, root: Path, split: str) -> list[Path]:
-        """The images of a split, sorted, without hidden ones.
+        """The images of a split: in the order of its listing, or else all in its folder, sorted.
+
+        Raises:
+            PaumerError: the listing names an image that is missing, or a subfolder is a link, where all are read.
+        """
+        found, listing = self.paths_in_folder(root, split), self.listing_path(root, split)
+        if listing is None:
+            return found
+        by_name = {path.stem: path for path in found}
+        names = read_bytes(listing).decode(errors="replace").split()
+        missing = [name for name in names if name not in by_name]
+        if missing:
+            raise PaumerError(
+                f"{listing}: names image {missing[0]!r}, which {self.image_folder(root, split)} lacks; fetch it again"
+            )
+        return [by_name[name] for name in names]
+
+    def paths_in_folder(self, root: Path, split: str) -> list[Path]:
+        """The images in the folder of a split, sorted, without hidden ones.
 
         Raises:
             PaumerError: a subfolder is a link, where all subfolders are read.
@@ -85,6 +117,9 @@ class Layout:
         return next((path for path in paths if len(paths) > 1 and path.exists()), paths[0])
 
 
+SELECT, REST = "train-select", "train-rest"  # the parts of `train` where a dataset has no split to choose on
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A dataset, independent of the folder it is in.
@@ -105,6 +140,9 @@ class Dataset:
         value_remedy: how to mend a value of a label map that is no class, for error messages.
         unasked: values that are ignored by default, without being listed as ignored.
         caution: what results on the usual splits cannot show.
+        block: the block of an image, by its path and its place in the split; without it each image is its own.
+        select_every: every how-manieth block of `train`, from the first on, is split `train-select`, and the others
+            are `train-rest`; 0 where the dataset has a split of its own to choose on.
     """
 
     name: str
@@ -121,6 +159,8 @@ class Dataset:
     value_remedy: str = "convert the labels"
     unasked: tuple[int, ...] = ()
     caution: str = ""
+    block: Callable[[Path, int], str] | None = None
+    select_every: int = 0
 
     @property
     def terms(self) -> dict[str, str]:
@@ -133,18 +173,28 @@ class Dataset:
         return f"get {self.origin}, then name where it lies in data.folder or PAUMER_DATA"
 
     def samples(self, root: Path, split: str) -> list[Sample]:
-        """List a split.
+        """List a split, or a part of `train`.
 
         Raises:
             PaumerError: the folder is missing or holds no images, or two images have one label map.
         """
-        folder = self.layout.image_folder(root, split)
+        if self._whole(split) == split:
+            return self._samples(root, split)
+        samples = self.samples(root, "train")
+        chosen = set([*dict.fromkeys(sample.block for sample in samples)][:: self.select_every])
+        return [sample for sample in samples if (sample.block in chosen) == (split == SELECT)]
+
+    def _whole(self, split: str) -> str:
+        """The split as it lies on the disk: `train` for its parts."""
+        return "train" if self.select_every and split in (SELECT, REST) else split
+
+    def _samples(self, root: Path, split: str) -> list[Sample]:
+        """The samples of a split as it lies on the disk."""
+        folder, listing = self.layout.image_folder(root, split), self.layout.listing_path(root, split)
         if not folder.is_dir():
-            fetched = " (with neither set it is fetched)" if self.download else ""
-            wrong = "is no folder, which it must be" if folder.exists() else "no such folder"
-            raise PaumerError(
-                f"{folder}: {wrong} for split {split!r}; check its name, or {self.manual_instructions}{fetched}"
-            )
+            raise self._missing(folder, "folder", split)
+        if listing is not None and not listing.is_file():
+            raise self._missing(listing, "file", split)
         images_of: dict[Path, Path] = {}
         for image in self.layout.image_paths(root, split):
             label = self.layout.label_path(root, split, image)
@@ -156,12 +206,22 @@ class Dataset:
                 f"{folder}: holds no images of dataset {self.name} (names that end in {endings}); check data.folder "
                 "and the split"
             )
-        return [Sample(image, label) for label, image in images_of.items()]
+        return [
+            Sample(image, label, self.block(image, place) if self.block else name_below(image, root))
+            for place, (label, image) in enumerate(images_of.items())
+        ]
 
-    def left_out(self, root: Path, split: str, images: Collection[Path]) -> list[Path]:
-        """Files in the image folder of a split that are not among `images`; hidden ones aside."""
-        folder = self.layout.image_folder(root, split)
-        found = set(folder.rglob("*")) - set(images)
+    def _missing(self, place: Path, kind: str, split: str) -> PaumerError:
+        fetched = " (with neither set it is fetched)" if self.download else ""
+        wrong = f"is no {kind}, which it must be" if place.exists() else f"no such {kind}"
+        return PaumerError(
+            f"{place}: {wrong} for split {split!r}; check its name, or {self.manual_instructions}{fetched}"
+        )
+
+    def left_out(self, root: Path, split: str) -> list[Path]:
+        """Files in the image folder of a split whose names are not those of images; hidden ones aside."""
+        folder = self.layout.image_folder(root, self._whole(split))
+        found = set(folder.rglob("*")) - set(self.layout.paths_in_folder(root, self._whole(split)))
         return sorted(path for path in found if path.is_file() and not hidden(path, folder))
 
     def class_of_value(self, label: Path) -> np.ndarray:

@@ -45,6 +45,21 @@ def samples(manifest: Path, split: str) -> tuple[Dataset, list[Sample]]:
     return dataset, found
 
 
+def blocks(manifest: Path, split: str) -> dict[str, str]:
+    """The block of every image of a split, by its name below the dataset's folder, in the order of the split.
+
+    As stage `data` recorded them: the dataset itself is not needed. Where a record is of before there were blocks,
+    every image is its own.
+
+    Raises:
+        PaumerError: the split was not recorded.
+    """
+    record = Record.beside(manifest)
+    if record is None or split not in record.splits:
+        raise PaumerError(f"{manifest.with_name(RECORD)}: has no split {split!r}; run stage data again")
+    return {sample.image: sample.block or sample.image for sample in record.splits[split]}
+
+
 def split_info(manifest: Path, split: str, classes: int) -> dict[str, Any]:
     """The entry of a split in a manifest: `class_frequencies` of all classes and, in newer ones, `sha256`.
 
@@ -78,7 +93,7 @@ def state(data: Data, manifest: Path) -> str:
         return record.state
     try:
         dataset = find_dataset(data.dataset, root)
-        now = {split: _current(dataset.samples(root, split), root) for split in (data.train_split, data.eval_split)}
+        now = {split: _current(dataset.samples(root, split), root) for split in data.splits}
         if record.folder == stored_folder(root, manifest):
             change = _first_change(record, manifest, dataset, root, now)
             if change is None:
@@ -92,18 +107,22 @@ def state(data: Data, manifest: Path) -> str:
 
 
 class SampleRecord(NamedTuple):
-    """A sample when it was checked: names below the dataset's folder, sizes and times, and a checksum of both files."""
+    """A sample when it was checked: names below the dataset's folder, sizes and times, a checksum of both files.
+
+    And the block that it is of; empty in records of before there were any.
+    """
 
     image: str
     label: str
     stamps: list[int]
     sha256: str
+    block: str = ""
 
     @classmethod
     def of(cls, sample: Sample, root: Path) -> Self:
         """Record a sample as it is now."""
         stamps = _stamps(sample)  # before the bytes are read, so that no change goes unnoticed
-        return cls(*_names(sample, root), stamps, _checksum(sample))
+        return cls(*_names(sample, root), stamps, _checksum(sample), sample.block)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from paumer.data.catalogue import (
     named_folder,
     stored_folder,
 )
-from paumer.data.datasets import Dataset, Sample, to_hex
+from paumer.data.datasets import REST, SELECT, Dataset, Sample, to_hex
 from paumer.data.images import read_sample
 from paumer.data.manifest import Record, SampleRecord, state
 from paumer.data.scenes import generate
@@ -45,14 +45,15 @@ def prepare(data: Data, output: Path, threads: int) -> None:
     Every image and label is decoded and checked here, so that no later stage fails on one.
 
     Raises:
-        PaumerError: the dataset is missing, a file of it is not what it should be, or a split has no labels.
+        PaumerError: the dataset is missing, a file of it is not what it should be, a split has no labels, or that to
+            choose on has images of another.
     """
     require_writable(output, ".json")
     before, folder = state(data, output), folder_of(data, output)
     _locate(data, folder, threads)
     dataset = find_dataset(data.dataset, folder)
-    splits = dict.fromkeys((data.train_split, data.eval_split))
-    checked = [check_split(dataset, folder, split, threads) for split in splits]
+    _require_apart(data, dataset, folder)
+    checked = [check_split(dataset, folder, split, threads) for split in data.splits]
     notes = [note for split in checked for note in split.notes(dataset)]
     for note in notes:
         print(f"note: {note}", flush=True)
@@ -121,8 +122,27 @@ def _locate(data: Data, folder: Path, processes: int) -> None:
         raise PaumerError(f"data.folder: not set; name a folder there or in PAUMER_DATA that has {REQUIRED_FILES}")
     elif named_folder(data) is None:
         dataset = DATASETS[data.dataset]
-        assert dataset.download is not None
+        if dataset.download is None:
+            raise PaumerError(f"data.folder: not set, and {dataset.name} is not fetched; {dataset.manual_instructions}")
         fetch(dataset.download, folder, dataset.terms, dataset.manual_instructions)
+
+
+def _require_apart(data: Data, dataset: Dataset, root: Path) -> None:
+    """Refuse a split to choose on that has images of those trained or reported on.
+
+    Raises:
+        PaumerError: it has.
+    """
+    if data.select_split is None:
+        return
+    chosen = {sample.image for sample in dataset.samples(root, data.select_split)}
+    for split in (data.train_split, data.eval_split):
+        shared = sum(sample.image in chosen for sample in dataset.samples(root, split))
+        if shared:
+            raise PaumerError(
+                f"data.select_split: {data.select_split} has {shared} images of {split}; name splits without common "
+                f"images{f', such as {REST} and {SELECT}' if dataset.select_every else ''}"
+            )
 
 
 def _draw_scenes(data: Data, folder: Path, processes: int) -> None:
@@ -208,7 +228,7 @@ def check_split(dataset: Dataset, root: Path, split: str, threads: int) -> Split
         PaumerError: a sample cannot be read, no pixel is labelled, or an ignored value is surely meant as a class.
     """
     samples = dataset.samples(root, split)
-    others = dataset.left_out(root, split, [sample.image for sample in samples])
+    others = dataset.left_out(root, split)
     checked = Split(split, len(samples), left_out=[path.relative_to(root) for path in others])
     with ThreadPoolExecutor(max(1, threads)) as pool:
         read = pool.map(lambda sample: _read(dataset, root, sample), samples)

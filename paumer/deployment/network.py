@@ -13,7 +13,9 @@ from huggingface_hub import ModelHubMixin, hf_hub_download
 
 from paumer.config.base import parse
 from paumer.config.measuring import Evaluation
-from paumer.deployment.description import Description, describe_run, model_card, tuned
+from paumer.deployment.card import model_card
+from paumer.deployment.description import Description, describe_run
+from paumer.deployment.presets import tuned
 from paumer.models.build import copy_weights, load_weights, network_parts, require_shape, save_weights
 from paumer.models.trained import TrainedSegmenter, evaluation_of
 from paumer.models.weights import CONFIG, DEMO, WEIGHTS, find_network

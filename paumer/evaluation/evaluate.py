@@ -1,6 +1,6 @@
 """Stage `evaluate`: accuracy of one trained network at all its operating points, in one pass over the data."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,13 +64,13 @@ def patch_errors(logits: Tensor, truth: Tensor) -> Tensor:
 def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, output: Path) -> None:
     """Write one row per operating point of a trained network to `output`; those that it cannot run are named."""
     model, run = load_run(run_folder)
-    dataset, found = samples(manifest, settings.split)
-    require_classes(model, dataset.classes, run_folder)
+    data = SegmentationData(*samples(manifest, settings.split))
+    require_classes(model, data.dataset.classes, run_folder)
     require_writable(output, ".csv")
     points = runnable(model, sweep_points(settings.sweep), run["recipe"])
-    data = SegmentationData(dataset, found)
     backbone = network_of(run, run_folder).backbone
-    results = evaluate_split(model, data, [strategy for _, strategy in points], settings)
+    model.to(find_device(settings.device))
+    results = evaluate_split(model, data, [strategy for _, strategy in points], settings.evaluation)
     rows = [
         {
             "experiment": settings.experiment,
@@ -82,8 +82,8 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
             "criterion": point.criterion,
             "schedule": point.schedule if backbone.control_for is None else backbone.name,
             "seed": run["seed"],
-            **_scores(result, dataset),
-            "images": len(found),
+            **_scores(result, data.dataset),
+            "images": len(data),
             **_costs(result),
         }
         for (point, _), result in zip(points, results, strict=True)
@@ -107,24 +107,18 @@ class SplitResult:
 
 
 def evaluate_split(
-    model: Segmenter, data: SegmentationData, strategies: Sequence[Strategy], settings: EvaluateSettings
+    model: Segmenter, data: SegmentationData, strategies: Sequence[Strategy], evaluation: Evaluation
 ) -> list[SplitResult]:
-    """The results of each strategy on a whole split; moves the network to the device of the settings."""
-    at_once = settings.evaluation.batch if settings.evaluation.views == 1 else 1
-    with progress(title="evaluate", total=len(data)) as bar:
-
-        def batches() -> Iterator[tuple[Tensor, Tensor]]:
-            for images, labels in evaluation_batches(data, at_once):
-                yield images, labels
-                bar.update(len(images))
-
-        return evaluate_batches(model.to(find_device(settings.device)), batches(), strategies, settings.evaluation)
+    """The results of each strategy on a whole split, on the device that the network is on."""
+    batches = evaluation_batches(data, evaluation.images_at_once)
+    return evaluate_batches(model, batches, len(data), strategies, evaluation)
 
 
 @torch.inference_mode()
 def evaluate_batches(
     model: Segmenter,
     batches: Iterable[tuple[Tensor, Tensor | None]],
+    total: int,
     strategies: Sequence[Strategy],
     evaluation: Evaluation,
 ) -> list[SplitResult]:
@@ -133,6 +127,7 @@ def evaluate_batches(
     Args:
         model: in eval mode, on its device.
         batches: images (batch, 3, height, width) uint8 and their class ids (batch, height, width); None: not known.
+        total: how many images there are.
         strategies: operating points.
         evaluation: how images are seen.
     """
@@ -142,6 +137,7 @@ def evaluate_batches(
     costs: list[list[Tensor]] = [[] for _ in strategies]
     first = torch.empty(0)
     torch.manual_seed(0)  # for criterion random
+    bar = progress(title="evaluate", total=total)
     for images, given in batches:
         labels = None if given is None else given.to(device)
         with autocast(device, evaluation.precision):
@@ -152,6 +148,8 @@ def evaluate_batches(
                 if labels is not None:
                     matrices[index] += confusion_matrix(labels, predicted.classes, classes)
         pixels += first.numel()
+        bar.update(len(images))
+    bar.close()
     agreements = (same.double() / pixels).tolist()
     return [
         SplitResult(matrix, torch.cat(macs), agreement)

@@ -100,7 +100,7 @@ def semantics(settings: SemanticsSettings, manifest: Path, run_folder: Path, out
     data = SegmentationData(*samples(manifest, settings.split))
     require_classes(model, data.dataset.classes, run_folder)
     torch.manual_seed(0)  # for criterion random
-    pause, attribution = Pause(Schedule(settings.schedule)), Attribution(len(data.dataset.classes))
+    pause, attribution = Pause(settings.schedule), Attribution(len(data.dataset.classes))
     parts = []
     for index in progress(range(len(data)), title="semantics"):
         image, label = data[index]

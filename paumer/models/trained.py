@@ -7,8 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from paumer.config.experiment import read_evaluation
-from paumer.config.measuring import Evaluation
+from paumer.config.measuring import Evaluation, read_evaluation
 from paumer.config.network import Normalization
 from paumer.models.encoder import Encoder
 from paumer.models.inference import predict

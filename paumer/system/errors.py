@@ -9,8 +9,8 @@ from contextlib import contextmanager
 HANDED_OVER = f"\n{__name__}.PaumerError: "
 
 
-class PaumerError(Exception):
-    """A mistake the user can mend.
+class PaumerError(ValueError):
+    """A mistake the user can mend; pydantic, as for every ValueError, adds the key of the value that it is about.
 
     Its text is one line that names the file, key or value at fault and says what to do. The command line prints it
     without a traceback and exits with code 1. Names of files may hold anything: what is not printable is escaped, so

@@ -22,7 +22,7 @@ from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.notation import DECIMALS, Location, Schedule
 from paumer.strategies.pause import Pause
-from paumer.strategies.registry import build_strategy, operating_point
+from paumer.strategies.registry import build_strategy
 from paumer.strategies.resize import Resize, Scale
 from paumer.system.errors import PaumerError
 
@@ -146,8 +146,7 @@ def draw_strategy(settings: TrainSettings, depth: int, generator: random.Random,
         early = done < settings.pausing.after
         return Pause(Schedule() if early else draw_schedule(settings.pausing, blocks, generator))
     if settings.merging is not None and generator.random() >= settings.merging.none:
-        text = generator.choice(settings.merging.schedules)
-        return build_strategy(operating_point("local-merge", "", text))
+        return build_strategy(generator.choice(settings.merging.schedules))
     if settings.resizing is not None:
         return Resize(Scale(generator.choice(settings.resizing.scales)))
     return Dense()

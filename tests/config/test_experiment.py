@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paumer.config.base import parse
-from paumer.config.experiment import Experiment, read_evaluation
-from paumer.config.measuring import MOST_LOCATIONS, Evaluation, SweepItem, sweep_points
+from paumer.config.experiment import Experiment
+from paumer.config.measuring import MOST_LOCATIONS, Evaluation, SweepItem, read_evaluation, sweep_points
 from paumer.config.network import NetworkSettings
 from paumer.config.runs import CostSettings, EvaluateSettings, TrainSettings
 from paumer.config.training import Merging, Pausing, Resizing
@@ -190,7 +190,7 @@ IDLE = {
     ),
     "ablations.x.heads.layers": (
         "ablations: {x: {heads: {layers: 3}}}",
-        "set heads.adapter above 0",
+        "set ablations.x.heads.adapter above 0",
         "ablations: {x: {heads: {layers: 3, adapter: 8}}}",
     ),
     "decoder.layers": (
@@ -339,7 +339,7 @@ def test_every_point_stands_once_and_dense_first() -> None:
 
 @given(st.sampled_from(["1:0.3+3:0.1", "01:.30 + 3:0.1", "1:0.3000+3:0.1"]))
 def test_training_schedules_are_written_one_way(text: str) -> None:
-    assert Merging(schedules=(text,)).schedules == ("1:0.3+3:0.1",)
+    assert Merging(schedules=(text,)).model_dump()["schedules"] == ("1:0.3+3:0.1",)
 
 
 def test_defaults_of_the_recipes_are_possible() -> None:

@@ -79,7 +79,7 @@ def test_costs_are_the_mean_over_the_images_and_their_spread(run_of, data, table
     table = table_of(settings)
     model, _ = load_run(run_of("paumer"))
     points = sweep_points(SWEEP)
-    results = evaluate_split(model, data, [build_strategy(point) for point in points], settings)
+    results = evaluate_split(model, data, [build_strategy(point) for point in points], settings.evaluation)
     for point, row, result in zip(points, table.itertuples(), results, strict=True):
         assert result.macs.shape == (5,)
         macs = pd.Series(result.macs.tolist()) / 1e9
@@ -97,7 +97,7 @@ def test_an_image_costs_all_its_windows(run_of, data) -> None:
     model, _ = load_run(run_of("paumer"))
     strategies = [build_strategy(point) for point in sweep_points(SWEEP[:1])]
     evaluation = Evaluation(inference="sliding", window=(32, 64), stride=(16, 32), batch=3)
-    results = evaluate_split(model, data, strategies, describe(evaluation=evaluation))
+    results = evaluate_split(model, data, strategies, evaluation)
     for strategy, result in zip(strategies, results, strict=True):
         window = 1e9 * count(model, (32, 64), strategy)["gmac_total"]
         assert result.macs.tolist() == pytest.approx(5 * [2 * 2 * window])
@@ -106,9 +106,7 @@ def test_an_image_costs_all_its_windows(run_of, data) -> None:
 def test_batches_do_not_change_scores_or_costs(run_of, data) -> None:
     model, _ = load_run(run_of("paumer"))
     strategies = [build_strategy(point) for point in sweep_points(SWEEP) if point.criterion != "random"]
-    first, second = (
-        evaluate_split(model, data, strategies, describe(evaluation=Evaluation(batch=batch))) for batch in (1, 3)
-    )
+    first, second = (evaluate_split(model, data, strategies, Evaluation(batch=batch)) for batch in (1, 3))
     for one, other in zip(first, second, strict=True):
         assert (one.matrix - other.matrix).abs().sum() <= 4  # ties
         assert torch.equal(one.macs, other.macs)
@@ -122,8 +120,8 @@ def test_every_point_runs_in_every_precision(table_of, precision) -> None:
 def test_the_oracle_is_told_the_truth_and_others_are_not_disturbed(run_of, data) -> None:
     model, _ = load_run(run_of("paumer"))
     oracle, entropy = (build_strategy(operating_point("pause", name, "2:0.4")) for name in ("oracle", "entropy"))
-    known, plain = evaluate_split(model, data, [oracle, entropy], describe())
-    [alone] = evaluate_split(model, data, [entropy], describe())
+    known, plain = evaluate_split(model, data, [oracle, entropy], Evaluation())
+    [alone] = evaluate_split(model, data, [entropy], Evaluation())
     assert torch.equal(plain.matrix, alone.matrix)
     expected = torch.zeros(19, 19, dtype=torch.int64)
     for images, labels in evaluation_batches(data, 8):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
@@ -96,7 +97,7 @@ def figure_of(name: str, folder: Path) -> Figure:
     """A figure whose axis names a class, saved in every format."""
     with style(), warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure, [[panel]] = panels(["network"])
+        figure, [(_, [panel])] = panels(pd.DataFrame({"backbone": ["network"]}))
         panel.set_yticks([0, 1], [name, "road"])
         save_as(figure, [folder / f"figure.{ending}" for ending in ("png", "svg", "pdf")])
     return figure

@@ -101,7 +101,7 @@ def test_merging_follows_its_probabilities(of_recipe) -> None:
     drawn = Counter(
         draw_strategy(of_recipe("merge", merging=merging), 4, generator).schedule_text for _ in range(draws)
     )
-    assert set(drawn) == {"dense", *merging.schedules}
+    assert set(drawn) == {"dense", *(point.schedule for point in merging.schedules)}
     assert all(abs(count / draws - 0.25) < 0.03 for count in drawn.values())
 
 

@@ -243,19 +243,19 @@ def draw_pause_maps(settings: MapsSettings, manifest: Path, run_folder: Path, ou
     write_json(output.with_suffix(".json"), viewer_data(network, items, schedules, maps, data.dataset))
 
 
-def _shown(text: str, model: Segmenter) -> Schedule:
-    """The schedule of the picture."""
-    schedule = Schedule(text)
+def _shown(schedule: Schedule, model: Segmenter) -> Schedule:
+    """The schedule of the picture, which the network must be able to run."""
     schedule.check_depth(model.encoder.depth)
     if reason := Pause(schedule).skip(model):
         raise PaumerError(f"figures.pause_schedule: {schedule} cannot run, {reason}; choose another")
     return schedule
 
 
-def _of_viewer(texts: Sequence[str], shown: Schedule, model: Segmenter) -> list[Schedule]:
+def _of_viewer(others: Sequence[Schedule], shown: Schedule, model: Segmenter) -> list[Schedule]:
     """None, and what the network can run of the others, from the mildest to the strongest."""
-    schedules = {shown, *(Schedule(text) for text in texts)}
-    fitting = [item for item in schedules if len(item.locations) <= MOST_LOCATIONS and not Pause(item).skip(model)]
+    fitting = [
+        item for item in {shown, *others} if len(item.locations) <= MOST_LOCATIONS and not Pause(item).skip(model)
+    ]
     return [Schedule(), *sorted(fitting, key=lambda item: (item.paused, [-block for block in item.blocks], str(item)))]
 
 

@@ -21,7 +21,6 @@ from paumer.reporting.frames import (
     with_speed_intervals,
 )
 from paumer.reporting.reading import read_table, refuse_duplicates, refuse_mixed_data
-from paumer.reporting.tables.classes import class_table
 from paumer.reporting.tables.main import over_seeds
 from paumer.reporting.tables.methods import CLAIM, family_points
 from paumer.reporting.timings import latency_ms
@@ -182,14 +181,9 @@ def floor_points(timed: pd.DataFrame) -> pd.DataFrame:
     return timed.loc[timed["floor_ratio"].notna(), [*POINT, "batch", "gmac_ratio", *FLOOR]].reset_index(drop=True)
 
 
-def class_points(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame:
-    """Drop of each class where patches pause, at the schedule near the claimed speed-up; columns of `class_table`.
-
-    Raises:
-        PaumerError: an accuracy file is unusable.
-    """
-    table = class_table(accuracy, main)
-    paused = table[table["strategy"] == "pause"]
+def class_points(classes: pd.DataFrame) -> pd.DataFrame:
+    """Drop of each class where patches pause, with recipe paumer if there is one; rows of `class_table`."""
+    paused = classes[classes["strategy"] == "pause"]
     recipe = "paumer" if "paumer" in set(paused["recipe"]) else paused["recipe"].max()
     return paused[paused["recipe"] == recipe].reset_index(drop=True)
 
