@@ -26,6 +26,7 @@ Settings = Annotated[str, typer.Option(help="YAML file, or YAML text in braces, 
 Manifest = Annotated[Path, typer.Option("--data", help="data.json that `paumer data` wrote.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; all of this process by default.")]
 Output = Annotated[Path, typer.Option(help="File to write.")]
+Points = Annotated[Path | None, typer.Option(help="candidates.csv or chosen.csv, whose operating points are added.")]
 Folder = Annotated[Path, typer.Option(help="Folder to write to.")]
 RunFolder = Annotated[Path, typer.Option("--run", help="Folder of a trained run.")]
 PaumerRun = Annotated[Path, typer.Option("--run", help="Folder of a trained paumer run.")]
@@ -226,11 +227,24 @@ def train(
 
 
 @app.command()
-def evaluate(settings: Settings, data: Manifest, run: RunFolder, output: Output, threads: Threads = None) -> None:
+def evaluate(
+    settings: Settings,
+    data: Manifest,
+    run: RunFolder,
+    output: Output,
+    points: Points = None,
+    threads: Threads = None,
+) -> None:
     """Measure the accuracy of a trained network at all its operating points."""
+    from paumer.config.measuring import read_sweep
     from paumer.config.runs import EvaluateSettings
+    from paumer.models.weights import read_run
 
     chosen = _on_gpu(_read(EvaluateSettings, settings))
+    if points is not None:
+        described = read_run(run, backbone=str, recipe=str)
+        more = [item for item in read_sweep(points, described["backbone"]) if item.runs_on(described["recipe"])]
+        chosen = chosen.model_copy(update={"sweep": (*chosen.sweep, *more)})
     _measure("evaluation.evaluate:evaluate", chosen, threads, (data, run, output), output)
 
 
@@ -263,6 +277,25 @@ def flops(settings: Settings, data: Manifest, output: Output) -> None:
 
 
 @app.command()
+def candidates(settings: Settings, data: Manifest, output: Output, threads: Threads = None) -> None:
+    """Find parameters of every method for the same speed-ups, by timing this device."""
+    from paumer.config.runs import CandidateSettings
+
+    chosen = _on_gpu(_read(CandidateSettings, settings))
+    _measure("measurement.candidates:candidates", chosen, threads, (data, output), output)
+
+
+@app.command()
+def choose(
+    accuracy: Annotated[Path, typer.Option(help="Accuracy of all runs on the split that points are chosen on.")],
+    candidates: Annotated[Path, typer.Option(help="candidates.csv.")],
+    output: Output,
+) -> None:
+    """Of the candidates for a speed-up take the most accurate one of every method."""
+    _call("reporting.choose:choose", accuracy, candidates, output)
+
+
+@app.command()
 def throughput(
     settings: Settings,
     data: Manifest,
@@ -270,16 +303,20 @@ def throughput(
     rounds: Annotated[Path, typer.Option(help="File for the times of all rounds.")],
     machine: Annotated[Path, typer.Option(help="File for code revision, versions, device and clock rates.")],
     run: Annotated[list[Path], typer.Option(help="Folder of a trained run, once per backbone and recipe.")] = [],
+    points: Points = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A first look: the first of everything, in few rounds.")
     ] = False,
     threads: Threads = None,
 ) -> None:
     """Measure images/s of every operating point against dense, interleaved, with intervals."""
+    from paumer.config.measuring import read_sweep
     from paumer.config.runs import CostSettings
     from paumer.models.weights import find_network, read_run
 
     chosen = _on_gpu(_read(CostSettings, settings))
+    if points is not None:
+        chosen = chosen.model_copy(update={"sweep": (*chosen.sweep, *read_sweep(points))})
     _use_threads(threads)
     described = {folder: read_run(folder, backbone=str, recipe=str) for folder in map(find_network, run)}
     folders = {(content["backbone"], content["recipe"]): folder for folder, content in described.items()}

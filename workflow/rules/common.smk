@@ -56,6 +56,8 @@ SEMANTICS = [
     f"{RUN}/semantics/{name}.csv"
     for name in ("composition", "groups", "boundary", "correlation", "attribution")
 ]
+# The parameters of the methods that are compared at equal speed.
+CHOSEN = f"{RESULTS}/chosen.csv"
 TIMED = stages.CostSettings.of(experiment, timed=True)
 SHARED = ["shared"] if experiment.training.shared_phase else []
 ABLATIONS = [f"{stages.ABLATION}{name}" for name in experiment.ablations]
@@ -110,6 +112,15 @@ def class_colours(wildcards):
     except ModuleNotFoundError:
         return ""
     return colours_now(experiment.data, Path(MANIFEST))
+
+
+def chosen_points(wildcards):
+    """What was chosen for a comparison at equal speed; of ablations none."""
+    compared = (
+        experiment.comparison.methods
+        and wildcards.recipe in experiment.training.recipes
+    )
+    return CHOSEN if compared else []
 
 
 def run_folder(wildcards, input):
