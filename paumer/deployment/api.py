@@ -97,7 +97,7 @@ def sweep(
     total, batches = labelled_batches(images, labels, network.classes, evaluation.images_at_once)
     with torch.random.fork_rng(devices=[]):
         results = evaluate_batches(network, batches, total, strategies, evaluation)
-    table = _named(points).assign(images=total)
+    table = pd.DataFrame([point.label for point in points]).assign(images=total)
     if labels is not None:
         miou = [mean_iou(result.matrix) for result in results]
         table = table.assign(miou=miou, drop=[miou[0] - one for one in miou])
@@ -180,7 +180,3 @@ def _points(schedules: Schedules, criterion: str | None) -> list[OperatingPoint]
     return list(
         dict.fromkeys([OperatingPoint(), *(read_point(str(schedule), criterion=criterion) for schedule in schedules)])
     )
-
-
-def _named(points: Sequence[OperatingPoint]) -> pd.DataFrame:
-    return pd.DataFrame([point.label for point in points]).set_axis(["strategy", "criterion", "schedule"], axis=1)

@@ -16,7 +16,7 @@ same blocks on tokens that were dropped beforehand.
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -180,7 +180,10 @@ def _measure_network(
     for dtype, mode, scope in itertools.product(protocol.dtypes, protocol.modes, protocol.scopes):
         images, windows = pictures[sizes[scope]], 1.0 if scope == "image" else of.windows
         groups = {"": fixed} | (varying if mode == protocol.modes[0] else {})
-        calls = {recipe: _calls(group, scope, mode, evaluation) for recipe, group in groups.items()}
+        calls = {
+            recipe: [(point, callable_of(one, strategy, scope, mode, evaluation)) for point, one, strategy in group]
+            for recipe, group in groups.items()
+        }  # shared by all batch sizes
         for batch, (recipe, named) in itertools.product(protocol.batches, calls.items()):
             several = images[: max(1, protocol.images // batch) * batch] if recipe else images[:batch]
             common = (device, dtype, mode, scope, of.size, batch)
@@ -188,13 +191,6 @@ def _measure_network(
             batches = several.split(batch)
             variants = [Variant(point, on_batches(run, batches)) for point, run in named]
             yield cache.get(setting) or cache.put(setting, measure(variants, setting, protocol))
-
-
-def _calls(
-    candidates: list[Candidate], scope: str, mode: str, evaluation: Evaluation
-) -> list[tuple[Label, Callable[[Tensor], Tensor]]]:
-    """The candidates as functions of images, shared by all batch sizes."""
-    return [(point, callable_of(model, strategy, scope, mode, evaluation)) for point, model, strategy in candidates]
 
 
 def _fixed_costs(
