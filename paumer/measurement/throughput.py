@@ -35,7 +35,7 @@ from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
 from paumer.measurement.floor import floors
 from paumer.measurement.modes import callable_of, on_batches, with_explicit_attention
-from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, BenchmarkSetting, Timing, Variant, measure
+from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, BenchmarkSetting, Timing, measure
 from paumer.models.build import build, load_run
 from paumer.models.graphs import require_onnx
 from paumer.models.segmenter import Segmenter
@@ -189,7 +189,7 @@ def _measure_network(
             common = (device, dtype, mode, scope, of.size, batch)
             setting = BenchmarkSetting(backbone.name, recipe, *common, len(several), windows)
             batches = several.split(batch)
-            variants = [Variant(point, on_batches(run, batches)) for point, run in named]
+            variants = {point: on_batches(run, batches) for point, run in named}
             yield cache.get(setting) or cache.put(setting, measure(variants, setting, protocol))
 
 

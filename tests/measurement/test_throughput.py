@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -21,7 +20,7 @@ from paumer.measurement import throughput as stage
 from paumer.measurement.intervals import ratio
 from paumer.measurement.modes import callable_of
 from paumer.measurement.throughput import evenly, input_images, mean_windows, throughput
-from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Variant
+from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS
 from paumer.models.build import build, save_weights
 from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
@@ -152,8 +151,8 @@ def make_hungry(monkeypatch, *hungry: str) -> None:
     """Let the variants of these strategies run out of memory."""
     groups = stage.measure
 
-    def measure(variants: list[Variant], *rest):
-        eaten = [replace(one, run=never_fits) if one.point.strategy in hungry else one for one in variants]
+    def measure(variants, *rest):
+        eaten = {point: never_fits if point.strategy in hungry else run for point, run in variants.items()}
         return groups(eaten, *rest)
 
     monkeypatch.setattr(stage, "measure", measure)

@@ -101,8 +101,8 @@ def test_timing_gives_every_schedule_against_the_unpaused_network(runs, manifest
     settings = TuneSettings(speedup=1.1, device="cpu", batch=2, throughput={"rounds": 3, "block_seconds": 0.001})
     bench = Bench(settings, manifest, runs["paumer"])
     early, late, small = (read_point(text) for text in ("2:0.8", "4:0.1", "resize scale:0.5"))
-    speeds = bench.time([early, late, small])
-    assert len(speeds) == 3
+    speeds = bench.time([early, late, small, early])
+    assert [speed.point for speed in speeds] == [early, late, small, early]
     assert bench.size == (64, 96)
     assert bench.unpaused_per_s > 0
     assert all(speed.speedup_low <= speed.speedup <= speed.speedup_high for speed in speeds)
