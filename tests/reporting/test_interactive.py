@@ -12,6 +12,7 @@ from paumer.reporting.page.charts import explorer_chart, outline, training_chart
 from paumer.reporting.page.data import as_json, columns, explorer_data, library, scripts
 from paumer.reporting.page.provenance import links
 from paumer.reporting.tables.speed import read_speed
+from paumer.system.files import ExperimentFiles
 
 KEY = ["backbone", "recipe", "strategy", "criterion", "schedule"]
 
@@ -103,11 +104,10 @@ def test_charts_name_their_data_and_colours(main):
 
 
 def test_links_are_relative_to_the_page(tmp_path):
-    for name in ("a b.csv", "tables/main.csv", "figures/paper/training_one_column.pdf"):
+    for name in ("flops.csv", "a b/train.csv", "tables/main.csv", "figures/paper/training_one_column.pdf"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x\n")
-    measured = [tmp_path / "a b.csv", tmp_path / "missing.csv"]
-    groups = dict(links(tmp_path / "report.html", tmp_path / "tables", tmp_path / "figures", measured))
-    assert [(link.text, link.href) for link in groups["Measured"]] == [("a b.csv", "a%20b.csv")]
-    assert [link.href for link in groups["Tables"]] == ["tables/main.csv"]
-    assert [link.href for link in groups["Figures for a paper"]] == ["figures/paper/training_one_column.pdf"]
+    groups = links(tmp_path / "report.html", ExperimentFiles(tmp_path), [tmp_path / "a b/run.json"])
+    assert groups["Measured"] == {"flops.csv": "flops.csv", "a b/train.csv": "a%20b/train.csv"}
+    assert groups["Tables"] == {"tables/main.csv": "tables/main.csv"}
+    assert list(groups["Figures for a paper"]) == ["figures/paper/training_one_column.pdf"]

@@ -1,4 +1,5 @@
 import re
+import shutil
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
@@ -20,7 +21,7 @@ from paumer.reporting.tables.speed import noise_warnings, write_speed
 from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.strategies.registry import REGISTRY
 from paumer.system.errors import PaumerError
-from paumer.system.files import read_json, write_json
+from paumer.system.files import ExperimentFiles, read_json, write_json
 
 SECTIONS = [
     *("headline", "about", "explorer", "methods", "maps", "classes", "semantics", "criteria", "speed", "bounds"),
@@ -159,11 +160,11 @@ def test_warnings_are_one_line_that_opens(text, reported):
 def test_a_quiet_machine_leaves_no_warning(measured, edit, reported, run_tables, tmp_path):
     edit(measured.throughput, lambda table: table[(table["batch"] == "1") & (table["recipe"] != "paumer")])
     quiet = [path for path in measured.accuracy if path.parts[-3] != "paumer"]
-    tables, page = tmp_path / "tables", tmp_path / "report.html"
+    tables = tmp_path / "tables"
     run_tables(replace(measured, accuracy=quiet), tables)
     write_speed(measured.flops, measured.throughput, tables)
-    write(reported, page, tables=tables, throughput=measured.throughput)
-    assert "about the noise of timings" not in page.read_text(encoding="utf-8")
+    changes = {"tables": tables, "main": tables / "main.csv", "throughput": measured.throughput}
+    assert "about the noise of timings" not in write(reported, tmp_path, **changes)
 
 
 def test_cells_break_where_names_are_joined():
@@ -206,7 +207,7 @@ def test_page_names_what_timed_and_what_trained(text):
 
 def test_missing_machine_is_named(reported, tmp_path):
     with pytest.raises(PaumerError, match=r"nowhere\.json: no such file"):
-        write(reported, tmp_path / "report.html", machine=tmp_path / "nowhere.json")
+        write(reported, tmp_path, machine=tmp_path / "nowhere.json")
 
 
 def test_page_is_small(reported):
@@ -214,19 +215,20 @@ def test_page_is_small(reported):
 
 
 def test_names_are_escaped(reported, tmp_path):
-    write(reported, tmp_path / "report.html", experiment="<script>alert(1)</script>")
-    assert "alert(1)</script>" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    (tmp_path / "<script>").mkdir()
+    assert "<title>Patch pausing: &lt;script&gt;</title>" in write(reported, tmp_path / "<script>")
 
 
 def test_missing_figure_is_named(reported, tmp_path):
+    shutil.copy(reported.figures / "training.csv", tmp_path)
     with pytest.raises(PaumerError, match=r"overview\.svg"):
-        write(reported, tmp_path / "report.html", figures=tmp_path)
+        write(reported, tmp_path, figures=tmp_path)
 
 
 def test_old_runs_without_details_still_report(reported, tmp_path):
     write_json(tmp_path / "run.json", {"backbone": "tiny"})
     write_json(tmp_path / "data.json", {})
-    write(reported, tmp_path / "report.html", runs=[tmp_path / "run.json"], data=tmp_path / "data.json")
+    write(reported, tmp_path, runs=[tmp_path / "run.json"], manifest=tmp_path / "data.json")
     assert "tiny" in runs_sheet([{"backbone": "tiny"}]).rows[0]
 
 
@@ -245,19 +247,12 @@ def test_small_experiments_report_too(measured, edit, run_reporting, strategies)
     assert "No network was trained for pausing" in text
 
 
-def write(reported, output, **changes):
-    inputs = reported.measured
-    arguments = {
-        "experiment": "scenes",
-        "tables": reported.tables,
-        "figures": reported.figures,
-        "flops": inputs.flops,
-        "throughput": inputs.throughput,
-        "machine": inputs.machine,
-        "runs": inputs.runs,
-        "data": inputs.data,
-    }
-    write_report(**(arguments | changes), output=output)
+def write(reported, folder, runs=None, **changes):
+    """The report of the synthetic experiment with some other files, in another folder."""
+    files = ExperimentFiles(reported.measured.folder)
+    vars(files).update(changes, folder=folder)
+    write_report(files, reported.measured.runs if runs is None else runs)
+    return (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_differing_environments_are_both_shown(reported):
