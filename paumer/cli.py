@@ -289,6 +289,15 @@ def collect(
 
 
 @app.command()
+def uncertainty(
+    accuracy: Annotated[list[Path], typer.Argument(help="accuracy.csv of every run, confusions.npz beside it.")],
+    output: Output,
+) -> None:
+    """Draw seeds and images anew, for 95% intervals of the drop of every operating point."""
+    _call("reporting.uncertainty:uncertainty", accuracy, output)
+
+
+@app.command()
 def tables(
     accuracy: Annotated[Path, typer.Option(help="accuracy.csv of all runs.")],
     flops: Flops,

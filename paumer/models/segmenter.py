@@ -193,7 +193,7 @@ class Segmenter(nn.Module):
         """Norm and decode patches (batch, patches, width) into logits (batch, patches, cells, classes)."""
         decoder, normed = cast(Head, self.decoder), self.encoder.norm(patches)
         state.add_macs(lambda: decoder.macs(state.patch_counts(patches)))
-        if state.is_packed(patches):
+        if state.packing is not None:
             return torch.cat([decoder(image) for image in state.by_image(normed)], dim=1)
         return decoder(normed)
 
@@ -293,10 +293,11 @@ class Segmenter(nn.Module):
         """Run a block; in two halves where tokens merge or have merged, and where images have different lengths."""
         block, attended = self.encoder.blocks[number - 1], state.token_counts(tokens)
         merging = strategy.merge_key(number) is not None
-        if state.size_bias(tokens) is None and state.packing is None and not merging:
+        if state.bias is None and state.packing is None and not merging:
             tokens = block(tokens)
         else:
-            tokens, keys = attend(block, tokens, state.size_bias(tokens), state.lengths)
+            lengths = None if state.packing is None else state.packing.lengths
+            tokens, keys = attend(block, tokens, state.bias, lengths)
             if merging:
                 tokens = strategy.within(number, tokens, keys.mean(dim=1), state)
             tokens = feed_forward(block, tokens)

@@ -143,11 +143,10 @@ def test_fewer_tokens_run_after_the_block(vit, head, images) -> None:
 def test_the_most_certain_patches_of_the_final_norm_and_head_pause(plain, head, images) -> None:
     model = paumer.wrap(plain, head, "2:0.5")
     _, state = model.encode(images, model.strategy)
-    [(_, chosen)] = state.paused_at()
     [patches] = plain.forward_intermediates(images, [1], norm=True, output_fmt="NLC", intermediates_only=True)
     probabilities = head(patches).softmax(-1)
     entropy = -(probabilities * probabilities.log()).sum(-1)
-    assert torch.equal(chosen.sort().values, entropy.topk(12).indices.sort().values)
+    assert torch.equal(state.positions.sort().values, entropy.topk(12).indices.sort().values)
 
 
 def test_auxiliary_heads_choose_where_there_are_any(plain, head, images) -> None:

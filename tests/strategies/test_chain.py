@@ -87,7 +87,8 @@ def merge_then_pause(model, image, away, paused):
     running = scores.argsort(descending=True)[: 32 - away - paused].tolist()
     waiting = tokens[0, prefix:].clone()
     kept = torch.cat([tokens[:, :prefix], waiting[running][None]], dim=1)
-    state.sizes, state.bias = state.sizes[:, running], None
+    sizes = torch.cat([torch.ones(1, prefix, dtype=torch.long), state.sizes[:, running]], dim=1)
+    state.bias = sizes.log().to(kept)[:, None, None]
     for number in (4, 5, 6):
         kept = model._run_block(number, kept, state, merging)
     waiting[running] = kept[0, prefix:]
@@ -177,6 +178,8 @@ def test_the_parts_share_a_criterion(plain) -> None:
         ("adaptive-exit>pause", "4@0.9>2:0.2"),
         ("local-merge>pause", "3:0.2>2:0.2"),
         ("local-merge>merge", "3:0.2>1:0.2"),
+        ("token-exit>pause", "3@0.9>3:0.4"),  # images have different numbers of patches
+        ("token-exit>adaptive-exit", "3@0.9>3@0.4"),
     ],
 )
 def test_an_impossible_order_is_refused_in_one_line(names, texts) -> None:

@@ -166,9 +166,7 @@ def test_one_logit_is_that_of_a_sigmoid(criterion, logit) -> None:
 
 
 @pytest.mark.parametrize("criterion", INFORMED)
-@pytest.mark.parametrize(
-    "strategy", ["pause 2:0.75", "pause 2@0.01", "pause 2:0.75 over batch", "token-exit 2:0.75 keep 1"]
-)
+@pytest.mark.parametrize("strategy", ["pause 2:0.75", "pause 2@0.01", "token-exit 2:0.75 keep 1"])
 def test_patches_whose_prediction_is_no_number_run_on(plain, images, criterion, strategy) -> None:
     """A broken prediction says nothing of its patch: it is as uncertain as can be."""
     point = read_point(strategy)

@@ -17,7 +17,6 @@ PIECES = [
     *"0123456789:@.+->,e ",
     "exit:",
     "scale:",
-    " over batch",
     " keep ",
     "dense",
     "nan",

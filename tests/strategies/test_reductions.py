@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 from torch.nn import ModuleDict
 from torch.testing import assert_close
 
+from paumer.strategies.early_exit import ExitedImages
+from paumer.strategies.merge import MergedTokens
 from paumer.strategies.notation import Schedule
-from paumer.strategies.reductions import ExitedImages, ExitedTokens, MergedTokens, PausedTokens, Selection
+from paumer.strategies.reductions import PausedTokens, Selection
 from paumer.strategies.state import State
+from paumer.strategies.token_exit import ExitedTokens
 from paumer.strategies.tokens import complement, gather_rows
 
 BATCH = 3
