@@ -33,7 +33,7 @@ def _marker(corners: int, turn: float = 0, inner: float = 1, narrow: float = 1) 
 
 def _scaled(outline: Path, change: Affine2D) -> Marker:
     """The changed polygon with area `AREA` around (0, 0)."""
-    corners = np.asarray(outline.transformed(change).vertices[:-1], float)
+    corners = np.asarray(outline.transformed(change).vertices, float)[:-1]
     x, y = (corners - corners.mean(axis=0)).T
     factor = math.sqrt(2 * AREA / abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))))
     return tuple((round(float(u), 4), round(float(v), 4)) for u, v in zip(factor * x, factor * y, strict=True))
