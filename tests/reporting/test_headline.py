@@ -149,6 +149,11 @@ def test_a_better_rival_and_one_that_is_too_slow_are_called_so(main):
     assert findings(alone)["tiny"][0].endswith("; no rival is that fast.")
 
 
+def test_a_lone_backbone_is_asked_about_both_speedups(main):
+    [*_, last] = findings(main[main["backbone"] == "tiny"])["tiny"]
+    assert last.startswith("At 2 times the images/s of dense, PAUMER is not that fast (at most 1.68x); the")
+
+
 @pytest.mark.parametrize(
     ("strategies", "said"),
     [
