@@ -244,6 +244,15 @@ def semantics(settings: Settings, data: Manifest, run: PaumerRun, output: Folder
 
 
 @app.command()
+def robustness(settings: Settings, data: Manifest, run: RunFolder, output: Output, threads: Threads = None) -> None:
+    """Measure the accuracy of a trained network on corrupted images."""
+    from paumer.config.runs import RobustnessSettings
+
+    chosen = _on_gpu(_read(RobustnessSettings, settings))
+    _measure("evaluation.robustness:robustness", chosen, threads, (data, run, output), output)
+
+
+@app.command()
 def flops(settings: Settings, data: Manifest, output: Output) -> None:
     """Count multiply-accumulates (GMAC) of every operating point."""
     from paumer.config.runs import CostSettings
