@@ -244,6 +244,15 @@ def semantics(settings: Settings, data: Manifest, run: PaumerRun, output: Folder
 
 
 @app.command()
+def robustness(settings: Settings, data: Manifest, run: RunFolder, output: Output, threads: Threads = None) -> None:
+    """Measure the accuracy of a trained network on corrupted images."""
+    from paumer.config.runs import RobustnessSettings
+
+    chosen = _on_gpu(_read(RobustnessSettings, settings))
+    _measure("evaluation.robustness:robustness", chosen, threads, (data, run, output), output)
+
+
+@app.command()
 def flops(settings: Settings, data: Manifest, output: Output) -> None:
     """Count multiply-accumulates (GMAC) of every operating point."""
     from paumer.config.runs import CostSettings
@@ -286,6 +295,15 @@ def collect(
 ) -> None:
     """Put the rows of several CSV files into one."""
     _call("reporting.tables.write:collect", table, output)
+
+
+@app.command()
+def uncertainty(
+    accuracy: Annotated[list[Path], typer.Argument(help="accuracy.csv of every run, confusions.npz beside it.")],
+    output: Output,
+) -> None:
+    """Draw seeds and images anew, for 95% intervals of the drop of every operating point."""
+    _call("reporting.uncertainty:uncertainty", accuracy, output)
 
 
 @app.command()

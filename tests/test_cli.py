@@ -12,8 +12,21 @@ from tiers import named
 
 import paumer
 
-VERBS = ["doctor", "schema", "data", "colours", "samples", "bounds", "train", "evaluate", "semantics", "flops"]
-VERBS += ["throughput", "collect", "tables", "ablation", "speed", "maps", "figures", "report", "paper", "provenance"]
+VERBS = ["doctor", "schema", "data", "colours", "samples", "bounds", "train", "evaluate", "semantics"]
+VERBS += [
+    "robustness",
+    "flops",
+    "throughput",
+    "collect",
+    "uncertainty",
+    "tables",
+    "ablation",
+    "speed",
+    "maps",
+    "figures",
+    "report",
+]
+VERBS += ["paper", "provenance"]
 VERBS += ["verify", "tune", "predict", "demo", "export"]
 HELP = """
 import sys

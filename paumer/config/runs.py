@@ -11,7 +11,7 @@ from pydantic import Field
 
 from paumer.config.base import Section, Size, written
 from paumer.config.experiment import Experiment
-from paumer.config.measuring import Evaluation, Figures, Sweep, Throughput, sweep_points
+from paumer.config.measuring import Evaluation, Figures, Robustness, Sweep, Throughput, sweep_points
 from paumer.config.network import Backbone, Decoder, Heads, NetworkChoice
 from paumer.config.points import ScheduleText
 from paumer.config.training import Merging, Pausing, Phase, Resizing, TrainingOptions
@@ -125,19 +125,36 @@ class EvaluateSettings(StageSettings):
     evaluation: Evaluation = Field(default_factory=Evaluation)
 
     @classmethod
-    def of(cls, experiment: Experiment, backbone: str, name: str) -> Self:
+    def of(cls, experiment: Experiment, backbone: str, name: str, select: bool = False) -> Self:
         """The settings of a run. Of the sweep what runs on its recipe; controls run dense alone, ablations only pause.
 
         Args:
             experiment: the experiment.
             backbone: name of the backbone.
             name: a recipe, or an ablation: `ablation-NAME`.
+            select: on the split that operating points are chosen on, in the place of the one that is reported.
         """
         experiment, recipe, variant = _variant(experiment, name)
         sweep = tuple(item for item in experiment.sweep if item.runs_on(recipe))
         if experiment.backbone(backbone).control_for is not None:
             sweep = ()
-        return cls._cut(experiment, sweep=_paused(sweep) if variant else sweep)
+        split = experiment.data.select_split if select else experiment.data.eval_split
+        return cls._cut(experiment, sweep=_paused(sweep) if variant else sweep, split=split)
+
+
+class RobustnessSettings(StageSettings):
+    """What the accuracy of a run on corrupted images depends on."""
+
+    experiment: str = "scenes"
+    split: str = "val"
+    device: str = "auto"
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    robustness: Robustness = Field(default_factory=Robustness)
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> Self:
+        """The settings of an experiment."""
+        return cls._cut(experiment)
 
 
 def _paused(sweep: Sweep) -> Sweep:

@@ -1,8 +1,9 @@
 """Stage `evaluate`: accuracy of one trained network at all its operating points, in one pass over the data."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -10,15 +11,18 @@ from torch import Tensor
 
 from paumer.config.base import IGNORE
 from paumer.config.measuring import Evaluation, sweep_points
+from paumer.config.network import Backbone
 from paumer.config.runs import EvaluateSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.manifest import samples
+from paumer.evaluation.boundaries import boundary_counts, boundary_iou
+from paumer.evaluation.confusions import NAME, Images, write_confusions
 from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Strategy
-from paumer.strategies.registry import SMALLER_BACKBONE, runnable
+from paumer.strategies.registry import SMALLER_BACKBONE, OperatingPoint, runnable
 from paumer.system.files import require_writable, write_text
 from paumer.system.machine import autocast, find_device
 from paumer.system.progress import progress
@@ -29,6 +33,18 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, classes: int) -> Tenso
     valid = labels != IGNORE
     slots = labels[valid].long() * classes + predictions[valid].long()
     return torch.bincount(slots, minlength=classes**2).view(classes, classes)
+
+
+def image_confusions(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
+    """The confusion matrix of each image, (batch, classes, classes) int64.
+
+    Args:
+        labels: class ids (batch, height, width), 255 where ignored.
+        predictions: class ids, same shape.
+        classes: number of classes.
+    """
+    rows = [confusion_matrix(label, predicted, classes) for label, predicted in zip(labels, predictions, strict=True)]
+    return torch.stack(rows)
 
 
 def class_iou(matrix: Tensor) -> Tensor:
@@ -62,7 +78,10 @@ def patch_errors(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, output: Path) -> None:
-    """Write one row per operating point of a trained network to `output`; those that it cannot run are named."""
+    """Write one row per operating point of a trained network to `output`; those that it cannot run are named.
+
+    The confusion matrices of all images go to confusions.npz beside it.
+    """
     model, run = load_run(run_folder)
     data = SegmentationData(*samples(manifest, settings.split))
     require_classes(model, data.dataset.classes, run_folder)
@@ -74,21 +93,36 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
     rows = [
         {
             "experiment": settings.experiment,
-            "backbone": backbone.control_for or backbone.name,
-            "decoder": run["network"]["decoder"]["name"],
-            "recipe": run["recipe"],
-            **({"variant": run["variant"]} if run.get("variant") else {}),
-            "strategy": point.strategy if backbone.control_for is None else SMALLER_BACKBONE,
-            "criterion": point.criterion,
-            "schedule": point.schedule if backbone.control_for is None else backbone.name,
-            "seed": run["seed"],
+            **point_columns(run, backbone, point),
             **_scores(result, data.dataset),
             "images": len(data),
             **_costs(result),
         }
         for (point, _), result in zip(points, results, strict=True)
     ]
+    images = Images(
+        tuple(sample.image.name for sample in data.samples),
+        tuple(sample.block for sample in data.samples),
+        data.dataset.classes,
+    )
+    named = [(str(row["strategy"]), str(row["criterion"]), str(row["schedule"])) for row in rows]
+    matrices = dict(zip(named, (result.matrices.numpy() for result in results), strict=True))
+    write_confusions(output.with_name(NAME), images, matrices)
     write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6f"))
+
+
+def point_columns(run: Mapping[str, Any], backbone: Backbone, point: OperatingPoint) -> dict[str, Any]:
+    """What tables call an operating point of a run; a control stands beside the backbone that it is a control for."""
+    return {
+        "backbone": backbone.control_for or backbone.name,
+        "decoder": run["network"]["decoder"]["name"],
+        "recipe": run["recipe"],
+        **({"variant": run["variant"]} if run.get("variant") else {}),
+        "strategy": point.strategy if backbone.control_for is None else SMALLER_BACKBONE,
+        "criterion": point.criterion,
+        "schedule": point.schedule if backbone.control_for is None else backbone.name,
+        "seed": run["seed"],
+    }
 
 
 @dataclass(frozen=True)
@@ -96,14 +130,22 @@ class SplitResult:
     """Results of one operating point on all images of a split.
 
     Attributes:
-        matrix: confusion matrix (classes, classes).
+        matrices: confusion matrix of every labelled image, (images, classes, classes).
         macs: multiply-accumulates of every image, (images,).
         agreement: share of the pixels whose class is that of the first operating point.
+        boundaries: pixels near a boundary by class, as `boundary_counts` counts them, (3, classes); zero where they
+            were not counted.
     """
 
-    matrix: Tensor
+    matrices: Tensor
     macs: Tensor
     agreement: float
+    boundaries: Tensor
+
+    @property
+    def matrix(self) -> Tensor:
+        """Confusion matrix of the whole split, (classes, classes)."""
+        return self.matrices.sum(dim=0)
 
 
 def evaluate_split(
@@ -111,7 +153,7 @@ def evaluate_split(
 ) -> list[SplitResult]:
     """The results of each strategy on a whole split, on the device that the network is on."""
     batches = evaluation_batches(data, evaluation.images_at_once)
-    return evaluate_batches(model, batches, len(data), strategies, evaluation)
+    return evaluate_batches(model, batches, len(data), strategies, evaluation, bool(data.dataset.thin_classes))
 
 
 @torch.inference_mode()
@@ -121,6 +163,7 @@ def evaluate_batches(
     total: int,
     strategies: Sequence[Strategy],
     evaluation: Evaluation,
+    near_boundaries: bool = False,
 ) -> list[SplitResult]:
     """The results of each strategy, all of which run in one sweep over the images.
 
@@ -130,9 +173,11 @@ def evaluate_batches(
         total: how many images there are.
         strategies: operating points.
         evaluation: how images are seen.
+        near_boundaries: also count the pixels near boundaries.
     """
     device, classes, count = model.device, model.classes, len(strategies)
-    matrices = torch.zeros(count, classes, classes, dtype=torch.int64, device=device)
+    matrices: list[list[Tensor]] = [[torch.zeros(0, classes, classes, dtype=torch.int64)] for _ in strategies]
+    boundaries = torch.zeros(count, 3, classes, dtype=torch.int64)
     same, pixels = torch.zeros(count, dtype=torch.int64, device=device), 0
     costs: list[list[Tensor]] = [[] for _ in strategies]
     first = torch.empty(0)
@@ -146,14 +191,16 @@ def evaluate_batches(
                 same[index] += (predicted.classes == first).sum()
                 costs[index].append(predicted.macs)
                 if labels is not None:
-                    matrices[index] += confusion_matrix(labels, predicted.classes, classes)
+                    matrices[index].append(image_confusions(labels, predicted.classes, classes).cpu())
+                    if near_boundaries:
+                        boundaries[index] += boundary_counts(labels, predicted.classes, classes).cpu()
         pixels += first.numel()
         bar.update(len(images))
     bar.close()
     agreements = (same.double() / pixels).tolist()
     return [
-        SplitResult(matrix, torch.cat(macs), agreement)
-        for matrix, macs, agreement in zip(matrices, costs, agreements, strict=True)
+        SplitResult(torch.cat(matrices[index]), torch.cat(costs[index]), agreements[index], boundaries[index])
+        for index in range(count)
     ]
 
 
@@ -169,5 +216,15 @@ def _scores(result: SplitResult, dataset: Dataset) -> dict[str, float]:
     return {
         "miou": mean_iou(matrix),
         "pixel_accuracy": pixel_accuracy(matrix),
+        **_boundary_score(result, dataset),
         **{f"iou_{name}": iou for name, iou in zip(dataset.classes, ious, strict=True)},
     }
+
+
+def _boundary_score(result: SplitResult, dataset: Dataset) -> dict[str, float]:
+    """Mean boundary IoU of the thin and small classes, where the dataset names some."""
+    if not dataset.thin_classes:
+        return {}
+    ious = boundary_iou(result.boundaries)
+    chosen = [ious[dataset.classes.index(name)] for name in dataset.thin_classes]
+    return {"thin_boundary_iou": float(torch.stack(chosen).nanmean())}

@@ -49,7 +49,7 @@ class WatchedPause(Pause):
             canvas = seen.new_full((state.patches,), torch.nan)
             canvas[slice(None) if state.positions is None else state.positions[0]] = seen
             self.entropy[block] = canvas.view(state.grid).cpu()
-        if block not in self.parameters.blocks:
+        if super().action_key(block) is None:
             return tokens
         tokens = super().after_block(block, tokens, state)
         if state.positions is not None:

@@ -199,7 +199,7 @@ class Strategy:
         while state.reductions:
             if state.reductions[-1].of_logits and not classified:
                 values, classified = self.classify(network, values, state), True
-            values = state.restore(values)
+            values = state.undo().restore(values)
         return values if classified else self.classify(network, values, state)
 
 

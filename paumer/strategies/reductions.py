@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from paumer.strategies.tokens import Packing, scatter_rows
+from paumer.system.lazy import lazy
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+else:
+    torch = lazy("torch")
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,10 @@ class Reduction:
     def restore(self, values: Tensor) -> Tensor:
         """From values of the patches after it, (batch, after, ...), to those before, (batch, before, ...)."""
         raise NotImplementedError
+
+    def restore_tokens(self, tokens: Tensor, prefix: int) -> Tensor:
+        """As `restore` does, for tokens with their prefix, (batch, prefix + after, width); not of packed images."""
+        return torch.cat([tokens[:, :prefix], self.restore(tokens[:, prefix:])], dim=1)
 
 
 @dataclass(frozen=True)

@@ -137,12 +137,12 @@ class RunningTokens:
         self.bias = None if self.sizes is None else self._size_bias(tokens, self.sizes)
         return tokens
 
-    def restore(self, values: Tensor) -> Tensor:
-        """Undo the last reduction: from values of the patches after it, (batch, after, ...), to those before."""
+    def undo(self) -> Reduction:
+        """The last reduction, which is off the stack: what is known is of the patches before it."""
         reduction = self.reductions[-1]
         self.positions, self.sizes, self.bias, self.packing, self.side_tensors = self.earlier[-1]
         self.reductions, self.earlier = self.reductions[:-1], self.earlier[:-1]
-        return reduction.restore(values)
+        return reduction
 
     def _size_bias(self, tokens: Tensor, sizes: Tensor) -> Tensor:
         """The logarithms of the sizes as the attention to every token, 0 for the prefix."""

@@ -52,6 +52,11 @@ class State(RunningTokens):
             self.predictions, self.adapted = {}, {}
         return super().apply(reduction, tokens)
 
+    def undo(self) -> Reduction:
+        """The last reduction, undone; predictions of fewer patches are forgotten."""
+        self.predictions, self.adapted = {}, {}
+        return super().undo()
+
     def predict(self, block: int, tokens: Tensor) -> Tensor:
         """The head's logits of the running patches after `block`, (batch, running, cells, classes); cached."""
         if block not in self.predictions:

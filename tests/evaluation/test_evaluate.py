@@ -9,6 +9,7 @@ from paumer.config.measuring import Evaluation, SweepItem, sweep_points
 from paumer.config.runs import EvaluateSettings
 from paumer.data.catalogue import DATASETS
 from paumer.data.loading import evaluation_batches
+from paumer.evaluation.confusions import Confusions
 from paumer.evaluation.evaluate import confusion_matrix, evaluate, evaluate_split, mean_iou, pixel_accuracy
 from paumer.measurement.flops import count
 from paumer.models.build import load_run
@@ -26,7 +27,7 @@ SWEEP = (
     SweepItem(strategy="merge>pause", schedules=("1-2:0.1>3:0.4",)),
 )
 COLUMNS = ["experiment", "backbone", "decoder", "recipe", "strategy", "criterion", "schedule", "seed", "miou"]
-COLUMNS += ["pixel_accuracy", *(f"iou_{name}" for name in DATASETS["scenes"].classes)]
+COLUMNS += ["pixel_accuracy", "thin_boundary_iou", *(f"iou_{name}" for name in DATASETS["scenes"].classes)]
 COLUMNS += ["images", "gmac", "gmac_low", "gmac_high"]
 
 
@@ -72,6 +73,16 @@ def test_rows_are_the_scores_of_separate_passes(table_of, run_of, data, inferenc
             matrix += confusion_matrix(labels, predicted, 19)
         assert row.miou == pytest.approx(mean_iou(matrix), abs=0.02)
         assert row.pixel_accuracy == pytest.approx(pixel_accuracy(matrix), abs=0.02)
+
+
+def test_the_matrices_of_all_images_add_up_to_the_scores(table_of, tmp_path, data) -> None:
+    table = table_of(describe())
+    confusions = Confusions(tmp_path / "confusions.npz")
+    assert confusions.images.names == tuple(sample.image.name for sample in data.samples)
+    assert confusions.images.blocks == tuple(sample.block for sample in data.samples)
+    for (point, matrices), row in zip(confusions, table.itertuples(), strict=True):
+        assert point == (row.strategy, row.criterion, row.schedule)
+        assert mean_iou(torch.from_numpy(matrices.astype("int64")).sum(dim=0)) == pytest.approx(row.miou, abs=1e-5)
 
 
 def test_costs_are_the_mean_over_the_images_and_their_spread(run_of, data, table_of) -> None:

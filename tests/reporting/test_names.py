@@ -19,7 +19,8 @@ from PIL import Image
 
 from paumer.reporting.figures import fonts
 from paumer.reporting.figures.drawing import panels, save_as, style
-from paumer.reporting.sheets import Sheet, markdown
+from paumer.reporting.sheets import Sheet
+from paumer.reporting.writing import markdown
 
 # Of an area that no font of the machine has: in the font of these tests, and in none.
 OWN, NONE = "\U0010fffc", "\U0010fffd"

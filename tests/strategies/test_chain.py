@@ -6,43 +6,15 @@ from operating_points import describe, pairs, restored, strategy
 from tiers import first
 from torch.testing import assert_close
 
-from paumer.strategies.contract import Chain
 from paumer.strategies.criteria import entropy
 from paumer.strategies.early_exit import AdaptiveExit
 from paumer.strategies.merge import LocalMerge, Merge
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
-from paumer.strategies.registry import build_strategy, operating_point
+from paumer.strategies.registry import build_strategy
 from paumer.system.errors import PaumerError
 
 PAIRS = pairs()
-LINKS = [
-    ("pause", "2:0.3+4:0.3", "margin"),
-    ("early-exit", "exit:4", ""),
-    ("adaptive-exit", "2@0.22+4@0.22", "entropy"),
-    ("token-exit", "2:0.4 keep 1", "confidence"),
-    ("merge", "1-4:0.1", ""),
-    ("local-merge", "1@0.5+3@0.9", ""),
-    ("resize", "scale:0.75", ""),
-]
-
-
-@pytest.mark.parametrize("link", LINKS, ids=lambda link: link[0])
-def test_a_chain_of_one_link_is_that_link(plain, images, labels, link) -> None:
-    name, text, criterion = link
-    alone = strategy(name, text, criterion)
-    chain = Chain(links=(alone,))
-    first, second = plain.sweep(images, [alone, chain], labels, count=True)
-    assert torch.equal(first.logits, second.logits)
-    assert torch.equal(first.macs, second.macs)
-    described = ("schedule_text", "per_image", "input_scale", "head_blocks", "varies", "needs_labels")
-    assert str(chain) == str(alone)
-    assert all(getattr(chain, item) == getattr(alone, item) for item in described)
-    for block in range(1, 7):
-        assert chain.action_key(block) == alone.action_key(block)
-        assert chain.merge_key(block) == alone.merge_key(block)
-    assert chain.last_block(6) == alone.last_block(6)
-    assert chain.skip(plain) == alone.skip(plain)
 
 
 @pytest.mark.parametrize("point", PAIRS, ids=describe)
@@ -66,12 +38,6 @@ def test_every_possible_pair_treats_images_as_if_they_were_alone(deep_kinds, ima
         [alone] = network.sweep(images[number : number + 1], [chain], count=True)
         assert_close(alone.logits[0], together.logits[number])
         assert alone.macs[0] == together.macs[number]
-
-
-def test_every_ordered_pair_of_reductions_stands_among_the_pairs() -> None:
-    assert len(PAIRS) >= 20
-    names = {point.strategy for point in PAIRS}
-    assert {"merge>pause", "local-merge>pause", "resize>pause", "token-exit>pause", "merge>adaptive-exit"} <= names
 
 
 def merge_then_pause(model, image, away, paused):
@@ -148,13 +114,6 @@ def test_an_image_that_leaves_changes_nothing_for_those_that_merge_on(plain, ima
 def test_all_images_may_leave_a_composition(plain, images, names, texts) -> None:
     output = plain(images, strategy(names, texts))
     assert output.isfinite().all()
-
-
-def test_the_parts_share_a_criterion(plain) -> None:
-    chain = strategy("token-exit>pause", "1:0.2>3:0.4", "margin")
-    assert [link.criterion_name for link in chain.links] == ["margin", "margin"]
-    assert operating_point("merge>pause", "", "1:0.2>3:0.4").criterion == "entropy"
-    assert chain.head_blocks == (1, 3)
 
 
 @pytest.mark.parametrize(

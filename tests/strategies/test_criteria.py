@@ -185,12 +185,6 @@ def test_patches_whose_prediction_is_no_number_run_on(plain, images, criterion, 
         assert set(lost) <= set(cells.flatten()[of_image == image].tolist())
 
 
-def test_criteria_but_random_read_the_heads() -> None:
-    schedule = Schedule("2:0.4+4:0.2")
-    for name in CRITERIA:
-        assert Pause(schedule, name).head_blocks == (() if name == "random" else (2, 4))
-
-
 def pixel_losses(logits, labels):
     """Cross-entropy of every pixel (batch, height, width) under logits (batch, patches, cells, classes)."""
     nearest = functional.interpolate(cells_to_map(logits, (4, 8)), size=labels.shape[-2:], mode="nearest")

@@ -18,6 +18,7 @@ PIECES = [
     "exit:",
     "scale:",
     " keep ",
+    " rejoin ",
     "dense",
     "nan",
     "inf",

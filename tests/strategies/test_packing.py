@@ -63,7 +63,7 @@ def test_every_patch_comes_back_to_its_place(model, images) -> None:
         for last in (block.attn.proj, block.mlp.fc2):
             last.weight.zero_(), last.bias.zero_()
     embedded = blockless.encoder.embed(images)[:, blockless.encoder.prefix :]
-    for text in ("3@0.22", "2@0.1+4@0.3"):
+    for text in ("3@0.22", "2@0.1+4@0.3", "2@0.1+3@0.3 rejoin 5"):
         assert torch.equal(restored(*blockless.encode(images, strategy("pause", text, "margin"))), embedded)
 
 

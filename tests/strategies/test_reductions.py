@@ -40,14 +40,6 @@ def test_complement_holds_the_others_rising(choice) -> None:
         assert rest == [number for number in range(count) if number not in image]
 
 
-@given(choices(), st.lists(st.integers(1, 3), max_size=2))
-def test_rows_are_gathered_whole(choice, trailing) -> None:
-    count, chosen = choice
-    values = draw_values(count, *trailing)
-    expected = torch.stack([image[index] for image, index in zip(values, chosen, strict=True)])
-    assert torch.equal(gather_rows(values, chosen), expected)
-
-
 def kept_of(chosen: torch.Tensor, count: int) -> Selection:
     return fresh_state().keep(torch.zeros(BATCH, count, 1), chosen)
 

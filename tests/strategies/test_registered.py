@@ -79,7 +79,8 @@ def test_images_run_as_if_they_were_alone(deep, images, point) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "same", "others"),
     [
-        ("pause", "3:0.4", "3:0.4+5:0.2", ["3:0.3", "3@0.4"]),
+        ("pause", "3:0.4", "3:0.4+5:0.2", ["3:0.3", "3@0.4", "3:0.4 rejoin 8"]),
+        ("pause", "3:0.4 rejoin 8", "3:0.4 rejoin 9", ["3:0.3 rejoin 8"]),
         ("adaptive-exit", "3@0.4", "3@0.4+6@0.9", ["3@0.8"]),
         ("token-exit", "3:0.4", "3:0.4+5:0.1", ["3:0.4 keep 2", "3:0.3", "3@0.4"]),
         ("merge", "2:0.1", "1-3:0.1", ["2:0.2"]),

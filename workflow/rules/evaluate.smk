@@ -5,6 +5,7 @@ rule evaluate:
         run=rules.train.output.run,
     output:
         table=f"{RUN}/accuracy.csv",
+        confusions=f"{RUN}/confusions.npz",
     log:
         f"{LOGS}/evaluate/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
@@ -21,6 +22,46 @@ rule evaluate:
         "Evaluating {wildcards.backbone}, recipe {wildcards.recipe}, seed {wildcards.seed}"
     shell:
         "paumer evaluate --settings {params.settings:q} --data {input.manifest:q} --run {params.folder:q}"
+        " --output {output.table:q} --threads {threads} > {log:q} 2>&1"
+
+
+# On the split that operating points are chosen on.
+use rule evaluate as evaluate_select with:
+    output:
+        table=f"{RUN}/select/accuracy.csv",
+        confusions=f"{RUN}/select/confusions.npz",
+    log:
+        f"{LOGS}/evaluate_select/{{backbone}}-{{recipe}}-seed{{seed}}.log",
+    params:
+        settings=select_settings,
+        folder=run_folder,
+    message:
+        "Evaluating {wildcards.backbone}, recipe {wildcards.recipe}, seed {wildcards.seed}, where points are chosen"
+
+
+rule robustness:
+    input:
+        manifest=rules.data.output.manifest,
+        weights=rules.train.output.weights,
+        run=rules.train.output.run,
+    output:
+        table=f"{RUN}/robustness.csv",
+    log:
+        f"{LOGS}/robustness/{{backbone}}-{{recipe}}-seed{{seed}}.log",
+    conda:
+        "../../envs/paumer.yaml"
+    threads: GPU_CORES
+    resources:
+        expected_seconds=robustness_seconds,
+        mem_mb=8000,
+        gpu=GPUS,
+    params:
+        settings=text(stages.RobustnessSettings.of(experiment)),
+        folder=run_folder,
+    message:
+        "Corrupting the images of {wildcards.backbone}, recipe {wildcards.recipe}, seed {wildcards.seed}"
+    shell:
+        "paumer robustness --settings {params.settings:q} --data {input.manifest:q} --run {params.folder:q}"
         " --output {output.table:q} --threads {threads} > {log:q} 2>&1"
 
 
@@ -67,6 +108,47 @@ rule collect_accuracy:
         "Collecting the accuracy of all runs"
     shell:
         "paumer collect {input:q} --output {output.table:q} > {log:q} 2>&1"
+
+
+use rule collect_accuracy as collect_select with:
+    input:
+        runs(f"{RUN}/select/accuracy.csv"),
+    output:
+        table=f"{RESULTS}/select_accuracy.csv",
+    log:
+        f"{LOGS}/collect_select.log",
+    message:
+        "Collecting the accuracy of all runs where points are chosen"
+
+
+use rule collect_accuracy as collect_robustness with:
+    input:
+        runs(f"{RUN}/robustness.csv", experiment.robustness_recipes),
+    output:
+        table=f"{RESULTS}/robustness.csv",
+    log:
+        f"{LOGS}/collect_robustness.log",
+    message:
+        "Collecting the accuracy of all runs on corrupted images"
+
+
+rule uncertainty:
+    input:
+        accuracy=runs(f"{RUN}/accuracy.csv"),
+        confusions=runs(f"{RUN}/confusions.npz"),
+    output:
+        table=f"{RESULTS}/intervals.csv",
+    log:
+        f"{LOGS}/uncertainty.log",
+    localrule: True
+    conda:
+        "../../envs/paumer.yaml"
+    resources:
+        mem_mb=4000,
+    message:
+        "Drawing seeds and images anew for intervals of the drops"
+    shell:
+        "paumer uncertainty {input.accuracy:q} --output {output.table:q} > {log:q} 2>&1"
 
 
 rule bounds:

@@ -25,7 +25,7 @@ from paumer.reporting.figures.fonts import all_characters
 from paumer.reporting.figures.plots import LOG_TICKS, Plot
 from paumer.reporting.figures.styles import AREA, Style
 from paumer.reporting.frames import ends
-from paumer.reporting.sheets import csv
+from paumer.reporting.writing import csv
 from paumer.system.files import write_text, writing
 
 PALE = 0.4  # opacity of what another point dominates

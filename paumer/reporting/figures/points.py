@@ -17,13 +17,10 @@ from paumer.reporting.frames import (
     is_dense,
     on_one_scale,
     operating_points,
-    ranks,
-    read_table,
-    refuse_duplicates,
-    refuse_mixed_data,
-    strategy_key,
+    sorted_by,
     with_speed_intervals,
 )
+from paumer.reporting.reading import read_table, refuse_duplicates, refuse_mixed_data
 from paumer.reporting.tables.main import over_seeds
 from paumer.reporting.tables.methods import CLAIM, family_points
 from paumer.reporting.timings import latency_ms
@@ -161,8 +158,7 @@ def overview_points(main: pd.DataFrame) -> pd.DataFrame:
 def batch_points(timed: pd.DataFrame) -> pd.DataFrame:
     """images/s and latency of dense and a few schedules of each strategy: columns `POINT`, batch, `RATE`, `LATENCY`."""
     timed = timed.dropna(subset="images_per_s")
-    timed = timed.assign(rank=timed["strategy"].map(ranks(timed["strategy"], strategy_key)))
-    timed = timed.sort_values(["rank", "gmac_ratio", "schedule", "batch"])
+    timed = sorted_by(timed, ["strategy", "gmac_ratio", "schedule", "batch"])
     chosen = []
     for (_, strategy), group in timed.drop_duplicates(POINT).groupby(["backbone", "strategy"]):
         nearest = [int((group["gmac_ratio"] - CLAIM.speedup).abs().fillna(np.inf).argmin())]

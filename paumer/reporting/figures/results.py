@@ -15,7 +15,7 @@ from paumer.reporting.figures.plots import COSTS, LINE, Axis, Plot, class_plot, 
 from paumer.reporting.figures.points import batch_points, class_points, floor_points, loss_curves, speedup_points
 from paumer.reporting.figures.styles import DASHES, series_styles, strategy_colours
 from paumer.reporting.frames import in_order, strategy_key
-from paumer.reporting.tables.drops import class_table
+from paumer.reporting.tables.classes import class_table
 
 TICKS = [0.5, 0.7, 0.85, 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20]
 GREY: dict[str, Any] = {"color": "0.35"}
