@@ -15,6 +15,7 @@ from paumer.config.network import Scenes
 from paumer.data import cityscapes
 from paumer.data.catalogue import DATASETS
 from paumer.data.cityscapes import draw_train_ids, train_id_drawer
+from paumer.data.cityscapes_labels import LABELS
 from paumer.data.images import read_label, read_sample
 
 DATASET = DATASETS["cityscapes"]
@@ -26,7 +27,7 @@ def labels(root: Path, split: str = "train") -> list[np.ndarray]:
 
 
 def test_table_is_the_official_one() -> None:
-    assert [(label.name, label.id, label.train_id, label.colour) for label in cityscapes.LABELS] == [
+    assert [(label.name, label.id, label.train_id, label.colour) for label in LABELS] == [
         (label.name, label.id, label.trainId, label.color) for label in id2label.values() if label.id >= 0
     ]
     assert DATASET.classes == tuple(trainId2label[number].name for number in range(19))

@@ -10,7 +10,8 @@ from PIL import Image
 
 from paumer.config.base import IGNORE
 from paumer.config.network import Data, Scenes
-from paumer.data.cityscapes import DATASET, EVALUATED, LABELS
+from paumer.data.cityscapes import DATASET
+from paumer.data.cityscapes_labels import EVALUATED, LABELS
 from paumer.data.preparation import prepare
 from paumer.data.scenes import draw_scene, generate
 from paumer.system.errors import PaumerError

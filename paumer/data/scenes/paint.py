@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from paumer.data.cityscapes import LABELS
+from paumer.data.cityscapes_labels import LABELS
 
 _IDS = {label.name: label.id for label in LABELS}
 EGO_VEHICLE, STATIC = _IDS["ego vehicle"], _IDS["static"]
