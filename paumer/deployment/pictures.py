@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from paumer.data.cityscapes import EVALUATED
+from paumer.data.cityscapes_labels import EVALUATED
 from paumer.deployment.description import Description
 from paumer.deployment.network import HubSegmenter
 from paumer.evaluation.pauses import PAUSE_COLOURS, watch_pauses

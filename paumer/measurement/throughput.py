@@ -30,7 +30,7 @@ from paumer.config.base import Size
 from paumer.config.measuring import Evaluation
 from paumer.config.network import Backbone, NetworkSettings
 from paumer.config.runs import CostSettings
-from paumer.data.images import upright_size
+from paumer.data.images import stored_size
 from paumer.data.loading import SegmentationData, evenly
 from paumer.data.manifest import samples
 from paumer.measurement.floor import floors
@@ -244,7 +244,7 @@ def mean_windows(evaluation: Evaluation, data: SegmentationData) -> float:
     """Windows per image at scale 1, mean over the split; reads only the headers of the image files."""
     if evaluation.inference == "whole":
         return 1.0
-    sizes = [evaluation.seen_size(upright_size(sample.image)) for sample in data.samples]
+    sizes = [evaluation.seen_size(stored_size(sample.image)) for sample in data.samples]
     counts = [len(evaluation.window_corners(size)) for size in sizes]
     return sum(counts) / len(counts)
 
