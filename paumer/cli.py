@@ -353,6 +353,9 @@ def tables(
     data: Manifest,
     output: Folder,
     attribution: Annotated[list[Path], typer.Option(help="attribution.csv of `paumer semantics`, once per run.")] = [],
+    intervals: Annotated[Path | None, typer.Option(help="intervals.csv of `paumer uncertainty`.")] = None,
+    select: Annotated[Path | None, typer.Option(help="Accuracy on the split that points are chosen on.")] = None,
+    chosen: Annotated[Path | None, typer.Option(help="chosen.csv of `paumer choose`.")] = None,
 ) -> None:
     """Join accuracy, GMAC and images/s into the tables."""
     _call(
@@ -365,6 +368,9 @@ def tables(
         output,
         manifest=data,
         attribution=attribution,
+        intervals=intervals,
+        select=select,
+        chosen=chosen,
     )
 
 

@@ -101,9 +101,9 @@ def read_sweep(path: Path, backbone: str | None = None) -> Sweep:
     Raises:
         PaumerError: the file is unusable.
     """
-    names = ("recipe", "strategy", "criterion", "schedule")
+    names, content = ("recipe", "strategy", "criterion", "schedule"), read_bytes(path)
     try:
-        reader = csv.DictReader(read_bytes(path).decode().splitlines())
+        reader = csv.DictReader(content.decode().splitlines())
         if missing := {"backbone", *names} - set(reader.fieldnames or ()):
             raise ValueError(f"lacks column {min(missing)}")
         keys = [tuple(row[name] for name in names) for row in reader if backbone in (None, row["backbone"])]

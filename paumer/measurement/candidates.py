@@ -30,7 +30,7 @@ from paumer.system.files import require_writable, write_text
 from paumer.system.machine import find_device
 
 METHOD = ["backbone", "recipe", "strategy", "criterion"]
-COLUMNS = [*METHOD, "schedule", "target", "predicted"]
+COLUMNS = [*METHOD, "schedule", "asked_speedup", "predicted"]
 
 
 def candidates(settings: CandidateSettings, manifest: Path, output: Path) -> None:

@@ -9,7 +9,7 @@ from paumer.system.errors import PaumerError
 from paumer.system.files import require_writable, write_text
 
 METHOD = ["backbone", "recipe", "strategy", "criterion"]
-CANDIDATES = [*METHOD, "schedule", "target"]
+CANDIDATES = [*METHOD, "schedule", "asked_speedup"]
 COLUMNS = [*CANDIDATES, "candidates", "select_drop"]
 
 
@@ -30,10 +30,10 @@ def choose(accuracy: Path, candidates: Path, output: Path) -> None:
     means = dict(scored.groupby([*METHOD, "schedule"])["miou"].mean())
     dense = dict(scored[is_dense(scored)].groupby("backbone")["miou"].mean())
     rows = []
-    for (*method, target), group in tried.groupby([*METHOD, "target"], sort=False):
+    for (*method, asked), group in tried.groupby([*METHOD, "asked_speedup"], sort=False):
         keys = [(*map(str, method), str(schedule)) for schedule in dict.fromkeys(group["schedule"])]
         if missing := [key for key in keys if key not in means]:
             raise PaumerError(f"{accuracy}: lacks {' '.join(missing[0])}; evaluate the run again")
         best = max(keys, key=means.__getitem__)
-        rows.append((*best, target, len(keys), dense[best[0]] - means[best]))
+        rows.append((*best, asked, len(keys), dense[best[0]] - means[best]))
     write_text(output, pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, float_format="%.4f"))

@@ -15,8 +15,11 @@ DENSE = {"backbone": "net", "recipe": "dense", "strategy": "dense", "criterion":
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
-    tried = [PAUSE | {"schedule": text, "target": 1.5} for text in ("1:0.4", "2:0.5", "1:0.4")]
-    tried += [PAUSE | {"schedule": "1:0.6", "target": 2.0}, MERGE | {"schedule": "1-8:0.05", "target": 1.5}]
+    tried = [PAUSE | {"schedule": text, "asked_speedup": 1.5} for text in ("1:0.4", "2:0.5", "1:0.4")]
+    tried += [
+        PAUSE | {"schedule": "1:0.6", "asked_speedup": 2.0},
+        MERGE | {"schedule": "1-8:0.05", "asked_speedup": 1.5},
+    ]
     scores = {"1:0.4": (60, 70), "2:0.5": (64, 67), "1:0.6": (50, 52), "1-8:0.05": (58, 60)}
     rows = [DENSE | {"seed": seed, "miou": miou} for seed, miou in enumerate((68, 70))]
     for key in {(row["strategy"], row["schedule"]): row for row in tried}.values():
@@ -30,7 +33,7 @@ def test_the_highest_mean_is_chosen(files: tuple[Path, Path], tmp_path: Path) ->
     choose(*files, tmp_path / "chosen.csv")
     table = pd.read_csv(tmp_path / "chosen.csv", keep_default_na=False)
     assert list(table.columns) == COLUMNS
-    chosen = table[["strategy", "schedule", "target", "candidates", "select_drop"]]
+    chosen = table[["strategy", "schedule", "asked_speedup", "candidates", "select_drop"]]
     assert list(chosen.itertuples(index=False, name=None)) == [
         ("pause", "2:0.5", 1.5, 2, 3.5),
         ("pause", "1:0.6", 2.0, 1, 18.0),

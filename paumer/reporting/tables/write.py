@@ -13,6 +13,7 @@ from paumer.reporting.tables.bounds import bounds_sheet, bounds_table
 from paumer.reporting.tables.classes import class_sheets, class_table
 from paumer.reporting.tables.criteria import criteria_sheet, criteria_table
 from paumer.reporting.tables.drops import drop_sheets, drops_table
+from paumer.reporting.tables.equal_speed import equal_speed_sheets, equal_speed_table
 from paumer.reporting.tables.headline import findings, headline_points, headline_sheet, paragraph
 from paumer.reporting.tables.main import main_by_backbone, main_sheet, main_table
 from paumer.reporting.tables.methods import methods_by_backbone, methods_sheet, methods_table, read_claims, with_claims
@@ -34,8 +35,11 @@ def write_tables(
     *,
     manifest: Path,
     attribution: Sequence[Path] = (),
+    intervals: Path | None = None,
+    select: Path | None = None,
+    chosen: Path | None = None,
 ) -> None:
-    """Write headline, methods, main, classes, drops, criteria and bounds.{csv,md,tex}, published and attribution.*.
+    """Write headline, equal_speed, methods, main, classes, drops, criteria and bounds.{csv,md,tex}, published and attribution.*.
 
     headline.csv holds the cells of headline.md, as text; methods.csv and main.csv hold numbers. All are built before
     any is written.
@@ -49,13 +53,18 @@ def write_tables(
         output: folder for the tables.
         manifest: data.json, which names the dataset.
         attribution: attribution.csv of every run that has one.
+        intervals: 95% intervals of drops over seeds and images; without it drops have those over seeds alone.
+        select: accuracy on the split that operating points are chosen on; without it they are chosen on the one that
+            is reported.
+        chosen: what was chosen for each speed-up where methods are compared at equal speed.
 
     Raises:
         PaumerError: a file is unusable, a dense, GMAC or throughput row is missing, or two rest on different data.
     """
-    refuse_mixed_data([manifest, *accuracy, flops, throughput, bounds, *attribution])
+    refuse_mixed_data([manifest, *accuracy, flops, throughput, bounds, *attribution, *filter(None, [select])])
     warnings = noise_warnings(in_first_setting(read_throughput(throughput)))
-    main = main_table(accuracy, flops, throughput)
+    main = main_table(accuracy, flops, throughput, intervals, select)
+    equal = equal_speed_table(main, chosen)
     claims = read_claims(published)
     headline = headline_sheet(main, claims, warnings)
     shares = attribution_table(attribution)
@@ -69,6 +78,7 @@ def write_tables(
     files = {
         **files_of("main", to_wide(main), [main_sheet(main, warnings)], main_by_backbone(main, warnings)),
         **files_of("headline", pd.DataFrame(headline.rows, columns=headline.headings), [summary], [headline]),
+        **(files_of("equal_speed", equal, equal_speed_sheets(equal), equal_speed_sheets(equal)) if chosen else {}),
         **files_of("methods", methods, [methods_sheet(methods, warnings)], methods_by_backbone(methods, warnings)),
         **files_of("classes", classes, class_sheets(classes), class_sheets(classes)),
         **files_of("drops", drops, drop_sheets(drops), drop_sheets(drops)),
