@@ -37,7 +37,7 @@ def main(results: Path, backbone: str, recipe: str, config: Path = Path("config.
 
     def seconds(groups: list) -> tuple[float, list]:
         start = time.perf_counter()
-        results = [one for group in groups for one in evaluate_split(model, data, group, settings)]
+        results = [one for group in groups for one in evaluate_split(model, data, group, settings.evaluation)]
         return time.perf_counter() - start, results
 
     together, swept = seconds([strategies])

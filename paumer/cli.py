@@ -73,6 +73,7 @@ OPTIONS: dict[str, click.Parameter] = {
     "devices": option("--devices", "GPUs to train on; without a GPU, as many processes.", int, default=1),
     # Of tables, figures and the report, which may have several files of a kind
     "TABLES": click.Argument(["tables"], type=PATH, nargs=-1, required=True),
+    "ACCURACIES": click.Argument(["accuracy"], type=PATH, nargs=-1, required=True),  # confusions.npz beside each
     "FILE": click.Argument(["file"], type=PATH),
     "FOLDER": click.Argument(["folder"], type=PATH),
     "trained": several("--run", "Folder of a trained run, once per backbone and recipe."),
@@ -233,6 +234,12 @@ app.verb(
     "Put the rows of several CSV files with the same columns into one.",
     "reporting.tables.write:collect",
     "TABLES, output",
+)
+app.verb(
+    "uncertainty",
+    "Draw seeds and images anew, for 95% intervals of the drop of every operating point.",
+    "reporting.uncertainty:uncertainty",
+    "ACCURACIES, output",
 )
 app.verb(
     "tables",

@@ -102,6 +102,17 @@ def ade20k(
     return folder
 
 
+def camvid(folder: Path, train: int = 3, val: int = 2, test: int = 1, seed: int = 0) -> Path:
+    """CamVid as the SegNet tutorial lays it out, of one image type each; labels 0 to 10, and 11 unlabelled."""
+    draw = np.random.default_rng(seed)
+    for split, count in {"train": train, "val": val, "test": test}.items():
+        for number in range(count):
+            image, label = draw.integers(0, 256, (24, 32, 3), np.uint8), draw.integers(0, 12, (24, 32), np.uint8)
+            Image.fromarray(image).save(_made(folder / split) / f"{number}.png")
+            Image.fromarray(label).save(_made(folder / f"{split}annot") / f"{number}.png")
+    return folder
+
+
 def idd_lite(folder: Path, train: int = 12, val: int = 2, height: int = 24, width: int = 32, seed: int = 0) -> Path:
     """IDD Lite: sequences 0, 1, ... of one or two images each; labels 0 to 6, and 255 ignored.
 
@@ -172,10 +183,11 @@ def masks(folder: Path, train: list[list[int]], val: list[list[int]], classes: s
     return folder
 
 
-def zipped(folder: Path, top: str = "", only: str = "*") -> bytes:
+def zipped(folder: Path, top: str = "", only: str = "*", comment: str = "") -> bytes:
     """A zip archive of the files below `folder` whose path matches `only`, under the folder `top`."""
     stream = BytesIO()
     with ZipFile(stream, "w", ZIP_DEFLATED) as archive:
+        archive.comment = comment.encode()
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder)
             if path.is_dir():

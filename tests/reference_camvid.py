@@ -9,15 +9,17 @@ from textwrap import fill
 import pandas as pd
 
 from paumer.reporting.figures.points import speed_points
-from paumer.reporting.frames import POINT, is_dense, read_table, to_wide
-from paumer.reporting.sheets import Sheet, csv, drop_cell, markdown, number, speedup_cell, with_seeds
+from paumer.reporting.frames import POINT, is_dense, to_wide
+from paumer.reporting.reading import read_table
+from paumer.reporting.sheets import Sheet, drop_cell, number, speedup_cell, with_seeds
 from paumer.reporting.tables.ablation import ablation_sheets, ablation_table
 from paumer.reporting.tables.drops import MIOU, PIXELS, drop_sheets, drops_table
 from paumer.reporting.tables.headline import headline_points, headline_sheet
 from paumer.reporting.tables.main import main_sheet, main_table, read_accuracy
 from paumer.reporting.tables.methods import family_points, methods_sheet, methods_table, read_claims, with_claims
-from paumer.reporting.tables.speed import noise_warnings
+from paumer.reporting.tables.noise import noise_warnings
 from paumer.reporting.timings import THROUGHPUT, read_throughput
+from paumer.reporting.writing import csv, markdown
 
 NETWORK = "vit_small_patch16"
 FIRST = [  # recipe, strategy, criterion, schedule

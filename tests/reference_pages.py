@@ -13,9 +13,10 @@ import reference_camvid as camvid
 
 from paumer.reporting.figures.drawing import save, style
 from paumer.reporting.figures.pareto import pareto_speed
-from paumer.reporting.frames import read_table
-from paumer.reporting.sheets import Sheet, markdown, number
+from paumer.reporting.reading import read_table
+from paumer.reporting.sheets import Sheet, number
 from paumer.reporting.tables.main import read_accuracy
+from paumer.reporting.writing import markdown
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = Path("results/reference")

@@ -13,7 +13,19 @@ from tiers import named
 import paumer
 
 VERBS = ["doctor", "schema", "data", "colours", "samples", "bounds", "train", "evaluate", "semantics", "flops"]
-VERBS += ["throughput", "collect", "tables", "ablation", "speed", "maps", "figures", "report", "paper", "provenance"]
+VERBS += [
+    "throughput",
+    "collect",
+    "uncertainty",
+    "tables",
+    "ablation",
+    "speed",
+    "maps",
+    "figures",
+    "report",
+    "paper",
+    "provenance",
+]
 VERBS += ["verify", "tune", "predict", "demo", "export"]
 HELP = """
 import sys

@@ -81,8 +81,7 @@ def test_it_runs_and_gives_every_patch_back(registered, model, images) -> None:
     assert outputs[0].macs[0] > max(output.macs[0] for output in outputs[1:])
     tokens, state = model.encode(images, chosen[1][1])
     assert tokens.shape[1] == 1 + 12
-    [(_, running)] = state.paused_at()
-    assert torch.equal(running, torch.arange(0, 24, 2).expand(2, -1))
+    assert torch.equal(state.positions, torch.arange(0, 24, 2).expand(2, -1))
 
 
 def test_it_composes_and_wraps(registered, model, images) -> None:

@@ -32,6 +32,7 @@ SCHEDULES = """\
 - **Thresholds**, `BLOCK@VALUE`: after that block, what is more certain than the value goes (merging: what is more
   similar). How much that is depends on the image, and so does the cost. The images of a batch then run in one sequence,
   or as fewer images where whole ones leave; only merging runs them one by one.
+- `rejoin 9`: paused patches run again in block 9 and after it, instead of waiting for the decoder.
 - `keep 10`: so many of the best patches of every predicted class keep running; 5 where nothing is said.
 - `exit:6`: the block after which the whole image leaves. `scale:0.75`: the part of height and width that is seen.
 """

@@ -110,6 +110,11 @@ class Evaluation(Section):
         """How often each image is seen."""
         return len(self.scales) * (1 + self.flip)
 
+    @property
+    def images_at_once(self) -> int:
+        """How many images of one size are predicted together."""
+        return self.batch if self.views == 1 else 1
+
     def seen_size(self, size: Sequence[int], scale: float = 1.0) -> Size:
         """Height and width at which an image of `size` is seen: brought to the short side, and times `scale`."""
         factor = 1.0 if self.short_side is None else short_side_factor(size, self.short_side)

@@ -125,19 +125,21 @@ class EvaluateSettings(StageSettings):
     evaluation: Evaluation = Field(default_factory=Evaluation)
 
     @classmethod
-    def of(cls, experiment: Experiment, backbone: str, name: str) -> Self:
+    def of(cls, experiment: Experiment, backbone: str, name: str, select: bool = False) -> Self:
         """The settings of a run. Of the sweep what runs on its recipe; controls run dense alone, ablations only pause.
 
         Args:
             experiment: the experiment.
             backbone: name of the backbone.
             name: a recipe, or an ablation: `ablation-NAME`.
+            select: on the split that operating points are chosen on, in the place of the one that is reported.
         """
         experiment, recipe, variant = _variant(experiment, name)
         sweep = tuple(item for item in experiment.sweep if item.runs_on(recipe))
         if experiment.backbone(backbone).control_for is not None:
             sweep = ()
-        return cls._cut(experiment, sweep=_paused(sweep) if variant else sweep)
+        split = experiment.data.select_split if select else experiment.data.eval_split
+        return cls._cut(experiment, sweep=_paused(sweep) if variant else sweep, split=split)
 
 
 def _paused(sweep: Sweep) -> Sweep:

@@ -68,6 +68,9 @@ class Pausing(Section):
     after: float = Field(
         0.0, ge=0, lt=1, description="Share of the steps before pausing starts, in which heads learn to choose."
     )
+    rejoin: int | None = Field(
+        None, ge=3, description="Block in which paused patches run again; without it they wait for the decoder."
+    )
 
     @field_validator("fraction")
     @classmethod

@@ -1,17 +1,16 @@
-"""Datasets that are fetched as zip archives: their description, safe extraction, and checks of the contents."""
+"""Datasets that are fetched as zip archives: their description, extraction, and checks of the contents."""
 
 import hashlib
 import re
 import shutil
-import stat
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from urllib.request import OpenerDirector
-from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 from paumer.data.download import arrived, checksum, download, require_space
 from paumer.system.errors import PaumerError, summary
@@ -19,101 +18,13 @@ from paumer.system.files import read_json, require_plain, write_json, writing_fo
 from paumer.system.locks import lock, lock_path
 from paumer.system.progress import progress
 
-PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+SOURCE_FILE = "source.json"
+LARGEST_TOTAL = 2 * 2**30
+LARGEST_FACTOR = 4  # an archive of images hardly shrinks them
 
 
 class InvalidArchiveError(Exception):
     """An archive is damaged, hostile or of other contents; the message is one line without a remedy."""
-
-
-@contextmanager
-def opened_zip(archive: Path) -> Iterator[ZipFile]:
-    """Open a zip archive.
-
-    Raises:
-        InvalidArchiveError: it is no zip archive, or damaged, which may show while it is read.
-    """
-    try:
-        with _damage():
-            require_plain(archive)
-            opened = ZipFile(archive)
-        with opened:
-            yield opened
-    except (BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError, zlib.error) as error:
-        raise InvalidArchiveError(f"this is no sound zip archive ({summary(error)})") from None
-
-
-def unpack(
-    content: ZipFile, folder: Path, member_path: Callable[[str], PurePosixPath | None], largest: int, total: int
-) -> None:
-    """Extract chosen members of an archive into a folder; zipfile compares their CRC.
-
-    Args:
-        content: the archive.
-        folder: the folder to write to.
-        member_path: member name -> path below `folder`, of plain names; None to leave the member out.
-        largest: maximum bytes of a member.
-        total: maximum bytes of all chosen members together.
-
-    Raises:
-        InvalidArchiveError: a chosen member is no plain file, too large, or its path is taken or unsafe.
-        PaumerError: the disk has too little space.
-    """
-    chosen = [(member, target) for member in content.infolist() if (target := member_path(member.filename))]
-    _check_member(chosen, largest, total)
-    require_space(folder, sum(member.file_size for member, _ in chosen))
-    for member, target in progress(chosen, title=f"unpacking {Path(content.filename or 'archive').name}"):
-        path = folder / target
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _damage():
-            source = content.open(member)
-        # zipfile reads no more than the size the archive states, which is within the limits.
-        with source, path.open("xb") as file:
-            shutil.copyfileobj(source, file)
-
-
-@contextmanager
-def _damage() -> Iterator[None]:
-    """Turn OSError into BadZipFile while nothing is written: damaged archives hold offsets outside the file."""
-    try:
-        yield
-    except OSError as error:
-        raise BadZipFile(summary(error)) from None
-
-
-def _check_member(chosen: list[tuple[ZipInfo, PurePosixPath]], largest: int, total: int) -> None:
-    """Check the chosen members before anything is written."""
-    taken = set()
-    for member, target in chosen:
-        name = ascii(member.filename)
-        if not _is_plain_file(member):
-            raise InvalidArchiveError(f"{name} in the archive is no plain file")
-        if target in taken or not all(PLAIN_NAME.fullmatch(part) for part in target.parts):
-            raise InvalidArchiveError(f"{name} in the archive has no place of its own at {str(target)!a}")
-        if member.file_size > largest:
-            raise InvalidArchiveError(f"{name} in the archive has {member.file_size} bytes, more than {largest}")
-        taken.add(target)
-    size = sum(member.file_size for member, _ in chosen)
-    if size > total:
-        raise InvalidArchiveError(f"the archive holds {size} bytes, more than {total}")
-
-
-def _is_plain_file(member: ZipInfo) -> bool:
-    """Whether a member is a file, not encrypted, and stored or deflated."""
-    kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where the archive comes from a system without kinds
-    encrypted = member.flag_bits & 1
-    return (
-        kind in (0, stat.S_IFREG)
-        and not member.is_dir()
-        and not encrypted
-        and member.compress_type in (ZIP_STORED, ZIP_DEFLATED)
-    )
-
-
-SOURCE_FILE = "source.json"
-LARGEST_FILE = 32 * 2**20
-LARGEST_TOTAL = 2 * 2**30
-LARGEST_FACTOR = 4  # an archive of images hardly shrinks them
 
 
 @dataclass(frozen=True)
@@ -139,7 +50,8 @@ class Archive:
 
     Attributes:
         name: file name while it is kept, beside the dataset's folder.
-        members: matches the names of members that are extracted; its group is the path below the dataset's folder.
+        members: matches the names of members that are extracted; its group is the path below the dataset's folder, so
+            it must match no path upwards.
         files: glob pattern below the dataset's folder -> expected number of files.
         digests: folder -> expected `digest`, where known.
         commit: expected commit, which `git archive` writes into the comment; None for other archives.
@@ -153,10 +65,10 @@ class Archive:
     commit: str | None = None
     origin: Origin | None = None
 
-    def member_path(self, name: str) -> PurePosixPath | None:
+    def member_path(self, name: str) -> str | None:
         """Path of a member below the dataset's folder; None for members that are not extracted."""
         found = self.members.fullmatch(name)
-        return PurePosixPath(found[1]) if found else None
+        return found[1] if found else None
 
 
 @dataclass(frozen=True)
@@ -237,21 +149,31 @@ def _download(source: Source, paths: Mapping[str, Path], manual_instructions: st
 def _install(archive: Archive, path: Path, folder: Path, manual_instructions: str) -> dict[str, str]:
     """Extract an archive into the dataset's folder and check the contents; returns its name and sha256."""
     try:
-        with opened_zip(path) as content:
-            comment = content.comment.decode(errors="replace")
-            if archive.commit not in (None, comment):
-                raise InvalidArchiveError(f"the archive is of commit {comment[:40]!r}, not {archive.commit}")
-            total = max(LARGEST_TOTAL, LARGEST_FACTOR * path.stat().st_size)
-            unpack(content, folder, archive.member_path, LARGEST_FILE, total)
-        _check(archive, folder)
+        unpack(archive, path, folder)
     except InvalidArchiveError as error:
         path.unlink()
         raise PaumerError(f"{path}: {error}; run again to fetch it anew, or {manual_instructions}") from None
     return {"name": archive.name, "sha256": checksum(path)}
 
 
-def _check(archive: Archive, folder: Path) -> None:
-    """Compare the numbers of files, and known digests."""
+def unpack(archive: Archive, path: Path, folder: Path) -> None:
+    """Extract what an archive holds of its dataset into a folder, and check that it is all of it.
+
+    Raises:
+        InvalidArchiveError: the archive is damaged, too large, of another commit, or of other files than it should be.
+        PaumerError: the disk has too little space.
+    """
+    try:
+        with _damage():
+            require_plain(path)
+            opened = ZipFile(path)
+        with opened as content:
+            comment = content.comment.decode(errors="replace")
+            if archive.commit not in (None, comment):
+                raise InvalidArchiveError(f"the archive is of commit {comment[:40]!r}, not {archive.commit}")
+            _extract(archive, content, folder, max(LARGEST_TOTAL, LARGEST_FACTOR * path.stat().st_size))
+    except (BadZipFile, EOFError, NotImplementedError, UnicodeDecodeError, zlib.error) as error:
+        raise InvalidArchiveError(f"this is no sound zip archive ({summary(error)})") from None
     for pattern, expected in archive.files.items():
         found = len(list(folder.glob(pattern)))
         if found != expected:
@@ -259,3 +181,30 @@ def _check(archive: Archive, folder: Path) -> None:
     for name, known in archive.digests.items():
         if digest(folder / name) != known:
             raise InvalidArchiveError(f"the files of {name} in the archive are not the known ones")
+
+
+def _extract(archive: Archive, content: ZipFile, folder: Path, most: int) -> None:
+    """Write the members that belong to the dataset, of `most` bytes together; zipfile compares their CRC."""
+    chosen = {target: member for member in content.infolist() if (target := archive.member_path(member.filename))}
+    size = sum(member.file_size for member in chosen.values())
+    if size > most:
+        raise InvalidArchiveError(f"the archive holds {size} bytes, more than {most}")
+    require_space(folder, size)
+    for target, member in progress(chosen.items(), title=f"unpacking {archive.name}", total=len(chosen)):
+        if member.flag_bits & 1 or member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            raise InvalidArchiveError(f"{target} in the archive is encrypted, or not compressed by DEFLATE")
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        with _damage():
+            source = content.open(member)
+        # zipfile reads no more than the size the archive states, which is within the limit.
+        with source, (folder / target).open("wb") as file:
+            shutil.copyfileobj(source, file)
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Turn OSError into BadZipFile while nothing is written: damaged archives hold offsets outside the file."""
+    try:
+        yield
+    except OSError as error:
+        raise BadZipFile(summary(error)) from None

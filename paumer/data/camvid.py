@@ -71,4 +71,5 @@ DATASET = Dataset(
     download=Source(COMMIT, (ARCHIVE,)),
     caution=CAUTION,
     block=block_of,
+    thin_classes=("pole", "sign symbol", "fence", "pedestrian", "bicyclist"),
 )

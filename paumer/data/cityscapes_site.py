@@ -13,7 +13,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from getpass import getpass
 from http.client import HTTPException
-from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
@@ -22,96 +21,70 @@ from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, OpenerDirec
 from paumer.data.archives import Origin
 from paumer.data.download import SILENCE_SECONDS
 from paumer.system.errors import PaumerError, summary
-from paumer.system.files import read_json
+
+HOST = "www.cityscapes-dataset.com"
+SITE = f"https://{HOST}"
+VARIABLES = ("CITYSCAPES_USERNAME", "CITYSCAPES_PASSWORD")
+OTHERWISE = "or name a folder that holds Cityscapes in data.folder or PAUMER_DATA"
+LARGEST_ANSWER = 2**20
+UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
 
 
 @dataclass(frozen=True)
 class Login:
-    """A user name and a password, hidden in the representation.
-
-    Attributes:
-        username: user name or e-mail address.
-        password: the password.
-        origin: the place where they were found, for error messages.
-    """
+    """A user name and a password, hidden in the representation, and the place where they were found."""
 
     username: str = field(repr=False)
     password: str = field(repr=False)
     origin: str
 
 
-def find_login(host: str, prefix: str, stored: Path | None) -> Login | None:
-    """Find a login: in the environment, in netrc, in stored credentials, or else from the terminal.
-
-    Args:
-        host: host name in netrc.
-        prefix: of the environment variables `<prefix>_USERNAME` and `<prefix>_PASSWORD`.
-        stored: a JSON file with `username` and `password`, if any.
-
-    Returns:
-        The first login found; None where there is none and no terminal.
+def find_login() -> Login | None:
+    """Find a login: in the environment, in netrc, or else from the terminal; None where there is no terminal.
 
     Raises:
         PaumerError: one of these places is incomplete or cannot be read.
     """
-    return _from_environment(prefix) or _from_netrc(host) or _from_file(stored) or _from_terminal(host)
+    return _from_environment() or _from_netrc() or _from_terminal()
 
 
-def _from_environment(prefix: str) -> Login | None:
-    names = f"{prefix}_USERNAME", f"{prefix}_PASSWORD"
-    username, password = (os.environ.get(name, "") for name in names)
+def _from_environment() -> Login | None:
+    username, password = (os.environ.get(name, "") for name in VARIABLES)
     if bool(username) != bool(password):
-        raise PaumerError(f"{names[not password]}: is empty or not set; set both {' and '.join(names)}, or neither")
-    return Login(username, password, f"the environment variables {' and '.join(names)}") if username else None
+        raise PaumerError(
+            f"{VARIABLES[not password]}: is empty or not set; set both {' and '.join(VARIABLES)}, or neither"
+        )
+    return Login(username, password, f"the environment variables {' and '.join(VARIABLES)}") if username else None
 
 
-def _from_netrc(host: str) -> Login | None:
+def _from_netrc() -> Login | None:
     """The entry of this host; not `default`, which may be of another site."""
     named = os.environ.get("NETRC")
     try:
-        entry = netrc.netrc(named).hosts.get(host)
+        entry = netrc.netrc(named).hosts.get(HOST)
     except FileNotFoundError:
         return None
-    except netrc.NetrcParseError as error:
-        # The parser's message may quote the password.
-        place = f"{error.filename}: line {error.lineno}" if error.lineno else f"{error.filename}"
-        raise PaumerError(f"{place}: no valid netrc file, or others may read it; mend it, or chmod 600") from None
-    except (OSError, UnicodeDecodeError):
-        raise PaumerError(f"{named or '~/.netrc'}: cannot be read; mend that, or remove it") from None
+    except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:  # whose message may quote the password
+        line = f"line {error.lineno}: " if isinstance(error, netrc.NetrcParseError) and error.lineno else ""
+        raise PaumerError(
+            f"{named or '~/.netrc'}: {line}no valid netrc file, or others may read it; mend it, or chmod 600"
+        ) from None
     if entry is None or not (entry[0] and entry[2]):
         return None
     return Login(entry[0], entry[2], named or "~/.netrc")
 
 
-def _from_file(path: Path | None) -> Login | None:
-    if path is None or not path.exists():
-        return None
-    content = read_json(path)
-    username, password = (content.get(name) if isinstance(content, dict) else None for name in ("username", "password"))
-    if not (isinstance(username, str) and isinstance(password, str)):
-        raise PaumerError(f"{path}: holds no username and password; mend or remove it")
-    return Login(username, password, str(path))
-
-
-def _from_terminal(host: str) -> Login | None:
+def _from_terminal() -> Login | None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
     try:
-        print(f"Login at {host}; it is not stored.", file=sys.stderr)
+        print(f"Login at {HOST}; it is not stored.", file=sys.stderr)
         print("User name or e-mail address: ", end="", file=sys.stderr, flush=True)
         username = sys.stdin.readline().strip()
         password = getpass("Password: ") if username else ""
     except (OSError, EOFError) as error:
-        raise PaumerError(f"{host}: the terminal cannot be asked for a login ({summary(error)})") from None
+        raise PaumerError(f"{HOST}: the terminal cannot be asked for a login ({summary(error)})") from None
     return Login(username, password, "the terminal") if username and password else None
-
-
-HOST = "www.cityscapes-dataset.com"
-SITE = f"https://{HOST}"
-VARIABLES = "CITYSCAPES"
-OTHERWISE = "or name a folder that holds Cityscapes in data.folder or PAUMER_DATA"
-LARGEST_ANSWER = 2**20
-UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
 
 
 def log_in(names: Collection[str]) -> dict[str, Origin]:
@@ -143,12 +116,12 @@ class _Stay(HTTPRedirectHandler):
 
 def _session() -> OpenerDirector:
     """Log in; the returned opener sends the session's cookies."""
-    login = find_login(HOST, VARIABLES, _stored_credentials())
+    login = find_login()
     if login is None:
         raise PaumerError(
-            f"{SITE}: a login is needed; register at {SITE}/register, then set {VARIABLES}_USERNAME and "
-            f"{VARIABLES}_PASSWORD, or write `machine {HOST} login NAME password PASSWORD` to ~/.netrc, or run `paumer "
-            f"data cityscapes --output FOLDER` in a terminal; {OTHERWISE}"
+            f"{SITE}: a login is needed; register at {SITE}/register, then set {' and '.join(VARIABLES)}, or write "
+            f"`machine {HOST} login NAME password PASSWORD` to ~/.netrc, or run `paumer data cityscapes --output "
+            f"FOLDER` in a terminal; {OTHERWISE}"
         )
     opener = build_opener(_Stay, HTTPCookieProcessor())
     address = f"{SITE}/login"
@@ -158,15 +131,6 @@ def _session() -> OpenerDirector:
     if status != 302:  # the site redirects after a successful login
         raise PaumerError(f"{address}: refuses the login from {login.origin}; mend that and run again, {OTHERWISE}")
     return opener
-
-
-def _stored_credentials() -> Path | None:
-    """Path where csDownload stores a login, by the library that it uses."""
-    try:
-        from appdirs import user_data_dir
-    except ImportError:
-        return None
-    return Path(user_data_dir("cityscapesscripts", "cityscapes"), "credentials.json")
 
 
 def _offered(opener: OpenerDirector) -> dict[str, Mapping[str, str]]:

@@ -143,6 +143,7 @@ class Dataset:
         block: the block of an image, by its path and its place in the split; without it each image is its own.
         select_every: every how-manieth block of `train`, from the first on, is split `train-select`, and the others
             are `train-rest`; 0 where the dataset has a split of its own to choose on.
+        thin_classes: those of thin and small things, whose mean boundary IoU is reported.
     """
 
     name: str
@@ -161,6 +162,7 @@ class Dataset:
     caution: str = ""
     block: Callable[[Path, int], str] | None = None
     select_every: int = 0
+    thin_classes: tuple[str, ...] = ()
 
     @property
     def terms(self) -> dict[str, str]:

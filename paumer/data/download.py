@@ -1,7 +1,6 @@
 """Resumable download of one file over HTTP(S), and checking free disk space beforehand."""
 
 import hashlib
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -39,7 +38,6 @@ ATTEMPTS = 4
 PAUSE_SECONDS = 1.0
 SILENCE_SECONDS = 60.0
 BLOCK_BYTES = 2**20
-CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 class _IncompleteError(Exception):
@@ -57,7 +55,7 @@ def download(
     """Download a file, unless it exists.
 
     Bytes are kept in `<target>.part` until the file is complete, also after a lost connection or a kill; the next
-    attempt or call requests the rest. `<target>.part.json` records the version (ETag, Last-Modified).
+    attempt or call requests the rest, where the server said by which validator (ETag or date) it knows the version.
 
     Args:
         url: address of the file.
@@ -75,7 +73,7 @@ def download(
     part = _Part(url, target)
     with disk_errors(part.path):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _receive_whole(url, part, manual_instructions, opener or build_opener(), pause_seconds)
+        _receive_whole(part, manual_instructions, opener or build_opener(), pause_seconds)
         for algorithm, expected in (checksums or {}).items():
             found = checksum(part.path, algorithm)
             if found != expected:
@@ -99,102 +97,77 @@ def checksum(path: Path, algorithm: str = "sha256") -> str:
 
 
 class _Part:
-    """An incomplete file on disk, and the version that it is part of."""
+    """An incomplete file on disk, `<target>.part`, and the version it is of, `<target>.part.json`."""
 
     def __init__(self, url: str, target: Path) -> None:
         self.url = url
         self.path = target.with_name(f"{target.name}.part")
-        self.memory = target.with_name(f"{target.name}.part.json")
+        self.version = target.with_name(f"{target.name}.part.json")
 
     @property
     def size(self) -> int:
         """Bytes on disk."""
         return self.path.stat().st_size if self.path.exists() else 0
 
-    def range_headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
         """Headers that request the rest of this version; none where the whole file is needed."""
-        version = self._version()
-        if version is None or not self.size:
+        try:
+            version = read_json(self.version, url=str, validator=str)
+        except PaumerError:
             return {}
-        headers = {"Range": f"bytes={self.size}-"}
-        # If-Range must not hold a weak ETag (RFC 9110, 13.1.5); that of the response is compared instead.
-        strong = version["etag"] if not version["etag"].startswith("W/") else ""
-        validator = strong or version["last_modified"]
-        return headers | ({"If-Range": validator} if validator else {})
+        known = version["url"] == self.url and version["validator"] and self.size
+        return {"Range": f"bytes={self.size}-", "If-Range": version["validator"]} if known else {}
 
-    def begin(self, response: HTTPResponse) -> int | None:
-        """Prepare for appending the body of a response.
-
-        Returns:
-            Bytes of the complete file; None where the response does not state them.
+    def begin(self, response: HTTPResponse) -> None:
+        """Prepare for appending the body of a response: the rest of the file, or the whole.
 
         Raises:
-            _IncompleteError: a partial response does not continue this part.
+            _IncompleteError: what comes does not continue this part.
         """
-        arriving = {
-            "url": self.url,
-            "etag": response.headers.get("ETag", ""),
-            "last_modified": response.headers.get("Last-Modified", ""),
-        }
         if response.status == 206:
-            found = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if found is None or int(found[1]) != self.size or not self._fits(arriving):
+            if not response.headers.get("Content-Range", "").startswith(f"bytes {self.size}-"):
                 self.remove()
                 raise _IncompleteError("the server sent something else than the rest of the file")
-            if found[2] != "*":
-                return int(found[2])
-            return None if response.length is None else self.size + response.length
+            return
+        tag = response.headers.get("ETag", "")
+        # If-Range must not hold a weak tag (RFC 9110, 13.1.5).
+        validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
         self.path.write_bytes(b"")
-        write_json(self.memory, arriving)
-        return response.length
+        write_json(self.version, {"url": self.url, "validator": validator})
 
     def remove(self) -> None:
         """Delete the part."""
         self.path.unlink(missing_ok=True)
-        self.memory.unlink(missing_ok=True)
-
-    def _fits(self, arriving: dict[str, str]) -> bool:
-        """Whether a response is of the version on disk, as far as both state it (a partial one may state less)."""
-        version = self._version() or {}
-        return all(not value or version.get(name) in ("", value) for name, value in arriving.items())
-
-    def _version(self) -> dict[str, str] | None:
-        """URL, ETag and Last-Modified of the part; None where unknown, or of another URL."""
-        try:
-            version = read_json(self.memory)
-        except PaumerError:
-            return None
-        return version if version.get("url") == self.url else None
+        self.version.unlink(missing_ok=True)
 
 
-def _receive_whole(
-    url: str, part: _Part, manual_instructions: str, opener: OpenerDirector, pause_seconds: float
-) -> None:
+def _receive_whole(part: _Part, manual_instructions: str, opener: OpenerDirector, pause_seconds: float) -> None:
     """Receive a file in up to `ATTEMPTS` attempts."""
     problem = ""
     for attempt in range(ATTEMPTS):
         if attempt:
             seconds = pause_seconds * 2 ** (attempt - 1)
-            print(f"{url}: {problem}; trying again in {seconds:g} s", flush=True)
+            print(f"{part.url}: {problem}; trying again in {seconds:g} s", flush=True)
             sleep(seconds)
         try:
-            with _ask(url, part, manual_instructions, opener) as response:
+            with _ask(part, manual_instructions, opener) as response:
                 _receive(response, part)
             return
         except _IncompleteError as error:
             problem = str(error)
-    raise PaumerError(f"{url}: could not be fetched ({problem}); run again, or {manual_instructions}")
+    raise PaumerError(f"{part.url}: could not be fetched ({problem}); run again, or {manual_instructions}")
 
 
-def _ask(url: str, part: _Part, manual_instructions: str, opener: OpenerDirector) -> HTTPResponse:
+def _ask(part: _Part, manual_instructions: str, opener: OpenerDirector) -> HTTPResponse:
     """Request the missing bytes of a file."""
     try:
-        return opener.open(Request(url, headers=part.range_headers()), timeout=SILENCE_SECONDS)
+        return opener.open(Request(part.url, headers=part.headers()), timeout=SILENCE_SECONDS)
     except HTTPError as error:
         if error.code == 416:  # the file is shorter than the part: another version
             part.remove()
         elif error.code < 500 and error.code != 429:
-            raise PaumerError(f"{url}: the server refuses it (status {error.code}); {manual_instructions}") from None
+            refusal = f"the server refuses it (status {error.code})"
+            raise PaumerError(f"{part.url}: {refusal}; {manual_instructions}") from None
         raise _IncompleteError(f"status {error.code}") from None
     except (OSError, HTTPException) as error:
         raise _IncompleteError(summary(error)) from None
@@ -202,8 +175,9 @@ def _ask(url: str, part: _Part, manual_instructions: str, opener: OpenerDirector
 
 def _receive(response: HTTPResponse, part: _Part) -> None:
     """Append the body of a response to the part."""
-    total = part.begin(response)
-    require_space(part.path.parent, (total or 0) - part.size)
+    part.begin(response)
+    total = None if response.length is None else part.size + response.length
+    require_space(part.path.parent, response.length or 0)
     title = f"fetching {part.path.stem}"
     with part.path.open("ab") as file, progress(title=title, total=total, done=part.size, in_bytes=True) as bar:
         for block in _blocks(response):

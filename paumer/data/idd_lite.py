@@ -49,4 +49,5 @@ DATASET = Dataset(
     ),
     block=sequence_of,
     select_every=9,
+    thin_classes=("living things", "roadside objects"),
 )

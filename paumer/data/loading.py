@@ -133,8 +133,10 @@ def same_shape_batches(
         yield batch
 
 
-def evaluation_batches(data: SegmentationData, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches in the order of the split; images of another size than their neighbours start a new batch."""
+def evaluation_batches(
+    data: SegmentationData | Sequence[tuple[Tensor, Tensor]], batch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of images and labels in their order; images of another size than their neighbours start a new batch."""
     samples = (data[index] for index in range(len(data)))
     for several in same_shape_batches(samples, lambda sample: sample[0].shape, lambda shape: batch):
         yield torch.stack([image for image, _ in several]), torch.stack([labels for _, labels in several])

@@ -15,21 +15,19 @@ from torch import Tensor
 from paumer.config.base import parse
 from paumer.config.measuring import Throughput
 from paumer.data.scenes import TRAIN_IDS, draw_scene
-from paumer.deployment.images import Images, Labels, batches_of, of_one_size
+from paumer.deployment.images import Images, Labels, labelled_batches, of_one_size
 from paumer.evaluation.evaluate import evaluate_batches, mean_iou
-from paumer.measurement.floor import Floor
+from paumer.measurement.floor import floors
 from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.timing import BenchmarkSetting, Variant
 from paumer.measurement.timing import measure as time_variants
-from paumer.models.trained import TrainedSegmenter, name_of
+from paumer.models.segmenter import Segmenter, name_of
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import ORACLE
 from paumer.strategies.notation import Schedule
-from paumer.strategies.pause import Pause
 from paumer.strategies.registry import DENSE_AGAIN, Label, OperatingPoint, read_point
 from paumer.system.errors import PaumerError
 from paumer.system.machine import keep_freed_memory
-from paumer.system.progress import progress
 
 Schedules = Sequence[str | Schedule]
 NEW = 2  # after the numbers of the splits, train and val: scenes that no network was trained or scored on
@@ -67,7 +65,7 @@ def scenes(count: int, seed: int = 0, height: int = 96, width: int = 192) -> Sce
 
 
 def sweep(
-    network: TrainedSegmenter,
+    network: Segmenter,
     images: Images,
     schedules: Schedules,
     labels: Labels | None = None,
@@ -96,10 +94,10 @@ def sweep(
     if labels is None and any(point.criterion == ORACLE for point in points):
         raise PaumerError("criterion oracle needs the ground truth; give labels, or use another")
     evaluation, strategies = network.evaluation, [network.strategy_of(point) for point in points]
-    batches = batches_of(images, labels, network.classes, evaluation.batch if evaluation.views == 1 else 1)
+    total, batches = labelled_batches(images, labels, network.classes, evaluation.images_at_once)
     with torch.random.fork_rng(devices=[]):
-        results = evaluate_batches(network, progress(batches, title="sweep"), strategies, evaluation)
-    table = _named(points).assign(images=len(results[0].macs))
+        results = evaluate_batches(network, batches, total, strategies, evaluation)
+    table = _named(points).assign(images=total)
     if labels is not None:
         miou = [mean_iou(result.matrix) for result in results]
         table = table.assign(miou=miou, drop=[miou[0] - one for one in miou])
@@ -109,7 +107,7 @@ def sweep(
 
 
 def measure(
-    network: TrainedSegmenter,
+    network: Segmenter,
     images: Images,
     schedules: Schedules,
     *,
@@ -151,11 +149,7 @@ def measure(
     scope = "logits" if evaluation.is_one_pass(size) and evaluation.seen_size(size) == size else "image"
     points = _points(schedules, criterion)
     strategies: list[tuple[Label, Strategy]] = [(point.label, network.strategy_of(point)) for point in points]
-    fixed = [one.parameters for _, one in strategies if isinstance(one, Pause) and isinstance(one.parameters, Schedule)]
-    strategies += [
-        (Label(DENSE_AGAIN), Dense()),
-        *((Label("floor", "", str(one)), Floor(one)) for one in fixed),
-    ]
+    strategies += [(Label(DENSE_AGAIN), Dense()), *floors([strategy for _, strategy in strategies])]
     batches = network.normalize(pictures.to(network.device)).split(batch)
     variants = [
         Variant(point, on_batches(callable_of(network, strategy, scope, mode, evaluation), batches))
@@ -174,7 +168,7 @@ def _require_network(network: Any) -> None:
     Raises:
         PaumerError: it is something else.
     """
-    if not isinstance(network, TrainedSegmenter):
+    if not isinstance(network, Segmenter):
         raise PaumerError(f"network: {type(network).__name__}; give what load, wrap or load_segmenter gives")
 
 

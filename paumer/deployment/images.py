@@ -1,6 +1,6 @@
 """Images and labels as users give them, files or arrays, as tensors."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from torch import Tensor
 from paumer.config.base import IGNORE
 from paumer.data.datasets import ENDINGS
 from paumer.data.images import read_rgb
-from paumer.models.trained import require_images
+from paumer.data.loading import evaluation_batches, same_shape_batches
+from paumer.models.inference import require_images
 from paumer.system.errors import PaumerError
 from paumer.system.files import files_below
 
@@ -49,20 +50,21 @@ def read_picture(path: Path) -> Tensor:
 
 
 def _pictures(images: Images) -> list[Tensor]:
-    """Images, or batches of them, each (several, 3, height, width) uint8.
+    """Images, each (3, height, width) uint8.
 
     Raises:
         PaumerError: they are none.
     """
     if isinstance(images, str | Path):
-        images = [read_picture(path) for path in find_images(Path(images))[1]]
+        return [read_picture(path) for path in find_images(Path(images))[1]]
     if isinstance(images, Tensor | np.ndarray):
-        parts = [_tensor(images, "images")]
-    else:
-        parts = [_tensor(image, "images")[None] for image in _listed(images, "images")]
-    for part in parts:
-        require_images(part)
-    return parts
+        batch = _tensor(images, "images")
+        require_images(batch)
+        return list(batch)
+    pictures = [_tensor(image, "images") for image in _listed(images, "images")]
+    for picture in pictures:
+        require_images(picture[None])
+    return pictures
 
 
 def of_one_size(images: Images) -> Tensor:
@@ -71,32 +73,36 @@ def of_one_size(images: Images) -> Tensor:
     Raises:
         PaumerError: they are none, or have several sizes.
     """
-    parts = _pictures(images)
-    if len({part.shape[1:] for part in parts}) > 1:
+    pictures = _pictures(images)
+    if len({picture.shape for picture in pictures}) > 1:
         raise PaumerError("images: they have several sizes; give images of one size")
-    return torch.cat(parts)
+    return torch.stack(pictures)
 
 
-def batches_of(images: Images, labels: Labels | None, classes: int, at_once: int) -> list[tuple[Tensor, Tensor | None]]:
-    """Images and labels to run together: a tensor in batches, single images one by one.
+def labelled_batches(
+    images: Images, labels: Labels | None, classes: int, at_once: int
+) -> tuple[int, Iterator[tuple[Tensor, Tensor | None]]]:
+    """Images with their labels, neighbours of one size together.
+
+    Returns:
+        The number of images; batches of images (several, 3, height, width) and class ids (several, height, width).
 
     Raises:
         PaumerError: their shapes or types do not fit, or a label is none of the classes.
     """
-    parts = [batch for part in _pictures(images) for batch in part.split(at_once)]
+    pictures = _pictures(images)
     if labels is None:
-        return [(part, None) for part in parts]
+        alone = same_shape_batches(pictures, lambda picture: picture.shape, lambda shape: at_once)
+        return len(pictures), ((torch.stack(several), None) for several in alone)
     truths = [_tensor(truth, "labels") for truth in _listed(labels, "labels")]
-    if len(truths) != sum(map(len, parts)):
-        raise PaumerError(f"labels: {len(truths)} for {sum(map(len, parts))} images; give one for each")
-    ordered = iter(truths)
-    paired = [(part, [next(ordered) for _ in part]) for part in parts]
-    for part, several in paired:
-        for truth in several:
-            _require_labels(truth, part.shape[2:], classes)
+    if len(truths) != len(pictures):
+        raise PaumerError(f"labels: {len(truths)} for {len(pictures)} images; give one for each")
+    pairs = list(zip(pictures, truths, strict=True))
+    for picture, truth in pairs:
+        _require_labels(truth, picture.shape[1:], classes)
     if all(bool((truth == IGNORE).all()) for truth in truths):
         raise PaumerError(f"labels: every pixel is {IGNORE}, ignored; give some that are labelled, or no labels")
-    return [(part, torch.stack(several)) for part, several in paired]
+    return len(pictures), evaluation_batches(pairs, at_once)
 
 
 def _require_labels(labels: Tensor, size: Sequence[int], classes: int) -> None:

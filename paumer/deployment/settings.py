@@ -9,8 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from paumer.config.base import Section, Size, positive_size
 from paumer.config.measuring import Evaluation, Throughput
-from paumer.deployment.description import TUNED, Preset
-from paumer.measurement.budget import Budget, best
+from paumer.deployment.presets import Preset, choose_preset
 from paumer.strategies.criteria import INFORMED, ORACLE
 from paumer.strategies.registry import OperatingPoint, read_point
 from paumer.strategies.resize import parse_scale
@@ -58,29 +57,6 @@ class PointSettings(Section):
         preset = choose_preset(presets, self.speedup, name)
         print(f"--speedup {self.speedup:g}: {preset.strategy} {preset.schedule} ({preset.source})")
         return preset.point
-
-
-def choose_preset(presets: Sequence[Preset], speedup: float, name: str | Path) -> Preset:
-    """The most accurate of the measured operating points that reach a speed-up over dense.
-
-    Args:
-        presets: those that are known.
-        speedup: the smallest, up to the tolerance of `Budget`.
-        name: of the network, as the user gave it, for the error message.
-
-    Raises:
-        PaumerError: none is fast enough.
-    """
-    timed = [preset for preset in presets if preset.strategy != "dense"]
-    if (found := best(timed, Budget(speedup=speedup))) is not None:
-        return found
-    most = best(timed, Budget())
-    known = "" if most is None else f" (the most is {most.speedup:.2f}, of {most.schedule})"
-    kept = f" --output {Path(name) / TUNED}" if Path(name).expanduser().is_dir() else ""  # not in the package's demo
-    raise PaumerError(
-        f"--speedup {speedup:g}: no operating point of {name} is known to be that fast{known}; find one with `paumer "
-        f"tune {name} --data DATA.json --speedup {speedup:g}{kept}`, or name a --schedule"
-    )
 
 
 class ExportSettings(PointSettings):

@@ -1,6 +1,6 @@
 """Stage `evaluate`: accuracy of one trained network at all its operating points, in one pass over the data."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from paumer.config.runs import EvaluateSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.manifest import samples
+from paumer.evaluation.boundaries import boundary_counts, boundary_iou
+from paumer.evaluation.confusions import NAME, Images, write_confusions
 from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
@@ -29,6 +31,18 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, classes: int) -> Tenso
     valid = labels != IGNORE
     slots = labels[valid].long() * classes + predictions[valid].long()
     return torch.bincount(slots, minlength=classes**2).view(classes, classes)
+
+
+def image_confusions(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
+    """The confusion matrix of each image, (batch, classes, classes) int64.
+
+    Args:
+        labels: class ids (batch, height, width), 255 where ignored.
+        predictions: class ids, same shape.
+        classes: number of classes.
+    """
+    rows = [confusion_matrix(label, predicted, classes) for label, predicted in zip(labels, predictions, strict=True)]
+    return torch.stack(rows)
 
 
 def class_iou(matrix: Tensor) -> Tensor:
@@ -62,15 +76,18 @@ def patch_errors(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, output: Path) -> None:
-    """Write one row per operating point of a trained network to `output`; those that it cannot run are named."""
+    """Write one row per operating point of a trained network to `output`; those that it cannot run are named.
+
+    The confusion matrices of all images go to confusions.npz beside it.
+    """
     model, run = load_run(run_folder)
-    dataset, found = samples(manifest, settings.split)
-    require_classes(model, dataset.classes, run_folder)
+    data = SegmentationData(*samples(manifest, settings.split))
+    require_classes(model, data.dataset.classes, run_folder)
     require_writable(output, ".csv")
     points = runnable(model, sweep_points(settings.sweep), run["recipe"])
-    data = SegmentationData(dataset, found)
     backbone = network_of(run, run_folder).backbone
-    results = evaluate_split(model, data, [strategy for _, strategy in points], settings)
+    model.to(find_device(settings.device))
+    results = evaluate_split(model, data, [strategy for _, strategy in points], settings.evaluation)
     rows = [
         {
             "experiment": settings.experiment,
@@ -82,12 +99,20 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
             "criterion": point.criterion,
             "schedule": point.schedule if backbone.control_for is None else backbone.name,
             "seed": run["seed"],
-            **_scores(result, dataset),
-            "images": len(found),
+            **_scores(result, data.dataset),
+            "images": len(data),
             **_costs(result),
         }
         for (point, _), result in zip(points, results, strict=True)
     ]
+    images = Images(
+        tuple(sample.image.name for sample in data.samples),
+        tuple(sample.block for sample in data.samples),
+        data.dataset.classes,
+    )
+    named = [(str(row["strategy"]), str(row["criterion"]), str(row["schedule"])) for row in rows]
+    matrices = dict(zip(named, (result.matrices.numpy() for result in results), strict=True))
+    write_confusions(output.with_name(NAME), images, matrices)
     write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6f"))
 
 
@@ -96,52 +121,59 @@ class SplitResult:
     """Results of one operating point on all images of a split.
 
     Attributes:
-        matrix: confusion matrix (classes, classes).
+        matrices: confusion matrix of every labelled image, (images, classes, classes).
         macs: multiply-accumulates of every image, (images,).
         agreement: share of the pixels whose class is that of the first operating point.
+        boundaries: pixels near a boundary by class, as `boundary_counts` counts them, (3, classes); zero where they
+            were not counted.
     """
 
-    matrix: Tensor
+    matrices: Tensor
     macs: Tensor
     agreement: float
+    boundaries: Tensor
+
+    @property
+    def matrix(self) -> Tensor:
+        """Confusion matrix of the whole split, (classes, classes)."""
+        return self.matrices.sum(dim=0)
 
 
 def evaluate_split(
-    model: Segmenter, data: SegmentationData, strategies: Sequence[Strategy], settings: EvaluateSettings
+    model: Segmenter, data: SegmentationData, strategies: Sequence[Strategy], evaluation: Evaluation
 ) -> list[SplitResult]:
-    """The results of each strategy on a whole split; moves the network to the device of the settings."""
-    at_once = settings.evaluation.batch if settings.evaluation.views == 1 else 1
-    with progress(title="evaluate", total=len(data)) as bar:
-
-        def batches() -> Iterator[tuple[Tensor, Tensor]]:
-            for images, labels in evaluation_batches(data, at_once):
-                yield images, labels
-                bar.update(len(images))
-
-        return evaluate_batches(model.to(find_device(settings.device)), batches(), strategies, settings.evaluation)
+    """The results of each strategy on a whole split, on the device that the network is on."""
+    batches = evaluation_batches(data, evaluation.images_at_once)
+    return evaluate_batches(model, batches, len(data), strategies, evaluation, bool(data.dataset.thin_classes))
 
 
 @torch.inference_mode()
 def evaluate_batches(
     model: Segmenter,
     batches: Iterable[tuple[Tensor, Tensor | None]],
+    total: int,
     strategies: Sequence[Strategy],
     evaluation: Evaluation,
+    near_boundaries: bool = False,
 ) -> list[SplitResult]:
     """The results of each strategy, all of which run in one sweep over the images.
 
     Args:
         model: in eval mode, on its device.
         batches: images (batch, 3, height, width) uint8 and their class ids (batch, height, width); None: not known.
+        total: how many images there are.
         strategies: operating points.
         evaluation: how images are seen.
+        near_boundaries: also count the pixels near boundaries.
     """
     device, classes, count = model.device, model.classes, len(strategies)
-    matrices = torch.zeros(count, classes, classes, dtype=torch.int64, device=device)
+    matrices: list[list[Tensor]] = [[torch.zeros(0, classes, classes, dtype=torch.int64)] for _ in strategies]
+    boundaries = torch.zeros(count, 3, classes, dtype=torch.int64)
     same, pixels = torch.zeros(count, dtype=torch.int64, device=device), 0
     costs: list[list[Tensor]] = [[] for _ in strategies]
     first = torch.empty(0)
     torch.manual_seed(0)  # for criterion random
+    bar = progress(title="evaluate", total=total)
     for images, given in batches:
         labels = None if given is None else given.to(device)
         with autocast(device, evaluation.precision):
@@ -150,12 +182,16 @@ def evaluate_batches(
                 same[index] += (predicted.classes == first).sum()
                 costs[index].append(predicted.macs)
                 if labels is not None:
-                    matrices[index] += confusion_matrix(labels, predicted.classes, classes)
+                    matrices[index].append(image_confusions(labels, predicted.classes, classes).cpu())
+                    if near_boundaries:
+                        boundaries[index] += boundary_counts(labels, predicted.classes, classes).cpu()
         pixels += first.numel()
+        bar.update(len(images))
+    bar.close()
     agreements = (same.double() / pixels).tolist()
     return [
-        SplitResult(matrix, torch.cat(macs), agreement)
-        for matrix, macs, agreement in zip(matrices, costs, agreements, strict=True)
+        SplitResult(torch.cat(matrices[index]), torch.cat(costs[index]), agreements[index], boundaries[index])
+        for index in range(count)
     ]
 
 
@@ -171,5 +207,15 @@ def _scores(result: SplitResult, dataset: Dataset) -> dict[str, float]:
     return {
         "miou": mean_iou(matrix),
         "pixel_accuracy": pixel_accuracy(matrix),
+        **_boundary_score(result, dataset),
         **{f"iou_{name}": iou for name, iou in zip(dataset.classes, ious, strict=True)},
     }
+
+
+def _boundary_score(result: SplitResult, dataset: Dataset) -> dict[str, float]:
+    """Mean boundary IoU of the thin and small classes, where the dataset names some."""
+    if not dataset.thin_classes:
+        return {}
+    ious = boundary_iou(result.boundaries)
+    chosen = [ious[dataset.classes.index(name)] for name in dataset.thin_classes]
+    return {"thin_boundary_iou": float(torch.stack(chosen).nanmean())}

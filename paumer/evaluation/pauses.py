@@ -31,10 +31,10 @@ class Pauses:
 
 @dataclass(frozen=True)
 class WatchedPause(Pause):
-    """Pausing that notes after which blocks something paused, and the entropy after some blocks."""
+    """Pausing that notes of one image which patches run on from which blocks, and the entropy after some blocks."""
 
     watched: tuple[int, ...] = ()
-    paused_after: list[int] = field(default_factory=list, compare=False)
+    running: dict[int, Tensor] = field(default_factory=dict, compare=False)
     entropy: dict[int, Tensor] = field(default_factory=dict, compare=False)
 
     def action_key(self, block: int) -> Hashable:
@@ -49,11 +49,11 @@ class WatchedPause(Pause):
             canvas = seen.new_full((state.patches,), torch.nan)
             canvas[slice(None) if state.positions is None else state.positions[0]] = seen
             self.entropy[block] = canvas.view(state.grid).cpu()
-        before = len(state.reductions)
-        if block in self.parameters.blocks:
-            tokens = super().after_block(block, tokens, state)
-        if len(state.reductions) > before:
-            self.paused_after.append(block)
+        if super().action_key(block) is None:
+            return tokens
+        tokens = super().after_block(block, tokens, state)
+        if state.positions is not None:
+            self.running[block] = state.positions[0].cpu()
         return tokens
 
 
@@ -69,7 +69,8 @@ def watch_pauses(model: Segmenter, image: Tensor, strategy: Pause, watched: Sequ
     watching = WatchedPause(strategy.parameters, strategy.criterion_name, tuple(watched))
     tokens, state = model.encode(image, watching)
     blocks = torch.zeros(state.patches, dtype=torch.int64)
-    for block, (before, after) in zip(watching.paused_after, state.paused_at(), strict=True):
-        blocks[before[0].cpu()] = block
-        blocks[after[0].cpu()] = 0
+    for block, running in watching.running.items():
+        paused = blocks == 0
+        paused[running] = False
+        blocks[paused] = block
     return Pauses(blocks.view(state.grid), model.finish(tokens, state, watching), watching.entropy)

@@ -5,7 +5,6 @@ default experiment on two threads of a Xeon; `remaining` corrects the estimate w
 """
 
 import math
-import re
 from dataclasses import dataclass
 from itertools import product
 
@@ -60,8 +59,8 @@ class Durations:
         """One training run, by a recipe or an ablation."""
         settings = TrainSettings.of(self.experiment, backbone, recipe, seed=0)
         crops, size = settings.options.batch, settings.options.crop
-        patch, width, depth = _shape(settings.backbone)
-        other = ACTIVATION * depth * _patches(size, patch) * width / self._threads(threads)
+        width, depth = _shape(settings.backbone)
+        other = ACTIVATION * depth * _patches(size, settings.backbone) * width / self._threads(threads)
         step = STEP + crops * ((1 + BACKWARD) * self._forward(settings.backbone, size, threads) + other)
         return round(STARTUP + settings.phase.epochs * self._train_images / crops * step)
 
@@ -69,7 +68,8 @@ class Durations:
         """One trained network at all its operating points."""
         settings, network = EvaluateSettings.of(self.experiment, backbone, recipe), self.experiment.backbone(backbone)
         points = 1 if network.control_for else len(sweep_points(settings.sweep))
-        passes = self._eval_images * settings.evaluation.views * self._windows * points
+        windows = len(settings.evaluation.window_corners(self._whole))
+        passes = self._eval_images * settings.evaluation.views * windows * points
         return round(STARTUP + passes * self._forward(network, self._seen, threads))
 
     def semantics(self, backbone: str, threads: int) -> int:
@@ -120,47 +120,28 @@ class Durations:
     @property
     def _whole(self) -> Size:
         """Height and width at which evaluation sees an image."""
-        short, (height, width) = self.experiment.evaluation.short_side, self._size
-        factor = short / min(height, width) if short else 1
-        return round(height * factor), round(width * factor)
+        return self.experiment.evaluation.seen_size(self._size)
 
     @property
     def _seen(self) -> Size:
         """Height and width of one forward pass of evaluation."""
-        evaluation, (height, width) = self.experiment.evaluation, self._whole
-        sliding = evaluation.inference == "sliding"
-        return (min(height, evaluation.window[0]), min(width, evaluation.window[1])) if sliding else (height, width)
-
-    @property
-    def _windows(self) -> int:
-        """Forward passes of evaluation over an image."""
-        sides = zip(self._whole, self._seen, self.experiment.evaluation.stride, strict=True)
-        return math.prod(1 + math.ceil((whole - seen) / stride) for whole, seen, stride in sides)
+        return self.experiment.evaluation.window_size(self._whole)
 
     def _forward(self, backbone: Backbone, size: Size, threads: int) -> float:
         """Seconds of a forward pass over one image."""
-        patch, width, depth = _shape(backbone)
-        patches = _patches(size, patch)
+        (width, depth), patches = _shape(backbone), _patches(size, backbone)
         return depth * patches * width * (12 * width + 2 * patches) / (MACS_PER_SECOND * self._threads(threads))
 
     def _threads(self, threads: int) -> int:
         return GPU_THREADS if self.on_gpu else threads
 
 
-def _patches(size: Size, patch: int) -> int:
-    return math.prod(math.ceil(side / patch) for side in size)
+def _patches(size: Size, backbone: Backbone) -> int:
+    return math.prod(math.ceil(side / backbone.patch_size) for side in size)
 
 
-def _shape(backbone: Backbone) -> tuple[int, int, int]:
-    """Patch size, channels and blocks: from the options, else from the name in timm."""
-    patch = re.search(r"_patch(\d+)", backbone.architecture)
+def _shape(backbone: Backbone) -> tuple[int, int]:
+    """Channels and blocks: from the options, else from the name in timm."""
     size = next((size for size in WIDTHS if f"_{size}_" in backbone.architecture), "base")
-
-    def option(name: str, usual: int | str) -> int:
-        return int(backbone.options.get(name, usual))
-
-    return (
-        option("patch_size", patch[1] if patch else 16),
-        option("embed_dim", WIDTHS[size]),
-        option("depth", 24 if size == "large" else 12),
-    )
+    depth = 24 if size == "large" else 12
+    return int(backbone.options.get("embed_dim", WIDTHS[size])), int(backbone.options.get("depth", depth))

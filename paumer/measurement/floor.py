@@ -1,5 +1,6 @@
 """The floor of pausing: the same blocks on tokens already cut, and nothing else. For measuring only."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -8,6 +9,8 @@ from torch.nn import functional
 
 from paumer.strategies.contract import Network, Strategy
 from paumer.strategies.notation import Schedule
+from paumer.strategies.pause import Pause
+from paumer.strategies.registry import Label
 from paumer.strategies.state import State
 
 
@@ -50,3 +53,9 @@ class Floor(Strategy):
         if key not in self.kept:
             self.kept[key] = tokens.contiguous()
         return self.kept[key]
+
+
+def floors(strategies: Iterable[Strategy]) -> list[tuple[Label, Floor]]:
+    """The floor of each strategy that pauses at a schedule of fixed shares, and what tables call it."""
+    pauses = [strategy.parameters for strategy in strategies if isinstance(strategy, Pause)]
+    return [(Label("floor", "", str(one)), Floor(one)) for one in pauses if isinstance(one, Schedule)]

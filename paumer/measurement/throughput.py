@@ -33,15 +33,13 @@ from paumer.config.runs import CostSettings
 from paumer.data.images import upright_size
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
-from paumer.measurement.floor import Floor
+from paumer.measurement.floor import floors
 from paumer.measurement.modes import callable_of, on_batches, with_explicit_attention
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, BenchmarkSetting, Timing, Variant, measure
 from paumer.models.build import build, load_run
 from paumer.models.graphs import require_onnx
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense, Strategy
-from paumer.strategies.notation import Schedule
-from paumer.strategies.pause import Pause
 from paumer.strategies.registry import (
     DENSE_AGAIN,
     EXPLICIT_ATTENTION,
@@ -216,9 +214,7 @@ def _fixed_costs(
     if settings.throughput.explicit_attention:
         candidates.append((Label(EXPLICIT_ATTENTION), with_explicit_attention(model), Dense()))
     candidates.append((NULL, model, Dense()))
-    pauses = [strategy.parameters for _, strategy in points if isinstance(strategy, Pause)]
-    schedules = [parameters for parameters in pauses if isinstance(parameters, Schedule)]
-    return candidates + [(Label("floor", "", str(one)), model, Floor(one)) for one in schedules]
+    return candidates + [(label, model, floor) for label, floor in floors(strategy for _, strategy in points)]
 
 
 def _costs_by_image(settings: CostSettings, backbone: Backbone, networks: Networks) -> dict[str, list[Candidate]]:

@@ -1,23 +1,20 @@
-"""Read the files that were measured, check them, and join them; empty text stays empty, empty numbers become NaN.
+"""Operating points in the main table: which there are, what they are called, and in which order they come.
 
 The main table is long here: a row per operating point and batch size. Only main.csv has columns for each batch.
 """
 
-import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cache
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from paumer.reporting.sheets import TEXT
+from paumer.reporting.reading import read_table
 from paumer.strategies.contract import CHAIN
 from paumer.strategies.criteria import CONTROLS
 from paumer.strategies.registry import RECIPES, REGISTRY, SMALLER_BACKBONE, operating_point
-from paumer.system.errors import PaumerError, summary
-from paumer.system.files import RUN, data_checksums, read_bytes, read_json
+from paumer.system.errors import PaumerError
 
 INPUT = ["height", "width"]
 INPUT_SHAPE = [*INPUT, "batch"]
@@ -29,8 +26,6 @@ MEASURES = [
     *("floor_ratio", "floor_low", "floor_high"),
 ]
 SETTING = ["device", "dtype", "mode", "scope"]
-# The records of what is measured for the whole experiment.
-RECORDS = {"flops": "flops.json", "bounds": "bounds.json", "throughput": "machine.json"}
 
 DENSE = "dense/dense"  # the method of the network that everything is compared with
 CHANCE, BEST = CONTROLS  # the criteria that choose by chance, and by the ground truth
@@ -39,153 +34,14 @@ DENSE_KEY = ("dense", "every patch runs through every block")
 SMALLER = (SMALLER_BACKBONE, "a smaller network, run dense: what the same time buys without any method")
 
 
-def read_text(path: Path) -> pd.DataFrame:
-    """Read a CSV file with every cell as the text it is.
-
-    Raises:
-        PaumerError: the file is missing or is no CSV file, or a row has more or fewer cells than the first.
-    """
-    remedy = "remove it and run its stage again"
-    try:
-        # pandas would fill a row that was cut off, and take a column too many for an index.
-        table = [row for row in csv.reader(StringIO(read_bytes(path).decode(), newline=""), strict=True) if row]
-    except FileNotFoundError:
-        raise PaumerError(f"{path}: no such file; run the stage that writes it first") from None
-    except (OSError, ValueError, csv.Error) as error:
-        raise PaumerError(f"{path}: not readable as CSV ({summary(error)}); {remedy}") from None
-    header, *rows = table or [[]]
-    odd = next((number for number, row in enumerate(rows, start=1) if len(row) != len(header)), None)
-    if odd is not None:
-        found = f"row {odd} has {len(rows[odd - 1])} cells, not {len(header)}"
-        raise PaumerError(f"{path}: not readable as CSV ({found}); {remedy}")
-    if not header or len(set(header)) < len(header):
-        raise PaumerError(
-            f"{path}: not readable as CSV ({'two columns have one name' if header else 'it is empty'}); {remedy}"
-        )
-    return pd.DataFrame(rows, columns=header, dtype=str)
-
-
-def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a CSV file; columns named in `TEXT` stay text, all others are numbers.
-
-    Args:
-        path: the file.
-        columns: those that must be there; a further column that holds no numbers stays text.
-
-    Raises:
-        PaumerError: the file or a column is missing, or a needed column does not hold numbers.
-    """
-    table = read_text(path)
-    for name in columns:
-        if name not in table:
-            raise PaumerError(f"{path}: column {name!r} is missing; remove the file and run its stage again")
-    for name in table.columns.difference(list(TEXT)):
-        try:
-            table[name] = pd.to_numeric(table[name])
-        except ValueError:
-            if name in columns:
-                raise PaumerError(f"{path}: column {name!r} must hold numbers; run its stage again") from None
-    return table
-
-
-def require_numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
-    """Refuse a table with an empty or infinite number in one of these columns.
-
-    Raises:
-        PaumerError: there is one; the text names column and row.
-    """
-    for name in columns:
-        values = pd.to_numeric(table[name], errors="coerce")
-        wrong = ~np.isfinite(values.to_numpy(dtype=float))
-        if wrong.any():
-            row = int(wrong.argmax()) + 1
-            raise PaumerError(
-                f"{path}: column {name!r} has no number in row {row}; remove the file and run its stage again"
-            )
-
-
 def at_first_size(table: pd.DataFrame) -> pd.DataFrame:
     """The rows with the first input size of their backbone, which is the one that the main table shows."""
     return table[(table[INPUT] == table.groupby("backbone")[INPUT].transform("first")).all(axis=1)]
 
 
-def join(left: pd.DataFrame, right: pd.DataFrame, keys: Sequence[str], origin: str, remedy: str) -> pd.DataFrame:
-    """Put beside each row of `left` the one row of `right` with the same `keys`.
-
-    Raises:
-        PaumerError: `right` (called `origin`) has none, or several; the text names the keys and ends with `remedy`.
-    """
-    refuse_duplicates(right, keys, origin)
-    joined = left.merge(right, on=list(keys), how="left", indicator="found")
-    missing = joined[joined["found"] == "left_only"]
-    if len(missing):
-        raise PaumerError(f"{origin}: no row for {describe(missing, keys)}; {remedy}")
-    return joined.drop(columns="found")
-
-
-def refuse_duplicates(table: pd.DataFrame, keys: Sequence[str], origin: str) -> None:
-    """Refuse a table with two rows of the same `keys`.
-
-    Raises:
-        PaumerError: it has; the text names them.
-    """
-    duplicates = table[table.duplicated(list(keys))]
-    if len(duplicates):
-        raise PaumerError(f"{origin}: more than one row for {describe(duplicates, keys)}; name each file once")
-
-
-def refuse_mixed_data(paths: Sequence[Path]) -> dict[str, str]:
-    """Refuse files that rest on different data; a file without a record is not checked.
-
-    Args:
-        paths: tables, and the `data.json` of an experiment.
-
-    Returns:
-        The checksum of every split that they rest on, as far as it is known.
-
-    Raises:
-        PaumerError: two files have different checksums of one split.
-    """
-    seen: dict[str, tuple[str, Path]] = {}
-    for path in paths:
-        for split, checksum in _data_behind(path).items():
-            first, other = seen.setdefault(split, (checksum, path))
-            if checksum != first:
-                raise PaumerError(
-                    f"{path} and {other}: measured on different data (split {split!r} was changed in between); run the "
-                    "workflow again, or remove the older one and run its stage again"
-                )
-    return {split: checksum for split, (checksum, _) in seen.items()}
-
-
-def _data_behind(path: Path) -> dict[str, str]:
-    """The checksums of the splits that a table rests on, and of what the network beside it was trained on."""
-    if path.suffix == ".json":
-        return data_checksums(path)
-    beside = path.with_name(RECORDS.get(path.stem, f"{path.stem}.json"))
-    known = read_json(beside).get("data") if beside.exists() else None
-    found = known if isinstance(known, dict) else {}
-    if (path.parent / RUN).exists():
-        run = read_json(path.parent / RUN)
-        if run.get("data_sha256") and "split" in (run.get("settings") or {}):
-            found = found | {run["settings"]["split"]: run["data_sha256"]}
-    return found
-
-
-def describe(table: pd.DataFrame, keys: Sequence[str]) -> str:
-    """Name the first row of `table` by its filled `keys`, such as `backbone tiny, schedule 3:0.4`."""
-    row = table.iloc[0]
-    return ", ".join(f"{key} {row[key]}" for key in keys if row[key] != "")
-
-
 def in_order(names: Iterable[str], key: Callable[[str], tuple]) -> list[str]:
     """Each name once, sorted by one of the keys below."""
     return sorted(set(names), key=key)
-
-
-def ranks(names: Iterable[str], key: Callable[[str], tuple]) -> dict[str, int]:
-    """The place of each name when sorted by one of the keys below."""
-    return {name: place for place, name in enumerate(in_order(names, key))}
 
 
 def recipe_key(recipe: str) -> tuple:
@@ -209,6 +65,17 @@ def criterion_key(criterion: str) -> tuple:
     return CONTROLS.index(criterion) + 1 if criterion in CONTROLS else 0, criterion
 
 
+def sorted_by(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Sort by these columns; recipes, strategies and criteria come in their usual order."""
+    keys = {"recipe": recipe_key, "strategy": strategy_key, "criterion": criterion_key}
+
+    def places(values: pd.Series) -> pd.Series:
+        key = keys.get(str(values.name))
+        return values if key is None else values.map({name: at for at, name in enumerate(in_order(values, key))})
+
+    return table.sort_values(columns, key=places)
+
+
 def _place(name: str, known: list[str]) -> int:
     return known.index(name) if name in known else len(known)
 
@@ -229,6 +96,11 @@ def method_names(table: pd.DataFrame) -> pd.Series:
     """What each row runs, apart from its schedule: `paumer/pause/entropy`, `multi-exit/early-exit`, `dense/dense`."""
     rows = table[["recipe", "strategy", "criterion"]].itertuples(index=False)
     return pd.Series(["/".join(part for part in row if part) for row in rows], index=table.index, dtype=str)
+
+
+def point_names(table: pd.DataFrame) -> pd.Series:
+    """Method and schedule of each row: `paumer/pause/entropy 3:0.4`."""
+    return method_names(table) + " " + table["schedule"]
 
 
 def with_methods(points: pd.DataFrame) -> pd.DataFrame:

@@ -1,19 +1,13 @@
-"""Sheets: tables of finished text cells, and how they become Markdown and LaTeX; how numbers are written.
-
-The LaTeX needs the packages booktabs, longtable and graphicx.
-"""
+"""Sheets: tables of finished text cells, made from frames; and how numbers are written in them."""
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
-from tabulate import tabulate
 
 from paumer.measurement.intervals import mean_interval
-from paumer.system.errors import as_text
 
 DECIMALS = 4
 # Columns that hold text, and first words of headings of columns that do; all others hold numbers.
@@ -35,18 +29,9 @@ SPREAD = (
 )
 FEW_SEEDS = "Fewer than three seeds: differences between methods may be chance."
 LARGEST_BATCH = "Speed-ups are those at the backbone's largest batch."
-LATEX_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
-LATEX_SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-LATEX_SPECIAL |= {"<": "$<$", ">": "$>$", "±": r"$\pm$", "<=": r"$\le$", ">=": r"$\ge$"}
-SMALL = "\\scriptsize\n\\setlength{\\tabcolsep}{3pt}\n"
-# A table that is too wide for its column becomes smaller.
-FITTED = (
-    "\\sbox0{{{table}}}%\n\\ifdim\\wd0>\\linewidth\\resizebox{{\\linewidth}}{{!}}{{\\usebox0}}\\else\\usebox0\\fi%\n"
-)
 Row = Mapping[Any, Any] | pd.Series
 Cell = Callable[[Row], str]
-# Headings over several columns: text, number of columns.
-Spans = Sequence[tuple[str, int]]
+Columns = dict[str, str | Cell]  # for each heading the name of the column whose text is shown, or a function to cells
 
 
 @dataclass(frozen=True)
@@ -65,20 +50,50 @@ class Sheet:
         return ["left" if heading.split(" ")[0] in TEXT else "right" for heading in self.headings]
 
 
-def sheet_of(table: pd.DataFrame, columns: Mapping[str, str | Cell], notes: Sequence[str] = (), **words: str) -> Sheet:
-    """A sheet with a row for each row of a table.
-
-    Args:
-        table: the table.
-        columns: for each heading the name of the column whose text is shown, or a function from row to cell.
-        notes: below the table.
-        words: title and opening of the sheet.
-    """
+def sheet_of(table: pd.DataFrame, columns: Columns, notes: Sequence[str] = (), **words: str) -> Sheet:
+    """A sheet with a row for each row of a table, with notes below; `words` are its title and opening."""
     rows = [
         [cell(row) if callable(cell) else str(row[cell]) for cell in columns.values()]
         for row in table.to_dict("records")
     ]
     return Sheet(list(columns), rows, list(notes), **words)
+
+
+def beside(first: Sheet, *others: Sheet) -> Sheet:
+    """Sheets with the same rows side by side, with the words and notes of the first."""
+    sheets = (first, *others)
+    rows = [[cell for cells in row for cell in cells] for row in zip(*(sheet.rows for sheet in sheets), strict=True)]
+    return replace(first, headings=[heading for sheet in sheets for heading in sheet.headings], rows=rows)
+
+
+def crossed(rows: pd.DataFrame, table: pd.DataFrame, on: str | list[str], column: str, cell: Cell) -> pd.DataFrame:
+    """Put cells of a long table beside rows: a further column for each value of `column`, empty where it has none.
+
+    Args:
+        rows: a row for each value of `on`.
+        table: the long table, a row for each value of `on` and `column`.
+        on: columns of both.
+        column: of the long table; its values become names of columns.
+        cell: from a row of the long table to text.
+    """
+    cells = table.assign(cell=[cell(row) for row in table.to_dict("records")])
+    wide = cells.pivot(index=on, columns=column, values="cell")
+    return rows.merge(wide, how="left", on=on).fillna(dict.fromkeys(wide.columns, ""))
+
+
+def sheets_of(
+    table: pd.DataFrame, columns: Columns, others: Columns, most: int, notes: Sequence[str], title: str
+) -> list[Sheet]:
+    """Sheets with `columns` and at most so many `others` each; one sheet where there are no others."""
+    parts = [list(others)[start : start + most] for start in range(0, max(1, len(others)), most)]
+    return [
+        sheet_of(table, columns | {heading: others[heading] for heading in part}, notes, title=title) for part in parts
+    ]
+
+
+def named(*names: str) -> Columns:
+    """Columns with their names as headings."""
+    return {name: name for name in names}
 
 
 def rounded(name: str, decimals: int) -> Cell:
@@ -152,6 +167,11 @@ def with_range(value: float, low: float, high: float) -> str:
     return significant(value) + (f" ({significant(low)} to {significant(high)})" if low < high else "")
 
 
+def miou_cell(row: Row) -> str:
+    """The mIoU of a row with its standard deviation over the seeds."""
+    return with_spread(row["miou"], row["miou_spread"])
+
+
 def speedup_cell(row: Row, prefix: str = "", decimals: int = 2) -> str:
     """The speed-up of a row with its 95% interval, from the columns speedup, speedup_low and speedup_high."""
     value, low, high = (row[f"{prefix}speedup{end}"] for end in ("", "_low", "_high"))
@@ -166,74 +186,3 @@ def drop_cell(row: Row, prefix: str = "") -> str:
 def few_seeds(table: pd.DataFrame) -> list[str]:
     """The note on too few seeds, where a row has fewer than three."""
     return [FEW_SEEDS] if (table["seeds"] < 3).any() else []
-
-
-def csv(table: pd.DataFrame) -> str:
-    """CSV text with a fixed number of decimals, so that the same numbers give the same bytes."""
-    return table.to_csv(index=False, float_format=f"%.{DECIMALS}f", lineterminator="\n")
-
-
-def markdown(*sheets: Sheet) -> str:
-    """Markdown tables, each under its title and opening sentence and over its notes."""
-    parts = []
-    for sheet in sheets:
-        rows = [[as_text(cell) for cell in row] for row in sheet.rows]
-        # Without numparse off, tabulate reads cells as numbers and changes them.
-        table = tabulate(rows, sheet.headings, "pipe", disable_numparse=True, colalign=sheet.aligned or None)
-        title = f"## {sheet.title}" if sheet.title else ""
-        notes = "\n".join(f"- {note}" for note in sheet.notes)
-        parts.append("\n\n".join(filter(None, [title, sheet.opening, table, notes])))
-    return "\n\n".join(parts) + "\n"
-
-
-def latex_text(cell: str) -> str:
-    """Plain text as LaTeX; the hyphen before a number becomes a minus sign."""
-    escaped = re.sub(r"[<>]=|.", lambda found: LATEX_SPECIAL.get(found[0], found[0]), cell, flags=re.DOTALL)
-    return re.sub(r"(?<![\w.:@)])-(?=\d)", "$-$", escaped)
-
-
-def latex(*sheets: Sheet, spans: Spans = (), turned: bool = False, paged: bool = False) -> str:
-    """LaTeX tables, each under its title and over its notes.
-
-    Args:
-        sheets: the tables.
-        spans: headings over several columns each, in a line of their own above the others.
-        turned: write the headings from below upwards, but for the first.
-        paged: a longtable, which may run over several pages, each with the headings; otherwise a tabular.
-    """
-    return "\n".join(_latex(sheet, spans, turned, paged) for sheet in sheets)
-
-
-def _latex(sheet: Sheet, spans: Spans, turned: bool, paged: bool) -> str:
-    first, *others = map(latex_text, sheet.headings)
-    headings = [first, *(f"\\rotatebox{{90}}{{{heading}}}" if turned else heading for heading in others)]
-    columns = "".join(aligned[0] for aligned in sheet.aligned)  # `l` or `r`
-    top = ["\\toprule", *_spanning(spans), _latex_row(headings), "\\midrule"]
-    rows = [_latex_row(map(latex_text, row)) for row in sheet.rows]
-    if paged:
-        end = ["\\endhead", "\\bottomrule", "\\endfoot", *rows, "\\end{longtable}"]
-        table = "\n".join([f"\\begin{{longtable}}{{{columns}}}", *top, *end])
-    else:
-        end = [*rows, "\\bottomrule", "\\end{tabular}"]
-        table = FITTED.format(table="\n".join([f"\\begin{{tabular}}{{{columns}}}", *top, *end]))
-    title = f"\\par\\noindent\\textbf{{{latex_text(sheet.title)}}}\\par\\nopagebreak\\smallskip\\noindent\n"
-    return f"{title if sheet.title else ''}{{{SMALL}{table}}}\n{latex_notes(sheet.notes)}"
-
-
-def _latex_row(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + r" \\"
-
-
-def latex_notes(notes: Sequence[str]) -> str:
-    """Notes in LaTeX, a small paragraph each."""
-    return "".join(f"\\par{{\\footnotesize {latex_text(note)}\\par}}\n" for note in notes)
-
-
-def _spanning(spans: Spans) -> list[str]:
-    """The line of headings over several columns, and the rules below them."""
-    cells, rules, at = [], [], 1
-    for heading, columns in spans:
-        cells.append(f"\\multicolumn{{{columns}}}{{c}}{{{latex_text(heading)}}}" if heading else "")
-        rules += [f"\\cmidrule(lr){{{at}-{at + columns - 1}}}"] if heading else []
-        at += columns
-    return [_latex_row(cells), "".join(rules)] if spans else []

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from paumer.reporting.frames import INPUT_SHAPE, MEASURES, POINT, SETTING, at_first_size, read_table, require_numbers
+from paumer.reporting.frames import INPUT_SHAPE, MEASURES, POINT, SETTING, at_first_size
+from paumer.reporting.reading import read_table, require_numbers
 from paumer.system.errors import PaumerError
 
 THROUGHPUT = [
@@ -17,6 +18,7 @@ THROUGHPUT = [
 MEASURED_TOGETHER = ["backbone", "recipe", *SETTING, *INPUT_SHAPE, "other_load", "rounds"]
 # A timing that names no recipe and criterion is that of all of them.
 SHARED = ["backbone", "strategy", "schedule"]
+LACKING = {"oom": "out of memory", "skipped": "skipped"}  # in the place of images/s, by the status of a timing
 ALONE = "alone"  # status of a timing without the dense network that it was timed with
 
 

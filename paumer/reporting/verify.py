@@ -13,7 +13,8 @@ import pandas as pd
 
 from paumer.config.runs import ABLATION
 from paumer.measurement.intervals import ratio
-from paumer.reporting.frames import INPUT_SHAPE, MEASURES, POINT, RECORDS, SETTING, read_table, read_text
+from paumer.reporting.frames import INPUT_SHAPE, MEASURES, POINT, SETTING
+from paumer.reporting.reading import RECORDS, describe, read_table, read_text
 from paumer.reporting.sheets import DECIMALS
 from paumer.reporting.tables.ablation import UNCHANGED, write_ablation
 from paumer.reporting.tables.speed import write_speed
@@ -51,22 +52,15 @@ def verify(folder: Path, published: Path) -> list[str]:
 
 
 def _accuracy(files: ExperimentFiles) -> Iterator[str]:
-    """Rows of accuracy.csv that no run has, rows of runs that it lacks, and cells that differ."""
+    """Rows of accuracy.csv that no run has, and rows of runs that it lacks."""
     if not files.accuracy.exists():
         return
     runs = [run / files.accuracy.name for run in files.runs if not run.parent.name.startswith(ABLATION)]
     measured = pd.concat([read_text(path) for path in runs if path.exists()]).fillna("")
-    collected = read_text(files.accuracy).fillna("")
-    keys = [*POINT, "seed"]
-    joined = collected.merge(measured, on=keys, how="outer", suffixes=("", " of the run"), indicator=True)
-    for row in joined.to_dict("records"):
-        name = f"{files.accuracy}: row {' '.join(filter(None, (row[key] for key in keys)))}"
-        if row["_merge"] != "both":
-            yield f"{name} is in {'no run' if row['_merge'] == 'left_only' else 'a run, but not here'}"
-            continue
-        for column in (column for column in collected.columns if f"{column} of the run" in row):
-            if row[column] != row[f"{column} of the run"]:
-                yield f"{name}: {column} is {row[column]}, but {row[f'{column} of the run']} in its run"
+    joined = read_text(files.accuracy).merge(measured, how="outer", indicator="found")
+    for row in joined[joined["found"] != "both"].to_dict("records"):
+        where = "in no run" if row["found"] == "left_only" else "in a run, but not here"
+        yield f"{files.accuracy}: row {describe(row, [*POINT, 'seed', 'miou'])} is {where}"
 
 
 def _checksums(files: ExperimentFiles) -> Iterator[str]:

@@ -196,10 +196,10 @@ class Strategy:
         Tokens are restored up to the first reduction that kept predictions; from there on it is logits.
         """
         values, classified = state.patches_of(tokens), False
-        for reduction in reversed(state.reductions):
-            if reduction.of_logits and not classified:
+        while state.reductions:
+            if state.reductions[-1].of_logits and not classified:
                 values, classified = self.classify(network, values, state), True
-            values = reduction.restore(values)
+            values = state.undo().restore(values)
         return values if classified else self.classify(network, values, state)
 
 

@@ -6,18 +6,22 @@ Adaptive exit: each image leaves after the first block where the auxiliary head 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from paumer.strategies.contract import Network, Strategy
 from paumer.strategies.notation import WHOLE, Parameters, Thresholds
-from paumer.strategies.reductions import ExitedImages
-from paumer.strategies.tokens import Head, TokenPositions
+from paumer.strategies.reductions import Reduction
+from paumer.strategies.tokens import Head
 from paumer.system.errors import PaumerError
+from paumer.system.lazy import lazy
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from paumer.strategies.state import State
+else:
+    torch = lazy("torch")
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,44 @@ class EarlyExit(Strategy):
     def classify(self, network: Network, patches: Tensor, state: State) -> Tensor:
         """The head's logits."""
         head = cast(Head, network.heads[str(self.parameters.block)])
-        state.add_macs(lambda: head.macs(patches.shape[1]))
+        state.add_macs(lambda: head.macs(state.patch_counts(patches)))
         if head.adapter is not None:
-            whole = patches.shape[1] == state.patches  # every patch is back at its place
-            positions = TokenPositions(state.grid, patches.shape[0]) if whole else state.token_positions(patches)
-            patches = state.apply_adapter(head.adapter, patches, positions)
+            patches = state.apply_adapter(head.adapter, patches, state.token_positions(patches))
         return head(patches)
+
+
+@dataclass(frozen=True)
+class ExitedImages(Reduction):
+    """Some images of the batch took a head's prediction as final.
+
+    Attributes:
+        logits: the head's, of all images before, (images, patches, cells, classes).
+        stay: the images that still run, (images after,).
+    """
+
+    logits: Tensor
+    stay: Tensor
+
+    of_logits: ClassVar[bool] = True
+    of_images: ClassVar[bool] = True
+
+    @property
+    def before(self) -> int:
+        """Patches before; the same number as after."""
+        return int(self.logits.shape[1])
+
+    def reduce(self, values: Tensor) -> Tensor:
+        """The values of the images that stay."""
+        return values[self.stay]
+
+    def reduce_tokens(self, tokens: Tensor, prefix: int) -> Tensor:
+        """The tokens of the images that stay."""
+        return tokens[self.stay]
+
+    def restore(self, values: Tensor) -> Tensor:
+        """Put the images that stayed beside those that left."""
+        exact = torch.promote_types(self.logits.dtype, values.dtype)
+        return self.logits.to(exact).index_copy(0, self.stay, values.to(exact))
 
 
 class AdaptiveExit(Strategy):

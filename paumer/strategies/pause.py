@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import CRITERIA
-from paumer.strategies.notation import Schedule, Thresholds, WithSchedule, read_fractions_or_thresholds, read_schedule
+from paumer.strategies.notation import WHOLE, Schedule, Thresholds, WithSchedule, read_fractions_or_thresholds
 from paumer.strategies.reductions import PausedTokens, Selection
+from paumer.strategies.tokens import scatter_rows
+from paumer.system.errors import PaumerError
 from paumer.system.lazy import lazy
 
 if TYPE_CHECKING:
@@ -20,86 +22,121 @@ if TYPE_CHECKING:
 else:
     torch = lazy("torch")
 
-OVER_BATCH = " over batch"
-
 
 @dataclass(frozen=True)
-class BatchBudget(WithSchedule):
-    """Fractions of the patches of a whole batch, whose images compete for them; written `3:0.4 over batch`.
+class Rejoining(WithSchedule):
+    """Pausing until a block, in and after which all patches run; written `3:0.4 rejoin 11`.
 
-    The total stays the same, and each image's share of it depends on what the images show.
+    Known as last layer fusion: Bergner et al., "Token Cropr: Faster ViTs for Quite a Few Tasks", CVPR 2025.
+
+    Attributes:
+        rejoin: the block.
     """
 
-    schedule: Schedule
+    rejoin: int
+
+    def __post_init__(self) -> None:
+        if self.rejoin < self.blocks[-1] + 2:
+            raise PaumerError(
+                f"{self}: patches that pause after block {self.blocks[-1]} skip nothing before block {self.rejoin}; "
+                f"use block {self.blocks[-1] + 2} or a later one"
+            )
 
     def __str__(self) -> str:
         """The notation."""
-        return f"{self.schedule}{OVER_BATCH}"
+        return f"{self.schedule} rejoin {self.rejoin}"
 
     @property
     def options(self) -> str:
-        """What tells it from a schedule of every image."""
-        return OVER_BATCH
+        """What tells it from pausing until the decoder, at the blocks where patches pause."""
+        return "rejoin"
 
-    @property
-    def varies(self) -> bool:
-        """The images of a batch decide how much each is computed."""
-        return True
+    def at(self, block: int) -> Hashable:
+        """What happens at a block: after the one before `rejoin` the patches come back."""
+        return "rejoin" if block == self.rejoin - 1 else super().at(block)
+
+    def check_depth(self, depth: int) -> None:
+        """Refuse a block that the network lacks."""
+        if self.rejoin > depth:
+            raise PaumerError(f"{self}: no block {self.rejoin} in a network of {depth} blocks; use one that there is")
 
 
-def parse_pause(text: str) -> Schedule | BatchBudget | Thresholds:
-    """Read fractions of each image's patches or of a batch's, or thresholds."""
-    if text.endswith(OVER_BATCH):
-        return BatchBudget(read_schedule(text.removesuffix(OVER_BATCH)))
-    return read_fractions_or_thresholds(text)
+@dataclass(frozen=True)
+class WaitingTokens(PausedTokens):
+    """Paused patches that will run on.
+
+    Attributes:
+        tokens: prefix and patches before, as they wait, (batch, prefix + before, width); as packed.
+    """
+
+    tokens: Tensor
+
+    def restore_tokens(self, tokens: Tensor, prefix: int) -> Tensor:
+        """Write the tokens that ran among those that wait."""
+        return scatter_rows(self.tokens, self.kept.token_rows, tokens)
+
+
+def parse_pause(text: str) -> Schedule | Thresholds | Rejoining:
+    """Read fractions or thresholds, and the block in which paused patches run again."""
+    where, _, block = text.partition(" rejoin ")
+    schedule = read_fractions_or_thresholds(where)
+    if not block:
+        return schedule
+    if not WHOLE.fullmatch(block.strip()):
+        raise PaumerError(f"{text!r}: rejoin {block!r} is no number of a block; write it like 3:0.4 rejoin 11")
+    return Rejoining(schedule, int(block))
 
 
 class Pause(Strategy):
     """Pause the patches with the lowest scores where the parameters say so.
 
-    With a schedule shapes depend on it alone: every image of a batch keeps the same number of patches. With a budget
-    over the batch the patches of all its images compete, so hard images keep more of them and the total stays. With
-    thresholds those pause that are more certain. In both cases images of different lengths run in one sequence, and
-    every image keeps at least its least certain patch.
+    With a schedule shapes depend on it alone: every image of a batch keeps the same number of patches. With thresholds
+    those pause that are more certain: images of different lengths then run in one sequence, and every image keeps at
+    least its least certain patch.
 
     Fractions are of the patches that it receives: all N, or those that an earlier part of a composition leaves.
+    Paused patches wait adapted to the decoder, or as they are where they run again.
     """
 
     name = "pause"
     description = (
         "patches whose auxiliary prediction is certain skip all remaining blocks and rejoin before the decoder"
     )
-    examples = ("3:0.4", "3:0.2+6:0.2", "3:0.4 over batch", "3@0.9+6@0.9")
+    examples = ("3:0.4", "3:0.2+6:0.2", "3@0.9+6@0.9", "3:0.4 rejoin 9")
     recipes = ("paumer",)
     criteria = tuple(CRITERIA)
     reads_heads = True
     defers_tokens = True
     ragged = True
 
-    parameters: Schedule | BatchBudget | Thresholds
+    parameters: Schedule | Thresholds | Rejoining
     parse = staticmethod(parse_pause)
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
-        """Pause the least uncertain patches; returns prefix and running patches."""
+        """Pause the least uncertain patches, or let those that pause rejoin; returns prefix and running patches."""
+        parameters, rejoining = self.parameters, isinstance(self.parameters, Rejoining)
+        if isinstance(parameters, Rejoining):
+            if block == parameters.rejoin - 1:
+                return self._rejoin(tokens, state)
+            parameters = parameters.schedule
         needs = state.scores(self.criterion_name, block, tokens)
-        running, patches = state.running(tokens), state.adapt(block, tokens)
-        if isinstance(self.parameters, Schedule):
-            count = state.num_kept(self.name, self.parameters, block, running)
+        patches = state.patches_of(tokens) if rejoining else state.adapt(block, tokens)
+        if isinstance(parameters, Schedule):
+            count = state.num_kept(self.name, parameters, block, state.running(tokens))
             kept: Selection | None = state.keep(tokens, needs.topk(count, dim=1, sorted=False).indices)
         else:
-            kept = state.keep_where(tokens, self._running_mask(needs, block, running, state))
-        return tokens if kept is None else state.apply(PausedTokens(self.name, kept, patches), tokens)
+            least_certain = torch.cat([_largest(image) for image in state.by_image(needs)], dim=1).view_as(needs)
+            kept = state.keep_where(tokens, (1 - needs <= parameters.values[block]) | least_certain)
+        if kept is None:
+            return tokens
+        waiting = (self.name, kept, patches)
+        return state.apply(WaitingTokens(*waiting, tokens) if rejoining else PausedTokens(*waiting), tokens)
 
-    def _running_mask(self, needs: Tensor, block: int, running: int, state: State) -> Tensor:
-        """Where different numbers of patches of each image keep running, as `needs`, (batch, running)."""
-        images = state.by_image(needs)
-        least_certain = torch.cat([_largest(image) for image in images], dim=1).view_as(needs)
-        if isinstance(self.parameters, Thresholds):
-            return (1 - needs <= self.parameters.values[block]) | least_certain
-        assert isinstance(self.parameters, BatchBudget)
-        count = len(images) * state.num_kept(self.name, self.parameters.schedule, block, running)
-        rows = needs.masked_fill(least_certain, math.inf).flatten().topk(count, sorted=False).indices
-        return torch.zeros_like(needs, dtype=torch.bool).flatten().index_fill(0, rows, True).view_as(needs)
+    def _rejoin(self, tokens: Tensor, state: State) -> Tensor:
+        """Undo all reductions since the first pause; returns prefix and the patches before it."""
+        while any(reduction.by == self.name for reduction in state.reductions):
+            tokens = state.undo().restore_tokens(tokens, state.prefix)
+        return tokens
 
 
 def _largest(values: Tensor) -> Tensor:

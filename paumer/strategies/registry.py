@@ -73,22 +73,29 @@ class OperatingPoint:
 
     def __str__(self) -> str:
         """Strategy and schedule as `read_point` reads them back, `merge>pause 1-4:0.1>6:0.3`."""
-        return f"{self.strategy} {self.schedule}" if self.parts else "dense"
+        return str(self.built)
 
     @cached_property
+    def built(self) -> Strategy:
+        """What runs it; a composition becomes a chain."""
+        if not self.parts:
+            return Dense()
+        return self.parts[0] if len(self.parts) == 1 else Chain(links=self.parts)
+
+    @property
     def strategy(self) -> str:
         """`dense`, a registered name, or names joined by `>`."""
-        return CHAIN.join(part.name for part in self.parts) or "dense"
+        return self.built.name
 
-    @cached_property
+    @property
     def criterion(self) -> str:
         """The criterion that the parts share; empty where none takes one."""
-        return next((part.criterion_name for part in self.parts if part.criterion_name), "")
+        return self.built.criterion_name
 
-    @cached_property
+    @property
     def schedule(self) -> str:
         """The parameters, joined by `>`."""
-        return CHAIN.join(part.schedule_text for part in self.parts) or "dense"
+        return self.built.schedule_text
 
     def scored_by(self, criterion: str) -> "OperatingPoint":
         """The same by a criterion that all parts which take any have in common."""
@@ -101,15 +108,15 @@ class OperatingPoint:
         """What names it in tables."""
         return Label(self.strategy, self.criterion, self.schedule)
 
-    @cached_property
+    @property
     def varies(self) -> bool:
         """Whether what an image shows decides how much is computed for it."""
-        return any(part.varies for part in self.parts)
+        return self.built.varies
 
-    @cached_property
+    @property
     def head_blocks(self) -> tuple[int, ...]:
         """The blocks whose auxiliary heads it reads."""
-        return tuple(block for part in self.parts for block in part.head_blocks)
+        return self.built.head_blocks
 
     def check_depth(self, depth: int) -> None:
         """Refuse parameters that do not fit a network of `depth` blocks.
@@ -205,10 +212,8 @@ def pauses_last(strategy: str) -> bool:
 
 
 def build_strategy(point: OperatingPoint) -> Strategy:
-    """What runs an operating point; a composition becomes a chain."""
-    if not point.parts:
-        return Dense()
-    return point.parts[0] if len(point.parts) == 1 else Chain(links=point.parts)
+    """What runs an operating point."""
+    return point.built
 
 
 def runnable(network: Network, points: Sequence[OperatingPoint], label: str) -> list[tuple[OperatingPoint, Strategy]]:
@@ -255,10 +260,12 @@ def _check_blocks(parts: Sequence[Strategy]) -> None:
         first, second = one.parameters, other.parameters
         if not first.blocks or not second.blocks:
             continue
-        if one.ragged and first.varies and second.blocks[-1] > first.blocks[0]:
+        takes_packed = other.ends_pass or (other.ragged and second.varies)
+        from_then_on = second.blocks[-1] + (parts.index(other) > parts.index(one) and not other.within_block)
+        if one.ragged and first.varies and not takes_packed and from_then_on > first.blocks[0]:
             raise PaumerError(
                 f"strategy {strategy}: after {first} images have different numbers of patches, which {second} cannot "
-                f"take; end it by block {first.blocks[0]}"
+                f"take; end it before"
             )
         if one.within_block and other.within_block and (shared := set(first.blocks) & set(second.blocks)):
             raise PaumerError(f"strategy {strategy}: {first} and {second} act inside block {min(shared)}; move one")

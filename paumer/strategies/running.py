@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from paumer.strategies.notation import Schedule
-from paumer.strategies.reductions import ExitedImages, ExitedTokens, MergedTokens, PausedTokens, Reduction, Selection
+from paumer.strategies.reductions import Reduction, Selection
 from paumer.strategies.tokens import Packing, TokenPositions, flat_index
 from paumer.system.lazy import lazy
 
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 else:
     torch = lazy("torch")
+
+
+Known: TypeAlias = "tuple[Tensor | None, Tensor | None, Tensor | None, Packing | None, Mapping[str, Tensor]]"
 
 
 @dataclass
@@ -29,24 +31,24 @@ class RunningTokens:
         grid: patches along height and width.
         positions: the number of each running patch on the grid, (batch, running); None while none is reduced.
         sizes: how many patches each running token represents, (batch, running); None while each represents one.
+        bias: what attention adds to its logits so that tokens count by their sizes, (batch, 1, 1, prefix + running).
         packing: the place of each image in one long sequence, once the images have different numbers of patches. Tokens
             are then (1, of all images, width), and values of patches (1, patches of all images, ...).
-        images: which images of the batch still run; None while all do.
         side_tensors: further values of the running patches by name, (batch, running, ...): labels that training and
             analysis compare predictions with.
         reductions: the reductions so far, to be restored from last to first.
-        bias: of the attention to every token, from the sizes; cached.
+        earlier: for each of them positions, sizes, bias, packing and side tensors as they were before it.
     """
 
     prefix: int
     grid: tuple[int, int]
     positions: Tensor | None = None
     sizes: Tensor | None = None
+    bias: Tensor | None = None
     packing: Packing | None = None
-    images: Tensor | None = None
     side_tensors: Mapping[str, Tensor] = field(default_factory=dict)
     reductions: tuple[Reduction, ...] = ()
-    bias: Tensor | None = None
+    earlier: tuple[Known, ...] = ()
 
     def fork(self) -> Self:
         """A copy whose changes do not reach the original; tensors are shared, nothing writes into them."""
@@ -56,11 +58,6 @@ class RunningTokens:
     def patches(self) -> int:
         """Patches of one image, N."""
         return self.grid[0] * self.grid[1]
-
-    @property
-    def lengths(self) -> tuple[int, ...] | None:
-        """Tokens of each image in the one sequence that holds all; None where images are a batch."""
-        return None if self.packing is None else self.packing.lengths
 
     def running(self, tokens: Tensor) -> int:
         """How many patches of an image run; their mean where images have different ones."""
@@ -78,18 +75,20 @@ class RunningTokens:
             return values.split(1)
         return values.split([length - self.prefix for length in self.packing.lengths], dim=1)
 
-    def is_packed(self, patches: Tensor) -> bool:
-        """Whether these are the packed patches, and not those that came back to their places (batch, patches, ...)."""
-        return self.packing is not None and patches.shape[:2] == (1, len(self.packing.patches))
-
     def token_positions(self, patches: Tensor) -> TokenPositions:
         """The positions of the running patches (batch, running, ...)."""
-        images = self._image_count(patches)
+        images = patches.shape[0] if self.packing is None else len(self.packing.lengths)
         if self.positions is None:
             return TokenPositions(self.grid, images)
         if self.packing is not None:
             return TokenPositions(self.grid, images, self.packing.images[self.packing.patches], self.positions)
         return TokenPositions(self.grid, images, torch.arange(images, device=patches.device)[:, None], self.positions)
+
+    def share(self, tokens: Tensor) -> float:
+        """Share of the patches that still run; those that became one token do."""
+        if self.sizes is None:
+            return self.running(tokens) / self.patches
+        return float(self.sizes.sum()) / (self.sizes.shape[0] * self.patches)
 
     def num_kept(self, strategy: str, schedule: Schedule, block: int, running: int) -> int:
         """How many of the running patches a strategy's schedule keeps after `block`, at least one.
@@ -126,57 +125,28 @@ class RunningTokens:
         Returns:
             (batch, prefix + kept, width).
         """
-        reduce, positions = reduction.reduce, self.positions
-        self.side_tensors = {name: reduce(values) for name, values in self.side_tensors.items()}
-        if isinstance(reduction, ExitedImages):
-            self.images = reduction.stay if self.images is None else self.images[reduction.stay]
-            self.bias = None if self.bias is None else reduce(self.bias)
-            self.positions = None if positions is None else reduce(positions)
-            self.sizes = None if self.sizes is None else reduce(self.sizes)
-        else:
-            self.bias = None
-            if positions is None:
-                count = self._image_count(tokens)
-                positions = torch.arange(self.patches, device=tokens.device).expand(count, -1)
-            if isinstance(reduction, MergedTokens):  # a token has the position of the first of its patches
-                first = positions.new_zeros(reduction.merged_sizes.shape)
-                self.positions = first.scatter_reduce(1, reduction.index, positions, "amin", include_self=False)
-                self.sizes = reduction.merged_sizes
-            else:
-                self.positions = reduce(positions)
-                self.sizes = None if self.sizes is None else reduce(self.sizes)
-                self.packing = reduction.kept.packing if isinstance(reduction, PausedTokens | ExitedTokens) else None
+        self.earlier = (*self.earlier, (self.positions, self.sizes, self.bias, self.packing, self.side_tensors))
+        if self.positions is None and not reduction.of_images:
+            self.positions = torch.arange(self.patches, device=tokens.device).expand(tokens.shape[0], -1)
+        self.positions = None if self.positions is None else reduction.reduce_positions(self.positions)
+        self.sizes = reduction.reduce_sizes(self.sizes)
+        self.side_tensors = {name: reduction.reduce(values) for name, values in self.side_tensors.items()}
+        self.packing = reduction.packing
         self.reductions = (*self.reductions, reduction)
-        return reduction.reduce_tokens(tokens, self.prefix)
+        tokens = reduction.reduce_tokens(tokens, self.prefix)
+        self.bias = None if self.sizes is None else self._size_bias(tokens, self.sizes)
+        return tokens
 
-    def size_bias(self, tokens: Tensor) -> Tensor | None:
-        """What attention adds to its logits so that tokens count by their sizes, (batch, 1, 1, prefix + running).
+    def undo(self) -> Reduction:
+        """The last reduction, which is off the stack: what is known is of the patches before it."""
+        reduction = self.reductions[-1]
+        self.positions, self.sizes, self.bias, self.packing, self.side_tensors = self.earlier[-1]
+        self.reductions, self.earlier = self.reductions[:-1], self.earlier[:-1]
+        return reduction
 
-        None where every token represents one patch. Computed once after each reduction.
-        """
-        if self.bias is None and self.sizes is not None:
-            rows = torch.arange(self.prefix, tokens.shape[1], device=tokens.device)
-            patches = rows if self.packing is None else self.packing.patches
-            bias = tokens.new_zeros(tokens.shape[:2]).index_copy(1, patches, self.sizes.log().to(tokens.dtype))
-            self.bias = bias[:, None, None]
-        return self.bias
-
-    def share(self, tokens: Tensor) -> float:
-        """Share of the patches that still run; those that became one token do."""
-        counts = [*(reduction.before for reduction in self.reductions), self.running(tokens)]
-        steps = zip(self.reductions, pairwise(counts), strict=True)
-        return math.prod(after / before for step, (before, after) in steps if not isinstance(step, MergedTokens))
-
-    def paused_at(self) -> list[tuple[Tensor, Tensor]]:
-        """For every pause so far the positions of the patches before it, and of those that ran on, (batch, ...)."""
-        positions, steps = torch.arange(self.patches), []
-        for reduction in self.reductions:
-            if isinstance(reduction, PausedTokens):
-                before = positions.to(reduction.values.device).expand(reduction.values.shape[:2])
-                positions = reduction.reduce(before)
-                steps.append((before, positions))
-        return steps
-
-    def _image_count(self, patches: Tensor) -> int:
-        """How many images the running patches (batch, running, ...) are of."""
-        return patches.shape[0] if self.packing is None else len(self.packing.lengths)
+    def _size_bias(self, tokens: Tensor, sizes: Tensor) -> Tensor:
+        """The logarithms of the sizes as the attention to every token, 0 for the prefix."""
+        rows = torch.arange(self.prefix, tokens.shape[1], device=tokens.device)
+        patches = rows if self.packing is None else self.packing.patches
+        bias = tokens.new_zeros(tokens.shape[:2]).index_copy(1, patches, sizes.log().to(tokens.dtype))
+        return bias[:, None, None]

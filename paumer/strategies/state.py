@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from paumer.strategies.criteria import CRITERIA, MOST
-from paumer.strategies.reductions import ExitedImages, Reduction
+from paumer.strategies.reductions import Reduction
 from paumer.strategies.running import RunningTokens
 from paumer.strategies.tokens import Count, Head, TokenAdapter, TokenPositions, scale_gradient
 from paumer.system.lazy import lazy
@@ -29,6 +29,7 @@ class State(RunningTokens):
         head_gradient: share of the gradient that flows through heads and adapters back to the encoder, in training.
         predictions: auxiliary logits of the running patches after the present block, by block; cached.
         adapted: the running patches as they would pause after the present block, by block; cached.
+        images: which images of the batch still run; None while all do.
         macs: multiply-accumulates of each image so far, (images,); None where they are not counted.
     """
 
@@ -37,16 +38,24 @@ class State(RunningTokens):
     head_gradient: float = 1.0
     predictions: Mapping[int, Tensor] = field(default_factory=dict)
     adapted: Mapping[int, Tensor] = field(default_factory=dict)
+    images: Tensor | None = None
     macs: Tensor | None = None
 
     def apply(self, reduction: Reduction, tokens: Tensor) -> Tensor:
         """Reduce the tokens; predictions of patches that ran on with others are no longer those of a block."""
-        if isinstance(reduction, ExitedImages):
+        if reduction.of_images:
+            images = torch.arange(tokens.shape[0], device=tokens.device) if self.images is None else self.images
+            self.images = reduction.reduce(images)
             self.predictions = {block: reduction.reduce(logits) for block, logits in self.predictions.items()}
             self.adapted = {block: reduction.reduce(patches) for block, patches in self.adapted.items()}
         else:
             self.predictions, self.adapted = {}, {}
         return super().apply(reduction, tokens)
+
+    def undo(self) -> Reduction:
+        """The last reduction, undone; predictions of fewer patches are forgotten."""
+        self.predictions, self.adapted = {}, {}
+        return super().undo()
 
     def predict(self, block: int, tokens: Tensor) -> Tensor:
         """The head's logits of the running patches after `block`, (batch, running, cells, classes); cached."""
@@ -103,7 +112,7 @@ class State(RunningTokens):
         return tokens.shape[1] if self.packing is None else torch.tensor(self.packing.lengths, dtype=torch.float64)
 
     def patch_counts(self, patches: Tensor) -> Count:
-        """How many patches (batch, count, ...) every image has, running ones or all at their places."""
-        if self.packing is None or not self.is_packed(patches):
+        """How many patches (batch, count, ...) every image has."""
+        if self.packing is None:
             return patches.shape[1]
         return torch.tensor(self.packing.lengths, dtype=torch.float64) - self.prefix

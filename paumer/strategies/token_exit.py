@@ -8,12 +8,12 @@ the classes look like. Fractions instead of a threshold are ours.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from paumer.strategies.contract import Strategy
 from paumer.strategies.notation import WHOLE, Schedule, WithSchedule, read_fractions_or_thresholds
-from paumer.strategies.reductions import ExitedTokens
-from paumer.strategies.tokens import complement, of_two
+from paumer.strategies.reductions import KeptTokens
+from paumer.strategies.tokens import complement, log_probabilities, of_two, scatter_rows
 from paumer.system.errors import PaumerError
 from paumer.system.lazy import lazy
 
@@ -55,6 +55,19 @@ def parse_token_exit(text: str) -> TokenExitParameters:
     if not WHOLE.fullmatch(keep.strip()):
         raise PaumerError(f"{text!r}: keep {keep!r} is no whole number above 0; write it like 3:0.4 keep 5")
     return TokenExitParameters(schedule, int(keep))
+
+
+class ExitedTokens(KeptTokens):
+    """The others took a head's prediction as final: `values` are its logits, (batch, before, cells, classes)."""
+
+    of_logits: ClassVar[bool] = True
+
+    def restore(self, values: Tensor) -> Tensor:
+        """Log-probabilities, the scale that a head and the decoder have in common; a single logit is on it already."""
+        if self.values.shape[-1] == 1:
+            return super().restore(values)
+        heads, decoded = (log_probabilities(logits).movedim(0, -1) for logits in (self.values, values))
+        return scatter_rows(heads, self.kept.rows, decoded)
 
 
 class TokenExit(Strategy):

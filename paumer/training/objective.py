@@ -21,7 +21,7 @@ from paumer.models.heads import AuxiliaryOutput
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.notation import DECIMALS, Location, Schedule
-from paumer.strategies.pause import Pause
+from paumer.strategies.pause import Pause, Rejoining
 from paumer.strategies.registry import build_strategy
 from paumer.strategies.resize import Resize, Scale
 from paumer.system.errors import PaumerError
@@ -140,11 +140,15 @@ def draw_strategy(settings: TrainSettings, depth: int, generator: random.Random,
         PaumerError: recipe `paumer` has no head to pause at.
     """
     if settings.pausing is not None and settings.heads is not None:
-        blocks = tuple(block for block in settings.heads.blocks if block < depth)
+        rejoin = settings.pausing.rejoin
+        if rejoin is not None and rejoin > depth:
+            raise PaumerError(f"training.pausing.rejoin: no block {rejoin} in a network of {depth} blocks; lower it")
+        last = depth if rejoin is None else rejoin - 1
+        blocks = tuple(block for block in settings.heads.blocks if block < last)
         if not blocks:
-            raise PaumerError(f"heads.blocks: pausing needs a head before block {depth}, the last; add one")
-        early = done < settings.pausing.after
-        return Pause(Schedule() if early else draw_schedule(settings.pausing, blocks, generator))
+            raise PaumerError(f"heads.blocks: pausing needs a head before block {last}; add one")
+        drawn = Schedule() if done < settings.pausing.after else draw_schedule(settings.pausing, blocks, generator)
+        return Pause(drawn if rejoin is None or not drawn.locations else Rejoining(drawn, rejoin))
     if settings.merging is not None and generator.random() >= settings.merging.none:
         return build_strategy(generator.choice(settings.merging.schedules))
     if settings.resizing is not None:

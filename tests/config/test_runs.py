@@ -200,7 +200,7 @@ def test_an_ablation_is_the_experiment_with_its_changes() -> None:
 
 def test_semantics_pauses_as_the_sweep_does_at_one_location() -> None:
     assert SemanticsSettings.of(make_experiment()).fractions == (0.3,)
-    schedules = ["4:0.5", "2:0.3", "4:0.3", "2:0.3+4:0.3", "2:0.7 over batch", "2@0.9"]
+    schedules = ["4:0.5", "2:0.3", "4:0.3", "2:0.3+4:0.3", "2@0.9"]
     paused = make_experiment(sweep=[{"strategy": "pause", "schedules": schedules}])
     assert SemanticsSettings.of(paused).fractions == (0.3, 0.5)
     exits = make_experiment(sweep=[{"strategy": "early-exit", "schedules": ["exit:4"]}])

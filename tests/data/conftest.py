@@ -4,32 +4,16 @@ import resource
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from servers import Server, Site, running
-
-from paumer.data import cityscapes_site
+from servers import Server, running
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with running(Server()) as started:
-        yield started
-
-
-@pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
-    """The site of Cityscapes on loopback; no login is at hand."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    for name in ("CITYSCAPES_USERNAME", "CITYSCAPES_PASSWORD", "NETRC", "PAUMER_DATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HOME", "XDG_DATA_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
-    with running(Site()) as started:
-        monkeypatch.setattr(cityscapes_site, "SITE", started.url)
         yield started
 
 

@@ -19,6 +19,7 @@ class Server(ThreadingHTTPServer):
         headers: further headers of each answer, such as ETag.
         moved: whether it sends to another address first, as GitHub does.
         ranges: whether it heeds Range.
+        shift: from how many bytes later than asked it sends the rest.
         chunked: whether it leaves out how long the body is.
         cuts: one for each of the next answers: the bytes after which it drops the connection; None to go on.
         stall: if set, it waits for this event where it would drop the connection.
@@ -32,9 +33,7 @@ class Server(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}/archive/data.zip"
         self.content: bytes | None = None
         self.headers: dict[str, str] = {"ETag": '"first"'}
-        self.moved = False
-        self.ranges = True
-        self.chunked = False
+        self.moved, self.ranges, self.shift, self.chunked = False, True, 0, False
         self.cuts: list[int | None] = []
         self.stall: Event | None = None
         self.statuses: list[int] = []
@@ -49,14 +48,10 @@ class Answer(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        server = self.server
-        self.close_connection = True
-        if server.moved and self.path != "/moved":
-            self.send_response(302)
-            self.send_header("Location", "/moved")
-            self.end_headers()
-            return
-        self.send_file(server.content)
+        if self.server.moved and self.path != "/moved":
+            self.say(302, {"Location": "/moved"})
+        else:
+            self.send_file(self.server.content)
 
     def send_file(self, content: bytes | None) -> None:
         server = self.server
@@ -64,37 +59,34 @@ class Answer(BaseHTTPRequestHandler):
         server.requests.append((asked, condition))
         status = server.statuses.pop(0) if server.statuses else 404 if content is None else 200
         if content is None or status != 200:
-            self.send_error(status)
+            self.say(status, {})
             return
-        start = 0
-        known = (None, server.headers.get("ETag"), server.headers.get("Last-Modified"))
-        if asked and server.ranges and condition in known:
-            start, status = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]), 206
+        start, headers = 0, dict(server.headers)
+        if asked and server.ranges and condition in server.headers.values():
+            start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) + server.shift
+            status, headers["Content-Range"] = 206, f"bytes {start}-{len(content) - 1}/{len(content)}"
         if start >= len(content):
-            self.send_error(416)
+            self.say(416, {})
             return
-        self.send_response(status)
-        for name, value in server.headers.items():
-            self.send_header(name, value)
-        if status == 206:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_body(content[start:], server.cuts.pop(0) if server.cuts else None)
-
-    def send_body(self, body: bytes, cut: int | None) -> None:
-        if self.server.chunked:
-            self.send_header("Transfer-Encoding", "chunked")
-        else:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.server.chunked:
-            self.wfile.write(b"%x\r\n" % len(body))
-        self.server.sent.append(len(body[:cut]))
-        self.wfile.write(body[:cut])
-        if self.server.chunked and cut is None:
-            self.wfile.write(b"\r\n0\r\n\r\n")
-        if cut is not None and self.server.stall is not None:
+        cut = server.cuts.pop(0) if server.cuts else None
+        server.sent.append(len(content[start:][:cut]))
+        self.say(status, headers, content[start:], cut)
+        if cut is not None and server.stall is not None:
             self.wfile.flush()
-            self.server.stall.wait(60)
+            server.stall.wait(60)
+
+    def say(self, status: int, headers: dict[str, str], body: bytes = b"", cut: int | None = None) -> None:
+        """Answer, and close the connection, `cut` bytes after the beginning of the body if that is given."""
+        self.close_connection = True
+        chunked = self.server.chunked and status < 300
+        length = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(len(body))}
+        self.send_response(status)
+        for name, value in {**headers, **length}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(b"%x\r\n" % len(body) if chunked else b"")
+        self.wfile.write(body[:cut])
+        self.wfile.write(b"\r\n0\r\n\r\n" if chunked and cut is None else b"")
 
     def log_message(self, *_: Any) -> None:
         """Keep quiet."""
@@ -109,23 +101,21 @@ class Site(Server):
         md5: name -> a checksum to state in place of the true one.
         elsewhere: path -> an address that it sends to instead of answering.
         listing: what it answers in place of the list.
+        busy: whether it answers nothing.
         forms: what was sent as a form, with the path.
         asked: paths that were asked for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, login: tuple[str, str]) -> None:
         super().__init__(SiteAnswer)
         self.url = f"http://127.0.0.1:{self.server_port}"
-        self.login = ("somebody", "sesame 42&=")
+        self.login, self.busy = login, False
         self.archives: dict[str, bytes] = {}
         self.md5: dict[str, str] = {}
         self.elsewhere: dict[str, str] = {}
         self.listing: bytes | None = None
         self.forms: list[tuple[str, dict[str, list[str]]]] = []
         self.asked: list[str] = []
-
-    def number(self, name: str) -> int:
-        return list(self.archives).index(name)
 
 
 class SiteAnswer(Answer):
@@ -135,52 +125,39 @@ class SiteAnswer(Answer):
 
     def do_GET(self) -> None:
         site, (path, _, query) = self.server, self.path.partition("?")
-        self.close_connection = True
         site.asked.append(path)
-        if path in site.elsewhere:
-            self.lead(site.elsewhere[path])
+        if site.busy:
+            self.say(503, {})
+        elif path in site.elsewhere:
+            self.say(302, {"Location": site.elsewhere[path]})
         elif path == "/login":
-            self.say(b"<form>", {"Set-Cookie": "session=guest; path=/; HttpOnly"})
+            self.say(200, {"Set-Cookie": "session=guest; path=/; HttpOnly"}, b"<form>")
         elif self.headers["Cookie"] != "session=known":
-            self.lead("/login")
+            self.say(302, {"Location": "/login"})
         elif path == "/downloads/":
             packages = [
-                {"name": name, "packageID": str(site.number(name)), "size": "1KB", "thirdparty": "0"}
-                for name in site.archives
+                {"name": name, "packageID": str(number), "size": "1KB", "thirdparty": "0"}
+                for number, name in enumerate(site.archives)
             ]
-            self.say(json.dumps(packages).encode() if site.listing is None else site.listing)
+            self.say(200, {}, json.dumps(packages).encode() if site.listing is None else site.listing)
         else:
             name, content = list(site.archives.items())[int(parse_qs(query)["packageID"][0])]
             if path == "/md5-sum/":
-                self.say(f"{site.md5.get(name, hashlib.md5(content).hexdigest())}  {name}\n".encode())
+                self.say(200, {}, f"{site.md5.get(name, hashlib.md5(content).hexdigest())}  {name}\n".encode())
             else:
                 site.headers = {"ETag": f'"{name}"'}
                 self.send_file(content)
 
     def do_POST(self) -> None:
         site = self.server
-        self.close_connection = True
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         site.forms.append((self.path, form))
         if self.path in site.elsewhere:
-            self.lead(site.elsewhere[self.path])
+            self.say(302, {"Location": site.elsewhere[self.path]})
         elif (form["username"], form["password"]) == tuple([value] for value in site.login) and form["submit"]:
-            self.lead("/downloads", {"Set-Cookie": "session=known; path=/; HttpOnly"})
+            self.say(302, {"Location": "/downloads", "Set-Cookie": "session=known; path=/; HttpOnly"})
         else:
-            self.say(b"Wrong name or password.")
-
-    def lead(self, address: str, headers: dict[str, str] | None = None) -> None:
-        self.send_response(302)
-        for name, value in {"Location": address, "Content-Length": "0", **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-    def say(self, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(200)
-        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+            self.say(200, {}, b"Wrong name or password.")
 
 
 @contextmanager

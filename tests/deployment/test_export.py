@@ -212,7 +212,6 @@ def test_a_file_that_gives_something_else_is_not_left(command, run, tmp_path, mo
     ("options", "message"),
     [
         (("--schedule", "2@0.4"), "pause 2@0.4: computes more or less as the images show"),
-        (("--schedule", "2:0.4 over batch"), "computes more or less as the images show"),
         (("--schedule", "2@0.4", "--strategy", "adaptive-exit"), "computes more or less as the images show"),
         (("--schedule", "2:0.4", "--criterion", "random"), "--criterion random: draws anew"),
         (("--schedule", "2:0.4", "--criterion", "oracle"), "criterion oracle needs the ground truth"),

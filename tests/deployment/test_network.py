@@ -19,7 +19,8 @@ import paumer
 from paumer.config.network import Data
 from paumer.data.manifest import colours_now, samples, state
 from paumer.data.preparation import prepare, write_colours
-from paumer.deployment.description import colours_of, describe_run, model_card
+from paumer.deployment.card import model_card
+from paumer.deployment.description import colours_of, describe_run
 from paumer.deployment.images import read_picture
 from paumer.deployment.network import HubSegmenter
 from paumer.models.build import load_run

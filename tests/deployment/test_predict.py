@@ -15,7 +15,6 @@ from PIL import Image
 
 from paumer.config.measuring import Evaluation
 from paumer.config.network import Data
-from paumer.config.runs import EvaluateSettings
 from paumer.data.catalogue import described_folder
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
@@ -118,9 +117,8 @@ def test_official_evaluator_reads_predictions_and_agrees_on_miou(predict, tmp_pa
     with contextlib.redirect_stdout(io.StringIO()):
         results = official.evaluateImgLists(found, truths, arguments)
     network = load(run).with_schedule("2:0.4")
-    settings = EvaluateSettings(device="cpu", evaluation=network.description.evaluation)
     data = SegmentationData(*samples(manifest, "val"))
-    ours, dense = evaluate_split(network, data, [network.strategy, Dense()], settings)
+    ours, dense = evaluate_split(network, data, [network.strategy, Dense()], network.evaluation)
     assert mean_iou(ours.matrix) == pytest.approx(100 * results["averageScoreClasses"], abs=1e-6)
     assert not torch.equal(ours.matrix, dense.matrix)
 

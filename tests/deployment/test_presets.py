@@ -5,8 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from paumer.deployment.description import Preset, known_presets
-from paumer.deployment.settings import choose_preset
+from paumer.deployment.presets import Preset, choose_preset, known_presets
 from paumer.strategies.registry import operating_point
 from paumer.system.errors import PaumerError
 from paumer.system.files import write_json
@@ -92,6 +91,13 @@ def test_what_was_tuned_counts_too(folder) -> None:
     assert (presets[0].criterion, presets[0].batch, presets[0].speedup) == ("smoothed", 4, 1.6)
     assert presets[0].source == "paumer tune, split train, a device"
     assert choose_preset(presets, 1.5, folder).schedule == "3:0.5"
+
+
+def test_a_search_that_ended_with_dense_is_known_too(folder) -> None:
+    unpaused = {"strategy": "dense", "criterion": "entropy", "schedule": "dense", "speedup": 1.0, "gmac_ratio": 1.0}
+    write_json(folder / "tune.json", TUNE | unpaused | {"finalists": []})
+    preset = known_presets(folder, RUN)[0]
+    assert (preset.strategy, preset.criterion, preset.gmac) == ("dense", "", 3.0 * 8)
 
 
 def test_another_file_in_the_place_of_a_tuned_one_is_refused(folder) -> None:

@@ -9,6 +9,7 @@ from paumer.config.measuring import Evaluation, SweepItem, sweep_points
 from paumer.config.runs import EvaluateSettings
 from paumer.data.catalogue import DATASETS
 from paumer.data.loading import evaluation_batches
+from paumer.evaluation.confusions import Confusions
 from paumer.evaluation.evaluate import confusion_matrix, evaluate, evaluate_split, mean_iou, pixel_accuracy
 from paumer.measurement.flops import count
 from paumer.models.build import load_run
@@ -26,7 +27,7 @@ SWEEP = (
     SweepItem(strategy="merge>pause", schedules=("1-2:0.1>3:0.4",)),
 )
 COLUMNS = ["experiment", "backbone", "decoder", "recipe", "strategy", "criterion", "schedule", "seed", "miou"]
-COLUMNS += ["pixel_accuracy", *(f"iou_{name}" for name in DATASETS["scenes"].classes)]
+COLUMNS += ["pixel_accuracy", "thin_boundary_iou", *(f"iou_{name}" for name in DATASETS["scenes"].classes)]
 COLUMNS += ["images", "gmac", "gmac_low", "gmac_high"]
 
 
@@ -74,12 +75,22 @@ def test_rows_are_the_scores_of_separate_passes(table_of, run_of, data, inferenc
         assert row.pixel_accuracy == pytest.approx(pixel_accuracy(matrix), abs=0.02)
 
 
+def test_the_matrices_of_all_images_add_up_to_the_scores(table_of, tmp_path, data) -> None:
+    table = table_of(describe())
+    confusions = Confusions(tmp_path / "confusions.npz")
+    assert confusions.images.names == tuple(sample.image.name for sample in data.samples)
+    assert confusions.images.blocks == tuple(sample.block for sample in data.samples)
+    for (point, matrices), row in zip(confusions, table.itertuples(), strict=True):
+        assert point == (row.strategy, row.criterion, row.schedule)
+        assert mean_iou(torch.from_numpy(matrices.astype("int64")).sum(dim=0)) == pytest.approx(row.miou, abs=1e-5)
+
+
 def test_costs_are_the_mean_over_the_images_and_their_spread(run_of, data, table_of) -> None:
     settings = describe()
     table = table_of(settings)
     model, _ = load_run(run_of("paumer"))
     points = sweep_points(SWEEP)
-    results = evaluate_split(model, data, [build_strategy(point) for point in points], settings)
+    results = evaluate_split(model, data, [build_strategy(point) for point in points], settings.evaluation)
     for point, row, result in zip(points, table.itertuples(), results, strict=True):
         assert result.macs.shape == (5,)
         macs = pd.Series(result.macs.tolist()) / 1e9
@@ -97,7 +108,7 @@ def test_an_image_costs_all_its_windows(run_of, data) -> None:
     model, _ = load_run(run_of("paumer"))
     strategies = [build_strategy(point) for point in sweep_points(SWEEP[:1])]
     evaluation = Evaluation(inference="sliding", window=(32, 64), stride=(16, 32), batch=3)
-    results = evaluate_split(model, data, strategies, describe(evaluation=evaluation))
+    results = evaluate_split(model, data, strategies, evaluation)
     for strategy, result in zip(strategies, results, strict=True):
         window = 1e9 * count(model, (32, 64), strategy)["gmac_total"]
         assert result.macs.tolist() == pytest.approx(5 * [2 * 2 * window])
@@ -106,9 +117,7 @@ def test_an_image_costs_all_its_windows(run_of, data) -> None:
 def test_batches_do_not_change_scores_or_costs(run_of, data) -> None:
     model, _ = load_run(run_of("paumer"))
     strategies = [build_strategy(point) for point in sweep_points(SWEEP) if point.criterion != "random"]
-    first, second = (
-        evaluate_split(model, data, strategies, describe(evaluation=Evaluation(batch=batch))) for batch in (1, 3)
-    )
+    first, second = (evaluate_split(model, data, strategies, Evaluation(batch=batch)) for batch in (1, 3))
     for one, other in zip(first, second, strict=True):
         assert (one.matrix - other.matrix).abs().sum() <= 4  # ties
         assert torch.equal(one.macs, other.macs)
@@ -122,8 +131,8 @@ def test_every_point_runs_in_every_precision(table_of, precision) -> None:
 def test_the_oracle_is_told_the_truth_and_others_are_not_disturbed(run_of, data) -> None:
     model, _ = load_run(run_of("paumer"))
     oracle, entropy = (build_strategy(operating_point("pause", name, "2:0.4")) for name in ("oracle", "entropy"))
-    known, plain = evaluate_split(model, data, [oracle, entropy], describe())
-    [alone] = evaluate_split(model, data, [entropy], describe())
+    known, plain = evaluate_split(model, data, [oracle, entropy], Evaluation())
+    [alone] = evaluate_split(model, data, [entropy], Evaluation())
     assert torch.equal(plain.matrix, alone.matrix)
     expected = torch.zeros(19, 19, dtype=torch.int64)
     for images, labels in evaluation_batches(data, 8):

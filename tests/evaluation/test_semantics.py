@@ -70,9 +70,8 @@ def test_what_pauses_is_what_the_strategy_pauses(run_of, data, observed, fractio
     network, _ = load_run(run_of("paumer"))
     with torch.inference_mode():
         _, state = network.encode(data[0][0][None], Pause(Schedule(f"2:{fraction}")))
-    [(_, went_on)] = state.paused_at()
     paused = np.flatnonzero(observed["2 entropy pause fraction"] <= fraction)
-    assert sorted(went_on[0].tolist()) == sorted(set(range(state.patches)) - set(paused))
+    assert sorted(state.positions[0].tolist()) == sorted(set(range(state.patches)) - set(paused))
 
 
 def test_labels_of_a_patch(run_of, data) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from paumer.reporting.sheets import markdown
 from paumer.reporting.tables.ablation import ablation_sheets, ablation_table, write_ablation
+from paumer.reporting.writing import markdown
 from paumer.system.errors import PaumerError
 
 DENSE = {0: 70.0, 1: 72.0}

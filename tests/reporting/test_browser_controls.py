@@ -82,7 +82,7 @@ def test_backbone_changes_everything(opened):
 def test_claim_is_counted_from_dense_and_named_as_a_claim(opened):
     marks = {row["kind"]: row for row in opened.rows("pareto-chart", "marks")}
     assert marks["claim"]["x"] == pytest.approx(1.5 * marks["dense"]["x"])
-    assert marks["claim"]["y"] == pytest.approx(marks["dense"]["y"] - 0.65)
+    assert marks["claim"]["miou"] == pytest.approx(marks["dense"]["miou"] - 0.65)
     assert "claim of the abstract (Cityscapes: other data and network)" in opened.text("#pareto-chart")
     opened.set("[name=claim]", False)
     assert "claim of the abstract" not in opened.text("#pareto-chart")

@@ -6,14 +6,8 @@ import pandas as pd
 import pytest
 
 from paumer.reporting.frames import operating_points
-from paumer.reporting.tables.comparisons import (
-    CRITERIA,
-    OURS,
-    criteria_sheet,
-    criteria_table,
-    published_sheet,
-    published_table,
-)
+from paumer.reporting.tables.criteria import CRITERIA, criteria_sheet, criteria_table
+from paumer.reporting.tables.published import OURS, published_sheet, published_table
 from paumer.system.errors import PaumerError
 from paumer.system.files import write_json
 

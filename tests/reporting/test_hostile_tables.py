@@ -12,7 +12,7 @@ from hostile import NO_PLAIN_FILES, no_plain_files, refusal
 from synthetic import Measured
 from tiers import first
 
-from paumer.reporting.frames import read_table, read_text
+from paumer.reporting.reading import read_table, read_text
 from paumer.reporting.tables.write import collect
 
 JUNK = ["", "x", "nan", "inf", "-1", "1e400", "0", "\x00", "ü", "3:0.4", "dense", 'a"b', "9" * 400]

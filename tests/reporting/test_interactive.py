@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paumer.reporting.figures.styles import MARKERS, STAR, method_styles, series_styles
+from paumer.reporting.figures.styles import MARKERS, STAR, method_styles
 from paumer.reporting.frames import DENSE
 from paumer.reporting.page.charts import explorer_chart, outline, training_chart
 from paumer.reporting.page.data import as_json, columns, explorer_data, library, scripts
@@ -98,9 +98,7 @@ def test_charts_name_their_data_and_colours(main):
     colours = next(scale for scale in spec["scales"] if scale["name"] == "color")
     assert colours["domain"] == list(methods)
     assert colours["range"] == [style.colour for style in methods.values()]
-    strokes = next(
-        scale for scale in training_chart(series_styles(["a", "b"]))["scales"] if scale["name"] == "strokeDash"
-    )
+    strokes = next(scale for scale in training_chart(["a", "b"])["scales"] if scale["name"] == "strokeDash")
     assert strokes["range"][0] != strokes["range"][1]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
@@ -18,7 +19,8 @@ from PIL import Image
 
 from paumer.reporting.figures import fonts
 from paumer.reporting.figures.drawing import panels, save_as, style
-from paumer.reporting.sheets import Sheet, markdown
+from paumer.reporting.sheets import Sheet
+from paumer.reporting.writing import markdown
 
 # Of an area that no font of the machine has: in the font of these tests, and in none.
 OWN, NONE = "\U0010fffc", "\U0010fffd"
@@ -95,7 +97,7 @@ def figure_of(name: str, folder: Path) -> Figure:
     """A figure whose axis names a class, saved in every format."""
     with style(), warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure, [[panel]] = panels(["network"])
+        figure, [(_, [panel])] = panels(pd.DataFrame({"backbone": ["network"]}))
         panel.set_yticks([0, 1], [name, "road"])
         save_as(figure, [folder / f"figure.{ending}" for ending in ("png", "svg", "pdf")])
     return figure

@@ -8,17 +8,9 @@ import yaml
 from synthetic import BACKBONES
 
 from paumer.config.experiment import Experiment
+from paumer.reporting.tables.choices import AS_SEGMENTER, NOT_AS_SEGMENTER, OURS, assumptions_table
 from paumer.reporting.tables.methods import CLAIM, Claim, methods_table
-from paumer.reporting.tables.paper import (
-    AS_SEGMENTER,
-    NOT_AS_SEGMENTER,
-    OURS,
-    Measured,
-    answers_table,
-    assumptions_table,
-    dense_table,
-    write_paper,
-)
+from paumer.reporting.tables.paper import Measured, answers_table, dense_table, write_paper
 from paumer.system.errors import PaumerError
 
 REPOSITORY = Path(__file__).parents[2]

@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import pytest
 from matplotlib.text import Text
 from tiers import first
@@ -83,26 +84,30 @@ def test_no_text_is_cut_off_or_too_small(reported, main, chosen):
             assert all(text.get_fontsize() >= SMALLEST for text in figure.findobj(Text) if text.get_text())
 
 
+def frame(*backbones):
+    return pd.DataFrame({"backbone": backbones})
+
+
 def test_panels_stand_below_each_other_where_the_paper_is_narrow():
     with style(PAPER[0]):
-        figure, rows = panels(["one", "two"], columns=3)
-        assert [len(row) for row in rows] == [3, 3]
-        assert len({panel.get_subplotspec().colspan.start for row in rows for panel in row}) == 1
+        _, parts = panels(frame("one", "two"), columns=3)
+        assert [len(row) for _, row in parts] == [3, 3]
+        assert len({panel.get_subplotspec().colspan.start for _, row in parts for panel in row}) == 1
         assert sized(10) < 10
     with style(PAPER[1]):
-        figure, rows = panels(["one"], columns=3)
+        figure, [(_, row)] = panels(frame("one"), columns=3)
         assert len(figure.axes) == 3
-        assert rows[0][2].get_subplotspec().rowspan.start == 1
+        assert row[2].get_subplotspec().rowspan.start == 1
     assert sized(10) == 10
 
 
 def test_legend_takes_as_many_columns_as_fit_and_room_of_its_own():
     with style(PAPER[0]):
-        figure, ((panel,),) = panels(["one"])
+        figure, [(_, [panel])] = panels(frame("one"))
         for number in range(6):
             panel.plot([0, 1], [0, number], label=f"a rather long name, number {number}")
         before = figure.get_figheight()
-        legend_below(figure, [panel], columns=4)
+        legend_below(figure, columns=4)
         [legend] = figure.legends
         box = legend.get_window_extent()
         assert box.width <= figure.bbox.width

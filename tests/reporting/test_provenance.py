@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from paumer.config.runs import EvaluateSettings
-from paumer.reporting.frames import refuse_mixed_data
+from paumer.reporting.reading import refuse_mixed_data
 from paumer.reporting.tables.write import collect
 from paumer.reporting.verify import trace
 from paumer.system.errors import PaumerError

@@ -7,8 +7,8 @@ from synthetic import CLASSES, FRACTIONS, HEADS, write_semantics
 from paumer.reporting.figures import semantics as plots_semantics
 from paumer.reporting.figures.drawing import save
 from paumer.reporting.figures.points import SEMANTICS, read_semantics
-from paumer.reporting.frames import read_table
 from paumer.reporting.page.semantics import semantic_findings as findings
+from paumer.reporting.reading import read_table
 from paumer.system.errors import PaumerError
 
 FIGURES = ["composition", "uniform", "boundary", "correlation"]

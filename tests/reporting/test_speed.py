@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 from synthetic import BACKBONES, BATCHES, EXPLICIT, OTHER_LOAD, SETTINGS, SIZES, SKIPPED, UNCOMPILED
 
-from paumer.reporting.tables.comparisons import OURS, published_table
 from paumer.reporting.tables.main import main_sheet, main_table
-from paumer.reporting.tables.speed import COLUMNS, null_sheet, read_speed, speed_sheet, speed_table, write_speed
+from paumer.reporting.tables.noise import null_sheet
+from paumer.reporting.tables.published import OURS, published_table
+from paumer.reporting.tables.speed import COLUMNS, read_speed, speed_sheet, speed_table, write_speed
 from paumer.system.errors import PaumerError
 
 GROUP = ["backbone", "dtype", "mode", "scope", "height", "width", "batch"]

@@ -12,7 +12,8 @@ from paumer.reporting.sheets import with_seeds
 from paumer.reporting.tables.drops import DROPS
 from paumer.reporting.tables.main import main_table
 from paumer.reporting.tables.methods import methods_table
-from paumer.reporting.tables.speed import noise_warnings, quiet, write_speed
+from paumer.reporting.tables.noise import noise_warnings, quiet
+from paumer.reporting.tables.speed import write_speed
 from paumer.reporting.tables.write import collect
 from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.system.errors import PaumerError

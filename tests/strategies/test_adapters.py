@@ -10,7 +10,6 @@ from torch.testing import assert_close
 
 from paumer.measurement.flops import count
 from paumer.models.heads import Adapter, cells_to_map
-from paumer.strategies.pause import OVER_BATCH
 from paumer.strategies.registry import build_strategy, criteria_of, operating_point
 from paumer.strategies.tokens import TokenPositions, scale_gradient
 
@@ -36,7 +35,7 @@ def test_what_is_counted_is_what_fvcore_counts(adapting, images, point) -> None:
     assert output.macs.tolist() == pytest.approx([1e9 * count(single, (32, 64), item)["gmac_total"]] * 3)
 
 
-@pytest.mark.parametrize("point", [p for p in POINTS if p.varies and OVER_BATCH not in p.schedule], ids=str)
+@pytest.mark.parametrize("point", [p for p in POINTS if p.varies], ids=str)
 def test_an_image_does_not_depend_on_its_batch(adapting, images, point) -> None:
     item = build_strategy(point)
     together = adapting(images, item)
@@ -130,7 +129,7 @@ def test_a_head_that_predicts_by_the_decoder_says_what_a_paused_patch_gets(shari
         tokens = sharing.blocks[number - 1](tokens)
     said = cells_to_map(sharing.heads["2"](state.adapt(2, tokens)), state.grid)
     given, ran = sharing.patch_logits(images, pause), sharing.encode(images, pause)[1]
-    [(_, running)] = ran.paused_at()
+    running = ran.positions
     paused = torch.ones(3, 4 * 8, 1, 1).scatter(1, running[..., None, None], 0).expand(-1, -1, 4, said.shape[1])
     places = cells_to_map(paused, state.grid).bool()
     assert_close(given[places], said[places])

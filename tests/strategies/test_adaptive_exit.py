@@ -4,9 +4,6 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tiers import examples
 from torch.testing import assert_close
 
 from paumer.models.heads import cells_to_map
@@ -68,15 +65,6 @@ def test_images_that_go_on_are_batched_anew(model, images, watch) -> None:
     with watch(model) as seen:
         model(images, adaptive((2, threshold)))
     assert [len(tokens) for _, tokens in seen] == [3, 3, 1, 1, 1, 1]
-
-
-@settings(max_examples=examples(20))
-@given(st.lists(st.tuples(st.integers(1, 5), st.floats(0.15, 0.3)), min_size=1, max_size=3, unique_by=lambda x: x[0]))
-def test_an_image_does_not_depend_on_its_batch(plain, images, locations) -> None:
-    point = adaptive(*sorted(locations))
-    together = plain(images, point)
-    for number in range(len(images)):
-        assert_close(plain(images[number : number + 1], point)[0], together[number])
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 1, 0]])

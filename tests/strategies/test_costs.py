@@ -13,19 +13,13 @@ from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import entropy
 from paumer.strategies.early_exit import AdaptiveExit
 from paumer.strategies.notation import Thresholds
-from paumer.strategies.pause import OVER_BATCH
 from paumer.strategies.registry import build_strategy, criteria_of
 
 SIZE = (32, 64)
 SINGLES, PAIRS = examples(), pairs()
 # The criterion does not change what is counted; test_counting_many_at_once_is_counting_each has them all.
 FIXED = [point for point in SINGLES if not point.varies and point.criterion in ("", *criteria_of(point.strategy)[:1])]
-# But for what depends on the batch, or on chance.
-VARYING = [
-    point
-    for point in [*SINGLES, *PAIRS]
-    if point.varies and OVER_BATCH not in point.schedule and point.criterion != "random"
-]
+VARYING = [point for point in [*SINGLES, *PAIRS] if point.varies and point.criterion != "random"]
 
 
 @pytest.fixture(scope="module")

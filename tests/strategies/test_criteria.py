@@ -166,9 +166,7 @@ def test_one_logit_is_that_of_a_sigmoid(criterion, logit) -> None:
 
 
 @pytest.mark.parametrize("criterion", INFORMED)
-@pytest.mark.parametrize(
-    "strategy", ["pause 2:0.75", "pause 2@0.01", "pause 2:0.75 over batch", "token-exit 2:0.75 keep 1"]
-)
+@pytest.mark.parametrize("strategy", ["pause 2:0.75", "pause 2@0.01", "token-exit 2:0.75 keep 1"])
 def test_patches_whose_prediction_is_no_number_run_on(plain, images, criterion, strategy) -> None:
     """A broken prediction says nothing of its patch: it is as uncertain as can be."""
     point = read_point(strategy)
@@ -185,12 +183,6 @@ def test_patches_whose_prediction_is_no_number_run_on(plain, images, criterion, 
         of_image = state.packing.images[state.packing.patches]
     for image in range(len(images)):
         assert set(lost) <= set(cells.flatten()[of_image == image].tolist())
-
-
-def test_criteria_but_random_read_the_heads() -> None:
-    schedule = Schedule("2:0.4+4:0.2")
-    for name in CRITERIA:
-        assert Pause(schedule, name).head_blocks == (() if name == "random" else (2, 4))
 
 
 def pixel_losses(logits, labels):

@@ -24,8 +24,3 @@ def test_blocks_after_the_exit_do_not_run(model, images, watch, block) -> None:
 def test_the_decoder_of_an_exit_does_not_run(masked, images, monkeypatch) -> None:
     monkeypatch.setattr(masked.decoder, "forward", None)
     assert masked(images, strategy("early-exit", "exit:2")).isfinite().all()
-
-
-def test_exit_has_the_size_of_the_image(plain) -> None:
-    image = torch.randn(1, 3, 30, 61, dtype=torch.float64)
-    assert plain(image, strategy("early-exit", "exit:2")).shape == (1, 5, 30, 61)

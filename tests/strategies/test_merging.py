@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from paumer.models.encoder import attend, feed_forward
 from paumer.strategies.contract import Dense
-from paumer.strategies.merge import LocalMerge, alike_squares, match, match_macs, merge, most_similar_pairs
+from paumer.strategies.merge import LocalMerge, alike_squares, match, merge, most_similar_pairs
 from paumer.strategies.notation import Schedule, Thresholds
 from paumer.strategies.state import State
 
@@ -270,14 +270,6 @@ def test_merging_is_what_it_is_spelled_out_for_one_image(model, images, text) ->
         assert_close(final, merge_one_image(model, image, Schedule(text)))
 
 
-def test_thresholds_take_images_one_by_one(plain, images) -> None:
-    thresholds = strategy("local-merge", "1@0.2+3@0.9")
-    assert thresholds.per_image
-    together = plain(images, thresholds)
-    for number in range(len(images)):
-        assert torch.equal(plain(images[number : number + 1], thresholds)[0], together[number])
-
-
 @pytest.mark.parametrize("value", [-1.1, 0.0, 0.1, 0.9])
 def test_a_threshold_merges_what_as_many_by_fraction_would(plain, images, value) -> None:
     """A threshold that so many squares exceed is the fraction that so many squares are."""
@@ -299,7 +291,3 @@ def test_rounding_to_whole_squares_is_made_good_later_and_never_undone() -> None
         tokens = step.within(block, tokens, tokens, state)
         counts.append(tokens.shape[1])
     assert counts == [20, 20, 32 - round(0.451 * 32)]
-
-
-def test_macs_of_matching_are_those_of_its_product() -> None:
-    assert match_macs(11, 4) == 6 * 5 * 4

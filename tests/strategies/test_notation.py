@@ -162,16 +162,6 @@ def test_paused_share_is_the_fraction_to_half_a_patch(schedule: Schedule, patche
     assert paused >= min(patches - 1, schedule.paused * patches - 0.5 - 1e-6)
 
 
-def test_running_counts_of_an_example() -> None:
-    assert Schedule("3:0.2+6:0.2").running(1024) == {3: 1024 - 205, 6: 1024 - 410}
-    assert Schedule("dense").running(1024) == {}
-
-
-def test_no_thresholds_at_all_are_refused() -> None:
-    with pytest.raises(PaumerError, match="there is none"):
-        Thresholds(())
-
-
 def test_a_range_names_each_of_its_blocks() -> None:
     assert Schedule("1-4:0.1").running(100) == {1: 90, 2: 80, 3: 70, 4: 60}
     assert Thresholds.parse("2-4@0.9").blocks == (2, 3, 4)

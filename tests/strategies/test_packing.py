@@ -1,4 +1,4 @@
-"""Images of different lengths in one sequence: each as if it were alone, under a budget that they share."""
+"""Images of different lengths in one sequence: each as if it were alone."""
 
 import copy
 
@@ -50,33 +50,11 @@ def test_a_threshold_pauses_exactly_what_exceeds_it(model, images) -> None:
 
 
 def test_every_image_keeps_its_least_certain_patch(model, images) -> None:
-    for text in ("3@0", "3:0.96 over batch"):
-        assert min(lengths(model, model.encode(images, strategy("pause", text))[1])) == 1
+    assert min(lengths(model, model.encode(images, strategy("pause", "3@0"))[1])) == 1
 
 
 def test_thresholds_above_1_are_dense_bit_for_bit(model, images) -> None:
     assert torch.equal(model(images, strategy("pause", "2@1.01+4@1.01")), model(images, Dense()))
-
-
-@pytest.mark.parametrize("text", ["3:0.4", "2:0.25+4:0.25"])
-def test_a_budget_over_the_batch_keeps_the_total_and_the_least_certain_of_all_images(model, images, text) -> None:
-    alone = strategy("pause", text)
-    _, even = model.encode(images, alone)
-    _, shared = model.encode(images, strategy("pause", f"{text} over batch"))
-    left = alone.parameters.running(PATCHES)[alone.parameters.blocks[-1]]
-    assert sum(lengths(model, shared)) == 3 * left
-    first = shared.reductions[0]
-    tokens = model.encoder.blocks[: alone.parameters.blocks[0]](model.encoder.embed(images))
-    scores = entropy(model.heads[text[0]](tokens[:, model.encoder.prefix :])).flatten()
-    runs = torch.zeros_like(scores, dtype=torch.bool).index_fill(0, first.kept.rows, True)
-    assert scores[~runs].max() < scores[runs].min()
-    assert [len(one.kept.rows) for one in shared.reductions] == [len(one.kept.rows) for one in even.reductions]
-
-
-def test_a_budget_over_a_batch_of_one_is_the_budget_of_the_image(model, images) -> None:
-    for text in ("3:0.4", "2:0.2+4:0.3"):
-        alone = model(images[:1], strategy("pause", text))
-        assert_close(model(images[:1], strategy("pause", f"{text} over batch")), alone)
 
 
 def test_every_patch_comes_back_to_its_place(model, images) -> None:
@@ -85,27 +63,32 @@ def test_every_patch_comes_back_to_its_place(model, images) -> None:
         for last in (block.attn.proj, block.mlp.fc2):
             last.weight.zero_(), last.bias.zero_()
     embedded = blockless.encoder.embed(images)[:, blockless.encoder.prefix :]
-    for text in ("2:0.3+4:0.3 over batch", "3@0.22"):
-        tokens, state = blockless.encode(images, strategy("pause", text, "margin" if "@" in text else "entropy"))
-        assert torch.equal(restored(tokens, state), embedded)
+    for text in ("3@0.22", "2@0.1+4@0.3", "2@0.1+3@0.3 rejoin 5"):
+        assert torch.equal(restored(*blockless.encode(images, strategy("pause", text, "margin"))), embedded)
 
 
-@pytest.mark.parametrize("point", [("pause", "2:0.3+4:0.3 over batch"), ("token-exit", "2@0.35+4@0.4 keep 1")])
-def test_mask_decoder_and_merged_sizes_take_part(masked, images, point) -> None:
-    """Against one image at a time, with the places that run taken from the whole batch."""
-    name, text = point
-    merged = strategy(f"merge>{name}", f"1-2:0.1>{text}")
-    together, state = masked.encode(images, merged)
-    assert len(set(state.packing.lengths)) > 1
-    assert masked.finish(together, state, merged).isfinite().all()
-    if name == "token-exit":
-        for number in range(3):
-            alone = masked.patch_logits(images[number : number + 1], merged)
-            assert_close(masked.patch_logits(images, merged)[number], alone[0])
+@pytest.mark.parametrize(
+    "point",
+    [
+        ("merge>pause", "1-2:0.1>2@0.2+4@0.2"),
+        ("merge>token-exit", "1-2:0.1>2@0.35+4@0.4 keep 1"),
+        ("token-exit>pause", "2@0.5 keep 1>2@0.48+4@0.5"),
+        ("token-exit>early-exit", "2@0.4 keep 1>exit:4"),
+    ],
+)
+def test_mask_decoder_sizes_and_later_strategies_take_part(masked, images, point) -> None:
+    """Against one image at a time."""
+    built = strategy(*point)
+    assert len(set(masked.encode(images, built)[1].packing.lengths)) > 1
+    [together] = masked.sweep(images, [built], count=True)
+    for number in range(3):
+        [alone] = masked.sweep(images[number : number + 1], [built], count=True)
+        assert_close(together.logits[number], alone.logits[0])
+        assert together.macs[number] == alone.macs[0]
 
 
 def test_costs_are_those_of_each_images_own_length(plain, images) -> None:
-    shared = strategy("pause", "3:0.4 over batch")
+    shared = strategy("pause", "3@0.22")
     [counted] = [output.macs for output in plain.sweep(images, [shared], count=True)]
     _, state = plain.encode(images, shared)
     [dense] = [output.macs for output in plain.sweep(images, [Dense()], count=True)]
@@ -119,7 +102,6 @@ def test_costs_are_those_of_each_images_own_length(plain, images) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("pause>merge", "3:0.4 over batch>1-4:0.1"),
         ("pause>merge", "3@0.9>1-4:0.1"),
         ("token-exit>pause", "3@0.9>6:0.3"),
     ],

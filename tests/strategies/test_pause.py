@@ -1,13 +1,12 @@
 """Pausing: which patches go on, where they come back, and what the others keep."""
 
 import copy
-from itertools import pairwise
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from operating_points import restored
+from operating_points import restored, strategy
 from tiers import examples
 from torch.testing import assert_close
 
@@ -15,6 +14,7 @@ from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import entropy
 from paumer.strategies.notation import Location, Schedule
 from paumer.strategies.pause import Pause
+from paumer.strategies.tokens import TokenPositions
 
 DEPTH = 6
 PATCHES = 4 * 8
@@ -39,7 +39,7 @@ def after_blocks(model, images, blocks):
 
 def running_places(state):
     """Positions on the grid of the patches that still run, (batch, running)."""
-    return state.paused_at()[-1][1]
+    return state.positions
 
 
 def pause_one_image(model, image, schedule):
@@ -94,38 +94,12 @@ def test_every_patch_comes_back_to_its_place(blockless, images, schedule, criter
     assert torch.equal(final, blockless.encoder.embed(images)[:, blockless.encoder.prefix :])
 
 
-@settings(max_examples=examples(10))
-@given(schedules())
-def test_running_places_differ_from_each_other(blockless, images, schedule) -> None:
-    places = running_places(blockless.encode(images, Pause(schedule, "random"))[1])
-    assert places.shape == (3, schedule.running(PATCHES)[schedule.blocks[-1]])
-    assert all(len(set(image)) == len(image) for image in places.tolist())
-
-
-@settings(max_examples=examples(10))
-@given(schedules())
-def test_history_names_the_patches_before_each_pause_and_those_that_went_on(plain, images, schedule) -> None:
-    steps = plain.encode(images, Pause(schedule, "margin"))[1].paused_at()
-    counts = list(schedule.running(PATCHES).values())
-    assert [after.shape[1] for _, after in steps] == counts
-    assert torch.equal(steps[0][0], torch.arange(PATCHES).expand(3, -1))
-    for (_, after), (before, _) in pairwise(steps):
-        assert torch.equal(after, before)
-
-
 def test_paused_patches_are_those_of_lowest_score(model, images) -> None:
     scores = entropy(model.heads["3"](after_blocks(model, images, 3)[:, model.encoder.prefix :]))
     _, state = model.encode(images, pause("3:0.4"))
     runs = torch.zeros_like(scores, dtype=torch.bool).scatter(1, running_places(state), True)
     for score, running in zip(scores, runs, strict=True):
         assert score[~running].max() < score[running].min()
-
-
-def test_criterion_decides_who_runs(model, images) -> None:
-    kept = [
-        running_places(model.encode(images, pause("3:0.5", name))[1]).sort().values for name in ("entropy", "margin")
-    ]
-    assert not torch.equal(*kept)
 
 
 def test_paused_patches_keep_the_tokens_of_their_block(model, images) -> None:
@@ -155,14 +129,58 @@ def test_patches_in_another_order_pause_alike(model, images, text) -> None:
     assert_close(final[1], final[0][:, order])
 
 
-def test_random_criterion_needs_no_head(plain, images) -> None:
-    headless = copy.copy(plain)
-    headless._modules = plain._modules | {"heads": torch.nn.ModuleDict()}
-    assert headless(images, pause("3:0.4", "random")).isfinite().all()
+def rejoin_by_hand(model, images, block, fraction, rejoin):
+    """The tokens after the last block, where patches skip the blocks between two."""
+    prefix, blocks = model.encoder.prefix, model.encoder.blocks
+    tokens = after_blocks(model, images, block)
+    head = model.heads[str(block)]
+    adapted = tokens[:, prefix:]
+    if head.adapter is not None:
+        adapted = head.adapter(adapted, TokenPositions((4, 8), len(images)))
+    chosen = entropy(head(adapted)).topk(PATCHES - round(fraction * PATCHES)).indices + prefix
+    rows = torch.cat([torch.arange(prefix).expand(len(images), -1), chosen], dim=1).unsqueeze(-1).expand(-1, -1, 32)
+    ran = blocks[block : rejoin - 1](tokens.gather(1, rows))
+    return blocks[rejoin - 1 :](tokens.scatter(1, rows, ran))
 
 
-def test_pausing_works_at_sizes_that_are_no_multiple_of_the_patch(plain, watch) -> None:
-    image = torch.randn(1, 3, 37, 50, dtype=torch.float64)
+@pytest.mark.parametrize("network", ["plain", "sharing"])
+def test_patches_that_rejoin_run_on_as_they_waited(request, images, network) -> None:
+    network = request.getfixturevalue(network)
+    tokens, state = network.encode(images, strategy("pause", "2:0.4 rejoin 5"))
+    assert state.positions is None and state.reductions == ()
+    assert_close(tokens, rejoin_by_hand(network, images, 2, 0.4, 5))
+
+
+@pytest.mark.parametrize("text", ["2:0.25+3:0.25 rejoin 5", "2@0.2+3@0.2 rejoin 5"])
+def test_all_patches_run_from_the_block_in_which_they_rejoin(model, blockless, images, watch, text) -> None:
+    built = strategy("pause", text)
+    with watch(model) as seen:
+        model(images, built)
+    everything = (3, model.encoder.prefix + PATCHES, 32)
+    assert [tuple(tokens.shape) == everything for _, tokens in seen] == [True, True, False, False, True, True]
+    if not built.varies:
+        assert torch.equal(blockless.encode(images, built)[0], blockless.encoder.embed(images))
+
+
+def test_where_patches_rejoin_later_the_blocks_before_are_shared(plain, images, watch) -> None:
+    points = [strategy("pause", f"2:0.5 rejoin {block}") for block in (4, 6)]
     with watch(plain) as seen:
-        assert plain(image, pause("3:0.5")).shape == (1, 5, 37, 50)
-    assert [tokens.shape[1] for _, tokens in seen] == 3 * [1 + 35] + 3 * [1 + 35 - round(17.5)]
+        together = plain.sweep(images, points)
+    assert [number for number, _ in seen] == [1, 2, 3, 4, 5, 6, 4, 5, 6]
+    for point, output in zip(points, together, strict=True):
+        assert torch.equal(output.logits, plain.patch_logits(images, point))
+
+
+@pytest.mark.parametrize(
+    "point",
+    [("merge>pause", "1-4:0.1>2:0.3 rejoin 6"), ("token-exit>pause", "1@0.5 keep 1>2@0.5+3@0.45 rejoin 5")],
+)
+def test_what_was_reduced_since_is_undone_with_it(masked, images, point) -> None:
+    built = strategy(*point)
+    [together] = masked.sweep(images, [built], count=True)
+    for number in range(3):
+        [alone] = masked.sweep(images[number : number + 1], [built], count=True)
+        assert_close(alone.logits[0], together.logits[number])
+        assert alone.macs[0] == together.macs[number]
+    _, state = masked.encode(images, built)
+    assert {reduction.by for reduction in state.reductions} == {point[0].split(">")[0]}

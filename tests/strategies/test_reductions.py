@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 from torch.nn import ModuleDict
 from torch.testing import assert_close
 
+from paumer.strategies.early_exit import ExitedImages
+from paumer.strategies.merge import MergedTokens
 from paumer.strategies.notation import Schedule
-from paumer.strategies.reductions import ExitedImages, ExitedTokens, MergedTokens, PausedTokens, Selection
+from paumer.strategies.reductions import PausedTokens, Selection
 from paumer.strategies.state import State
+from paumer.strategies.token_exit import ExitedTokens
 from paumer.strategies.tokens import complement, gather_rows
 
 BATCH = 3
@@ -35,14 +38,6 @@ def test_complement_holds_the_others_rising(choice) -> None:
     others = complement(chosen, count)
     for image, rest in zip(chosen.tolist(), others.tolist(), strict=True):
         assert rest == [number for number in range(count) if number not in image]
-
-
-@given(choices(), st.lists(st.integers(1, 3), max_size=2))
-def test_rows_are_gathered_whole(choice, trailing) -> None:
-    count, chosen = choice
-    values = draw_values(count, *trailing)
-    expected = torch.stack([image[index] for image, index in zip(values, chosen, strict=True)])
-    assert torch.equal(gather_rows(values, chosen), expected)
 
 
 def kept_of(chosen: torch.Tensor, count: int) -> Selection:

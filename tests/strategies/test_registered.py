@@ -10,7 +10,6 @@ from torch.testing import assert_close
 
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import CRITERIA
-from paumer.strategies.pause import OVER_BATCH
 from paumer.strategies.registry import RECIPES, REGISTRY, OperatingPoint, build_strategy, operating_point, runnable
 
 EXAMPLES = examples()
@@ -69,9 +68,7 @@ def test_in_a_sweep_it_gives_what_it_gives_alone(deep_kind, images, point) -> No
     assert_close(dense.logits, deep_kind.patch_logits(images), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "point", [one for one in EXAMPLES if OVER_BATCH not in one.schedule and one.criterion != "random"], ids=describe
-)
+@pytest.mark.parametrize("point", [one for one in EXAMPLES if one.criterion != "random"], ids=describe)
 def test_images_run_as_if_they_were_alone(deep, images, point) -> None:
     built = build_strategy(point)
     together = deep(images, built)
@@ -82,7 +79,8 @@ def test_images_run_as_if_they_were_alone(deep, images, point) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "same", "others"),
     [
-        ("pause", "3:0.4", "3:0.4+5:0.2", ["3:0.3", "3:0.4 over batch", "3@0.4"]),
+        ("pause", "3:0.4", "3:0.4+5:0.2", ["3:0.3", "3@0.4", "3:0.4 rejoin 8"]),
+        ("pause", "3:0.4 rejoin 8", "3:0.4 rejoin 9", ["3:0.3 rejoin 8"]),
         ("adaptive-exit", "3@0.4", "3@0.4+6@0.9", ["3@0.8"]),
         ("token-exit", "3:0.4", "3:0.4+5:0.1", ["3:0.4 keep 2", "3:0.3", "3@0.4"]),
         ("merge", "2:0.1", "1-3:0.1", ["2:0.2"]),

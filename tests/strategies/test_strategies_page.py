@@ -9,7 +9,6 @@ from paumer.config.documents import strategies_text, write_schema
 from paumer.strategies.criteria import CONTROLS, INFORMED
 from paumer.strategies.registry import RECIPES, REGISTRY, build_strategy, operating_point
 from paumer.strategies.token_exit import TokenExitParameters
-from paumer.system.errors import PaumerError
 
 PAGE = Path(__file__).parents[2] / "docs/strategies.md"
 
@@ -30,33 +29,13 @@ def test_everything_registered_is_described() -> None:
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name in REGISTRY for text in REGISTRY[name].examples])
-def test_example_is_written_as_it_is_read(name: str, text: str) -> None:
-    point = operating_point(name, "", text)
-    assert (point.schedule, f"`{text}`" in strategies_text()) == (text, True)
-
-
-@pytest.mark.parametrize(("name", "text"), [(name, text) for name in REGISTRY for text in REGISTRY[name].examples])
 def test_only_merging_by_thresholds_runs_images_one_by_one(name: str, text: str) -> None:
     assert "only merging runs them one by one" in strategies_text()
     assert build_strategy(operating_point(name, "", text)).per_image == ("merge" in name and "@" in text)
 
 
-def test_composition_is_possible() -> None:
-    strategy, schedule = re.findall(r"`([^`]+>[^`]+)`", strategies_text())
-    assert operating_point(strategy, "", schedule).label == (strategy, "entropy", schedule)
-
-
 def test_default_of_keep_is_the_real_one() -> None:
     assert f"; {TokenExitParameters.keep} where nothing is said" in strategies_text()
-
-
-def test_impossible_compositions_are_refused() -> None:
-    for name, entry in REGISTRY.items():
-        if entry.needs_full_grid or entry.outputs_logits:
-            with pytest.raises(PaumerError, match="put it first"):
-                operating_point(f"pause>{name}", "", f"3:0.4>{entry.examples[0]}")
-    with pytest.raises(PaumerError, match="nothing runs after"):
-        operating_point("early-exit>pause", "", "exit:6>3:0.4")
 
 
 def test_lines_are_no_longer_than_ours() -> None:

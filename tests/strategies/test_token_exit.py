@@ -121,21 +121,6 @@ def test_where_every_patch_is_among_the_best_the_fraction_still_finishes(plain, 
     assert running_places(state).shape == (3, PATCHES - 13)
 
 
-def test_patches_in_another_order_finish_alike(model, images) -> None:
-    tokens, state = model.embed(images)
-    order = torch.randperm(PATCHES, generator=torch.Generator().manual_seed(0))
-    prefix = model.encoder.prefix
-    finished = []
-    for start, places in (
-        (tokens, torch.arange(PATCHES)),
-        (torch.cat([tokens[:, :prefix], tokens[:, prefix:][:, order]], dim=1), order),
-    ):
-        ran, early = state.fork(), strategy("token-exit", "2:0.3 keep 2")
-        early.after_block(2, model.encoder.blocks[:2](start), ran)
-        finished.append(places.repeat(3)[ran.reductions[0].kept.rows].view(3, -1).sort(dim=1).values)
-    assert torch.equal(*finished)
-
-
 def test_pausing_is_a_token_exit_that_keeps_none_where_the_decoder_is_the_classifier(sharing, plain, images) -> None:
     """A linear decoder reads every patch by itself: what waits is then read as it was when it paused."""
     where = Schedule("2:0.3+4:0.3")

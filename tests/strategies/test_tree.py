@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,13 +38,6 @@ def same(first: torch.Tensor, second: torch.Tensor) -> bool:
     return torch.allclose(first, second, rtol=0, atol=1e-12)
 
 
-def test_sweep_equals_separate_passes(model, images) -> None:
-    together = model.sweep(images, POINTS)
-    assert len(together) == len(POINTS)
-    for one, output in zip(POINTS, together, strict=True):
-        assert same(output.logits, model.patch_logits(images, one)), one.schedule_text
-
-
 def test_sweep_that_counts_or_knows_the_truth_gives_the_same(plain, images, labels) -> None:
     plainly, counted = plain.sweep(images, POINTS), plain.sweep(images, POINTS, labels, count=True)
     for first, second in zip(plainly, counted, strict=True):
@@ -72,13 +64,6 @@ def test_blocks_that_no_strategy_needs_do_not_run(model, images, watch) -> None:
     with watch(model) as seen:
         model.sweep(images, [strategy("early-exit", "exit:1"), strategy("early-exit", "exit:3")])
     assert [number for number, _ in seen] == [1, 2, 3]
-
-
-@pytest.mark.parametrize("one", [Dense(), strategy("early-exit", "exit:3"), strategy("pause", "3:0.4")])
-def test_sweep_of_one_or_of_equals_is_that_strategy(plain, images, one) -> None:
-    alone = plain.patch_logits(images, one)
-    assert all(same(output.logits, alone) for output in plain.sweep(images, [one, one]))
-    assert same(plain.sweep(images, [one])[0].logits, alone)
 
 
 def test_sweep_of_nothing_is_nothing(plain, images) -> None:

@@ -81,12 +81,10 @@ class Listener(Strategy):
     def after_block(self, block, tokens, state):
         if str(block) in state.heads:
             said = state.predict(block, tokens)
-            reached, share = said.new_ones(said.shape[:2]), 1.0
+            reached = said.new_ones(said.shape[:2])
             for reduction in reversed(state.reductions):
-                if isinstance(reduction, PausedTokens):
-                    share *= len(reduction.kept.rows) / (len(said) * reduction.before)
                 said, reached = undo(reduction, said), undo(reduction, reached)
-            self.heard.append((said, reached, share))
+            self.heard.append((said, reached, float(reached.mean())))
         acts = self.inner.action_key(block) is not None
         return self.inner.after_block(block, tokens, state) if acts else tokens
 
@@ -166,7 +164,7 @@ def test_the_final_loss_is_over_all_pixels_of_the_image(make, strategy) -> None:
 
 def test_paused_patches_teach_the_blocks_before_they_paused(make) -> None:
     model, images = make(), torch.randn(1, 3, 32, 64, dtype=torch.float64)
-    [(_, running)] = model.encode(images, pause("1:0.5"))[1].paused_at()
+    running = model.encode(images, pause("1:0.5"))[1].positions
     labels = torch.ones(1, 32, 64, dtype=torch.uint8)
     for patch in running[0].tolist():  # only paused patches are labelled
         labels[0, patch // 8 * 8 : patch // 8 * 8 + 8, patch % 8 * 8 : patch % 8 * 8 + 8] = IGNORE

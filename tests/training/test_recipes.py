@@ -124,6 +124,14 @@ def test_pausing_is_drawn_where_a_head_is_and_a_block_follows(of_recipe) -> None
     assert draw_strategy(of_recipe("paumer", pausing=NONE), 4, random.Random(0)) == Pause(Schedule())
 
 
+def test_paused_patches_rejoin_where_the_configuration_says_so(of_recipe) -> None:
+    described = of_recipe("paumer", heads=Heads(blocks=(1, 2, 3)), pausing=Pausing(none=0, rejoin=4))
+    drawn = [draw_strategy(described, 4, random.Random(seed)) for seed in range(50)]
+    assert {(str(one).split(" ")[-1], *one.parameters.blocks) for one in drawn} == {("4", 1), ("4", 2), ("4", 1, 2)}
+    with pytest.raises(PaumerError, match=r"training\.pausing\.rejoin: no block 4 in a network of 3 blocks"):
+        draw_strategy(described, 3, random.Random(0))
+
+
 def test_pausing_starts_after_a_share_of_the_steps(of_recipe) -> None:
     described = of_recipe("paumer", pausing=Pausing(none=0, after=0.3))
     drawn = [draw_strategy(described, 4, random.Random(7), done / 100) for done in range(100)]

@@ -288,7 +288,7 @@ def test_tables_follow_from_the_raw_files(command_line: CommandLine, results: Pa
     ("file", "old", "new", "named"),
     [
         ("tables/main.csv", r"(?m)^(\w+,paumer,pause,entropy,2:0.3,1,)\d+", r"\g<1>99", "tables/main.csv: line"),
-        ("accuracy.csv", r"(?m)(,paumer,pause,entropy,2:0.3,0,)\d+", r"\g<1>99", "pause entropy 2:0.3 0: miou is 99"),
+        ("accuracy.csv", r"(?m)(,paumer,pause,entropy,2:0.3,0,)\d+", r"\g<1>99", "schedule 2:0.3, seed 0, miou 99"),
         ("throughput.csv", r",(\d+)\.(\d+),1\.0000,", r",9\1.\2,1.0000,", "in its rounds"),
         ("tables/ablation.md", "plain", "fancy", "tables/ablation.md: line"),
         ("tables/headline.md", r"\A(?s:.*)\Z", "", "tables/headline.md: line 1"),

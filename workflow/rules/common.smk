@@ -150,6 +150,13 @@ def evaluate_settings(wildcards):
     ).model_dump_json()
 
 
+def select_settings(wildcards):
+    """What this run is evaluated at on the split that operating points are chosen on."""
+    return stages.EvaluateSettings.of(
+        experiment, wildcards.backbone, wildcards.recipe, select=True
+    ).model_dump_json()
+
+
 def train_split(wildcards):
     """The split that networks train on, whose name may have braces."""
     return experiment.data.train_split

@@ -5,6 +5,7 @@ rule evaluate:
         run=rules.train.output.run,
     output:
         table=f"{RUN}/accuracy.csv",
+        confusions=f"{RUN}/confusions.npz",
     log:
         f"{LOGS}/evaluate/{{backbone}}-{{recipe}}-seed{{seed}}.log",
     conda:
@@ -22,6 +23,20 @@ rule evaluate:
     shell:
         "paumer evaluate --settings {params.settings:q} --data {input.manifest:q} --run {params.folder:q}"
         " --output {output.table:q} --threads {threads} > {log:q} 2>&1"
+
+
+# On the split that operating points are chosen on.
+use rule evaluate as evaluate_select with:
+    output:
+        table=f"{RUN}/select/accuracy.csv",
+        confusions=f"{RUN}/select/confusions.npz",
+    log:
+        f"{LOGS}/evaluate_select/{{backbone}}-{{recipe}}-seed{{seed}}.log",
+    params:
+        settings=select_settings,
+        folder=run_folder,
+    message:
+        "Evaluating {wildcards.backbone}, recipe {wildcards.recipe}, seed {wildcards.seed}, where points are chosen"
 
 
 rule semantics:
@@ -67,6 +82,36 @@ rule collect_accuracy:
         "Collecting the accuracy of all runs"
     shell:
         "paumer collect {input:q} --output {output.table:q} > {log:q} 2>&1"
+
+
+use rule collect_accuracy as collect_select with:
+    input:
+        runs(f"{RUN}/select/accuracy.csv"),
+    output:
+        table=f"{RESULTS}/select_accuracy.csv",
+    log:
+        f"{LOGS}/collect_select.log",
+    message:
+        "Collecting the accuracy of all runs where points are chosen"
+
+
+rule uncertainty:
+    input:
+        accuracy=runs(f"{RUN}/accuracy.csv"),
+        confusions=runs(f"{RUN}/confusions.npz"),
+    output:
+        table=f"{RESULTS}/intervals.csv",
+    log:
+        f"{LOGS}/uncertainty.log",
+    localrule: True
+    conda:
+        "../../envs/paumer.yaml"
+    resources:
+        mem_mb=4000,
+    message:
+        "Drawing seeds and images anew for intervals of the drops"
+    shell:
+        "paumer uncertainty {input.accuracy:q} --output {output.table:q} > {log:q} 2>&1"
 
 
 rule bounds:

@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from paumer.config.runs import EvaluateSettings
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
+from paumer.deployment.presets import TunedPoint
 from paumer.deployment.settings import TuneSettings
-from paumer.deployment.tuning.search import UNPAUSED, Speed, scale_of, schedule_of
+from paumer.deployment.tuning.search import UNPAUSED, scale_of, schedule_of
 from paumer.evaluation.evaluate import evaluate_split, mean_iou
 from paumer.measurement.modes import callable_of
 from paumer.measurement.throughput import evenly, input_images, input_size, mean_windows
@@ -60,10 +60,9 @@ class Bench:
         """mIoU on a number of images, spread evenly over the split; one sweep over the points not scored before."""
         new = [point for point in dict.fromkeys(points) if (point, images) not in self._scores]
         if new:
-            settings = EvaluateSettings(device=self.settings.device, evaluation=self.settings.evaluation)
             chosen = [self.data.samples[place] for place in evenly(len(self.data), images)]
             data = SegmentationData(self.data.dataset, chosen)
-            results = evaluate_split(self.model, data, [build_strategy(point) for point in new], settings)
+            results = evaluate_split(self.model, data, list(map(build_strategy, new)), self.settings.evaluation)
             for point, result in zip(new, results, strict=True):
                 self._scores[point, images] = mean_iou(result.matrix)
         return [self._scores[point, images] for point in points]
@@ -77,12 +76,15 @@ class Bench:
         """Multiply-accumulates of one timed input, as a share of the unpaused network's."""
         return self._macs(point) / self.unpaused_macs
 
-    def time(self, points: Sequence[OperatingPoint], longer: int = 1) -> list[Speed]:
+    def time(self, points: Sequence[OperatingPoint], longer: int = 1) -> list[TunedPoint]:
         """Time operating points, interleaved with the unpaused network, which is timed twice.
 
         Args:
             points: what to time.
             longer: factor for the number of rounds.
+
+        Returns:
+            What was timed, without its mIoU.
 
         Raises:
             PaumerError: a batch does not fit into the device's memory.
@@ -98,12 +100,24 @@ class Bench:
         rows = measure(variants, setting, protocol).rows
         if any(row["status"] != "ok" for row in rows):
             raise PaumerError(f"--batch {settings.batch}: does not fit into the memory of this device; lower it")
-        unpaused, again, *reduced = [
-            Speed(row["images_per_s"], row["speedup"], row["speedup_low"], row["speedup_high"]) for row in rows
+        unpaused, again, *reduced = rows
+        self.unpaused_per_s = unpaused["images_per_s"]
+        self.noise = max(self.noise, abs(again["speedup"] - 1))
+        return [TunedPoint(**row, gmac_ratio=self.macs(point)) for point, row in zip(points, reduced, strict=True)]
+
+    def scored(self, timed: Sequence[TunedPoint]) -> list[TunedPoint]:
+        """What was timed, with its mIoU on all images."""
+        unpaused, *reduced = self.score([UNPAUSED, *(one.point for one in timed)], self.images)
+        return [
+            one.model_copy(update={"miou": miou, "drop": unpaused - miou})
+            for one, miou in zip(timed, reduced, strict=True)
         ]
-        self.unpaused_per_s = unpaused.images_per_s
-        self.noise = max(self.noise, abs(again.speedup - 1))
-        return reduced
+
+    def unpaused(self) -> TunedPoint:
+        """The network without pausing."""
+        alone = {"images_per_s": self.unpaused_per_s, "speedup": 1.0, "speedup_low": 1.0, "speedup_high": 1.0}
+        [point] = self.scored([TunedPoint(**alone, gmac_ratio=1.0)])
+        return point
 
     def _macs(self, point: OperatingPoint) -> float:
         height, width = self.model.seen_grid(*self.size, scale_of(point))

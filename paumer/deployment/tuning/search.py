@@ -11,6 +11,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
+from paumer.deployment.presets import TunedPoint
 from paumer.measurement.budget import Budget
 from paumer.strategies.notation import Location, Schedule
 from paumer.strategies.pause import Pause
@@ -33,25 +34,8 @@ FEWEST_IMAGES = 8  # that a candidate is scored on
 Macs = Callable[[OperatingPoint], float]  # as a share of the unpaused network's
 Predict = Callable[[OperatingPoint], float]  # the speed-up
 Score = Callable[[Sequence[OperatingPoint], int], Sequence[float]]  # mIoU on a number of images
+Measure = Callable[[Sequence[OperatingPoint]], Sequence[TunedPoint]]  # their speed-ups over the unpaused network
 Drops = Callable[[Sequence[OperatingPoint]], Sequence[float]]  # in points of mIoU
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Measured speed of an operating point, timed interleaved with the unpaused network.
-
-    Attributes:
-        images_per_s: images a second.
-        speedup: over the unpaused network; `low` and `high` are its 95% interval.
-    """
-
-    images_per_s: float
-    speedup: float
-    low: float
-    high: float
-
-
-Measure = Callable[[Sequence[OperatingPoint]], Sequence[Speed]]
 
 
 @dataclass(frozen=True)
@@ -154,7 +138,7 @@ class SpeedModel:
     resizing: float = 0.0
 
     @classmethod
-    def fit(cls, macs: Macs, points: Sequence[OperatingPoint], speeds: Sequence[Speed]) -> "SpeedModel":
+    def fit(cls, macs: Macs, points: Sequence[OperatingPoint], speeds: Sequence[TunedPoint]) -> "SpeedModel":
         """Least squares over measured speeds; more multiply-accumulates never take less time."""
         saved = [[1 - macs(one), -len(schedule_of(one).locations), -float(scale_of(one) < 1)] for one in points]
         gained = [1 - 1 / speed.speedup for speed in speeds]
@@ -189,14 +173,14 @@ def candidates_for(families: Iterable[ScheduleFamily], speedup: float, predict: 
 
 def refine(
     candidates: Sequence[Candidate], budget: Budget, predict: Predict, measure: Measure
-) -> list[tuple[Candidate, Speed]]:
+) -> list[tuple[Candidate, TunedPoint]]:
     """Measure candidates, and those that miss the speed-up of the budget again with a corrected total.
 
     The result for each candidate is the attempt nearest to the budget, if possible one that meets it.
     """
-    speedup, nearest = budget.speedup or 1.0, dict[int, tuple[Candidate, Speed]]()
+    speedup, nearest = budget.speedup or 1.0, dict[int, tuple[Candidate, TunedPoint]]()
 
-    def miss(attempt: tuple[Candidate, Speed]) -> tuple[bool, float]:
+    def miss(attempt: tuple[Candidate, TunedPoint]) -> tuple[bool, float]:
         return not budget.met_by(attempt[1].speedup), abs(attempt[1].speedup - AIM * speedup)
 
     trying = dict(enumerate(candidates))
@@ -216,7 +200,7 @@ def refine(
     return [nearest[number] for number in sorted(nearest)]
 
 
-def _corrected(candidate: Candidate, speed: Speed, speedup: float, predict: Predict) -> int:
+def _corrected(candidate: Candidate, speed: TunedPoint, speedup: float, predict: Predict) -> int:
     """The total that reaches the budget if predicted times are off everywhere by as much as here."""
     wrong = 1 / speed.speedup - 1 / predict(candidate.point)
 

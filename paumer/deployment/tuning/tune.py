@@ -11,13 +11,11 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from paumer.deployment.description import TimedOn, TunedPoint, TuneResult, Unpaused
+from paumer.deployment.presets import TimedOn, TunedPoint, TuneResult, Unpaused
 from paumer.deployment.settings import TuneSettings
 from paumer.deployment.tuning.bench import Bench
 from paumer.deployment.tuning.search import (
-    UNPAUSED,
     ScheduleFamily,
-    Speed,
     SpeedModel,
     calibration_points,
     candidates_for,
@@ -27,7 +25,6 @@ from paumer.deployment.tuning.search import (
     within_drop,
 )
 from paumer.measurement.budget import Budget, best
-from paumer.strategies.registry import OperatingPoint, criteria_of
 from paumer.system.errors import PaumerError
 from paumer.system.files import require_writable, write_json
 from paumer.system.machine import describe_code, describe_environment, device_name
@@ -47,20 +44,23 @@ def tune(settings: TuneSettings, manifest: Path, run_folder: Path, output: Path 
     if output is not None:
         require_writable(output)
     bench = Bench(settings, manifest, run_folder)
-    timed = calibration_points(bench.blocks, settings.locations, settings.scales, settings.criterion)
-    speeds = bench.time(timed)
-    predict = SpeedModel.fit(bench.macs, timed, speeds)
+    space = (bench.blocks, settings.locations, settings.scales, settings.criterion)
+    points, families = calibration_points(*space), schedule_families(*space)
+    timed = bench.time(points)
+    predict = SpeedModel.fit(bench.macs, points, timed)
     if settings.max_drop is not None:
-        choice = _within_drop(bench, settings.max_drop, predict)
+        choice = _within_drop(bench, families, settings.max_drop, predict)
     else:
-        choice = _at_speed(bench, predict, timed, speeds)
+        choice = _at_speed(bench, families, predict, timed)
     result = _result(bench, run_folder, *choice)
     if output is not None:
         write_json(output, result.model_dump(mode="json"))
     print(text(result))
 
 
-def _at_speed(bench: Bench, predict: SpeedModel, timed: Sequence[OperatingPoint], speeds: Sequence[Speed]) -> Choice:
+def _at_speed(
+    bench: Bench, families: Sequence[ScheduleFamily], predict: SpeedModel, timed: Sequence[TunedPoint]
+) -> Choice:
     """The most accurate schedule that is fast enough."""
     settings, unpaused = bench.settings, bench.unpaused_per_s
     if settings.speedup is not None:
@@ -69,23 +69,23 @@ def _at_speed(bench: Bench, predict: SpeedModel, timed: Sequence[OperatingPoint]
         wanted = settings.images_per_second or 0.0
         speedup, asked = wanted / unpaused, f"--images-per-second {wanted:g}"
         if speedup <= 1:
-            return _unpaused(bench), [], f"{asked}: met without pausing ({unpaused:.4g} images/s)"
+            return bench.unpaused(), [], f"{asked}: met without pausing ({unpaused:.4g} images/s)"
     budget = Budget(speedup=speedup)
-    most, point = max(zip(speeds, timed, strict=True), key=lambda item: item[0].speedup)
+    most = max(timed, key=lambda one: one.speedup)
     if not budget.met_by(most.speedup):
         raise PaumerError(
             f"{asked}: out of reach here; the most is {most.speedup:.2f} times as fast, {most.images_per_s:.4g} "
-            f"images/s, with {point.schedule}; ask for less"
+            f"images/s, with {most.schedule}; ask for less"
         )
-    candidates = candidates_for(_families(bench), speedup, predict)
+    candidates = candidates_for(families, speedup, predict)
     accurate = successive_halving(candidates, bench.score, bench.images, FINALISTS)
     refined = refine(accurate, budget, predict, bench.time)
-    finalists = _measured(bench, [(candidate.point, speed) for candidate, speed in refined])
+    finalists = bench.scored([one for _, one in refined])
     chosen = best(finalists, budget)
     if chosen is not None:  # by short timings; now longer, with another total where that misses the budget
         number = finalists.index(chosen)
-        again = refine([refined[number][0]], budget, predict, partial(bench.time, longer=LONGER))
-        [chosen] = _measured(bench, [(candidate.point, speed) for candidate, speed in again])
+        [(_, again)] = refine([refined[number][0]], budget, predict, partial(bench.time, longer=LONGER))
+        [chosen] = bench.scored([again])
         finalists[number] = chosen
     if chosen is None or not budget.met_by(chosen.speedup):
         chosen = chosen or max(finalists, key=lambda finalist: finalist.speedup)
@@ -93,47 +93,17 @@ def _at_speed(bench: Bench, predict: SpeedModel, timed: Sequence[OperatingPoint]
     return chosen, finalists, f"{asked}: met"
 
 
-def _within_drop(bench: Bench, limit: float, predict: SpeedModel) -> Choice:
+def _within_drop(bench: Bench, families: Sequence[ScheduleFamily], limit: float, predict: SpeedModel) -> Choice:
     """The fastest schedule that is accurate enough."""
     asked = f"--max-drop {limit:g}"
-    held = [candidate.point for candidate in within_drop(_families(bench), limit, bench.drops, predict)]
+    held = [candidate.point for candidate in within_drop(families, limit, bench.drops, predict)]
     fastest = sorted(held, key=predict, reverse=True)[:FINALISTS]
-    finalists = _measured(bench, list(zip(fastest, bench.time(fastest), strict=True))) if fastest else []
+    finalists = bench.scored(bench.time(fastest)) if fastest else []
     chosen = best([finalist for finalist in finalists if finalist.speedup > 1], Budget(max_drop=limit))
     if chosen is None:
         reason = "what holds is not faster than the unpaused network" if held else "no schedule holds"
-        return _unpaused(bench), finalists, f"{asked}: {reason}, so nothing pauses"
+        return bench.unpaused(), finalists, f"{asked}: {reason}, so nothing pauses"
     return chosen, finalists, f"{asked}: met"
-
-
-def _families(bench: Bench) -> list[ScheduleFamily]:
-    settings = bench.settings
-    return schedule_families(bench.blocks, settings.locations, settings.scales, settings.criterion)
-
-
-def _measured(bench: Bench, timed: Sequence[tuple[OperatingPoint, Speed]]) -> list[TunedPoint]:
-    """What was timed, with its mIoU on all images."""
-    unpaused, *reduced = bench.score([UNPAUSED, *(point for point, _ in timed)], bench.images)
-    return [
-        TunedPoint(
-            strategy=point.strategy,
-            schedule=point.schedule,
-            miou=miou,
-            drop=unpaused - miou,
-            images_per_s=speed.images_per_s,
-            speedup=speed.speedup,
-            speedup_low=speed.low,
-            speedup_high=speed.high,
-            gmac_ratio=bench.macs(point),
-        )
-        for (point, speed), miou in zip(timed, reduced, strict=True)
-    ]
-
-
-def _unpaused(bench: Bench) -> TunedPoint:
-    """The network without pausing."""
-    [point] = _measured(bench, [(UNPAUSED, Speed(bench.unpaused_per_s, 1.0, 1.0, 1.0))])
-    return point
 
 
 def _result(bench: Bench, run_folder: Path, chosen: TunedPoint, finalists: list[TunedPoint], budget: str) -> TuneResult:
@@ -142,10 +112,9 @@ def _result(bench: Bench, run_folder: Path, chosen: TunedPoint, finalists: list[
     return TuneResult(
         run=str(run_folder),
         budget=budget,
-        criterion=settings.criterion,
         **chosen.model_dump(),
         unpaused=Unpaused(
-            miou=chosen.miou + chosen.drop, images_per_s=bench.unpaused_per_s, gmac=bench.unpaused_macs / 1e9
+            miou=bench.unpaused().miou, images_per_s=bench.unpaused_per_s, gmac=bench.unpaused_macs / 1e9
         ),
         split=settings.split,
         images=bench.images,
@@ -199,8 +168,7 @@ def _interval(point: TunedPoint) -> str:
 
 def _use(result: TuneResult) -> dict[str, str]:
     """How an experiment file and Python name the operating point."""
-    strategy, schedule = result.strategy, result.schedule
-    criterion = result.criterion if criteria_of(strategy) else ""
+    strategy, schedule, criterion = result.strategy, result.schedule, result.criterion
     built = f'build_strategy(operating_point("{strategy}", "{criterion}", "{schedule}"))'
     if strategy == "pause":
         built = f'Pause(Schedule("{schedule}"), "{criterion}")'

@@ -1,35 +1,36 @@
-"""Draw series of points with seaborn, lay panels out, and save figures for screens and papers."""
+"""Draw plots with matplotlib in a theme of seaborn, lay panels out, and save figures for screens and papers."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
-import seaborn.objects as so
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from matplotlib.transforms import Affine2D
 
 from paumer.reporting.figures.fonts import all_characters
+from paumer.reporting.figures.plots import LOG_TICKS, Plot
 from paumer.reporting.figures.styles import AREA, Style
 from paumer.reporting.frames import ends
-from paumer.reporting.sheets import csv
+from paumer.reporting.writing import csv
 from paumer.system.files import write_text, writing
 
 PALE = 0.4  # opacity of what another point dominates
 SIZE = 7  # points of a marker's diameter
+DODGED = 0.8  # of the room of a name, that its series share
 RADIUS = math.sqrt(AREA / math.pi)  # of a circle among the markers
 
 
@@ -114,115 +115,93 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def panels(
-    titles: Iterable[object], columns: int = 1, width: float = 5.5, height: float = 4.2
-) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with `columns` panels per title (it stands over the first), as many beside each other as fit."""
-    names, chosen = [str(title) for title in titles], _format.get()
+    data: pd.DataFrame, columns: int = 1, width: float = 5.5, height: float = 4.2, every: Iterable[str] = ()
+) -> tuple[Figure, list[tuple[pd.DataFrame, list[Axes]]]]:
+    """A figure with panels for each backbone, as many beside each other as fit.
+
+    Args:
+        data: a long frame.
+        columns: panels of a backbone; its name stands over the first.
+        width: of a panel on a screen, in inches.
+        height: of a panel on a screen, in inches.
+        every: backbones; without any, those of the frame.
+
+    Returns:
+        The figure, and for each backbone its rows of the frame and its panels.
+    """
+    names = list(every) or list(data["backbone"].unique())
     across = beside(columns)
     lines = math.ceil(columns / across)
-    figure = new_figure(figure_width(width * columns), height * chosen.scale * lines * len(names))
+    figure = new_figure(figure_width(width * columns), sized(height) * lines * len(names))
     grid = figure.subplots(lines * len(names), across, squeeze=False)
-    rows = [list(part.flat) for part in np.split(grid, len(names))]
-    for row, name in zip(rows, names, strict=True):
+    parts = []
+    for name, places in zip(names, np.split(grid, len(names)), strict=True):
+        row = list(places.flat)
         row[0].set_title(name, loc="left", fontweight="bold")
         for spare in row[columns:]:
             spare.remove()
-    return figure, [row[:columns] for row in rows]
+        parts.append((data[data["backbone"] == name], row[:columns]))
+    return figure, parts
 
 
-def draw_series(
-    panel: Axes,
-    data: pd.DataFrame,
-    x: str,
-    y: str,
-    by: str,
-    styles: Mapping[str, Style],
-    *,
-    orient: Literal["x", "y", "both"] = "x",
-    joined: bool = False,
-    width: float = 1.2,
-    dots: bool = True,
-    unit: str | None = None,
-    dodged: bool = False,
-    pale: str | None = None,
-    zorder: float = 3,
-) -> None:
-    """Draw the points of a long frame with their intervals (see `frames.ends`), and put each series into the legend.
-
-    Args:
-        panel: where.
-        data: a row for each point; a column of text makes a nominal axis, in its order.
-        x: column of the horizontal axis.
-        y: column of the vertical axis.
-        by: column that names the series, whose style is in `styles`.
-        styles: also the order of the legend.
-        orient: the axis along which points are arranged; intervals are of the other one, or of both.
-        joined: connect the points of a series.
-        width: of the line, in points.
-        dots: draw markers and intervals.
-        unit: column whose values have a line each.
-        dodged: set the series of a nominal value apart.
-        pale: column of booleans, whose true rows are drawn pale.
-        zorder: of the points.
-    """
+def draw(panel: Axes, plot: Plot, data: pd.DataFrame) -> None:
+    """Draw the rows of a long frame as a plot says, label the axes, and put each series into the legend."""
+    panel.set(xlabel=plot.x.title, ylabel=plot.y.title)
     if data.empty:
         return
-    shown = {name: style for name, style in styles.items() if name in set(data[by])}
-    frame = pd.DataFrame({"x": data[x], "y": data[y], "series": data[by]})
-    frame["pale"], frame["unit"] = data[pale] if pale else False, data[unit] if unit else 0
-    frame["face"] = ["white" if shown[name].hollow else name for name in frame["series"]]
-    order = list(shown)
-    scales = {
-        "color": so.Nominal(
-            {name: style.colour for name, style in shown.items()} | {"white": "white"}, [*order, "white"]
-        ),
-        "edgecolor": so.Nominal({name: style.colour if style.hollow else "white" for name, style in shown.items()}),
-        "edgewidth": so.Nominal({name: sized(1.2 if style.hollow else 0.4) for name, style in shown.items()}),
-        "marker": so.Nominal({name: marker_style(style) for name, style in shown.items()}),
-        "linestyle": so.Nominal({name: style.dash for name, style in shown.items()}),
-        "alpha": so.Nominal({True: PALE, False: 1.0}),
+    axes = {"x": plot.x, "y": plot.y}
+    shown = {name: style for name, style in plot.styles.items() if name in set(data[plot.by])}
+    frame = pd.DataFrame({name: data[axis.value] for name, axis in axes.items()})
+    frame["pale"], frame["unit"] = data[plot.pale] if plot.pale else False, data[plot.unit] if plot.unit else 0
+    for name, axis in axes.items():
+        if axis.scale == "names":
+            frame[name] = _positions(panel, name, frame[name])
+            if plot.dodged:
+                order = data[plot.by].map(list(shown).index)
+                frame[name] += DODGED * ((order + 0.5) / len(shown) - 0.5)
+    for name in plot.intervals:
+        frame[f"{name}_low"], frame[f"{name}_high"] = ends(data, axes[name].value)
+    for series, style in shown.items():
+        look = _look(style, plot)
+        panel.plot([], [], **look, label=series)
+        bars: dict[str, Any] = {"color": style.colour, "linewidth": sized(0.9), "zorder": 2.5}
+        rows = frame[data[plot.by] == series].sort_values("y" if plot.intervals == "x" else "x", kind="stable")
+        for (pale, _), group in rows.groupby(["pale", "unit"]):
+            alpha = PALE if pale else 1
+            panel.plot(group["x"], group["y"], **look, alpha=alpha, zorder=3)
+            for name, lines, other in (("y", panel.vlines, "x"), ("x", panel.hlines, "y")):
+                if name in plot.intervals:
+                    known = group.dropna(subset=[f"{name}_low", f"{name}_high"])
+                    lines(known[other], known[f"{name}_low"], known[f"{name}_high"], **bars, alpha=alpha)
+    if plot.y.scale == "log":
+        panel.set_yscale("log")
+        panel.yaxis.set_major_locator(LogLocator(subs=LOG_TICKS))
+        panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        panel.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _positions(panel: Axes, axis: str, names: pd.Series) -> pd.Series:
+    """Whole numbers for names, in the order of their first use, which then stand at the axis from left or top on."""
+    numbers, different = pd.factorize(names)
+    limits = (-0.5, len(different) - 0.5)
+    panel.set(**{f"{axis}ticks": range(len(different)), f"{axis}ticklabels": different})
+    panel.set(**{f"{axis}lim": limits if axis == "x" else limits[::-1]})
+    getattr(panel, f"{axis}axis").grid(False)
+    return pd.Series(numbers, index=names.index, dtype=float)
+
+
+def _look(style: Style, plot: Plot) -> dict[str, Any]:
+    """Line and markers of a series, as keywords of matplotlib."""
+    return {
+        "color": style.colour,
+        "linestyle": style.dash if plot.line else "none",
+        "linewidth": sized(plot.line),
+        "marker": marker_style(style) if plot.dots else "",
+        "markersize": sized(SIZE),
+        "markerfacecolor": "white" if style.hollow else style.colour,
+        "markeredgecolor": style.colour if style.hollow else "white",
+        "markeredgewidth": sized(1.2 if style.hollow else 0.4),
     }
-    plot = so.Plot(frame, "x", "y", color="series", alpha="pale").scale(**scales)
-    plot = plot.theme(sns.axes_style() | sns.plotting_context())
-    moves = [so.Dodge(by=["color"])] if dodged else []
-    along: Any = "y" if orient == "y" else "x"
-    if joined:
-        line = so.Line({"zorder": zorder - 1}, linewidth=sized(width), marker="")
-        plot = plot.add(line, orient=along, legend=False, linestyle="series", group="unit")
-    if dots:
-        bar = so.Range({"zorder": zorder - 0.5}, linewidth=sized(0.9), linestyle="-")
-        for axis, other, value in (("x", "y", y), ("y", "x", x)):
-            if orient in (axis, "both"):
-                low, high = ends(data, value)
-                # Seaborn joins the intervals of a series that are at the same place, unless they are of two groups.
-                twins = frame.groupby(["series", axis]).cumcount()
-                ranges = frame.assign(**{f"{other}min": low, f"{other}max": high, "twin": twins})
-                bounds = {f"{other}min": f"{other}min", f"{other}max": f"{other}max"}
-                plot = plot.add(bar, *moves, orient=axis, legend=False, data=ranges, group="twin", **bounds)
-        looks = {"color": "face", "edgecolor": "series", "edgewidth": "series", "marker": "series"}
-        dot = so.Dot({"zorder": zorder}, pointsize=sized(SIZE))
-        plot = plot.add(dot, *moves, orient=along, legend=False, **looks)
-    plot.on(panel).plot()
-    for name, style in shown.items():
-        in_legend(panel, name, style, width if joined else 0, dots)
-
-
-def in_legend(panel: Axes, label: str, style: Style, width: float, dots: bool = True) -> None:
-    """Put a series into the legend, with a line where its width is not 0."""
-    panel.add_line(
-        Line2D(
-            *([], []),
-            color=style.colour,
-            linestyle=style.dash if width else "none",
-            linewidth=sized(width),
-            marker=marker_style(style) if dots else "",
-            markersize=sized(SIZE),
-            markerfacecolor="white" if style.hollow else style.colour,
-            markeredgecolor=style.colour if style.hollow else "white",
-            markeredgewidth=sized(1.2 if style.hollow else 0.4),
-            label=label,
-        )
-    )
 
 
 def marker_style(style: Style) -> MarkerStyle:
@@ -231,16 +210,15 @@ def marker_style(style: Style) -> MarkerStyle:
     return MarkerStyle(Outline(corners, closed=True), transform=Affine2D().scale(abs(corners).max() / RADIUS))
 
 
-def legend_below(figure: Figure, axes: Iterable[Axes], columns: int = 3) -> None:
+def legend_below(figure: Figure, columns: int = 3) -> None:
     """One legend for all panels, below them, each entry once; the figure grows by its height.
 
     Args:
         figure: that of the panels.
-        axes: the panels.
         columns: entries beside each other; fewer where the figure is too narrow.
     """
     entries: dict[str, Artist] = {}
-    for panel in axes:
+    for panel in figure.axes:
         handles, labels = panel.get_legend_handles_labels()
         entries = dict(zip(labels, handles, strict=True)) | entries
     for across in range(columns if entries else 0, 0, -1):

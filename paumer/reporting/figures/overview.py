@@ -12,7 +12,7 @@ from matplotlib.text import Text
 
 from paumer.reporting.figures.drawing import (
     beside,
-    draw_series,
+    draw,
     figure_width,
     freeze_layout,
     legend_below,
@@ -20,6 +20,7 @@ from paumer.reporting.figures.drawing import (
     sized,
 )
 from paumer.reporting.figures.labels import Labels, along
+from paumer.reporting.figures.plots import COSTS, LINE, accuracy_plot
 from paumer.reporting.figures.points import CLAIMED, overview_points
 from paumer.reporting.figures.styles import Style, series_styles
 from paumer.reporting.sheets import number
@@ -51,12 +52,12 @@ def overview(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         _frame(panel, points)
         _references(panel, points)
         named = f" of {backbone}" if len(backbones) > 1 else ""
-        panel.set(xlabel=f"images/s{named}, batch {points['batch'].iloc[0]}", ylabel="mIoU (points)")
+        panel.set_xlabel(f"{COSTS['images_per_s'].title}{named}, batch {points['batch'].iloc[0]}")
     for spare in panels:
         spare.remove()
     roomy = figure_width(WIDTH) / across >= sized(ROOMY)
     if not roomy:
-        legend_below(figure, figure.axes[:1], columns=5)
+        legend_below(figure, columns=5)
     freeze_layout(figure)
     for backbone, panel in zip(backbones, figure.axes, strict=False):
         _name(panel, data[data["backbone"] == backbone], styles, roomy)
@@ -91,9 +92,10 @@ def _methods(points: pd.DataFrame) -> pd.DataFrame:
 
 def _lines(panel: Axes, methods: pd.DataFrame, styles: dict[str, Style]) -> None:
     """A line for each family, that of PAUMER the thickest, with the interval of the speed-up and the spread of mIoU."""
+    plot = replace(accuracy_plot(COSTS["images_per_s"], styles), by="name", pale=None)
     first = methods["family"] == PAUMER
-    for part, width in ((methods[first], 2.8), (methods[~first], 1.2)):
-        draw_series(panel, part, "images_per_s", "miou", "name", styles, orient="both", joined=True, width=width)
+    for part, line in ((methods[first], 2.8), (methods[~first], LINE)):
+        draw(panel, replace(plot, line=line), part)
 
 
 def _references(panel: Axes, points: pd.DataFrame) -> None:

@@ -1,5 +1,6 @@
 """mIoU against speed or cost of every operating point, with the Pareto front."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,27 +8,27 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paumer.reporting.figures.drawing import draw_series, freeze_layout, legend_below, nothing, panels, sized
+from paumer.reporting.figures.drawing import draw, freeze_layout, legend_below, nothing, panels, sized
 from paumer.reporting.figures.labels import Place, along, label_points
+from paumer.reporting.figures.plots import COSTS, Axis, Plot, accuracy_plot
 from paumer.reporting.figures.points import PUBLISHED, cost_points, front, gmac_points, speed_points
-from paumer.reporting.figures.styles import Style, method_styles
+from paumer.reporting.figures.styles import method_styles
 from paumer.reporting.frames import DENSE, ends
 
 # How many points below dense the second panel reaches, where small drops can be told apart.
 NEAR = 3.0
-HEADINGS = {"images_per_s": "images/s", "gmac": "GMAC per image"}
 
 
 def pareto_speed(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """mIoU against images/s at the largest batch: the figure, and its points (see `speed_points`)."""
     data = speed_points(main)
-    return _draw(data, "images_per_s", method_styles(main)), data
+    return _draw(data, accuracy_plot(COSTS["images_per_s"], method_styles(main))), data
 
 
 def pareto_gmac(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """mIoU against GMAC: the figure, and its points (see `gmac_points`)."""
     data = gmac_points(main)
-    return _draw(data, "gmac", method_styles(main)), data
+    return _draw(data, accuracy_plot(COSTS["gmac"], method_styles(main))), data
 
 
 def cost_spread(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -35,19 +36,16 @@ def cost_spread(main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     data = cost_points(main)
     if data.empty:
         return nothing("every operating point costs the same for every image"), data
-    backbones = data["backbone"].unique()
-    figure, rows = panels(backbones, width=7, height=4)
-    for backbone, (panel,) in zip(backbones, rows, strict=True):
-        points = data[data["backbone"] == backbone]
-        dense_network(panel, points[points["method"] == DENSE].iloc[0], "gmac")
-        draw_series(panel, _others(points), "gmac", "miou", "method", method_styles(main), orient="both")
-        panel.set(xlabel=HEADINGS["gmac"], ylabel="mIoU (points)")
+    plot = replace(accuracy_plot(COSTS["gmac"], method_styles(main)), pale=None)
+    figure, parts = panels(data, width=7, height=4)
+    for points, (panel,) in parts:
+        _dense_network(panel, points, plot.x)
+        draw(panel, plot, _others(points))
         panel.set_xlim(left=0)
-    legend_below(figure, [row[0] for row in rows], columns=2)
+    legend_below(figure, columns=2)
     freeze_layout(figure)
-    for backbone, (panel,) in zip(backbones, rows, strict=True):
-        points = _others(data[data["backbone"] == backbone])
-        label_points(panel, points, "gmac", _along_bars(points, "gmac"))
+    for points, (panel,) in parts:
+        label_points(panel, _others(points), "gmac", _along_bars(_others(points), "gmac"))
     return figure, data
 
 
@@ -55,25 +53,24 @@ def _others(points: pd.DataFrame) -> pd.DataFrame:
     return points[~points["method"].isin([DENSE, PUBLISHED])]
 
 
-def _draw(data: pd.DataFrame, x: str, styles: dict[str, Style]) -> Figure:
+def _draw(data: pd.DataFrame, plot: Plot) -> Figure:
     """One row per backbone: all points, and those near the dense network."""
-    backbones = data["backbone"].unique()
-    figure, rows = panels(backbones, columns=2, width=6)
-    for backbone, row in zip(backbones, rows, strict=True):
-        points = data[data["backbone"] == backbone]
+    figure, parts = panels(data, columns=2, width=6)
+    for points, row in parts:
         for panel in row:
-            _panel(panel, points, x, styles)
-        _zoom(row[1], points, x)
-    legend_below(figure, [panel for row in rows for panel in row], columns=4)
+            _panel(panel, points, plot)
+        _zoom(row[1], points, plot.x.value)
+    legend_below(figure, columns=4)
     freeze_layout(figure)
-    for backbone, row in zip(backbones, rows, strict=True):
-        _label_front(row, data[data["backbone"] == backbone], x)
+    for points, row in parts:
+        _label_front(row, points, plot.x.value)
     return figure
 
 
-def _panel(panel: Axes, points: pd.DataFrame, x: str, styles: dict[str, Style]) -> None:
+def _panel(panel: Axes, points: pd.DataFrame, plot: Plot) -> None:
     """Points with intervals, pale where dominated; thin lines join the best of a method, a black one the front."""
-    dense_network(panel, points[points["method"] == DENSE].iloc[0], x)
+    x = plot.x.value
+    _dense_network(panel, points, plot.x)
     best = front(points, x)
     panel.plot(best[x], best["miou"], color="black", linewidth=sized(1.3), zorder=2, label="Pareto front")
     for _, claim in points[points["method"] == PUBLISHED].iterrows():
@@ -81,23 +78,22 @@ def _panel(panel: Axes, points: pd.DataFrame, x: str, styles: dict[str, Style]) 
         panel.plot(claim[x], claim["miou"], **look, markersize=sized(8), markeredgewidth=sized(1), label=PUBLISHED)
     others = _others(points)
     for method, group in others[others["best_of_method"]].sort_values(x).groupby("method"):
-        panel.plot(
-            group[x], group["miou"], color=styles[str(method)].colour, linewidth=sized(0.8), alpha=0.6, zorder=1.5
-        )
-    hollow = others["method"].map(lambda name: styles[name].hollow)
-    others = others.assign(pale=others["dominated"] & ~hollow)
-    draw_series(panel, others, x, "miou", "method", styles, orient="both", pale="pale")
-    batch = f", batch {points['batch'].iloc[0]}" if "batch" in points else ""
-    panel.set(xlabel=f"{HEADINGS[x]}{batch}", ylabel="mIoU (points)")
+        colour = plot.styles[str(method)].colour
+        panel.plot(group[x], group["miou"], color=colour, linewidth=sized(0.8), alpha=0.6, zorder=1.5)
+    hollow = others["method"].map(lambda name: plot.styles[name].hollow)
+    draw(panel, plot, others.assign(pale=others["dominated"] & ~hollow))
+    if "batch" in points:
+        panel.set_xlabel(f"{plot.x.title}, batch {points['batch'].iloc[0]}")
 
 
-def dense_network(panel: Axes, dense: pd.Series, x: str) -> None:
+def _dense_network(panel: Axes, points: pd.DataFrame, x: Axis) -> None:
     """A star for the network without any method, with a dotted line each way."""
-    for line, value in ((panel.axhline, dense["miou"]), (panel.axvline, dense[x])):
+    dense = points[points["method"] == DENSE].iloc[0]
+    for line, value in ((panel.axhline, dense["miou"]), (panel.axvline, dense[x.value])):
         line(value, color="black", linewidth=sized(0.8), linestyle=":", zorder=1)
     spread = 0 if pd.isna(dense["miou_spread"]) else dense["miou_spread"]
     star: dict[str, Any] = {"linestyle": "none", "marker": "*", "markersize": sized(15), "color": "black"}
-    panel.errorbar(dense[x], dense["miou"], spread, **star, elinewidth=sized(1), zorder=4)
+    panel.errorbar(dense[x.value], dense["miou"], spread, **star, elinewidth=sized(1), zorder=4)
     panel.plot([], [], **star, label=DENSE)
 
 

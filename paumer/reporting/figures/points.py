@@ -17,14 +17,10 @@ from paumer.reporting.frames import (
     is_dense,
     on_one_scale,
     operating_points,
-    ranks,
-    read_table,
-    refuse_duplicates,
-    refuse_mixed_data,
-    strategy_key,
+    sorted_by,
     with_speed_intervals,
 )
-from paumer.reporting.tables.drops import class_table
+from paumer.reporting.reading import read_table, refuse_duplicates, refuse_mixed_data
 from paumer.reporting.tables.main import over_seeds
 from paumer.reporting.tables.methods import CLAIM, family_points
 from paumer.reporting.timings import latency_ms
@@ -162,8 +158,7 @@ def overview_points(main: pd.DataFrame) -> pd.DataFrame:
 def batch_points(timed: pd.DataFrame) -> pd.DataFrame:
     """images/s and latency of dense and a few schedules of each strategy: columns `POINT`, batch, `RATE`, `LATENCY`."""
     timed = timed.dropna(subset="images_per_s")
-    timed = timed.assign(rank=timed["strategy"].map(ranks(timed["strategy"], strategy_key)))
-    timed = timed.sort_values(["rank", "gmac_ratio", "schedule", "batch"])
+    timed = sorted_by(timed, ["strategy", "gmac_ratio", "schedule", "batch"])
     chosen = []
     for (_, strategy), group in timed.drop_duplicates(POINT).groupby(["backbone", "strategy"]):
         nearest = [int((group["gmac_ratio"] - CLAIM.speedup).abs().fillna(np.inf).argmin())]
@@ -186,14 +181,9 @@ def floor_points(timed: pd.DataFrame) -> pd.DataFrame:
     return timed.loc[timed["floor_ratio"].notna(), [*POINT, "batch", "gmac_ratio", *FLOOR]].reset_index(drop=True)
 
 
-def class_points(accuracy: Sequence[Path], main: pd.DataFrame) -> pd.DataFrame:
-    """Drop of each class where patches pause, at the schedule near the claimed speed-up; columns of `class_table`.
-
-    Raises:
-        PaumerError: an accuracy file is unusable.
-    """
-    table = class_table(accuracy, main)
-    paused = table[table["strategy"] == "pause"]
+def class_points(classes: pd.DataFrame) -> pd.DataFrame:
+    """Drop of each class where patches pause, with recipe paumer if there is one; rows of `class_table`."""
+    paused = classes[classes["strategy"] == "pause"]
     recipe = "paumer" if "paumer" in set(paused["recipe"]) else paused["recipe"].max()
     return paused[paused["recipe"] == recipe].reset_index(drop=True)
 

@@ -8,15 +8,17 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from paumer.reporting.figures.drawing import draw_series, legend_below, nothing, nothing_here, panels, sized
+from paumer.reporting.figures.drawing import draw, legend_below, nothing, nothing_here, panels, sized
+from paumer.reporting.figures.plots import COSTS, LINE, Axis, Plot, class_plot, training_plot
 from paumer.reporting.figures.points import batch_points, class_points, floor_points, loss_curves, speedup_points
 from paumer.reporting.figures.styles import DASHES, series_styles, strategy_colours
 from paumer.reporting.frames import in_order, strategy_key
+from paumer.reporting.tables.classes import class_table
 
 TICKS = [0.5, 0.7, 0.85, 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20]
-LINE: dict[str, Any] = {"color": "0.35"}
+GREY: dict[str, Any] = {"color": "0.35"}
 
 
 def throughput_batch(timed: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -26,30 +28,23 @@ def throughput_batch(timed: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     colours = strategy_colours(timed["strategy"])
     strategies = dict(zip(names, data["strategy"], strict=True))
     styles = {name: replace(style, colour=colours[strategies[name]]) for name, style in series_styles(names).items()}
-    backbones = data["backbone"].unique()
-    figure, rows = panels(backbones, columns=2, width=6, height=3.8)
-    for backbone, row in zip(backbones, rows, strict=True):
-        shown = data.assign(name=names)[data["backbone"] == backbone]
-        values = {"images_per_s": "images/s", "latency_ms": "latency of one batch (ms)"}
-        for panel, (value, heading) in zip(row, values.items(), strict=True):
-            draw_series(panel, shown, "batch", value, "name", styles, joined=True)
+    speed, latency = COSTS["images_per_s"], replace(COSTS["latency_ms"], scale="log")
+    figure, parts = panels(data.assign(name=names), columns=2, width=6, height=3.8)
+    for shown, row in parts:
+        for panel, value in zip(row, (speed, latency), strict=True):
+            draw(panel, Plot(Axis("batch", "batch size"), value, "name", styles, line=LINE), shown)
             panel.set_xscale("log", base=2)
-            panel.xaxis.set_major_locator(FixedLocator(sorted(shown["batch"].unique())))
-            panel.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
-            panel.xaxis.set_minor_locator(NullLocator())
-            panel.set(xlabel="batch size", ylabel=heading)
+            _ticks(panel.xaxis, sorted(shown["batch"].unique()))
         row[0].set_ylim(bottom=0)
-        _logarithmic(row[1])
-    legend_below(figure, [row[0] for row in rows], columns=5)
+    legend_below(figure, columns=5)
     return figure, data
 
 
-def _logarithmic(panel: Axes) -> None:
-    """A logarithmic vertical axis with plain numbers."""
-    panel.set_yscale("log")
-    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    panel.yaxis.set_minor_formatter(NullFormatter())
+def _ticks(axis: Any, places: Sequence[float]) -> None:
+    """Plain numbers at these places of a logarithmic axis alone."""
+    axis.set_major_locator(FixedLocator(places))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def speedup_gmac(timed: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -57,36 +52,34 @@ def speedup_gmac(timed: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
     On the diagonal all saved computation becomes speed.
     """
-    data, backbones = speedup_points(timed), timed["backbone"].unique()
+    data = speedup_points(timed)
     strategies = in_order(timed["strategy"], strategy_key)[1:]
     styles = {name: replace(style, hollow=True) for name, style in series_styles(strategies).items()}
     at = timed.loc[timed["images_per_s"].notna(), "batch"]
     sizes = sorted({at.min(), at.max()})
-    figure, rows = panels(backbones, columns=len(sizes), width=5.5 if len(sizes) > 1 else 7)
-    for backbone, row in zip(backbones, rows, strict=True):
+    every = timed["backbone"].unique()
+    figure, parts = panels(data, columns=len(sizes), width=5.5 if len(sizes) > 1 else 7, every=every)
+    for rows, row in parts:
         for batch, panel in zip(sizes, row, strict=True):
-            shown = data[(data["backbone"] == backbone) & (data["batch"] == batch)]
+            shown = rows[rows["batch"] == batch]
+            ratio = Axis("gmac_ratio", f"GMAC ratio (dense / schedule), batch {batch}")
+            draw(panel, Plot(ratio, COSTS["speedup"], "strategy", styles), shown)
             if shown.empty:
                 nothing_here(panel, "not timed")
             else:
-                draw_series(panel, shown, "gmac_ratio", "speedup", "strategy", styles)
                 _diagonal(panel, shown)
-            panel.set(xlabel=f"GMAC ratio (dense / schedule), batch {batch}", ylabel="speed-up over dense")
-    legend_below(figure, [panel for row in rows for panel in row], columns=4)
+    legend_below(figure, columns=4)
     return figure, data
 
 
 def _diagonal(panel: Axes, shown: pd.DataFrame) -> None:
     """Where all saved computation would be saved time, and where nothing is gained; equal ratios, equal lengths."""
     end = max(2.0, shown["gmac_ratio"].max(), shown["speedup"].max())
-    panel.plot([1, end], [1, end], **LINE, linestyle=DASHES[1], linewidth=sized(1), label="all savings realised")
-    panel.axhline(1, **LINE, linestyle=DASHES[2], linewidth=sized(1))
-    ticks = [tick for tick in TICKS if tick <= 1.1 * end]
-    for scale, axis in ((panel.set_xscale, panel.xaxis), (panel.set_yscale, panel.yaxis)):
-        scale("log")
-        axis.set_major_locator(FixedLocator(ticks))
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.set_minor_locator(NullLocator())
+    panel.plot([1, end], [1, end], **GREY, linestyle=DASHES[1], linewidth=sized(1), label="all savings realised")
+    panel.axhline(1, **GREY, linestyle=DASHES[2], linewidth=sized(1))
+    panel.set(xscale="log", yscale="log")
+    for axis in (panel.xaxis, panel.yaxis):
+        _ticks(axis, [tick for tick in TICKS if tick <= 1.1 * end])
 
 
 def floor_overhead(timed: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -94,43 +87,40 @@ def floor_overhead(timed: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     data = floor_points(timed)
     if data.empty:
         return nothing("no schedule was timed against its floor"), data
-    named = data.assign(name=[f"batch {batch}" for batch in data["batch"]])
+    named = data.assign(name=[f"batch {batch}" for batch in data["batch"]]).sort_values(["gmac_ratio", "schedule"])
     named = named.rename(columns={"floor_low": "floor_ratio_low", "floor_high": "floor_ratio_high"})
     styles = series_styles(f"batch {batch}" for batch in sorted(data["batch"].unique()))
-    backbones = timed["backbone"].unique()
-    figure, rows = panels(backbones, width=8, height=3.8)
-    for backbone, (panel,) in zip(backbones, rows, strict=True):
-        shown = named[named["backbone"] == backbone].sort_values(["gmac_ratio", "schedule"])
+    schedule, ratio = Axis("schedule", "schedule", "names"), Axis("floor_ratio", "time over floor")
+    figure, parts = panels(named, width=8, height=3.8, every=timed["backbone"].unique())
+    for shown, (panel,) in parts:
         if shown.empty:
             nothing_here(panel, "not timed")
             continue
-        draw_series(panel, shown, "schedule", "floor_ratio", "name", styles, dodged=True)
-        panel.axhline(1, **LINE, linewidth=sized(1), label="floor: the same blocks alone")
+        draw(panel, Plot(schedule, ratio, "name", styles, dodged=True), shown)
+        panel.axhline(1, **GREY, linewidth=sized(1), label="floor: the same blocks alone")
         for label in panel.get_xticklabels():
             label.set(rotation=40, ha="right", rotation_mode="anchor")
-        panel.set(xlabel="schedule", ylabel="time over floor")
-    legend_below(figure, [row[0] for row in rows], columns=5)
+    legend_below(figure, columns=5)
     return figure, data
 
 
 def drop_per_class(accuracy: Sequence[Path], main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """Drop of each class by criterion, near the claimed speed-up: the figure, and its points (see `class_points`)."""
-    data = class_points(accuracy, main)
+    data = class_points(class_table(accuracy, main))
     if data.empty:
         return nothing("no operating point pauses patches"), data
-    styles, backbones = series_styles(data["criterion"]), data["backbone"].unique()
+    plot = class_plot("criterion", data["criterion"])
     classes = data.groupby("backbone")["class"].nunique().max()
-    figure, rows = panels(backbones, width=7, height=1.2 + 0.17 * classes * (len(styles) + 0.6))
-    for backbone, (panel,) in zip(backbones, rows, strict=True):
-        shown = data[data["backbone"] == backbone]
+    figure, parts = panels(data, width=7, height=1.2 + 0.17 * classes * (len(plot.styles) + 0.6))
+    for shown, (panel,) in parts:
         # By the drop of the first criterion, the largest at the top.
         order = shown.sort_values("drop", ascending=False).drop_duplicates(["criterion", "class"])
         order = order.sort_values("criterion", key=lambda names: names != shown["criterion"].iloc[0], kind="stable")
-        draw_series(panel, order, "drop", "class", "criterion", styles, orient="y", dodged=True)
-        panel.axvline(0, **LINE, linewidth=sized(1))
+        draw(panel, plot, order)
+        panel.axvline(0, **GREY, linewidth=sized(1))
         schedules = ", ".join(shown["schedule"].unique())
-        panel.set(xlabel=f"drop (IoU points) of {shown['recipe'].iloc[0]} at\n{schedules}", ylabel="")
-    legend_below(figure, [row[0] for row in rows], columns=len(styles))
+        panel.set_xlabel(f"{plot.x.title} of {shown['recipe'].iloc[0]} at\n{schedules}")
+    legend_below(figure, columns=len(plot.styles))
     return figure, data
 
 
@@ -139,12 +129,9 @@ def training(paths: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
     data = loss_curves(paths)
     if data.empty:
         return nothing("no training curves"), data
-    styles, backbones = series_styles(data["recipe"]), data["backbone"].unique()
-    figure, rows = panels(backbones, width=7, height=3.6)
-    for backbone, (panel,) in zip(backbones, rows, strict=True):
-        shown = data[data["backbone"] == backbone]
-        draw_series(panel, shown, "step", "loss", "recipe", styles, joined=True, dots=False, unit="seed")
-        panel.set(xlabel="step", ylabel="training loss")
-        _logarithmic(panel)
-    legend_below(figure, [row[0] for row in rows])
+    plot = training_plot(data["recipe"])
+    figure, parts = panels(data, width=7, height=3.6)
+    for shown, (panel,) in parts:
+        draw(panel, plot, shown)
+    legend_below(figure)
     return figure, data

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paumer.reporting.figures.drawing import draw_series, legend_below, panels, sized
+from paumer.reporting.figures.drawing import draw, legend_below, panels, sized
+from paumer.reporting.figures.plots import LINE, Axis, Plot
 from paumer.reporting.figures.points import SHOWN, middle_fraction, read_semantics
 from paumer.reporting.figures.styles import DASHES, Style, series_styles
 from paumer.reporting.frames import CHANCE
@@ -29,25 +30,25 @@ def composition(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
     """
     table = _of_entropy(read_semantics(folders, "composition"))
     data = table[table["fraction"] == middle_fraction(table)].reset_index(drop=True)
-    backbones, classes = data["backbone"].unique(), data.groupby("backbone")["class"].nunique().max()
-    figure, rows = panels(backbones, columns=2, width=5.2, height=1 + 0.27 * classes)
-    for backbone, (left, right) in zip(backbones, rows, strict=True):
-        shown = _with_blocks(data[data["backbone"] == backbone])
+    classes = data.groupby("backbone")["class"].nunique().max()
+    values = (
+        Axis("share_paused", "share of the class that pauses"),
+        Axis("share_of_paused", "share of the class among what pauses"),
+    )
+    figure, parts = panels(_with_blocks(data), columns=2, width=5.2, height=1 + 0.27 * classes)
+    for shown, (left, right) in parts:
         means = shown.groupby("class")[["share_paused", "share"]].mean().sort_values("share_paused", ascending=False)
         shown = shown.sort_values("class", key=lambda names: names.map(list(means.index).index), kind="stable")
-        styles = _block_styles(shown)
-        for panel, value in ((left, "share_paused"), (right, "share_of_paused")):
-            draw_series(panel, shown, value, "class", "name", styles, orient="y")
-            panel.set_ylabel("")
+        for panel, value in zip((left, right), values, strict=True):
+            draw(panel, Plot(value, Axis("class", scale="names"), "name", _block_styles(shown), intervals="x"), shown)
         left.axvline(shown["fraction"].iloc[0], color=GREY, linestyle=DASHES[2], label="random pausing")
         bars: dict[str, Any] = {"color": GREY, "linestyle": "none", "marker": "|", "label": "share of all patches"}
-        right.plot(means["share"], means.index, **bars, markersize=sized(12))
-        left.set(xlabel="share of the class that pauses", xlim=(-0.03, 1.03))
-        right.set(xlabel="share of the class among what pauses")
+        right.plot(means["share"], range(len(means)), **bars, markersize=sized(12))
+        left.set_xlim(-0.03, 1.03)
         place = right.get_subplotspec()
         if place is not None and not place.is_first_col():
             right.tick_params(labelleft=False)
-    legend_below(figure, [panel for row in rows for panel in row], columns=4)
+    legend_below(figure, columns=4)
     return figure, data
 
 
@@ -63,18 +64,15 @@ def uniform(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
     """
     table = read_semantics(folders, "groups").drop(columns=["distance", "distance_spread"])
     data = table[table["criterion"].isin([SHOWN, CHANCE])].reset_index(drop=True)
-    backbones = data["backbone"].unique()
-    figure, rows = panels(backbones, width=7, height=3.8)
-    for backbone, (panel,) in zip(backbones, rows, strict=True):
-        shown = data[data["backbone"] == backbone]
-        _paused_and_running(panel, _of_entropy(shown), "uniform")
+    figure, parts = panels(data, width=7, height=3.8)
+    for shown, (panel,) in parts:
+        _paused_and_running(panel, _of_entropy(shown), Axis("uniform", "share with a label of one class"))
         chance = shown[(shown["criterion"] == CHANCE) & (shown["group"] == "paused")]
         means = chance.groupby("fraction")["uniform"].mean()
         panel.plot(means.index, means, color=GREY, linestyle=DASHES[2], marker="x", label="random, paused")
         every = shown.loc[shown["group"] == "all", "uniform"].mean()
         panel.axhline(every, color=GREY, linewidth=sized(1), label="all patches")
-        panel.set(xlabel="share of the patches that pause", ylabel="share with a label of one class")
-    legend_below(figure, [row[0] for row in rows], columns=4)
+    legend_below(figure, columns=4)
     return figure, data
 
 
@@ -90,23 +88,20 @@ def boundary(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
     """
     bins, distances = (_of_entropy(read_semantics(folders, name)) for name in ("boundary", "groups"))
     data = pd.concat([bins, distances.drop(columns=["uniform", "uniform_spread"])], ignore_index=True)
-    backbones = distances["backbone"].unique()
-    figure, rows = panels(backbones, columns=3, width=4.2, height=3.6)
-    for backbone, (left, middle, right) in zip(backbones, rows, strict=True):
-        shown = _with_blocks(bins[bins["backbone"] == backbone])
-        styles = _block_styles(shown)
-        for panel, value, heading in (
-            (left, "score", f"mean {SHOWN}"),
-            (middle, "error", "mean error (share of pixels)"),
-        ):
-            draw_series(panel, shown, "bin", value, "name", styles, joined=True)
+    distance = Axis("bin", "distance to the nearest boundary (patches)", "names")
+    values = (Axis("score", f"mean {SHOWN}"), Axis("error", "mean error (share of pixels)"))
+    figure, parts = panels(data, columns=3, width=4.2, height=3.6)
+    for rows, (left, middle, right) in parts:
+        shown = _with_blocks(rows[rows["bin"].notna()])
+        for panel, value in zip((left, middle), values, strict=True):
+            draw(panel, Plot(distance, value, "name", _block_styles(shown), line=LINE), shown)
             panel.tick_params(axis="x", labelrotation=40)
-            panel.set(xlabel="distance to the nearest boundary (patches)", ylabel=heading, ylim=(0, None))
+            panel.set_ylim(bottom=0)
         final = shown.groupby("bin", sort=False)["final_error"].mean()
-        middle.plot(final.index, final, color=GREY, linestyle=DASHES[2], marker="x", label="final prediction")
-        _paused_and_running(right, distances[distances["backbone"] == backbone], "distance")
-        right.set(xlabel="share of the patches that pause", ylabel="mean distance (patches)", ylim=(0, None))
-    legend_below(figure, [panel for row in rows for panel in row], columns=4)
+        middle.plot(range(len(final)), final, color=GREY, linestyle=DASHES[2], marker="x", label="final prediction")
+        _paused_and_running(right, rows[rows["group"].notna()], Axis("distance", "mean distance (patches)"))
+        right.set_ylim(bottom=0)
+    legend_below(figure, columns=4)
     return figure, data
 
 
@@ -128,26 +123,22 @@ def correlation(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
         for criterion in criteria
         for target, style in targets.items()
     }
-    backbones = data["backbone"].unique()
-    figure, rows = panels(backbones, columns=2, width=5.2, height=3.6)
-    for backbone, row in zip(backbones, rows, strict=True):
-        shown = data[data["backbone"] == backbone].sort_values("block", kind="stable")
-        shown = shown.assign(name=shown["criterion"] + ", " + shown["target"], block=shown["block"].astype(str))
-        values = {"spearman": ("rank correlation (Spearman)", 0), "auroc": ("AUROC of target above 0", 0.5)}
-        for panel, (value, (heading, chance)) in zip(row, values.items(), strict=True):
-            draw_series(
-                panel,
-                shown.assign(pale=shown["criterion"] != SHOWN),
-                "block",
-                value,
-                "name",
-                styles,
-                joined=True,
-                pale="pale",
-            )
+    named = data.assign(
+        name=data["criterion"] + ", " + data["target"],
+        pale=data["criterion"] != SHOWN,
+        block=data["block"].astype(str),
+    ).loc[data.sort_values("block", kind="stable").index]
+    values = (
+        (Axis("spearman", "rank correlation (Spearman)"), 0),
+        (Axis("auroc", "AUROC of target above 0"), 0.5),
+    )
+    figure, parts = panels(named, columns=2, width=5.2, height=3.6, every=data["backbone"].unique())
+    for shown, row in parts:
+        for panel, (value, chance) in zip(row, values, strict=True):
+            block = Axis("block", "head after block", "names")
+            draw(panel, Plot(block, value, "name", styles, line=LINE, pale="pale"), shown)
             panel.axhline(chance, color=GREY, linewidth=sized(1), label="chance")
-            panel.set(xlabel="head after block", ylabel=heading)
-    legend_below(figure, [panel for row in rows for panel in row], columns=3)
+    legend_below(figure, columns=3)
     return figure, data
 
 
@@ -166,7 +157,7 @@ def _block_styles(table: pd.DataFrame) -> dict[str, Style]:
     return {name: replace(style, dash=DASHES[0]) for name, style in series_styles(names).items()}
 
 
-def _paused_and_running(panel: Axes, table: pd.DataFrame, value: str) -> None:
+def _paused_and_running(panel: Axes, table: pd.DataFrame, value: Axis) -> None:
     """A value against the paused fraction: for each block a line of what pauses, and a dashed one of what runs on."""
     shown = _with_blocks(table[table["group"].isin(["paused", "running"])])
     styles = {
@@ -175,5 +166,6 @@ def _paused_and_running(panel: Axes, table: pd.DataFrame, value: str) -> None:
         for group, dash in zip(("paused", "running"), DASHES, strict=False)
     }
     shown = shown.assign(name=shown["name"] + ", " + shown["group"])
-    draw_series(panel, shown, "fraction", value, "name", styles, joined=True)
+    fraction = Axis("fraction", "share of the patches that pause")
+    draw(panel, Plot(fraction, value, "name", styles, line=LINE), shown)
     panel.set_xticks(sorted(table["fraction"].unique()))

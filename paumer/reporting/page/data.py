@@ -1,7 +1,7 @@
 """What the page carries: operating points, timings and classes for its charts, its scripts, and the chart library."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,11 @@ import pandas as pd
 import vl_convert
 from markupsafe import Markup
 
-from paumer.reporting.figures.points import GMAC, LATENCY, RATE, SPEEDUP, beside_dense, best_of_method
-from paumer.reporting.figures.styles import method_styles, series_styles
+from paumer.reporting.figures.plots import COSTS, class_plot
+from paumer.reporting.figures.points import GMAC, LATENCY, RATE, SPEEDUP, beside_dense, best_of_method, class_points
+from paumer.reporting.figures.styles import Style, method_styles
 from paumer.reporting.frames import (
     BEST,
-    CHANCE,
     COST,
     DENSE,
     INPUT_SHAPE,
@@ -25,7 +25,15 @@ from paumer.reporting.frames import (
     method_names,
     operating_points,
 )
-from paumer.reporting.page.charts import SERIES, classes_chart, explorer_chart, methods_chart, outline, training_chart
+from paumer.reporting.page.charts import (
+    COMPARED,
+    EXPLORED,
+    classes_chart,
+    explorer_chart,
+    methods_chart,
+    outline,
+    training_chart,
+)
 from paumer.reporting.sheets import DECIMALS, number, with_interval, with_range, with_spread
 from paumer.reporting.tables.methods import CLAIM
 from paumer.reporting.timings import of_points, pixels
@@ -54,7 +62,8 @@ def explorer_data(main: pd.DataFrame, speed: pd.DataFrame) -> dict[str, Any]:
         `points`: columns `POINTS`; `oracle` is true for what knows the ground truth. `timings`: columns `TIMINGS`, only
         what was timed; `point` and `setting` are positions in `points` and `settings`. `settings`: backbone, device,
         dtype, mode, scope, input (pixels) and batch. `claim` and `dense`: the published claim, and the name of the
-        method that it is counted from. Texts are finished; `best_of_method_*` is true where no other point of the
+        method that it is counted from. `axes`: titles of what mIoU is shown against. `texts`: what tooltips say, by
+        the field that has the text. Texts are finished; `best_of_method_*` is true where no other point of the
         method is at least as accurate and as fast (as cheap).
     """
     points = operating_points(main)
@@ -72,6 +81,8 @@ def explorer_data(main: pd.DataFrame, speed: pd.DataFrame) -> dict[str, Any]:
         "settings": described[["backbone", *SETTING, "input", "batch"]].to_dict("records"),
         "claim": {"dataset": CLAIM.dataset, "drop": CLAIM.drop, "speedup": CLAIM.speedup},
         "dense": DENSE,
+        "axes": {name: axis.title for name, axis in COSTS.items()},
+        "texts": EXPLORED,
     }
 
 
@@ -107,32 +118,13 @@ def _texts(write: Callable[..., str], values: pd.DataFrame) -> list[str]:
 
 
 def class_data(classes: pd.DataFrame) -> tuple[Columns, dict[str, list[str]]]:
-    """Drops of each class, as columns `CLASSES`, and the two operating points of each backbone that are shown first."""
+    """Drops of each class, as columns `CLASSES`, and the operating points of each backbone that the figure shows."""
     drops = classes[~is_dense(classes)]
     drops = drops.assign(point=method_names(drops) + " " + drops["schedule"])
-    shown = {str(backbone): _compared(group) for backbone, group in drops.groupby("backbone")}
-    return columns(_with_spread(_with_spread(drops, "iou"), "drop")[CLASSES]), shown
-
-
-def _compared(drops: pd.DataFrame) -> list[str]:
-    """Pausing by entropy (of recipe paumer, if there is one), and at random: at the same schedule, where both are."""
-    rows = drops.drop_duplicates("point").to_dict("records")
-
-    def paused(criterion: str) -> list[dict]:
-        found = [row for row in rows if row["strategy"] == "pause" and row["criterion"] == criterion]
-        return sorted(found, key=lambda row: row["recipe"] != "paumer")
-
-    def preference(pair: tuple[dict, dict]) -> tuple[bool, ...]:
-        first, second = pair
-        same = [first[name] == second[name] for name in ("recipe", "schedule")]
-        return (not all(same), not same[0])
-
-    pairs = [(first, second) for first in paused("entropy") for second in paused(CHANCE)]
-    if pairs:
-        return [row["point"] for row in min(pairs, key=preference)]
-    ordered = [*paused("entropy")[:1], *rows]
-    others = [row for row in ordered if row["point"] != ordered[0]["point"]]
-    return [row["point"] for row in (ordered[0], *(others or ordered)[:1])]
+    drawn = class_points(drops).groupby("backbone")["point"].unique()
+    return columns(_with_spread(_with_spread(drops, "iou"), "drop")[CLASSES]), {
+        str(name): list(points) for name, points in drawn.items()
+    }
 
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -184,18 +176,24 @@ def interactive_sections(
         "explorer": explorer_chart(methods),
         "methods": methods_chart(methods),
         "classes": classes_chart(),
-        "training": training_chart(series_styles(curves["recipe"])),
+        "training": training_chart(curves["recipe"]),
     }
-    drops, compared = class_data(classes)
+    drops, drawn = class_data(classes)
     return {
-        "symbols": [
-            {"name": name, "colour": style.colour, "hollow": style.hollow, "outline": outline(style.marker)}
-            for name, style in methods.items()
-        ],
-        "series": SERIES,
+        "symbols": _symbols(methods),
+        "compared_symbols": _symbols(class_plot("series", COMPARED).styles),
+        "axes": {name: axis.title for name, axis in COSTS.items()},
         "charts": {name: as_json(spec) for name, spec in charts.items()},
         "explorer": as_json(explorer_data(main, speed)),
         "class_drops": as_json(drops),
-        "compared": as_json(compared),
+        "classes_drawn": as_json(drawn),
         "curves": as_json(columns(curves)) if len(curves) else None,
     }
+
+
+def _symbols(styles: Mapping[str, Style]) -> list[dict[str, Any]]:
+    """The markers of a plot for a legend on the page."""
+    return [
+        {"name": name, "colour": style.colour, "hollow": style.hollow, "outline": outline(style.marker)}
+        for name, style in styles.items()
+    ]

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from paumer.reporting.figures.points import CURVE
 from paumer.reporting.figures.points import SEMANTICS as SEMANTIC_COLUMNS
-from paumer.reporting.frames import POINT, descriptions, read_main, read_table, read_text
+from paumer.reporting.frames import POINT, descriptions, read_main
 from paumer.reporting.page.data import TEMPLATES, as_json, interactive_sections, library, scripts, stylesheet
 from paumer.reporting.page.provenance import (
     data_sheet,
@@ -24,25 +24,21 @@ from paumer.reporting.page.provenance import (
 )
 from paumer.reporting.page.semantics import SENTENCES as SEMANTICS
 from paumer.reporting.page.semantics import semantic_findings
+from paumer.reporting.reading import read_table, read_text
 from paumer.reporting.sheets import Sheet, joined, narrowed
 from paumer.reporting.tables.ablation import COLUMNS as ABLATION
 from paumer.reporting.tables.ablation import ablation_sheets
-from paumer.reporting.tables.comparisons import CRITERIA, bounds_sheet, criteria_sheet, published_sheet, read_published
-from paumer.reporting.tables.drops import ATTRIBUTION, DROPS, class_sheets, drop_sheets, reasons
+from paumer.reporting.tables.attribution import ATTRIBUTION, reasons
+from paumer.reporting.tables.bounds import bounds_sheet
+from paumer.reporting.tables.classes import class_sheets
+from paumer.reporting.tables.criteria import CRITERIA, criteria_sheet
+from paumer.reporting.tables.drops import DROPS, drop_sheets
 from paumer.reporting.tables.headline import SPEEDUPS, counted, findings, headline_notes
 from paumer.reporting.tables.main import main_sheet
 from paumer.reporting.tables.methods import CLAIM, methods_sheet
-from paumer.reporting.tables.speed import (
-    OFF,
-    WIDE,
-    all_warnings,
-    gmac_sheet,
-    noise_warnings,
-    null_sheet,
-    read_speed,
-    settings_timed,
-    speed_sheet,
-)
+from paumer.reporting.tables.noise import OFF, WIDE, noise_warnings, null_sheet
+from paumer.reporting.tables.published import published_sheet, read_published
+from paumer.reporting.tables.speed import gmac_sheet, read_speed, settings_timed, speed_sheet
 from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json, write_text
@@ -128,8 +124,9 @@ def _tables(folder: Path, main: pd.DataFrame, classes: pd.DataFrame) -> dict[str
 
 def _timings(speed: pd.DataFrame, flops: Path, throughput: Path) -> dict[str, Any]:
     """Sheets of speed and cost, and the warnings about noise, those of the tables and figures first."""
-    shown = noise_warnings(in_first_setting(read_throughput(throughput)))
-    warnings = list(dict.fromkeys([*shown, *all_warnings(throughput)]))
+    timings = read_throughput(throughput)
+    shown = noise_warnings(in_first_setting(timings))
+    warnings = list(dict.fromkeys([*shown, *noise_warnings(timings)]))
     return {
         "timings": _compact(speed_sheet(speed, [])),
         "nulls": _compact(null_sheet(throughput)),

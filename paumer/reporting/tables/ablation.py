@@ -5,9 +5,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from paumer.reporting.frames import NETWORK, is_dense, read_table, refuse_mixed_data
-from paumer.reporting.sheets import DECIMALS, Sheet, csv, drop_cell, latex, markdown, number, with_seeds
+from paumer.reporting.frames import NETWORK, is_dense
+from paumer.reporting.reading import read_table, refuse_mixed_data
+from paumer.reporting.sheets import (
+    DECIMALS,
+    Columns,
+    Row,
+    Sheet,
+    crossed,
+    drop_cell,
+    named,
+    number,
+    sheet_of,
+    with_seeds,
+)
 from paumer.reporting.tables.main import ACCURACY, add_drop, over_seeds, read_accuracy
+from paumer.reporting.writing import files_of
 from paumer.strategies.criteria import CONTROLS
 from paumer.strategies.registry import pauses_last
 from paumer.system.errors import PaumerError
@@ -38,9 +51,9 @@ def write_ablation(accuracy: Path, variants: Sequence[Path], output: Path) -> No
     """
     refuse_mixed_data([accuracy, *variants])
     table = ablation_table(accuracy, variants)
-    write_text(output / "ablation.csv", csv(table))
-    write_text(output / "ablation.md", markdown(*ablation_sheets(table)))
-    write_text(output / "ablation.tex", latex(*ablation_sheets(table)))
+    sheets = ablation_sheets(table)
+    for name, text in files_of("ablation", table, sheets, sheets).items():
+        write_text(output / name, text)
 
 
 def ablation_table(accuracy: Path, variants: Sequence[Path]) -> pd.DataFrame:
@@ -65,23 +78,17 @@ def ablation_table(accuracy: Path, variants: Sequence[Path]) -> pd.DataFrame:
     rows = rows[kept].merge(dense, on=[*NETWORK, "seed"])
     if rows.empty:
         raise PaumerError(f"{accuracy}: holds no run of recipe paumer; ablations are variants of it")
-    costs = rows.assign(gmac_ratio=rows["gmac_dense"] / rows["gmac"]).groupby(KEYS, sort=False)
-    means = costs[["gmac", "gmac_ratio"]].mean().reset_index()
-    table = over_seeds(rows, ["miou", "drop"], KEYS).merge(_changes(rows), on=KEYS, how="left")
-    return table.merge(means, on=KEYS)[COLUMNS].round(DECIMALS)
+    rows = rows.assign(gmac_ratio=rows["gmac_dense"] / rows["gmac"])
+    table = over_seeds(rows, ["miou", "drop", "gmac", "gmac_ratio"], KEYS)
+    return table.merge(_changes(rows), on=KEYS, how="left")[COLUMNS].round(DECIMALS)
 
 
 def _changes(rows: pd.DataFrame) -> pd.DataFrame:
     """How much more every variant drops than the recipe, over the seeds that both have: mean and spread."""
     own = rows.loc[rows["variant"] == UNCHANGED, [*POINT_KEYS, "seed", "drop"]].rename(columns={"drop": "own"})
     pairs = rows[rows["variant"] != UNCHANGED].merge(own, on=[*POINT_KEYS, "seed"])
-    return (
-        pairs.assign(change=pairs["drop"] - pairs["own"])
-        .groupby(KEYS)["change"]
-        .agg(["mean", "std", "count"])
-        .set_axis(CHANGE, axis=1)
-        .reset_index()
-    )
+    changes = over_seeds(pairs.assign(change=pairs["drop"] - pairs["own"]), ["change"], KEYS)
+    return changes.rename(columns={"seeds": "change_seeds"})
 
 
 def ablation_sheets(table: pd.DataFrame) -> list[Sheet]:
@@ -89,22 +96,18 @@ def ablation_sheets(table: pd.DataFrame) -> list[Sheet]:
     sheets = []
     unpaused, paused = table[table["strategy"] == "dense"], table[table["strategy"] != "dense"]
     for (backbone, criterion), group in paused.groupby(["backbone", "criterion"], sort=False):
-        ratios = group.groupby("schedule", sort=False)["gmac_ratio"].first()
-        rows = []
-        for first in unpaused[unpaused["backbone"] == backbone].to_dict("records"):
-            points = group[group["variant"] == first["variant"]].to_dict("records")
-            drops = {row["schedule"]: _drop(row) for row in points}
-            cells = [drops.get(schedule, "") for schedule in ratios.index]
-            if drops:
-                rows.append([first["variant"], str(first["seeds"]), _drop(first), *cells])
-        headings = [f"{name} ({number(ratio, 2)})" for name, ratio in ratios.items()]
-        title = f"{backbone}, {criterion}"
-        if [row[0] for row in rows] != [UNCHANGED]:  # a criterion by which no variant was paused
-            sheets.append(Sheet(["variant", "seeds", "unpaused", *headings], rows, NOTES, title))
+        rows = unpaused[(unpaused["backbone"] == backbone) & unpaused["variant"].isin(group["variant"])]
+        if list(rows["variant"]) == [UNCHANGED]:  # a criterion by which no variant was paused
+            continue
+        columns: Columns = {**named("variant", "seeds"), "unpaused": _drop}
+        for row in group.drop_duplicates("schedule").to_dict("records"):
+            columns[f"{row['schedule']} ({number(row['gmac_ratio'], 2)})"] = row["schedule"]
+        cells = crossed(rows, group, "variant", "schedule", _drop)
+        sheets.append(sheet_of(cells, columns, NOTES, title=f"{backbone}, {criterion}"))
     return sheets
 
 
-def _drop(row: dict) -> str:
+def _drop(row: Row) -> str:
     """`0.12 [0.02, 0.22] (-0.30 [-0.50, -0.10])`."""
     if pd.isna(row["change"]):
         return drop_cell(row)

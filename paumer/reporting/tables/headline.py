@@ -19,7 +19,7 @@ from paumer.reporting.sheets import (
     speedup_cell,
     with_seeds,
 )
-from paumer.reporting.tables.methods import CLAIM, PAUMER, SHORT, family_points
+from paumer.reporting.tables.methods import CLAIM, PAUMER, SHORT, Claim, family_points
 
 SPEEDUPS = (CLAIM.speedup, 2.0)
 HEADINGS = [
@@ -58,7 +58,7 @@ def headline_points(main: pd.DataFrame) -> pd.DataFrame:
     return operating_points(main)[POINT].merge(chosen)
 
 
-def headline_sheet(main: pd.DataFrame, claims: pd.DataFrame, warnings: Sequence[str] = ()) -> Sheet:
+def headline_sheet(main: pd.DataFrame, claims: Sequence[Claim], warnings: Sequence[str] = ()) -> Sheet:
     """Dense, each family from the smallest drop at the claimed speed-up on, and the published claims.
 
     Args:
@@ -82,8 +82,8 @@ def headline_sheet(main: pd.DataFrame, claims: pd.DataFrame, warnings: Sequence[
             families.append((order, [backbone, str(name), *_cells(chosen, fastest)]))
         rows += [cells for _, cells in sorted(families, key=lambda pair: pair[0])]
     rows += [
-        ["another", f"claim of the abstract, {row['dataset']}", number(row["drop"], 2), number(row["speedup"], 2)]
-        for row in claims.to_dict("records")
+        ["another", f"claim of the abstract, {claim.dataset}", number(claim.drop, 2), number(claim.speedup, 2)]
+        for claim in claims
     ]
     filled = [[*row, *[""] * (len(HEADINGS) - len(row))] for row in rows]
     noise = [f"{counted(warnings)}; main.md has them."] if warnings else []

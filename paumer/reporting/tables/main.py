@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,39 +14,39 @@ from paumer.reporting.frames import (
     POINT,
     at_first_size,
     at_largest_batch,
-    criterion_key,
-    describe,
     is_dense,
-    join,
-    ranks,
-    read_table,
-    recipe_key,
-    refuse_duplicates,
-    require_numbers,
-    strategy_key,
+    sorted_by,
     with_methods,
 )
+from paumer.reporting.reading import describe, join, read_table, refuse_duplicates, require_numbers
 from paumer.reporting.sheets import (
     DECIMALS,
     NOT_TIMED,
     SPREAD,
+    Columns,
     Row,
     Sheet,
+    beside,
+    digits,
     drop_cell,
     few_seeds,
-    latex,
-    latex_notes,
-    number,
+    miou_cell,
+    named,
+    rounded,
+    sheet_of,
     significant,
     speedup_cell,
     with_range,
-    with_spread,
 )
 from paumer.reporting.timings import in_first_setting, of_points, read_throughput, runs_on_windows
 from paumer.system.errors import PaumerError
 
 KEYS = [*NETWORK, *POINT[1:]]
 ACCURACY = [*KEYS, "seed", "miou", *COST]
+ACCURACY_AND_COST = [
+    *(*POINT, "seeds", "miou", "miou_spread", "drop", "drop_spread"),
+    *("gmac", "gmac_ratio", "gmac_low", "gmac_high"),
+]
 FLOPS = [*NETWORK, "strategy", "schedule", "gmac_total"]
 
 WINDOWS = (
@@ -55,6 +56,7 @@ WINDOWS = (
 OWN_DENSE = (
     "* Timed on many images, beside a dense network that ran on the same ones: compare its speed-up, not images/s."
 )
+MEAN = "GMAC is the mean over the images."
 RANGE = "GMAC in brackets: 5th and 95th percentile over the images, where what they show decides the cost."
 
 
@@ -96,9 +98,11 @@ def main_table(accuracy: Sequence[Path], flops: Path, throughput: Path) -> pd.Da
         PaumerError: a file is unusable, or a dense, GMAC or throughput row is missing.
     """
     table = read_accuracy(accuracy)
-    points = over_seeds(add_drop(table, "miou", [*NETWORK, "seed"]), ["miou", "drop"], KEYS)
-    points = points.merge(table.groupby(KEYS)[COST].mean().reset_index(), on=KEYS)
-    points = _sort(_add_gmac(points, flops).drop(columns="decoder"))
+    points = over_seeds(add_drop(table, "miou", [*NETWORK, "seed"]), ["miou", "drop", *COST], KEYS)
+    points = _add_gmac(points, flops)
+    points["size"] = (points["gmac"] * points["gmac_ratio"]).round(DECIMALS)  # small networks first
+    order = ["size", "backbone", "recipe", "strategy", "gmac_ratio", "schedule", "criterion"]
+    points = sorted_by(points, order)[ACCURACY_AND_COST].reset_index(drop=True)
     return _add_throughput(points, throughput).round(DECIMALS)
 
 
@@ -138,27 +142,15 @@ def _add_gmac(points: pd.DataFrame, flops: Path) -> pd.DataFrame:
     refuse_duplicates(counted, FLOPS[:-1], str(flops))
     points = points.merge(counted, on=FLOPS[:-1], how="left")
     fixed = points["gmac_total"].notna()
-    gmac = points["gmac_total"].fillna(points["gmac"])
-    if gmac.isna().any():
-        name = describe(points[gmac.isna()], FLOPS[:-1])
+    costs = {name: points[name].mask(fixed) for name in ("gmac_low", "gmac_high")}
+    points = points.assign(gmac=points["gmac_total"].fillna(points["gmac"]), **costs)
+    lacking = points[points["gmac"].isna()]
+    if len(lacking):
+        name = describe(lacking.iloc[0], FLOPS[:-1])
         raise PaumerError(f"{flops}: no row for {name}, nor its gmac in accuracy; count it: run the flops stage again")
-    dense = points.assign(dense_gmac=gmac).loc[is_dense(points), [*NETWORK, "dense_gmac"]]
-    ratio = points.merge(dense, on=NETWORK)["dense_gmac"] / gmac
-    low, high = (points[name].mask(fixed) for name in ("gmac_low", "gmac_high"))
-    others = points.drop(columns=["gmac_total", *COST])
-    return others.assign(gmac=gmac, gmac_ratio=ratio, gmac_low=low, gmac_high=high)
-
-
-def _sort(points: pd.DataFrame) -> pd.DataFrame:
-    """Small networks first, then recipes and strategies in their usual order, then from costly to cheap."""
-    ranked = points.assign(
-        size=(points["gmac"] * points["gmac_ratio"]).round(DECIMALS),
-        recipe_rank=points["recipe"].map(ranks(points["recipe"], recipe_key)),
-        strategy_rank=points["strategy"].map(ranks(points["strategy"], strategy_key)),
-        criterion_rank=points["criterion"].map(ranks(points["criterion"], criterion_key)),
-    )
-    keys = ["size", "backbone", "recipe_rank", "strategy_rank", "gmac_ratio", "schedule", "criterion_rank"]
-    return ranked.sort_values(keys)[list(points.columns)].reset_index(drop=True)
+    dense = points.loc[is_dense(points), [*NETWORK, "gmac"]]
+    points = points.merge(dense, on=NETWORK, suffixes=("", "_of_dense"))
+    return points.assign(gmac_ratio=points["gmac_of_dense"] / points["gmac"])
 
 
 def _add_throughput(points: pd.DataFrame, throughput: Path) -> pd.DataFrame:
@@ -181,35 +173,27 @@ def _add_throughput(points: pd.DataFrame, throughput: Path) -> pd.DataFrame:
 
 def main_sheet(main: pd.DataFrame, warnings: Sequence[str] = ()) -> Sheet:
     """The main table, columns for each batch size side by side."""
-    batches = sorted(main["batch"].unique())
-    windows = runs_on_windows(main)
-    headings = [*POINT, "seeds", "mIoU (points)", "drop (points) [95%]", "GMAC", "GMAC ratio (dense / row)"]
-    for batch in batches:
-        headings += [f"images/s, batch {batch}", *([f"windows/s, batch {batch}"] if windows else [])]
-        headings += [f"speed-up, batch {batch} [95%]", f"time / floor, batch {batch}"]
-    rows = []
-    for _, group in main.groupby(POINT, sort=False):
-        timings = group.to_dict("records")
-        row = timings[0]
-        rows.append(
-            [
-                *(row[name] for name in POINT),
-                str(row["seeds"]),
-                with_spread(row["miou"], row["miou_spread"]),
-                drop_cell(row),
-                with_range(row["gmac"], row["gmac_low"], row["gmac_high"]),
-                number(row["gmac_ratio"], 2),
-                *(cell for timing in timings for cell in _speed_cells(timing, windows)),
-            ]
-        )
-    return Sheet(headings, rows, [*_main_notes(main), *warnings])
+    points: Columns = {
+        **named(*POINT, "seeds"),
+        "mIoU (points)": miou_cell,
+        "drop (points) [95%]": drop_cell,
+        "GMAC": lambda row: with_range(row["gmac"], row["gmac_low"], row["gmac_high"]),
+        "GMAC ratio (dense / row)": rounded("gmac_ratio", 2),
+    }
+    notes = [*_notes(main, [RANGE, OWN_DENSE]), *warnings]
+    speeds = [sheet_of(timed, _speeds(batch, runs_on_windows(main))) for batch, timed in main.groupby("batch")]
+    return beside(sheet_of(main.drop_duplicates(POINT), points, notes), *speeds)
 
 
-def _speed_cells(row: Row, windows: bool) -> list[str]:
-    if pd.isna(row["images_per_s"]):
-        return [NOT_TIMED, "", "", *([""] if windows else [])]
-    of_windows = [significant(row["images_per_s"] * row["windows"])] if windows else []
-    return [_rate(row), *of_windows, speedup_cell(row), number(row["floor_ratio"], 2)]
+def _speeds(batch: Any, windows: bool) -> Columns:
+    """images/s, windows/s where some were timed, speed-up and time over floor."""
+    of_windows: Columns = {f"windows/s, batch {batch}": lambda row: significant(row["images_per_s"] * row["windows"])}
+    return {
+        f"images/s, batch {batch}": _rate,
+        **(of_windows if windows else {}),
+        f"speed-up, batch {batch} [95%]": speedup_cell,
+        f"time / floor, batch {batch}": rounded("floor_ratio", 2),
+    }
 
 
 def _rate(row: Row) -> str:
@@ -219,33 +203,28 @@ def _rate(row: Row) -> str:
     return significant(row["images_per_s"]) + (" *" if row["varies"] else "")
 
 
-def _main_notes(main: pd.DataFrame) -> list[str]:
-    varies, untimed = bool(main["varies"].any()), bool(main["images_per_s"].isna().any())
+def _notes(main: pd.DataFrame, varying: Sequence[str]) -> list[str]:
     windows = WINDOWS.format(", ".join(map(significant, main["windows"].unique())))
     return [
         SPREAD,
-        *([RANGE, OWN_DENSE] if varies else []),
-        *([f"{NOT_TIMED.capitalize()}: out of memory or skipped."] if untimed else []),
+        *(varying if main["varies"].any() else []),
+        *([f"{NOT_TIMED.capitalize()}: out of memory or skipped."] if main["images_per_s"].isna().any() else []),
         *([windows] if runs_on_windows(main) else []),
         *few_seeds(main),
     ]
 
 
-def main_latex(main: pd.DataFrame, warnings: Sequence[str]) -> str:
-    """Every operating point at its backbone's largest batch, a table for each backbone."""
-    sheets = []
-    for backbone, rows in at_largest_batch(main).groupby("backbone", sort=False):
-        headings = ["method", "schedule", "mIoU", "drop", "GMAC", f"images/s, batch {rows['batch'].iloc[0]}"]
-        cells = [
-            [
-                *(row["method"], row["schedule"]),
-                with_spread(row["miou"], row["miou_spread"]),
-                drop_cell(row),
-                *(significant(row["gmac"]), _rate(row), speedup_cell(row)),
-                number(row["floor_ratio"], 2),
-            ]
-            for row in rows.to_dict("records")
-        ]
-        sheets.append(Sheet([*headings, "speed-up [95%]", "time / floor"], cells, title=str(backbone)))
-    varying = ["GMAC is the mean over the images.", OWN_DENSE] if main["varies"].any() else []
-    return latex(*sheets, paged=True) + latex_notes([SPREAD, *varying, *few_seeds(main), *warnings])
+def main_by_backbone(main: pd.DataFrame, warnings: Sequence[str]) -> list[Sheet]:
+    """Every operating point at its backbone's largest batch, in few columns; a sheet for each backbone."""
+    points: Columns = {
+        **named("method", "schedule"),
+        "mIoU": miou_cell,
+        "drop [95%]": drop_cell,
+        "GMAC": digits("gmac"),
+    }
+    notes = [*_notes(main, [MEAN, OWN_DENSE]), *warnings]
+    groups = at_largest_batch(main).groupby(["backbone", "batch"], sort=False)
+    return [
+        sheet_of(rows, points | _speeds(batch, windows=False), notes, title=str(backbone))
+        for (backbone, batch), rows in groups
+    ]

@@ -1,6 +1,6 @@
 """The table of methods: what each can do at PAUMER's published claim, and the families that methods belong to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,18 +8,20 @@ from typing import Any
 import pandas as pd
 
 from paumer.measurement.budget import Budget, best
-from paumer.reporting.frames import BEST, CHANCE, at_largest_batch, parts_of, read_table
+from paumer.reporting.frames import BEST, CHANCE, at_largest_batch, parts_of
+from paumer.reporting.reading import read_table
 from paumer.reporting.sheets import (
     LARGEST_BATCH,
     NOT_TIMED,
     SPREAD,
-    Row,
+    Columns,
     Sheet,
+    beside,
     drop_cell,
     few_seeds,
-    latex,
-    latex_notes,
-    number,
+    named,
+    rounded,
+    sheet_of,
     speedup_cell,
 )
 from paumer.strategies.registry import SMALLER_BACKBONE
@@ -28,19 +30,24 @@ from paumer.system.errors import PaumerError
 
 @dataclass(frozen=True)
 class Claim:
-    """A published pair: mIoU drop in points and speed-up, on a dataset."""
+    """A published pair: mIoU drop in points and speed-up, on a dataset; where it stands, and what is said of timing."""
 
     dataset: str
     drop: float
     speedup: float
+    source: str = ""
+    timing_note: str = ""
 
 
 # The abstract's better claim. Asked of every method: how fast within this drop, and which drop at this speed-up?
 CLAIM = Claim("Cityscapes", drop=0.65, speedup=1.5)
 
-QUESTIONS = ("fastest", "most_accurate")
+ASKED = {
+    "fastest": f"fastest at drop <= {CLAIM.drop:g}",
+    "most_accurate": f"smallest drop at speed-up >= {CLAIM.speedup:g}",
+}
 SHOWN = ["schedule", "speedup", "speedup_low", "speedup_high", "drop", "drop_spread", "gmac_ratio"]
-COLUMNS = ["backbone", "method", "batch", "seeds", *(f"{question}_{name}" for question in QUESTIONS for name in SHOWN)]
+COLUMNS = ["backbone", "method", "batch", "seeds", *(f"{question}_{name}" for question in ASKED for name in SHOWN)]
 NONE, NOT_STATED = "none", "not stated"  # in the place of a schedule
 
 # The published method; pausing by another score of a head is a family of its own.
@@ -57,22 +64,19 @@ WORDS = {
 }
 
 
-def read_claims(published: Path) -> pd.DataFrame:
+def read_claims(published: Path) -> list[Claim]:
     """Read PAUMER's published claims.
-
-    Returns:
-        Columns source, dataset, drop (points), speedup, timing_note; one row per claim.
 
     Raises:
         PaumerError: the file holds none.
     """
-    columns = ["source", "method", "dataset", "miou_change", "speedup", "timing_note"]
-    table = read_table(published, columns)
-    claims = table[(table["method"] == "paumer") & table["miou_change"].notna() & table["speedup"].notna()]
-    if claims.empty:
+    table = read_table(published, ["source", "method", "dataset", "miou_change", "speedup", "timing_note"])
+    rows = table[table["method"] == "paumer"].dropna(subset=["miou_change", "speedup"]).to_dict("records")
+    if not rows:
         raise PaumerError(f"{published}: no row of method paumer with miou_change and speedup; add the published claim")
-    claims = claims.assign(drop=-claims["miou_change"])
-    return claims[["source", "dataset", "drop", "speedup", "timing_note"]].reset_index(drop=True)
+    return [
+        Claim(row["dataset"], -row["miou_change"], row["speedup"], row["source"], row["timing_note"]) for row in rows
+    ]
 
 
 def methods_at_largest_batch(main: pd.DataFrame) -> pd.DataFrame:
@@ -128,18 +132,11 @@ def methods_table(main: pd.DataFrame, claim: Claim = CLAIM) -> pd.DataFrame:
         speedup_low, speedup_high, drop, drop_spread and gmac_ratio. Schedule `none`: no point qualifies; `not timed`:
         the method has no speed-up at this batch.
     """
+    budgets = {"fastest": Budget(max_drop=claim.drop), "most_accurate": Budget(speedup=claim.speedup, tolerance=0)}
     rows = []
     for (backbone, method), group in methods_at_largest_batch(main).groupby(["backbone", "method"], sort=False):
-        budgets = {
-            "fastest": Budget(max_drop=claim.drop),
-            "most_accurate": Budget(speedup=claim.speedup, tolerance=0),
-        }
-        row: dict[Any, Any] = {
-            "backbone": backbone,
-            "method": method,
-            "batch": group["batch"].iloc[0],
-            "seeds": group["seeds"].min(),
-        }
+        row: dict[str, Any] = {"backbone": backbone, "method": method}
+        row |= {"batch": group["batch"].iloc[0], "seeds": group["seeds"].min()}
         for question, budget in budgets.items():
             point = best(group.itertuples(index=False), budget)
             row[f"{question}_schedule"] = NONE if group["speedup"].notna().any() else NOT_TIMED
@@ -149,18 +146,27 @@ def methods_table(main: pd.DataFrame, claim: Claim = CLAIM) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def with_claims(methods: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
+def stated(claim: Claim, asked: Claim) -> dict[str, Any]:
+    """A published claim in columns of `methods_table`: how it answers the two questions of another, or of itself."""
+    qualifies = {"fastest": claim.drop <= asked.drop, "most_accurate": claim.speedup >= asked.speedup}
+    known = {"schedule": NOT_STATED, "speedup": claim.speedup, "drop": claim.drop}
+    return {
+        f"{question}_{name}": value
+        for question, qualified in qualifies.items()
+        for name, value in (known if qualified else {"schedule": NONE}).items()
+    }
+
+
+def with_claims(methods: pd.DataFrame, claims: Sequence[Claim]) -> pd.DataFrame:
     """Put the published claims below what was measured of each method, with a column `remark`."""
-    rows = []
-    for claim in claims.to_dict("records"):
-        stated = {"schedule": NOT_STATED, "speedup": claim["speedup"], "drop": claim["drop"]}
-        answers = {
-            "fastest": stated if claim["drop"] <= CLAIM.drop else {"schedule": NONE},
-            "most_accurate": stated if claim["speedup"] >= CLAIM.speedup else {"schedule": NONE},
+    rows = [
+        {
+            **{"backbone": claim.dataset, "method": "published claim"},
+            "remark": f"{claim.source}; other data and devices; {claim.timing_note}".removesuffix("; "),
+            **stated(claim, CLAIM),
         }
-        remark = f"{claim['source']}; other data and devices; {claim['timing_note']}".removesuffix("; ")
-        numbers = {f"{question}_{name}": value for question, one in answers.items() for name, value in one.items()}
-        rows.append({"backbone": claim["dataset"], "method": "published claim", "remark": remark} | numbers)
+        for claim in claims
+    ]
     published = pd.DataFrame(rows, columns=[*methods.columns, "remark"])
     together = pd.concat([methods.assign(remark=""), published], ignore_index=True)
     return together.astype({"batch": "Int64", "seeds": "Int64"})
@@ -168,46 +174,34 @@ def with_claims(methods: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
 
 def methods_sheet(methods: pd.DataFrame, warnings: Sequence[str] = ()) -> Sheet:
     """The two questions of the claim: measured methods, then the published claims with their remarks."""
-    headings = ["backbone", "method", "batch", "seeds"]
-    for question in _asked():
-        headings += [f"{question}: schedule", "its speed-up [95%]", "its drop (points) [95%]", "its GMAC ratio"]
-    rows = [
-        [
-            *(row["backbone"], row["method"], number(row["batch"], 0), number(row["seeds"], 0)),
-            *(cell for name in QUESTIONS for cell in (*answer_cells(row, name), number(row[f"{name}_gmac_ratio"], 2))),
-            row["remark"],
-        ]
-        for row in methods.to_dict("records")
-    ]
-    return Sheet([*headings, "remark"], rows, [*_methods_notes(methods), *warnings])
+    names: Columns = {**named("backbone", "method"), "batch": rounded("batch", 0), "seeds": rounded("seeds", 0)}
+    notes = [SPREAD, LARGEST_BATCH, *few_seeds(methods), *warnings]
+    return beside(sheet_of(methods, names, notes), *answers(methods, ASKED), sheet_of(methods, named("remark")))
 
 
-def methods_latex(methods: pd.DataFrame, warnings: Sequence[str]) -> str:
-    """The two questions of the claim, a table for each backbone, and the published claims below each."""
-    spans = [("", 1), *((question, 3) for question in _asked())]
-    headings = ["method", *(2 * ["schedule", "speed-up [95%]", "drop"])]
+def methods_by_backbone(methods: pd.DataFrame, warnings: Sequence[str]) -> list[Sheet]:
+    """The two questions of the claim, a sheet for each backbone, and the published claims below each."""
     measured = methods["remark"] == ""
-    claims = [(f"claimed for {row['backbone']}", row) for row in methods[~measured].to_dict("records")]
-    sheets = []
-    for backbone, rows in methods[measured].groupby("backbone", sort=False):
-        named = [*((row["method"], row) for row in rows.to_dict("records")), *claims]
-        cells = [
-            [name, *(cell for question in QUESTIONS for cell in answer_cells(row, question))] for name, row in named
-        ]
-        sheets.append(Sheet(headings, cells, title=f"{backbone}, batch {number(rows['batch'].iloc[0], 0)}"))
+    claims = methods[~measured].assign(method="claimed for " + methods["backbone"])
     claimed = "Claims are those of PAUMER's abstract, on other data and devices."
-    return latex(*sheets, spans=spans) + latex_notes([*_methods_notes(methods), claimed, *warnings])
+    notes = [SPREAD, LARGEST_BATCH, *few_seeds(methods), claimed, *warnings]
+    sheets = []
+    for (backbone, batch), group in methods[measured].groupby(["backbone", "batch"], sort=False):
+        rows = pd.concat([group, claims])
+        names = sheet_of(rows, named("method"), notes, title=f"{backbone}, batch {batch}")
+        sheets.append(beside(names, *answers(rows, ASKED)))
+    return sheets
 
 
-def answer_cells(row: Row, question: str) -> list[str]:
-    """Schedule, speed-up and drop of the operating point that answers one of `QUESTIONS`."""
-    return [row[f"{question}_schedule"], speedup_cell(row, f"{question}_"), drop_cell(row, f"{question}_")]
+def answers(methods: pd.DataFrame, asked: Mapping[str, str]) -> list[Sheet]:
+    """Columns with the operating points that answer the questions; `asked` has the words of each, in their order."""
+    return [sheet_of(methods, _answer(question, words)) for question, words in asked.items()]
 
 
-def _asked() -> list[str]:
-    """The two questions in words."""
-    return [f"fastest at drop <= {CLAIM.drop:g}", f"smallest drop at speed-up >= {CLAIM.speedup:g}"]
-
-
-def _methods_notes(methods: pd.DataFrame) -> list[str]:
-    return [SPREAD, LARGEST_BATCH, *few_seeds(methods)]
+def _answer(question: str, words: str) -> Columns:
+    return {
+        f"{words}: schedule": f"{question}_schedule",
+        "its speed-up [95%]": lambda row: speedup_cell(row, f"{question}_"),
+        "its drop (points) [95%]": lambda row: drop_cell(row, f"{question}_"),
+        "its GMAC ratio": rounded(f"{question}_gmac_ratio", 2),
+    }

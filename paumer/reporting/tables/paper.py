@@ -3,15 +3,12 @@
 Only the abstract was available to us; the table of assumptions names everything that had to be chosen without it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel
 
-from paumer.config.base import parse, read_yaml
 from paumer.config.experiment import Experiment
 from paumer.reporting.frames import CHANCE, is_dense, operating_points, read_main
 from paumer.reporting.sheets import (
@@ -19,25 +16,27 @@ from paumer.reporting.sheets import (
     LARGEST_BATCH,
     NOT_TIMED,
     SPREAD,
-    Cell,
+    Columns,
+    Row,
     Sheet,
-    csv,
+    beside,
+    drop_cell,
     few_seeds,
-    markdown,
+    miou_cell,
+    named,
     number,
     rounded,
     sheet_of,
-    with_spread,
 )
-from paumer.reporting.tables.comparisons import read_published
-from paumer.reporting.tables.methods import NOT_STATED, Claim, answer_cells, methods_table, read_claims
+from paumer.reporting.tables.choices import assumptions_sheet, assumptions_table
+from paumer.reporting.tables.methods import Claim, answers, methods_table, read_claims, stated
+from paumer.reporting.tables.published import read_published
+from paumer.reporting.writing import csv, markdown
 from paumer.system.errors import PaumerError
 from paumer.system.files import write_text
 
 NETWORK = ["dataset", "backbone", "architecture", "decoder"]
 SHOWN_NETWORK = ["dataset", "backbone", "decoder"]
-SECTIONS = ["decoder", "heads", "training", "evaluation", "throughput"]
-AS_SEGMENTER, NOT_AS_SEGMENTER, OURS = "as Segmenter", "ours, not as Segmenter", "ours"
 CLAIM_NOTE = (
     "The claim is that of PAUMER's abstract (arXiv 2311.00586): about 50% more images/s for that change of mIoU. It "
     "says neither the network nor the device, nor whether points or percent are meant; points are taken here."
@@ -79,10 +78,7 @@ def write_paper(
     Raises:
         PaumerError: a file is unusable, or the abstract claims nothing on a dataset.
     """
-    claims = {
-        row["dataset"]: Claim(row["dataset"], row["drop"], row["speedup"])
-        for row in read_claims(published).to_dict("records")
-    }
+    claims = {claim.dataset: claim for claim in read_claims(published)}
     measured = []
     for experiment, path in zip(experiments, tables, strict=True):
         main, dataset = read_main(path), experiment.data.dataset
@@ -91,22 +87,20 @@ def write_paper(
             raise PaumerError(f"{published}: no claim of PAUMER on {dataset}; compare experiments on {known}")
         measured.append(Measured(experiment, main, claims[dataset]))
     methods = pd.concat([answers_table(one) for one in measured], ignore_index=True)
-    criteria = {method: criterion for one in measured for method, criterion in _informed_pausing(one.main)}
-    pausing = methods[methods["method"].isin(criteria)]
+    pausing = pd.concat([_informed_pausing(one, methods) for one in measured], ignore_index=True)
     dense = dense_table(measured, published)
-    assumptions = pd.concat(
-        [assumptions_table(one, segmenter).assign(dataset=one.data.dataset) for one in experiments], ignore_index=True
-    )
+    chosen = [assumptions_table(one, segmenter).assign(dataset=one.data.dataset) for one in experiments]
+    assumptions = pd.concat(chosen, ignore_index=True)
     shown = [one.claim for one in measured]
     sheets = [
-        _claims_sheet(pausing, criteria, shown),
+        _claims_sheet(pausing, shown),
         _dense_sheet(dense),
         _methods_sheet(methods, shown),
-        _assumptions_sheet(assumptions),
+        assumptions_sheet(assumptions),
     ]
     files = {
         "paper.md": markdown(*sheets),
-        "claims.csv": csv(pausing),
+        "claims.csv": csv(pausing.drop(columns="criterion")),
         "dense.csv": csv(dense),
         "methods.csv": csv(methods),
         "choices.csv": csv(assumptions),
@@ -128,55 +122,52 @@ def answers_table(measured: Measured) -> pd.DataFrame:
     return table.assign(reached=reached.where(table["most_accurate_schedule"] != NOT_TIMED, NOT_TIMED))
 
 
-def _informed_pausing(main: pd.DataFrame) -> list[tuple[str, str]]:
-    """Method and criterion of recipe paumer's pausing, but for the control by chance."""
+def _informed_pausing(measured: Measured, methods: pd.DataFrame) -> pd.DataFrame:
+    """The answers of recipe paumer's pausing but for the control by chance, with a column `criterion`."""
+    main = measured.main
     rows = main[(main["recipe"] == "paumer") & (main["strategy"] == "pause") & (main["criterion"] != CHANCE)]
-    return list(rows[["method", "criterion"]].drop_duplicates().itertuples(index=False, name=None))
+    own = methods[methods["dataset"] == measured.claim.dataset]
+    return own.merge(rows[["method", "criterion"]].drop_duplicates(), on="method")
 
 
-def _claims_sheet(pausing: pd.DataFrame, criteria: Mapping[str, str], claims: Sequence[Claim]) -> Sheet:
+def _claims_sheet(pausing: pd.DataFrame, claims: Sequence[Claim]) -> Sheet:
     """PAUMER on every network beside the claim of its dataset, which comes first."""
-    headings = [*SHOWN_NETWORK, "criterion", "seeds"]
-    for question in ("smallest drop at the claimed speed-up", "fastest within the claimed drop"):
-        headings += [f"{question}: schedule", "its speed-up [95%]", "its drop (points)"]
-    rows = []
+    parts = []
     for claim in claims:
-        stated = [NOT_STATED, number(claim.speedup, 2), number(claim.drop, 2)]
-        rows.append([claim.dataset, "published claim", *[""] * 3, *stated, *stated, ""])
-        for row in pausing[pausing["dataset"] == claim.dataset].to_dict("records"):
-            cells = [cell for question in ("most_accurate", "fastest") for cell in answer_cells(row, question)]
-            names = [row[name] for name in SHOWN_NETWORK]
-            rows.append([*names, criteria[row["method"]], str(row["seeds"]), *cells, row["reached"]])
+        published = {"dataset": claim.dataset, "backbone": "published claim", **stated(claim, claim)}
+        parts += [pd.DataFrame([published]), pausing[pausing["dataset"] == claim.dataset]]
+    texts = [*SHOWN_NETWORK, "criterion", "reached"]
+    rows = pd.concat(parts).fillna(dict.fromkeys(texts, ""))
+    asked = {"most_accurate": "smallest drop at the claimed speed-up", "fastest": "fastest within the claimed drop"}
+    names: Columns = {**named(*SHOWN_NETWORK, "criterion"), "seeds": rounded("seeds", 0)}
     notes = [CLAIM_NOTE, SPREAD, LARGEST_BATCH, *few_seeds(pausing)]
-    return Sheet([*headings, "claim reached"], rows, notes, title="PAUMER beside its published claims")
+    first = sheet_of(rows, names, notes, title="PAUMER beside its published claims")
+    return beside(first, *answers(rows, asked), sheet_of(rows, {"claim reached": "reached"}))
 
 
 def _methods_sheet(methods: pd.DataFrame, claims: Sequence[Claim]) -> Sheet:
     """Every method on every network, the datasets side by side."""
     names = ["architecture", "decoder", "method"]
-    headings = list(names)
+    columns, rows = named(*names), methods[names].drop_duplicates()
     for claim in claims:
-        headings += [f"{claim.dataset}: drop at >= {claim.speedup:g}x"]
-        headings += [f"{claim.dataset}: speed-up at drop <= {claim.drop:g}"]
-    rows = []
-    for (*named,), group in methods.groupby(names, sort=False):
-        by_dataset = {row["dataset"]: row for row in group.to_dict("records")}
+        own = methods[methods["dataset"] == claim.dataset].to_dict("records")
+        asked = {
+            f"{claim.dataset}: drop at >= {claim.speedup:g}x": "most_accurate",
+            f"{claim.dataset}: speed-up at drop <= {claim.drop:g}": "fastest",
+        }
         cells = [
-            _compact(by_dataset.get(claim.dataset), question)
-            for claim in claims
-            for question in ("most_accurate", "fastest")
+            {name: row[name] for name in names} | {heading: _compact(row, asked[heading]) for heading in asked}
+            for row in own
         ]
-        rows.append([*map(str, named), *cells])
+        rows = rows.merge(pd.DataFrame(cells), on=names, how="left").fillna("not run")
+        columns |= named(*asked)
     notes = ["Each cell: schedule, speed-up, drop in points.", SPREAD, LARGEST_BATCH, *few_seeds(methods)]
-    return Sheet(headings, rows, notes, title="All methods side by side")
+    return sheet_of(rows, columns, notes, title="All methods side by side")
 
 
-def _compact(row: dict | None, question: str) -> str:
-    if row is None:
-        return "not run"
-    schedule, _, drop = answer_cells(row, question)
-    speedup = row[f"{question}_speedup"]
-    return schedule if pd.isna(speedup) else f"{schedule}: {number(speedup, 2)}x, {drop}"
+def _compact(row: Row, question: str) -> str:
+    schedule, speedup = row[f"{question}_schedule"], row[f"{question}_speedup"]
+    return schedule if pd.isna(speedup) else f"{schedule}: {number(speedup, 2)}x, {drop_cell(row, f'{question}_')}"
 
 
 def dense_table(measured: Sequence[Measured], published: Path) -> pd.DataFrame:
@@ -201,9 +192,9 @@ def dense_table(measured: Sequence[Measured], published: Path) -> pd.DataFrame:
 
 def _dense_sheet(dense: pd.DataFrame) -> Sheet:
     """The networks without any method beside published figures."""
-    columns: dict[str, str | Cell] = {
-        **{name: name for name in (*SHOWN_NETWORK, "seeds")},
-        "mIoU (points)": lambda row: with_spread(row["miou"], row["miou_spread"]),
+    columns: Columns = {
+        **named(*SHOWN_NETWORK, "seeds"),
+        "mIoU (points)": miou_cell,
         "source": lambda row: row["source"] or "none published",
         "setting": "setting",
         "its crop": rounded("crop", 0),
@@ -211,86 +202,3 @@ def _dense_sheet(dense: pd.DataFrame) -> Sheet:
         "difference (points)": rounded("difference", 2),
     }
     return sheet_of(dense, columns, title="Networks without pausing beside published figures")
-
-
-def assumptions_table(experiment: Experiment, segmenter: Path) -> pd.DataFrame:
-    """What an experiment chose without the paper: all values that decide on accuracy or speed.
-
-    Args:
-        experiment: the experiment, on a dataset that `segmenter` has or not.
-        segmenter: how the authors of Segmenter trained on each dataset, in the keys of an experiment.
-
-    Returns:
-        Columns key, value, segmenter (empty where they did not choose) and choice: whose it is.
-
-    Raises:
-        PaumerError: the file of published settings is unusable.
-    """
-    theirs = _published(segmenter, experiment.data.dataset)
-    chosen = _chosen(experiment)
-    chosen |= {key: None for key in theirs if key not in chosen}  # of a phase that the experiment leaves out
-    rows = [
-        {"key": key, "value": _text(value), "segmenter": _text(theirs[key]) if key in theirs else ""}
-        | {"choice": OURS if key not in theirs else AS_SEGMENTER if value == theirs[key] else NOT_AS_SEGMENTER}
-        for key, value in chosen.items()
-    ]
-    return pd.DataFrame(rows)
-
-
-def _chosen(experiment: Experiment) -> dict[str, Any]:
-    """The values of all keys that decide on accuracy or speed."""
-    chosen = {key: value for name in SECTIONS for key, value in _flat({name: getattr(experiment, name)}).items()}
-    for backbone in experiment.backbones:
-        for name in ("normalization", "decoder", "heads"):
-            value = getattr(backbone, name)
-            if value is not None:
-                chosen |= _flat({f"backbones.{backbone.name}.{name}": value})
-    return chosen
-
-
-def _published(segmenter: Path, dataset: str) -> dict[str, Any]:
-    """The choices of Segmenter's authors for a dataset; none for one that they did not use."""
-    content, _ = read_yaml(str(segmenter))
-    settings = content.get(dataset) or {}
-    if not isinstance(settings, dict):
-        raise PaumerError(f"{segmenter}: {dataset} must hold keys of an experiment")
-    checked = parse(Experiment, {"backbones": [{"name": "any"}], **settings}, f"{segmenter}, {dataset}")
-    return _flat({name: checked.model_dump(mode="json", exclude_unset=True)[name] for name in settings})
-
-
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        inner = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-        if isinstance(inner, dict) and inner:
-            flat |= {f"{key}.{name}": one for name, one in _flat(inner).items()}
-        else:
-            flat[key] = inner
-    return flat
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_text, value))
-    return "none" if value in (None, {}) else f"{value:g}" if isinstance(value, float) else str(value).lower()
-
-
-def _assumptions_sheet(assumptions: pd.DataFrame) -> Sheet:
-    """Every assumption by dataset, and whose choice it is."""
-    datasets = list(assumptions["dataset"].unique())
-    headings = ["key", *(f"{dataset}: {part}" for dataset in datasets for part in ("value", "whose choice"))]
-    rows = []
-    for key, group in assumptions.groupby("key", sort=False):
-        by_dataset = {row["dataset"]: row for row in group.to_dict("records")}
-        cells = [str(key)]
-        for dataset in datasets:
-            row = by_dataset.get(dataset, {"value": "", "choice": ""})
-            theirs = f" ({row['segmenter']})" if row["choice"] == NOT_AS_SEGMENTER else ""
-            cells += [row["value"], row["choice"] + theirs]
-        rows.append(cells)
-    opening = (
-        f"Only the abstract of PAUMER was available to us: none of these is known to be the paper's. `{AS_SEGMENTER}` "
-        f"is what the authors of Segmenter published; `{OURS}` and `{NOT_AS_SEGMENTER}` are assumptions."
-    )
-    return Sheet(headings, rows, title="What had to be chosen", opening=opening)

@@ -1,6 +1,6 @@
 """The speed table: every timing of every setting beside its GMAC. Needs no accuracy, so measuring alone makes it.
 
-Also the warnings about noise of timings, the null variants behind them, and the rows that the figures of speed show.
+Also the table of GMAC, and the timings that the figures of speed show.
 """
 
 from collections.abc import Sequence
@@ -8,25 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from paumer.reporting.frames import (
-    INPUT,
-    INPUT_SHAPE,
-    MEASURES,
-    POINT,
-    SETTING,
-    describe,
-    read_table,
-    refuse_duplicates,
-    refuse_mixed_data,
-)
+from paumer.reporting.frames import INPUT, INPUT_SHAPE, MEASURES, POINT, SETTING
+from paumer.reporting.reading import read_table, refuse_duplicates, refuse_mixed_data
 from paumer.reporting.sheets import (
     DECIMALS,
-    Cell,
+    Columns,
     Row,
     Sheet,
-    csv,
     digits,
-    markdown,
+    named,
     number,
     rounded,
     sheet_of,
@@ -35,9 +25,9 @@ from paumer.reporting.sheets import (
     with_interval,
 )
 from paumer.reporting.tables.main import FLOPS
+from paumer.reporting.tables.noise import noise_warnings
 from paumer.reporting.timings import (
-    ALONE,
-    MEASURED_TOGETHER,
+    LACKING,
     in_first_setting,
     latency_ms,
     pixels,
@@ -46,6 +36,7 @@ from paumer.reporting.timings import (
     runs_on_windows,
     windows_per_s,
 )
+from paumer.reporting.writing import files_of
 from paumer.strategies.registry import DENSE_AGAIN, EXPLICIT_ATTENTION
 from paumer.system.files import write_text
 
@@ -58,12 +49,6 @@ COLUMNS = [
 ]
 VARIANT_COLUMNS = [*POINT, "batch", "windows", "gmac_ratio", *MEASURES]
 PARTS = ["encoder", "decoder", "heads"]  # of a network, whose GMAC flops.csv has
-LACKING = {"oom": "out of memory", "skipped": "skipped"}  # in the place of images/s, by the status of a timing
-# Other programs that keep more processors busy than this may disturb what is timed.
-DISTURBING = 0.1
-# How far from 1 dense over dense may come out, and how wide its interval may be: methods are told apart whose speed-ups
-# differ by a few percent, which takes that the same network does not.
-OFF, WIDE = 0.02, 0.05
 # Notes, and the columns that they explain.
 NOTES = {
     "images_per_s": "Images/s count whole images. Where windows/s stand beside them, windows were timed: images/s are "
@@ -93,8 +78,8 @@ def write_speed(flops: Path, throughput: Path, output: Path) -> None:
     """
     refuse_mixed_data([flops, throughput])
     speed = speed_table(flops, throughput)
-    files = {"speed.csv": csv(speed), "speed.md": markdown(speed_sheet(speed, all_warnings(throughput)))}
-    for name, text in files.items():
+    sheet = speed_sheet(speed, noise_warnings(read_throughput(throughput)))
+    for name, text in files_of("speed", speed, [sheet]).items():
         write_text(output / name, text)
 
 
@@ -105,15 +90,6 @@ def read_speed(path: Path) -> pd.DataFrame:
         PaumerError: it is unusable or empty.
     """
     return read_timings(path, COLUMNS)
-
-
-def all_warnings(throughput: Path) -> list[str]:
-    """The warnings on all settings.
-
-    Raises:
-        PaumerError: throughput.csv is unusable.
-    """
-    return noise_warnings(read_throughput(throughput))
 
 
 def speed_table(flops: Path, throughput: Path) -> pd.DataFrame:
@@ -147,9 +123,9 @@ def _gmac(rows: pd.DataFrame, counted: pd.DataFrame) -> pd.Series:
 def speed_sheet(speed: pd.DataFrame, warnings: Sequence[str] = ()) -> Sheet:
     """The speed table."""
     windows = {"windows/s (windows an image)": _windows} if runs_on_windows(speed) else {}
-    columns: dict[str, str | Cell] = {
-        **{name: name for name in POINT},
-        **{"device": "device", "type": "dtype", "mode": "mode", "scope": "scope"},
+    columns: Columns = {
+        **named(*POINT, "device"),
+        **{"type": "dtype", "mode": "mode", "scope": "scope"},
         **{"input (pixels)": pixels, "batch": "batch"},
         "images/s": lambda row: LACKING.get(row["status"]) or significant(row["images_per_s"]),
         **windows,
@@ -187,25 +163,6 @@ def _explanations(speed: pd.DataFrame) -> list[str]:
     return notes
 
 
-def null_sheet(throughput: Path) -> Sheet:
-    """Dense timed against itself in each group of variants: how far from 1 a speed-up of nothing comes out.
-
-    Raises:
-        PaumerError: throughput.csv is unusable.
-    """
-    nulls = null_rows(read_throughput(throughput))
-    verdicts = nulls["speedup"].notna().map({True: "too noisy", False: ""}).mask(quiet(nulls), "quiet")
-    columns: dict[str, str | Cell] = {
-        "backbone": "backbone",
-        "timed together": _timed_together,
-        **{"type": "dtype", "mode": "mode", "scope": "scope", "input (pixels)": pixels, "batch": "batch"},
-        "speed-up of dense over dense [95%]": lambda row: LACKING.get(row["status"]) or speedup_cell(row, decimals=3),
-        "remark": "verdict",
-        "other load (processors)": rounded("other_load", 2),
-    }
-    return sheet_of(nulls.assign(verdict=verdicts), columns)
-
-
 def gmac_sheet(flops: Path) -> Sheet:
     """GMAC of every strategy and schedule, by part of the network.
 
@@ -213,8 +170,8 @@ def gmac_sheet(flops: Path) -> Sheet:
         PaumerError: flops.csv is unusable.
     """
     table = read_table(flops, [*FLOPS, *INPUT, *(f"gmac_{part}" for part in PARTS)])
-    columns: dict[str, str | Cell] = {
-        **{name: name for name in ("backbone", "decoder", "strategy", "schedule")},
+    columns: Columns = {
+        **named("backbone", "decoder", "strategy", "schedule"),
         "input (pixels)": pixels,
         "GMAC": digits("gmac_total"),
         **{f"in the {part}": digits(f"gmac_{part}") for part in PARTS},
@@ -253,74 +210,3 @@ def timed_alone(speed: Path) -> pd.DataFrame:
     table = in_first_setting(read_speed(speed))
     beside = (table["strategy"] == EXPLICIT_ATTENTION) | ((table["strategy"] == "dense") & (table["recipe"] != ""))
     return table.loc[~beside, VARIANT_COLUMNS]
-
-
-def null_rows(throughput: pd.DataFrame) -> pd.DataFrame:
-    """The null variants, dense timed again: one for each group of variants that were timed together."""
-    return throughput[throughput["strategy"] == DENSE_AGAIN]
-
-
-def _timed_together(row: Row) -> str:
-    """What was timed together with a row: all fixed costs, or what one network does with many images."""
-    return f"{row['recipe']}, cost by image" if row["recipe"] else "fixed cost"
-
-
-def noise_warnings(throughput: pd.DataFrame) -> list[str]:
-    """Warnings about noise and load on the machine while it was timed.
-
-    Args:
-        throughput: rows of throughput.csv.
-
-    Returns:
-        One sentence for each group of variants whose null variant (dense timed again) is not `quiet`, then one for each
-        that was timed while other programs were busy, and one for what was timed beside a dense that is not here.
-    """
-    nulls = null_rows(throughput)
-    noisy = nulls[nulls["speedup"].notna() & ~quiet(nulls)]
-    disturbed = nulls[(nulls["status"] == "ok") & (nulls["other_load"] > DISTURBING)]
-    alone = [part for _, part in throughput[throughput["status"] == ALONE].groupby(MEASURED_TOGETHER, dropna=False)]
-    named = [(noisy, _noisy), (disturbed, _disturbed)]
-    return [*(sentence(row) for table, sentence in named for row in table.to_dict("records")), *map(_alone, alone)]
-
-
-def quiet(nulls: pd.DataFrame) -> pd.Series:
-    """Where dense over dense shows that the machine was quiet.
-
-    Args:
-        nulls: null variants, with the columns speedup, speedup_low and speedup_high.
-
-    Returns:
-        True where the interval holds 1, is narrower than `WIDE`, and has its median less than `OFF` from 1. A wide
-        interval nearly always holds 1, and shows nothing.
-    """
-    low, high = nulls["speedup_low"], nulls["speedup_high"]
-    return (low <= 1) & (high >= 1) & (high - low < WIDE) & ((nulls["speedup"] - 1).abs() < OFF)
-
-
-def _noisy(row: Row) -> str:
-    speedup = speedup_cell(row, decimals=3)
-    return (
-        f"Too noisy: {_group(row)}. Dense timed against itself gave a speed-up of {speedup}; distrust differences of "
-        "this size and measure again on a quiet machine."
-    )
-
-
-def _disturbed(row: Row) -> str:
-    return (
-        f"Other programs kept {row['other_load']:.1f} processors busy while {_group(row)} was timed; distrust these "
-        "images/s and measure again on a machine that does nothing else."
-    )
-
-
-def _alone(rows: pd.DataFrame) -> str:
-    names = "; ".join(describe(rows.iloc[[place]], POINT[2:]) for place in range(len(rows)))
-    return (
-        f"Timed in another run: {names} ({_group(rows.iloc[0].to_dict())}). The dense of that run is not here, so the "
-        "speed-up cannot be checked; run the throughput stage again."
-    )
-
-
-def _group(row: Row) -> str:
-    """Name what was timed together."""
-    setting = f"{row['dtype']}, {row['mode']}, {row['scope']}; {_timed_together(row)}"
-    return f"{row['backbone']}, {pixels(row)} pixels, batch {row['batch']} ({setting})"

@@ -6,31 +6,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from paumer.reporting.frames import read_text, refuse_mixed_data, to_wide
-from paumer.reporting.sheets import Sheet, csv, latex, markdown
-from paumer.reporting.tables.comparisons import (
-    bounds_sheet,
-    bounds_table,
-    criteria_sheet,
-    criteria_table,
-    published_sheet,
-    published_table,
-)
-from paumer.reporting.tables.drops import (
-    attribution_sheet,
-    attribution_table,
-    class_latex,
-    class_sheets,
-    class_table,
-    drop_sheets,
-    drops_table,
-    reasons,
-)
+from paumer.reporting.frames import to_wide
+from paumer.reporting.reading import read_text, refuse_mixed_data
+from paumer.reporting.tables.attribution import attribution_sheet, attribution_table, reasons
+from paumer.reporting.tables.bounds import bounds_sheet, bounds_table
+from paumer.reporting.tables.classes import class_sheets, class_table
+from paumer.reporting.tables.criteria import criteria_sheet, criteria_table
+from paumer.reporting.tables.drops import drop_sheets, drops_table
 from paumer.reporting.tables.headline import findings, headline_points, headline_sheet, paragraph
-from paumer.reporting.tables.main import main_latex, main_sheet, main_table
-from paumer.reporting.tables.methods import methods_latex, methods_sheet, methods_table, read_claims, with_claims
-from paumer.reporting.tables.speed import noise_warnings
+from paumer.reporting.tables.main import main_by_backbone, main_sheet, main_table
+from paumer.reporting.tables.methods import methods_by_backbone, methods_sheet, methods_table, read_claims, with_claims
+from paumer.reporting.tables.noise import noise_warnings
+from paumer.reporting.tables.published import published_sheet, published_table
 from paumer.reporting.timings import in_first_setting, read_throughput
+from paumer.reporting.writing import files_of
 from paumer.system.errors import PaumerError
 from paumer.system.files import sha256, write_json, write_text
 
@@ -77,22 +66,17 @@ def write_tables(
     criteria = criteria_table(accuracy, main)
     limits = bounds_table(bounds, main)
     elsewhere = published_table(main, published, manifest, flops, throughput)
-    tables: dict[str, tuple[pd.DataFrame, list[Sheet], str | None]] = {  # what goes to .csv, .md and .tex
-        "main": (to_wide(main), [main_sheet(main, warnings)], main_latex(main, warnings)),
-        "headline": (pd.DataFrame(headline.rows, columns=headline.headings), [summary], latex(headline)),
-        "methods": (methods, [methods_sheet(methods, warnings)], methods_latex(methods, warnings)),
-        "classes": (classes, class_sheets(classes), class_latex(classes)),
-        "drops": (drops, drop_sheets(drops), latex(*drop_sheets(drops))),
-        "criteria": (criteria, [criteria_sheet(criteria)], latex(criteria_sheet(criteria))),
-        "bounds": (limits, [bounds_sheet(limits)], latex(bounds_sheet(limits))),
-        "published": (elsewhere, [published_sheet(elsewhere)], None),
-        "attribution": (shares, [attribution_sheet(shares)], None),
+    files = {
+        **files_of("main", to_wide(main), [main_sheet(main, warnings)], main_by_backbone(main, warnings)),
+        **files_of("headline", pd.DataFrame(headline.rows, columns=headline.headings), [summary], [headline]),
+        **files_of("methods", methods, [methods_sheet(methods, warnings)], methods_by_backbone(methods, warnings)),
+        **files_of("classes", classes, class_sheets(classes), class_sheets(classes)),
+        **files_of("drops", drops, drop_sheets(drops), drop_sheets(drops)),
+        **files_of("criteria", criteria, [criteria_sheet(criteria)], [criteria_sheet(criteria)]),
+        **files_of("bounds", limits, [bounds_sheet(limits)], [bounds_sheet(limits)]),
+        **files_of("published", elsewhere, [published_sheet(elsewhere)]),
+        **files_of("attribution", shares, [attribution_sheet(shares)]),
     }
-    files: dict[str, str] = {}
-    for name, (table, sheets, tex) in tables.items():
-        files |= {f"{name}.csv": csv(table), f"{name}.md": markdown(*sheets)}
-        if tex is not None:
-            files[f"{name}.tex"] = tex
     for name, text in files.items():
         write_text(output / name, text)
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiers import examples
 
+from paumer.deployment.presets import TunedPoint
 from paumer.deployment.tuning.search import (
     ABOVE,
     ATTEMPTS,
@@ -18,7 +19,6 @@ from paumer.deployment.tuning.search import (
     UNPAUSED,
     Candidate,
     ScheduleFamily,
-    Speed,
     SpeedModel,
     calibration_points,
     candidates_for,
@@ -51,6 +51,10 @@ def loss(point: OperatingPoint) -> float:
     return paused + 30 * (1 - scale_of(point)) ** 2
 
 
+def timed(speedup: float) -> TunedPoint:
+    return TunedPoint(images_per_s=100 * speedup, speedup=speedup, gmac_ratio=1.0)
+
+
 class Device:
     """A device whose times follow multiply-accumulates, on a line or (with `bend`) not."""
 
@@ -58,15 +62,15 @@ class Device:
         self.realised, self.overhead, self.bend, self.resizing = realised, overhead, bend, resizing
         self.timed: list[OperatingPoint] = []
 
-    def time(self, points) -> list[Speed]:
+    def time(self, points) -> list[TunedPoint]:
         self.timed += points
         return [self.speed(point) for point in points]
 
-    def speed(self, point: OperatingPoint) -> Speed:
+    def speed(self, point: OperatingPoint) -> TunedPoint:
         saved = 1 - macs(point)
         overhead = self.overhead * len(schedule_of(point).locations) + self.resizing * (scale_of(point) < 1)
         speedup = 1 / (1 - self.realised * saved * (1 + self.bend * saved) + overhead)
-        return Speed(100 * speedup, speedup, speedup, speedup)
+        return timed(speedup)
 
     def model(self, points) -> SpeedModel:
         return SpeedModel.fit(macs, points, [self.speed(point) for point in points])
@@ -212,7 +216,7 @@ class TestCandidates:
         measured = iter([1.2, 1.9, 1.45, 1.7])
 
         def time(points):
-            return [Speed(1.0, next(measured), 0.0, 9.0) for _ in points]
+            return [timed(next(measured)) for _ in points]
 
         [(_, speed)] = refine([Candidate(ONE, 400)], Budget(1.5), Device(1.0, 0.0).model(POINTS), time)
         assert speed.speedup == 1.7

@@ -14,10 +14,10 @@ from torch import Tensor
 from paumer.config.measuring import SweepItem
 from paumer.config.network import Backbone, Data, Decoder, Heads, NetworkSettings
 from paumer.data.preparation import prepare
-from paumer.deployment.description import tuned
+from paumer.deployment.presets import TunedPoint, tuned
 from paumer.deployment.settings import TuneSettings
 from paumer.deployment.tuning.bench import Bench, schedule_macs
-from paumer.deployment.tuning.search import UNPAUSED, Speed, schedule_of
+from paumer.deployment.tuning.search import UNPAUSED, schedule_of
 from paumer.models.build import build, load_run, save_weights
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense
@@ -133,7 +133,7 @@ def test_timing_gives_every_schedule_against_the_unpaused_network(runs, manifest
     assert len(speeds) == 3
     assert bench.size == (64, 96)
     assert bench.unpaused_per_s > 0
-    assert all(speed.low <= speed.speedup <= speed.high for speed in speeds)
+    assert all(speed.speedup_low <= speed.speedup <= speed.speedup_high for speed in speeds)
     assert bench.macs(UNPAUSED) == 1 > bench.macs(late) > bench.macs(early)
 
 
@@ -183,10 +183,13 @@ def speedup_of(bench: Bench, point: OperatingPoint) -> float:
 def be_device(monkeypatch, short: float) -> None:
     """A device whose times follow a law, those of few rounds off by a factor: those of timing are not for tests."""
 
-    def time(self, points, longer=1) -> list[Speed]:
+    def time(self, points, longer=1) -> list[TunedPoint]:
         self.unpaused_per_s = 100.0
-        speedups = [speedup_of(self, one) * (short if longer == 1 else 1) for one in points]
-        return [Speed(100 * speedup, speedup, speedup, speedup) for speedup in speedups]
+        return [timed(self, point, speedup_of(self, point) * (short if longer == 1 else 1)) for point in points]
+
+    def timed(bench: Bench, point: OperatingPoint, speedup: float) -> TunedPoint:
+        speed = {"images_per_s": 100 * speedup, **dict.fromkeys(("speedup", "speedup_low", "speedup_high"), speedup)}
+        return TunedPoint(**point.label._asdict(), **speed, gmac_ratio=bench.macs(point))
 
     monkeypatch.setattr(Bench, "time", time)
 

@@ -3,14 +3,14 @@
 /** Two operating points of a backbone side by side, class by class. */
 async function startClasses() {
   const rows = rowsOf(read("classes-data"));
-  const shownFirst = read("classes-compared");
+  const drawnFirst = read("classes-drawn");
   const form = byId("classes-form");
   const chart = new Chart("classes-chart");
   const { backbone, first, second } = form.elements;
   const points = () => unique(rows.filter((row) => row.backbone === backbone.value).map((row) => row.point));
   const offerPoints = () => {
     for (const select of [first, second]) offer(select, points());
-    [first.value, second.value] = shownFirst[backbone.value] ?? ["", ""];
+    [first.value, second.value = first.value] = unique([...(drawnFirst[backbone.value] ?? []), ...points()]);
   };
   const redraw = () => {
     const chosen = [["first", first.value], ["second", second.value]];

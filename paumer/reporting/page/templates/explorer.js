@@ -65,13 +65,13 @@ function claimMark(dense, axis, middle) {
   const remark =
     `${speedup} times the images/s at a drop of ${drop} points: a claim of the abstract for ${dataset}, ` +
     "another network and device, counted from this dense network. Nothing that was measured here.";
-  return [{ kind: "claim", x, y: dense.miou - drop, label, align: x > middle ? "right" : "left", remark }];
+  return [{ kind: "claim", x, miou: dense.miou - drop, label, align: x > middle ? "right" : "left", remark }];
 }
 
 /** Lines through the dense network, and of the budget where an axis shows it. */
 function ruleMarks(dense, axis, budget, limit, range) {
-  const rules = dense ? [{ x: dense.x, dash: "dense" }, { y: dense.miou, dash: "dense" }] : [];
-  if (budget === "drop" && dense && limit <= range) return [...rules, { y: dense.miou - limit, dash: "budget" }];
+  const rules = dense ? [{ x: dense.x, dash: "dense" }, { miou: dense.miou, dash: "dense" }] : [];
+  if (budget === "drop" && dense && limit <= range) return [...rules, { miou: dense.miou - limit, dash: "budget" }];
   if (BUDGETS[budget].field === axis) return [...rules, { x: limit, dash: "budget" }];
   if (budget === "speedup" && dense && AXES[axis].timed) {
     return [...rules, { x: AXES[axis].of(dense.x, limit), dash: "budget" }];
@@ -100,11 +100,11 @@ async function redraw() {
   if (best.length && near(best[0])) {
     const [first] = best;
     const label = first.method === explorer.dense ? "dense" : `${first.method} ${first.schedule}`;
-    marks.push({ kind: "chosen", x: first.x, y: first.y, label, align: first.x > middle ? "right" : "left" });
+    marks.push({ kind: "chosen", x: first.x, miou: first.miou, label, align: first.x > middle ? "right" : "left" });
   }
   shownRows = drawn.filter(near).sort((one, two) => one.x - two.x);
   const focus = shownRows.find((row) => row.at === focused);
-  if (focus) marks.push({ kind: "focus", x: focus.x, y: focus.y });
+  if (focus) marks.push({ kind: "focus", x: focus.x, miou: focus.miou });
   byId("limit-value").textContent = `${Number(limit.toFixed(2))}${BUDGETS[budget].unit}`;
   byId("budget-verdict").replaceChildren(...verdict(best, budget, limit));
   describeSetting(setting, drawn.filter(near));
@@ -112,8 +112,8 @@ async function redraw() {
   const front = shownRows.filter((row) => !row.dominated);
   const datasets = { points: others, lines: curves, front, rules: ruleMarks(dense, axis, budget, limit, range), marks };
   await Promise.all([
-    paretoChart.show(datasets, `${AXES[axis].title}${AXES[axis].timed ? `, batch ${rows[0]?.batch}` : ""}`),
-    methodsChart.show({ best: bestOfMethods(rows, methods, budget, limit) }, BUDGETS[budget].wants === "drop" ? "drop (mIoU points)" : AXES.speedup.title),
+    paretoChart.show(datasets, `${explorer.axes[axis]}${AXES[axis].timed ? `, batch ${rows[0]?.batch}` : ""}`),
+    methodsChart.show({ best: bestOfMethods(rows, methods, budget, limit) }, BUDGETS[budget].wants === "drop" ? "drop (mIoU points)" : explorer.axes.speedup),
   ]);
 }
 
@@ -150,7 +150,7 @@ function bestOfMethods(rows, methods, budget, limit) {
   const firsts = found.map((method) => within(rows.filter((row) => row.method === method), budget, limit)[0] ?? { method });
   const drawn = firsts.map((row) =>
     known(row.at)
-      ? { ...row, value: row[wants], low: row[`${wants}_low`], high: row[`${wants}_high`] }
+      ? { ...row, value: row[wants], value_low: row[`${wants}_low`], value_high: row[`${wants}_high`] }
       : { method: row.method, none: true, schedule: "none within the budget" },
   );
   const values = drawn.filter((row) => !row.none).map((row) => row.value);
@@ -162,12 +162,10 @@ function bestOfMethods(rows, methods, budget, limit) {
 /** Say all about one operating point beside the chart. */
 function showDetails(row) {
   focused = row.at;
-  const texts = [
-    ["mIoU", row.miou_text], ["drop", `${row.drop_text} points`], ["speed-up [95%]", row.speedup_text],
-    ["images/s", row.rate_text], ["latency of a batch", known(row.latency_ms) ? `${row.latency_text} ms` : row.latency_text],
-    ["GMAC", row.gmac_text], ["time over floor", row.floor_text], ["seeds", String(row.seeds)],
-  ];
-  const items = texts.map(([name, text]) => element("div", {}, element("dt", {}, name), element("dd", {}, text)));
+  const { method, schedule, remark, ...texts } = explorer.texts;
+  const items = Object.entries(texts).map(([name, title]) =>
+    element("div", {}, element("dt", {}, title), element("dd", {}, String(row[name]))),
+  );
   const heading = element("p", {}, element("strong", {}, `${row.method} `), element("code", {}, row.schedule), `: ${row.remark}`);
   byId("point-details").replaceChildren(heading, element("dl", {}, ...items));
 }

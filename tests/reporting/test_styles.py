@@ -5,7 +5,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from paumer.reporting.figures.drawing import in_legend
+from paumer.reporting.figures.drawing import draw
+from paumer.reporting.figures.plots import Axis, accuracy_plot
 from paumer.reporting.figures.styles import COLOURS, MARKERS, method_styles
 from paumer.reporting.frames import descriptions, in_order, recipe_key, strategy_key
 from paumer.strategies.registry import RECIPES, REGISTRY
@@ -58,11 +59,11 @@ def test_chance_is_lighter_and_ground_truth_hollow(many):
 
 def test_every_look_can_be_drawn(many):
     figure = Figure()
-    panel = figure.subplots()
-    for method, look in method_styles(many).items():
-        in_legend(panel, method, look, 0)
+    panel, styles = figure.subplots(), method_styles(many)
+    rows = pd.DataFrame({"x": range(len(styles)), "miou": 1.0, "method": list(styles), "pale": False})
+    draw(panel, accuracy_plot(Axis("x"), styles), rows)
     figure.draw_without_rendering()
-    assert len(panel.get_legend_handles_labels()[1]) == len(many)
+    assert panel.get_legend_handles_labels()[1] == list(styles)
 
 
 def test_palette_and_markers_hold_no_double():
