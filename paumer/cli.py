@@ -216,6 +216,14 @@ app.verb(
     table="composition.csv",
 )
 app.verb(
+    "robustness",
+    "Measure the accuracy of a trained network on corrupted images.",
+    "evaluation.robustness:robustness",
+    "settings, data, run, output, threads",
+    section="config.runs:RobustnessSettings",
+    table="",
+)
+app.verb(
     "flops",
     "Count multiply-accumulates (GMAC) of every operating point.",
     "measurement.flops:flops",
