@@ -18,8 +18,6 @@ EXPERIMENT_PATHS = {
     "bounds": "bounds.csv.",
     "rounds": "throughput_rounds.csv.",
     "machine": "machine.json: code revision, versions, device and clock rates of the timings.",
-    "tables": "Folder of the tables.",
-    "figures": "Folder of the figures.",
     "checkpoint": "Folder of resumable state.",
     "segmenter": "Segmenter's published settings.",
 }
@@ -85,10 +83,7 @@ OPTIONS: dict[str, click.Parameter] = {
     "logs": several("--log logs", "train.csv, once per run."),
     "semantics": several("--semantics", "Folder of `paumer semantics`, once per run."),
     "as paper": flag("--paper", "As pdf, for one and for two columns of a paper."),
-    "experiment": option("--experiment", "Name of the experiment.", str),
-    "manifest": option("--data", "data.json."),
     "runs": several("--run runs", "run.json, once per run."),
-    "links": several("--link measured", "Further file to link, such as accuracy.csv."),
     "experiments": several("--experiment", "Experiment file; once for each of the paper's datasets.", required=True),
     "main tables": several("--main", "Its tables/main.csv, in the same order.", required=True),
     # Of networks in use
@@ -280,12 +275,7 @@ app.verb(
     verbs.figures,
     "table, accuracy, logs, semantics, as paper, output",
 )
-app.verb(
-    "report",
-    "Write the report, one self-contained page.",
-    "reporting.page.page:write_report",
-    "experiment, tables, figures, flops, throughput, machine, manifest, runs, links, output",
-)
+app.verb("report", "Write report.html of a FOLDER results/EXPERIMENT, one page.", verbs.report, "FOLDER, runs")
 app.verb(
     "paper",
     "Put experiments on the paper's datasets beside each other and its claims; name what had to be chosen.",

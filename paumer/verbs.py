@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paumer.system.errors import PaumerError
-from paumer.system.files import WEIGHTS
+from paumer.system.files import WEIGHTS, ExperimentFiles
 from paumer.system.locks import hold_gpus, lock, lock_path
 
 if TYPE_CHECKING:
@@ -133,6 +133,11 @@ def figures(table: Path, accuracy: Sequence[Path], output: Path, paper: bool, **
         named("reporting.figures.write:write_figures")(table, accuracy, output=output, paper=paper, **drawn)
     else:
         named("reporting.figures.write:write_speed_figures")(table, output, paper=paper)
+
+
+def report(folder: Path, runs: Sequence[Path]) -> None:
+    """Write the report of an experiment."""
+    named("reporting.page.page:write_report")(ExperimentFiles(folder), runs)
 
 
 def paper(experiment: Sequence[Path], main: Sequence[Path], **paths: Path) -> None:
