@@ -21,7 +21,7 @@ from paumer.data.manifest import samples
 from paumer.measurement.durations import ROUNDS
 from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.throughput import Input, input_images, inputs_of, untrained
-from paumer.measurement.timing import BenchmarkSetting, Variant, measure
+from paumer.measurement.timing import BenchmarkSetting, measure
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.families import Family
 from paumer.strategies.registry import Label, OperatingPoint, check_criterion, families_of, operating_point, recipes_of
@@ -126,10 +126,10 @@ class _Bench:
             batch,
         )
         named = {Label(): OperatingPoint()} | {Label(strategy, "", text): point for text, point in points.items()}
-        variants = [
-            Variant(label, on_batches(callable_of(self.model, point.built, scope, mode), [self.images]))
+        variants = {
+            label: on_batches(callable_of(self.model, point.built, scope, mode), [self.images])
             for label, point in named.items()
-        ]
+        }
         timed = measure(variants, setting, protocol.model_copy(update={"rounds": min(ROUNDS, protocol.rounds)}))
         return {row["schedule"]: row["speedup"] for row in timed.rows if row["status"] == "ok"}
 

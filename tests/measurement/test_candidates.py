@@ -10,7 +10,7 @@ from paumer.config.measuring import Comparison, Method, Throughput, read_sweep
 from paumer.config.network import Backbone, Decoder, Heads
 from paumer.config.runs import CandidateSettings
 from paumer.measurement.candidates import COLUMNS, Curve, candidates
-from paumer.measurement.timing import BenchmarkSetting, Timing, Variant
+from paumer.measurement.timing import BenchmarkSetting, Timing, Variants
 from paumer.strategies.families import Family
 from paumer.strategies.registry import REGISTRY, families_of, operating_point, searchable
 from paumer.system.errors import PaumerError
@@ -63,13 +63,13 @@ def test_strategies_without_families_are_refused() -> None:
             families_of(strategy, heads=(1, 3), depth=12)
 
 
-def timed(variants: list[Variant], setting: BenchmarkSetting, protocol: Throughput) -> Timing:
+def timed(variants: Variants, setting: BenchmarkSetting, protocol: Throughput) -> Timing:
     """Run every variant, and say that saving more is faster, whatever this machine does meanwhile."""
-    for variant in variants:
-        variant.run()
+    for run in variants.values():
+        run()
     rows = [
-        {"schedule": variant.point.schedule, "status": "ok", "speedup": 1.1 + 0.4 * (number % 3)}
-        for number, variant in enumerate(variants[1:])
+        {"schedule": label.schedule, "status": "ok", "speedup": 1.1 + 0.4 * (number % 3)}
+        for number, label in enumerate(list(variants)[1:])
     ]
     return Timing([{"schedule": "dense", "status": "ok", "speedup": 1.0}, *rows], [])
 

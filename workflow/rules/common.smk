@@ -195,6 +195,12 @@ def repeated(option, name, folders=False):
     return text
 
 
+def further_tables(wildcards, input):
+    """Intervals over images, and what was chosen on another split, where there is one."""
+    names = ("intervals", "select", "chosen")
+    return " ".join(repeated(f"--{name}", name)(wildcards, input) for name in names)
+
+
 def timed_runs(file):
     """A file of every run whose network is timed."""
     return expand(

@@ -21,8 +21,8 @@ from paumer.reporting.sheets import (
 
 CHOSEN = ["asked_speedup", "candidates", "select_drop"]
 EQUAL = (
-    "Of every method the same number of parameters was tried for each speed-up, or as many as it has; the best on a split "
-    "of its own is reported on another. Speed-ups were asked of a prediction; those in the table were measured "
+    "Of every method the same number of parameters was tried for each speed-up, or as many as it has; the best on a "
+    "split of its own is reported on another. Speed-ups were asked of a prediction; those in the table were measured "
     "afterwards, interleaved."
 )
 

@@ -39,8 +39,9 @@ def write_tables(
     select: Path | None = None,
     chosen: Path | None = None,
 ) -> None:
-    """Write headline, equal_speed, methods, main, classes, drops, criteria and bounds.{csv,md,tex}, published and attribution.*.
+    """Write headline, methods, main, classes, drops, criteria and bounds.{csv,md,tex}, published and attribution.*.
 
+    Where methods are compared at equal speed also equal_speed.{csv,md,tex}.
     headline.csv holds the cells of headline.md, as text; methods.csv and main.csv hold numbers. All are built before
     any is written.
 
