@@ -167,7 +167,7 @@ class Experiment(NetworkChoice, Section):
                 yield from set_keys(section, path, list(type(section).model_fields), reason)
         if not self.comparison.methods:
             reason = "without methods; add comparison.methods"
-            yield from set_keys(self.comparison, "comparison", ["speedups", "candidates"], reason)
+            yield from set_keys(self.comparison, "comparison", ["speedups", "candidates", "transferred"], reason)
         if not self.robustness.sweep:
             yield from set_keys(self.robustness, "robustness", ["images"], "without operating points; add a sweep")
         if self.data.dataset != "scenes":
