@@ -180,7 +180,7 @@ class Segmenter(nn.Module):
         seen = self._shrink(images, scale) if scale < 1 else self._pad(images)
         tokens = self.encoder.embed(seen)
         grid = self.encoder.grid(*seen.shape[-2:])
-        state = State(self.encoder.prefix, grid, heads=self.heads, class_weights=self.class_weights)
+        state = State(self.encoder.prefix, grid, heads=self.heads, pixels=seen, class_weights=self.class_weights)
         if labels is not None and self.sub_patch is not None:
             if scale < 1:
                 shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")
@@ -188,6 +188,12 @@ class Segmenter(nn.Module):
             truth = class_counts(labels, grid, self.encoder.patch_size, self.sub_patch, self.classes)
             state.side_tensors = {"truth": truth}
         return tokens, state
+
+    def embed_squares(self, pixels: Tensor, state: State) -> Tensor:
+        """Tokens (batch, squares, width) of 2 x 2 patches, from their pixels at half the size."""
+        squares = self.encoder.embed_squares(pixels, state.grid)
+        state.add_macs(lambda: self.encoder.embed_macs(squares.shape[1]))
+        return squares
 
     def classify(self, patches: Tensor, state: State) -> Tensor:
         """Norm and decode patches (batch, patches, width) into logits (batch, patches, cells, classes)."""
@@ -241,7 +247,9 @@ class Segmenter(nn.Module):
         if count:
             state.macs = torch.zeros(len(images), dtype=torch.float64)
             state.add_macs(lambda: self.encoder.embed_macs(state.patches))
-        self._sweep_tree(tokens, state, 0, group, results)
+        for subgroup in group_by(group, lambda strategy: strategy.action_key(0)):
+            fork = state.fork()
+            self._sweep_tree(self._start(tokens, fork, subgroup[0][1]), fork, 0, subgroup, results)
         return results
 
     def _sweep_tree(
@@ -277,12 +285,19 @@ class Segmenter(nn.Module):
             strategy: what happens between the blocks.
             visit: called with every block's number and output, before the strategy acts.
         """
+        tokens = self._start(tokens, state, strategy)
         for number in range(1, strategy.last_block(self.encoder.depth) + 1):
             if tokens.shape[0]:
                 tokens = self._run_block(number, tokens, state, strategy)
                 if visit is not None:
                     visit(number, tokens)
                 tokens = self._act(number, tokens, state, strategy)
+        return tokens
+
+    def _start(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
+        """What a strategy does before the first block, if anything; pixels are not kept for longer."""
+        tokens = tokens if strategy.action_key(0) is None else strategy.before_blocks(self, tokens, state)
+        state.pixels = None
         return tokens
 
     def _act(self, number: int, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:

@@ -225,7 +225,7 @@ def most_similar_pairs(keys: Tensor, count: int | None, threshold: float) -> tup
     return 2 * pairs, target.gather(1, pairs)
 
 
-def merge(tokens: Tensor, gone: Tensor, partner: Tensor, state: State, by: str) -> Tensor:
+def merge(tokens: Tensor, gone: Tensor, partner: Tensor, state: State, by: str, proportional: bool = True) -> Tensor:
     """Average patches by their sizes.
 
     Args:
@@ -234,6 +234,7 @@ def merge(tokens: Tensor, gone: Tensor, partner: Tensor, state: State, by: str) 
         partner: the patch that each merges into, (batch, count); none of these is gone.
         state: the forward pass.
         by: name of the strategy.
+        proportional: whether the tokens count in attention by their sizes from now on.
 
     Returns:
         Tokens (batch, prefix + running - count, width), in the old order.
@@ -242,7 +243,15 @@ def merge(tokens: Tensor, gone: Tensor, partner: Tensor, state: State, by: str) 
         return tokens
     patches = state.patches_of(tokens)
     sizes = patches.new_ones(patches.shape[:2]) if state.sizes is None else state.sizes
+    state.proportional = proportional
     return state.apply(MergedTokens.of(by, gone, partner, sizes), tokens)
+
+
+def squares_of(grid: tuple[int, int], device: torch.device) -> Tensor:
+    """The four patches of every whole square of 2 x 2 on a grid, upper left first, (squares, 4)."""
+    corners = torch.arange(grid[0] // 2, device=device)[:, None] * 2 * grid[1]
+    corners = (corners + 2 * torch.arange(grid[1] // 2, device=device)).flatten()
+    return torch.stack([corners, corners + 1, corners + grid[1], corners + grid[1] + 1], dim=1)
 
 
 def alike_squares(patches: Tensor, grid: tuple[int, int], count: int | None, threshold: float) -> tuple[Tensor, Tensor]:
@@ -258,13 +267,10 @@ def alike_squares(patches: Tensor, grid: tuple[int, int], count: int | None, thr
     Returns:
         Patches that go, and where each goes to (the upper left one of its square), both (batch, 3 x squares).
     """
-    rows, columns = grid[0] // 2, grid[1] // 2
-    corners = torch.arange(rows, device=patches.device)[:, None] * 2 * grid[1]
-    corners = (corners + 2 * torch.arange(columns, device=patches.device)).flatten()
-    members = torch.stack([corners, corners + 1, corners + grid[1], corners + grid[1] + 1], dim=1)
+    members = squares_of(grid, patches.device)
     unit = torch.nn.functional.normalize(at_least_float32(patches), dim=-1)[:, members]
     # Sum over all ordered pairs of a square, each patch with itself included: the squared length of the sum.
     similarity = (unit.sum(dim=2).square().sum(dim=-1) - 4) / 12
-    chosen = int((similarity > threshold).sum()) if count is None else min(round(count / 3), rows * columns)
+    chosen = int((similarity > threshold).sum()) if count is None else min(round(count / 3), len(members))
     squares = members[similarity.topk(chosen, dim=1, sorted=False).indices]
     return squares[..., 1:].flatten(1), squares[..., :1].expand(-1, -1, 3).flatten(1)

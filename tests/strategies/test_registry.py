@@ -21,6 +21,7 @@ from paumer.strategies.registry import (
     recipes_of,
 )
 from paumer.strategies.resize import parse_scale
+from paumer.strategies.shared_patches import parse_share
 from paumer.strategies.token_exit import parse_token_exit
 from paumer.system.errors import PaumerError
 
@@ -42,6 +43,7 @@ Parse = Callable[[str], Parameters]
         (parse_scale, "scale:.5", "scale:0.5"),
         (parse_scale, "scale:1", "scale:1"),
         (parse_scale, "scale:0.66666", "scale:0.6667"),
+        (parse_share, "share:.4", "share:0.4"),
         (parse_merging, "1:0.05+2:0.05+3:0.05", "1-3:0.05"),
         (parse_merging, "1:0.5+2:0.25", "1:0.5+2:0.25"),
         (parse_local_merging, "1:0.75", "1:0.75"),
@@ -80,6 +82,8 @@ def test_every_spelling_has_one_format(parse: Parse, text: str, written: str) ->
         (parse_scale, "scale:nan", "'scale:nan'"),
         (parse_scale, "scale:", "'scale:'"),
         (parse_scale, "scale:0.00001", "'scale:0.00001'"),
+        (parse_share, "share:0", "'share:0'"),
+        (parse_share, "share:x", "'share:x'"),
         (parse_merging, "1:0.51", "merging 0.51 in block 1 is more than half of the 1"),
         (parse_merging, "1:0.5+2:0.26", "merging 0.26 in block 2 is more than half of the 0.5"),
         (parse_merging, "1-4:0.22", "merging 0.22 in block 4 is more than half of the 0.34"),
@@ -101,7 +105,7 @@ def test_parameters_beyond_the_last_block_are_refused(name: str) -> None:
     for text in REGISTRY[name].examples:
         parameters = REGISTRY[name].parse(text)
         parameters.check_depth(9)
-        if parameters.blocks:
+        if any(parameters.blocks):
             depth = parameters.blocks[-1] - 1
             with pytest.raises(PaumerError, match=f"network of {depth} blocks; use") as caught:
                 parameters.check_depth(depth)
