@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from paumer.deployment.api import measure, scenes, sweep
     from paumer.deployment.network import HubSegmenter as Segmenter
     from paumer.deployment.network import load
-    from paumer.models.inference import sliding_window_logits
     from paumer.models.published import load_segmenter
+    from paumer.models.sliding import sliding_window_logits
     from paumer.models.wrap import wrap
     from paumer.strategies.notation import Schedule
 
@@ -47,7 +47,7 @@ _HOMES = {
     "load_segmenter": ("paumer.models.published", "load_segmenter"),
     "measure": ("paumer.deployment.api", "measure"),
     "scenes": ("paumer.deployment.api", "scenes"),
-    "sliding_window_logits": ("paumer.models.inference", "sliding_window_logits"),
+    "sliding_window_logits": ("paumer.models.sliding", "sliding_window_logits"),
     "sweep": ("paumer.deployment.api", "sweep"),
     "wrap": ("paumer.models.wrap", "wrap"),
 }

@@ -244,6 +244,15 @@ def semantics(settings: Settings, data: Manifest, run: PaumerRun, output: Folder
 
 
 @app.command()
+def robustness(settings: Settings, data: Manifest, run: RunFolder, output: Output, threads: Threads = None) -> None:
+    """Measure the accuracy of a trained network on corrupted images."""
+    from paumer.config.runs import RobustnessSettings
+
+    chosen = _on_gpu(_read(RobustnessSettings, settings))
+    _measure("evaluation.robustness:robustness", chosen, threads, (data, run, output), output)
+
+
+@app.command()
 def flops(settings: Settings, data: Manifest, output: Output) -> None:
     """Count multiply-accumulates (GMAC) of every operating point."""
     from paumer.config.runs import CostSettings
@@ -366,31 +375,13 @@ def figures(
 
 @app.command()
 def report(
-    experiment: Annotated[str, typer.Option(help="Name of the experiment.")],
-    tables: Annotated[Path, typer.Option(help="Folder of the tables.")],
-    figures: Annotated[Path, typer.Option(help="Folder of the figures.")],
-    flops: Flops,
-    throughput: Times,
-    machine: Annotated[Path, typer.Option(help="machine.json of the timings.")],
-    data: Manifest,
-    output: Output,
+    folder: Annotated[Path, typer.Argument(help="results/EXPERIMENT, where all stages before wrote to.")],
     run: Annotated[list[Path], typer.Option(help="run.json, once per run.")] = [],
-    link: Annotated[list[Path], typer.Option(help="Further file to link, such as accuracy.csv.")] = [],
 ) -> None:
-    """Write the report, one self-contained page."""
-    _call(
-        "reporting.page.page:write_report",
-        experiment,
-        tables,
-        figures,
-        flops,
-        throughput,
-        machine,
-        run,
-        data,
-        output,
-        link,
-    )
+    """Write the report, one self-contained page, report.html of an experiment."""
+    from paumer.system.files import ExperimentFiles
+
+    _call("reporting.page.page:write_report", ExperimentFiles(folder), run)
 
 
 @app.command()

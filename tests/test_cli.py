@@ -12,8 +12,10 @@ from tiers import named
 
 import paumer
 
-VERBS = ["doctor", "schema", "data", "colours", "samples", "bounds", "train", "evaluate", "semantics", "flops"]
+VERBS = ["doctor", "schema", "data", "colours", "samples", "bounds", "train", "evaluate", "semantics"]
 VERBS += [
+    "robustness",
+    "flops",
     "throughput",
     "collect",
     "uncertainty",
@@ -23,9 +25,8 @@ VERBS += [
     "maps",
     "figures",
     "report",
-    "paper",
-    "provenance",
 ]
+VERBS += ["paper", "provenance"]
 VERBS += ["verify", "tune", "predict", "demo", "export"]
 HELP = """
 import sys

@@ -86,6 +86,11 @@ def scaled_size(size: Sequence[int], factor: float) -> Size:
     return height, width
 
 
+def both_sides(size: Any) -> Any:
+    """Height and width; one number is both."""
+    return (size, size) if isinstance(size, int) else size
+
+
 def positive_size(size: Size) -> Size:
     """Refuse sides below 1."""
     if min(size) < 1:

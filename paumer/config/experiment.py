@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from paumer.config.base import NAME, Different, Section, parse, written
 from paumer.config.idle import Idle, first_idle, idle_keys, set_keys
-from paumer.config.measuring import Evaluation, Figures, Sweep, Throughput
+from paumer.config.measuring import Evaluation, Figures, Robustness, Sweep, Throughput
 from paumer.config.network import Backbone, Data, Decoder, Heads, NetworkChoice, Scenes, check_heads
 from paumer.config.training import Ablation, Training
 from paumer.strategies.registry import WITH_HEADS, OperatingPoint
@@ -39,6 +39,7 @@ class Experiment(NetworkChoice, Section):
         default_factory=dict, description="Variants of recipe `paumer` by name, each trained and evaluated like it."
     )
     evaluation: Evaluation = Field(default_factory=Evaluation, description="Accuracy.")
+    robustness: Robustness = Field(default_factory=Robustness, description="Accuracy on corrupted images.")
     throughput: Throughput = Field(default_factory=Throughput, description="Images/s.")
     figures: Figures = Field(default_factory=Figures, description="Figures.")
 
@@ -49,6 +50,16 @@ class Experiment(NetworkChoice, Section):
     def recipes_of(self, backbone: Backbone) -> tuple[str, ...]:
         """The recipes by which a backbone is trained: a control only plainly."""
         return tuple(name for name in self.training.recipes if backbone.control_for is None or name == "dense")
+
+    @property
+    def robustness_recipes(self) -> tuple[str, ...]:
+        """The recipes whose networks see corrupted images: dense, and those that an operating point runs on."""
+        sweep = self.robustness.sweep
+        return tuple(
+            name
+            for name in self.training.recipes
+            if sweep and (name == "dense" or any(item.runs_on(name) for item in sweep))
+        )
 
     def ablated(self, name: str) -> Self:
         """This experiment with the changes of an ablation.
@@ -99,12 +110,14 @@ class Experiment(NetworkChoice, Section):
         self._check_ablations()
         if self.training.recipes and "dense" not in self.training.recipes:
             raise ValueError("training.recipes: `dense` is missing; every drop is counted from it")
-        for item in self.sweep:
-            for recipe in item.recipes:
-                if self.training.recipes and recipe not in self.training.recipes:
-                    raise ValueError(
-                        f"sweep, {item.strategy}: no network of recipe {recipe} is trained; add it to training.recipes"
-                    )
+        for key, sweep in self._sweeps().items():
+            for item in sweep:
+                for recipe in item.recipes:
+                    if self.training.recipes and recipe not in self.training.recipes:
+                        raise ValueError(
+                            f"{key}, {item.strategy}: no network of recipe {recipe} is trained; add it to "
+                            "training.recipes"
+                        )
         for name in self.throughput.sizes:
             if name not in main:
                 raise ValueError(f"throughput.sizes: {name!r} is none of the studied backbones; use {', '.join(main)}")
@@ -149,6 +162,8 @@ class Experiment(NetworkChoice, Section):
                 section = attrgetter(path)(self)
                 reason = f"without recipe {recipe}; add it to training.recipes"
                 yield from set_keys(section, path, list(type(section).model_fields), reason)
+        if not self.robustness.sweep:
+            yield from set_keys(self.robustness, "robustness", ["images"], "without operating points; add a sweep")
         if self.data.dataset != "scenes":
             reason = "for a dataset that is not drawn; use scenes"
             yield from set_keys(self.data.scenes, "data.scenes", list(Scenes.model_fields), reason)
@@ -195,7 +210,14 @@ class Experiment(NetworkChoice, Section):
             raise PaumerError(f"{origin}{error}, or change depth or control_for of {key}") from None
 
     def _points(self) -> list[tuple[str, OperatingPoint]]:
-        """The operating points of the sweep, each with the key that names it."""
+        """The operating points of all sweeps, each with the key that names it."""
         return [
-            (f"sweep.{number}.schedules", point) for number, item in enumerate(self.sweep) for point in item.points()
+            (f"{key}.{number}.schedules", point)
+            for key, sweep in self._sweeps().items()
+            for number, item in enumerate(sweep)
+            for point in item.points()
         ]
+
+    def _sweeps(self) -> dict[str, Sweep]:
+        """The sweeps of operating points by their keys."""
+        return {"sweep": self.sweep, "robustness.sweep": self.robustness.sweep}

@@ -156,6 +156,13 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
     return [*range(0, last, stride), last]
 
 
+class Robustness(Section):
+    """How accuracy on corrupted images is measured: noise, blur, contrast, brightness and JPEG at three strengths."""
+
+    sweep: Sweep = Field((), description="Operating points, beside dense. Without any the stage is left out.")
+    images: int = Field(100, ge=1, description="Different images, taken evenly from the split.")
+
+
 class Throughput(Section):
     """How images/s are measured."""
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from paumer.config.base import Section, Size, written
 from paumer.config.experiment import Experiment
-from paumer.config.measuring import Evaluation, Figures, Sweep, Throughput, sweep_points
+from paumer.config.measuring import Evaluation, Figures, Robustness, Sweep, Throughput, sweep_points
 from paumer.config.network import Backbone, Decoder, Heads, NetworkChoice
 from paumer.config.points import ScheduleText
 from paumer.config.training import Merging, Pausing, Phase, Resizing, TrainingOptions
@@ -140,6 +140,21 @@ class EvaluateSettings(StageSettings):
             sweep = ()
         split = experiment.data.select_split if select else experiment.data.eval_split
         return cls._cut(experiment, sweep=_paused(sweep) if variant else sweep, split=split)
+
+
+class RobustnessSettings(StageSettings):
+    """What the accuracy of a run on corrupted images depends on."""
+
+    experiment: str = "scenes"
+    split: str = "val"
+    device: str = "auto"
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    robustness: Robustness = Field(default_factory=Robustness)
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> Self:
+        """The settings of an experiment."""
+        return cls._cut(experiment)
 
 
 def _paused(sweep: Sweep) -> Sweep:

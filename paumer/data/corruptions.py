@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from paumer.data.loading import SegmentationData
+
 SHORT_SIDE = 360  # pixels of an image's short side that blur is stated for; it grows with the image
 RADIUS = 3  # of the kernel of a blur, in standard deviations
 
@@ -72,3 +74,22 @@ def corrupt(image: Tensor, name: str, strength: float, seed: int) -> Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return CORRUPTIONS[name].apply(image, strength)
+
+
+class CorruptedData(SegmentationData):
+    """A split whose images are corrupted; labels stay as they are. Noise is drawn by the place of an image."""
+
+    def __init__(self, data: SegmentationData, name: str, strength: float) -> None:
+        """Corrupt a split.
+
+        Args:
+            data: the split.
+            name: a kind of `CORRUPTIONS`.
+            strength: one of its strengths.
+        """
+        super().__init__(data.dataset, data.samples, cache=data.cache)
+        self.name, self.strength = name, strength
+
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
+        image, label = super().__getitem__(key)
+        return corrupt(image, self.name, self.strength, key if isinstance(key, int) else key[0]), label

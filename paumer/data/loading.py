@@ -118,6 +118,12 @@ def loader_errors(remedy: str) -> Iterator[None]:
         ) from None
 
 
+def evenly(total: int, count: int) -> list[int]:
+    """Indices of `count` of `total` items at equal distances, beginning with the first; all where there are fewer."""
+    count = min(count, total)
+    return [index * total // count for index in range(count)]
+
+
 def same_shape_batches(
     items: Iterable[Item], shape_of: Callable[[Item], Sequence[int]], at_most: Callable[[Sequence[int]], int]
 ) -> Iterator[list[Item]]:

@@ -21,7 +21,7 @@ from paumer.measurement.floor import floors
 from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.timing import BenchmarkSetting, Variant
 from paumer.measurement.timing import measure as time_variants
-from paumer.models.trained import TrainedSegmenter, name_of
+from paumer.models.segmenter import Segmenter, name_of
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import ORACLE
 from paumer.strategies.notation import Schedule
@@ -65,7 +65,7 @@ def scenes(count: int, seed: int = 0, height: int = 96, width: int = 192) -> Sce
 
 
 def sweep(
-    network: TrainedSegmenter,
+    network: Segmenter,
     images: Images,
     schedules: Schedules,
     labels: Labels | None = None,
@@ -107,7 +107,7 @@ def sweep(
 
 
 def measure(
-    network: TrainedSegmenter,
+    network: Segmenter,
     images: Images,
     schedules: Schedules,
     *,
@@ -168,7 +168,7 @@ def _require_network(network: Any) -> None:
     Raises:
         PaumerError: it is something else.
     """
-    if not isinstance(network, TrainedSegmenter):
+    if not isinstance(network, Segmenter):
         raise PaumerError(f"network: {type(network).__name__}; give what load, wrap or load_segmenter gives")
 
 

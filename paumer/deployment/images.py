@@ -12,7 +12,7 @@ from paumer.config.base import IGNORE
 from paumer.data.datasets import ENDINGS
 from paumer.data.images import read_rgb
 from paumer.data.loading import evaluation_batches, same_shape_batches
-from paumer.models.trained import require_images
+from paumer.models.inference import require_images
 from paumer.system.errors import PaumerError
 from paumer.system.files import files_below
 

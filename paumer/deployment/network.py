@@ -7,17 +7,17 @@ vision transformer reach timm.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from huggingface_hub import ModelHubMixin, hf_hub_download
 
 from paumer.config.base import parse
-from paumer.config.measuring import Evaluation
+from paumer.config.measuring import Evaluation, read_evaluation
 from paumer.deployment.card import model_card
 from paumer.deployment.description import Description, describe_run
 from paumer.deployment.presets import tuned
-from paumer.models.build import copy_weights, load_weights, network_parts, require_shape, save_weights
-from paumer.models.trained import TrainedSegmenter, evaluation_of
+from paumer.models.build import network_parts, require_shape, save_weights, trained
+from paumer.models.segmenter import Segmenter
 from paumer.models.weights import CONFIG, DEMO, WEIGHTS, find_network
 from paumer.system.errors import PaumerError, summary
 from paumer.system.files import read_json, require_folder, write_json, write_text
@@ -25,11 +25,10 @@ from paumer.system.files import read_json, require_folder, write_json, write_tex
 CARD = "README.md"
 DOWNLOAD = ("revision", "cache_dir", "token", "force_download", "local_files_only")
 REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
-Hub = TypeVar("Hub", bound="HubSegmenter")
 
 
 class HubSegmenter(
-    TrainedSegmenter,
+    Segmenter,
     ModelHubMixin,
     library_name="paumer",
     pipeline_tag="image-segmentation",
@@ -44,13 +43,7 @@ class HubSegmenter(
     """
 
     def __init__(self, description: Description) -> None:
-        network = description.network
-        super().__init__(
-            *network_parts(network, pretrained=False),
-            network.class_frequencies,
-            evaluation=description.evaluation,
-            normalization=network.backbone.normalization,
-        )
+        super().__init__(*network_parts(description.network, pretrained=False), description.evaluation)
         self.description = description
 
     @classmethod
@@ -75,7 +68,7 @@ class HubSegmenter(
             folder = _fetch(name, options)
         elif not (folder / CONFIG).is_file():
             raise PaumerError(f"{name}: has no {CONFIG}; name a folder or repository that `paumer export hub` wrote")
-        return _filled(cls, _exported(folder), folder)
+        return trained(cls(_exported(folder)), folder)
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
         """Write such a folder; for `options` of uploading it see `huggingface_hub.ModelHubMixin`.
@@ -108,7 +101,7 @@ def load(
         PaumerError: there is no such folder, it holds no network, or is damaged; a key of `evaluation` is unknown; or a
             manifest is named for a network that needs none.
     """
-    chosen = None if evaluation is None else evaluation_of(evaluation)
+    chosen = None if evaluation is None else read_evaluation(evaluation, "evaluation")
     folder = find_network(name)
     if (folder / CONFIG).is_file():
         if manifest is not None:
@@ -118,14 +111,7 @@ def load(
             description = description.model_copy(update={"evaluation": chosen})
     else:
         description = describe_run(folder, manifest, chosen)
-    return _filled(HubSegmenter, description, folder)
-
-
-def _filled(kind: type[Hub], description: Description, folder: Path) -> Hub:
-    """The network of a description, with the weights in a folder."""
-    model = kind(description)
-    copy_weights(model, load_weights(folder / WEIGHTS), folder / WEIGHTS)
-    return model.eval()
+    return trained(HubSegmenter(description), folder)
 
 
 def _fetch(name: str, options: Mapping[str, Any]) -> Path:
@@ -148,19 +134,12 @@ def _fetch(name: str, options: Mapping[str, Any]) -> Path:
 
 
 def _exported(folder: Path) -> Description:
-    """The description in an exported folder, and what `paumer tune` has found there since."""
-    description = _checked(read_json(folder / CONFIG), str(folder))
-    presets = (*tuned(folder), *description.presets)
-    return description.model_copy(update={"presets": presets})
-
-
-def _checked(config: Any, name: str) -> Description:
-    """The description in a `config.json` that others may have written.
+    """The description in an exported folder, which others may have written, and what `paumer tune` has found since.
 
     Raises:
         PaumerError: it is none, or asks timm for more than a shape.
     """
-    origin = f"{name}/{CONFIG}"
-    description: Description = parse(Description, config, origin)
+    origin = f"{folder}/{CONFIG}"
+    description: Description = parse(Description, read_json(folder / CONFIG), origin)
     require_shape(description.network.backbone, origin)
-    return description
+    return description.model_copy(update={"presets": (*tuned(folder), *description.presets)})

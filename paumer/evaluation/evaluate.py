@@ -1,8 +1,9 @@
 """Stage `evaluate`: accuracy of one trained network at all its operating points, in one pass over the data."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from paumer.config.base import IGNORE
 from paumer.config.measuring import Evaluation, sweep_points
+from paumer.config.network import Backbone
 from paumer.config.runs import EvaluateSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData, evaluation_batches
@@ -20,7 +22,7 @@ from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Strategy
-from paumer.strategies.registry import SMALLER_BACKBONE, runnable
+from paumer.strategies.registry import SMALLER_BACKBONE, OperatingPoint, runnable
 from paumer.system.files import require_writable, write_text
 from paumer.system.machine import autocast, find_device
 from paumer.system.progress import progress
@@ -91,14 +93,7 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
     rows = [
         {
             "experiment": settings.experiment,
-            "backbone": backbone.control_for or backbone.name,
-            "decoder": run["network"]["decoder"]["name"],
-            "recipe": run["recipe"],
-            **({"variant": run["variant"]} if run.get("variant") else {}),
-            "strategy": point.strategy if backbone.control_for is None else SMALLER_BACKBONE,
-            "criterion": point.criterion,
-            "schedule": point.schedule if backbone.control_for is None else backbone.name,
-            "seed": run["seed"],
+            **point_columns(run, backbone, point),
             **_scores(result, data.dataset),
             "images": len(data),
             **_costs(result),
@@ -114,6 +109,20 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
     matrices = dict(zip(named, (result.matrices.numpy() for result in results), strict=True))
     write_confusions(output.with_name(NAME), images, matrices)
     write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6f"))
+
+
+def point_columns(run: Mapping[str, Any], backbone: Backbone, point: OperatingPoint) -> dict[str, Any]:
+    """What tables call an operating point of a run; a control stands beside the backbone that it is a control for."""
+    return {
+        "backbone": backbone.control_for or backbone.name,
+        "decoder": run["network"]["decoder"]["name"],
+        "recipe": run["recipe"],
+        **({"variant": run["variant"]} if run.get("variant") else {}),
+        "strategy": point.strategy if backbone.control_for is None else SMALLER_BACKBONE,
+        "criterion": point.criterion,
+        "schedule": point.schedule if backbone.control_for is None else backbone.name,
+        "seed": run["seed"],
+    }
 
 
 @dataclass(frozen=True)

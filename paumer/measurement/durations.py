@@ -24,6 +24,7 @@ STEP = 0.05  # seconds of overhead of a training step
 DRAW_PIXEL, READ_PIXEL = 1.4e-6, 4e-8  # thread-seconds
 BOUNDS_PIXEL = 3e-7  # seconds
 SEMANTICS = 3  # an image of stage semantics in forward passes
+KINDS_OF_CORRUPTION = 16  # with their strengths, and none
 WARM_UP = 4  # calibration and first calls in rounds of timing
 WIDTHS = {"tiny": 192, "small": 384, "base": 768, "large": 1024}  # in timm's names
 SIZES: dict[str, Size] = {  # of most images
@@ -71,6 +72,13 @@ class Durations:
         windows = len(settings.evaluation.window_corners(self._whole))
         passes = self._eval_images * settings.evaluation.views * windows * points
         return round(STARTUP + passes * self._forward(network, self._seen, threads))
+
+    def robustness(self, backbone: str, threads: int) -> int:
+        """Stage `robustness` of one trained network: its operating points and its heads under every corruption."""
+        settings = self.experiment.robustness
+        points = len(sweep_points(settings.sweep)) + 1
+        images = min(settings.images, self._eval_images) * points * KINDS_OF_CORRUPTION
+        return round(STARTUP + images * self._forward(self.experiment.backbone(backbone), self._seen, threads))
 
     def semantics(self, backbone: str, threads: int) -> int:
         """Stage `semantics` of one trained network."""

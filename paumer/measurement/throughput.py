@@ -31,7 +31,7 @@ from paumer.config.measuring import Evaluation
 from paumer.config.network import Backbone, NetworkSettings
 from paumer.config.runs import CostSettings
 from paumer.data.images import upright_size
-from paumer.data.loading import SegmentationData
+from paumer.data.loading import SegmentationData, evenly
 from paumer.data.manifest import samples
 from paumer.measurement.floor import floors
 from paumer.measurement.modes import callable_of, on_batches, with_explicit_attention
@@ -278,12 +278,6 @@ def input_images(data: SegmentationData, count: int, size: Size) -> Tensor:
     """
     loaded = [_fit(data[index][0], size) for index in evenly(len(data), count)]
     return torch.stack([loaded[index % len(loaded)] for index in range(count)])
-
-
-def evenly(total: int, count: int) -> list[int]:
-    """Indices of `count` of `total` items at equal distances, beginning with the first; all where there are fewer."""
-    count = min(count, total)
-    return [index * total // count for index in range(count)]
 
 
 def _fit(image: Tensor, size: Size) -> Tensor:

@@ -24,7 +24,6 @@ from timm.models import (
 )
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
-from torch import nn
 
 from paumer.config.base import Size, parse
 from paumer.config.network import STATISTICS, Backbone, NetworkSettings, Normalization, Statistics
@@ -51,25 +50,27 @@ OBSTACLES = {
 }
 
 
-def obstacle_of(vit: nn.Module) -> str:
-    """Why a network is not supported, in a sentence; empty where it is."""
-    kind = type(vit)
-    if kind not in CLASSES:
-        return obstacle_in(kind.__module__, kind.__name__)
-    patches = type(vit.patch_embed)
-    if patches is not PatchEmbed:
-        hybrid = patches.__module__.endswith("hybrid_embed")
-        return OBSTACLES["vision_transformer_hybrid"] if hybrid else f"its patches are made by {patches.__name__}"
+LOGGER = logging.getLogger("paumer")
+
+
+def obstacle_of(vit: Any) -> str:
+    """Why a network is not supported, and what to use instead; empty where it is."""
+    if type(vit) not in CLASSES:
+        return obstacle_in(type(vit).__module__, type(vit).__name__)
+    patches, kind = vit.patch_embed, type(vit.patch_embed)
+    if kind.__module__.endswith("hybrid_embed"):
+        return f"{OBSTACLES['vision_transformer_hybrid']}; {REMEDY}"
+    if kind is not PatchEmbed:
+        return f"its patches are made by {kind.__name__}; {REMEDY}"
+    if patches.patch_size[0] != patches.patch_size[1]:
+        return f"its patches of {patches.patch_size} pixels are not square; {REMEDY}"
     return ""
 
 
 def obstacle_in(module: str, name: str) -> str:
-    """Why the network `name`, defined in a module that is none of `MODULES`, is not supported."""
-    family = module.removeprefix("timm.models.")
-    return OBSTACLES.get(family, f"{name} of {module} is none of timm's plain vision transformers")
-
-
-LOGGER = logging.getLogger("paumer")
+    """The same of the network `name`, defined in a module that is none of `MODULES`."""
+    other = f"{name} of {module} is none of timm's plain vision transformers"
+    return f"{OBSTACLES.get(module.removeprefix('timm.models.'), other)}; {REMEDY}"
 
 
 def create_vit(settings: NetworkSettings, pretrained: bool = True) -> VisionTransformer:
@@ -113,17 +114,14 @@ def check_architecture(backbone: Backbone) -> None:
         near = difflib.get_close_matches(get_arch_name(name), known, n=3, cutoff=0)
         raise PaumerError(f"{key}: timm has no {name!r}; use one like {', '.join(near)}")
     if not is_model_in_modules(name, MODULES):
-        raise _not_plain(backbone, obstacle_in(model_entrypoint(name).__module__, get_arch_name(name)))
+        obstacle = obstacle_in(model_entrypoint(name).__module__, get_arch_name(name))
+        raise PaumerError(f"{key}: {name}: {obstacle}")
     try:
         get_pretrained_cfg(name)
     except RuntimeError:  # the architecture is known, its tag is not
         tags = timm.list_pretrained(get_arch_name(name))
         remedy = f"use one of {', '.join(tags)}" if tags else "leave the tag out, there are no weights of it"
         raise PaumerError(f"{key}: timm has no weights {name!r}; {remedy}") from None
-
-
-def _not_plain(backbone: Backbone, obstacle: str) -> PaumerError:
-    return PaumerError(f"backbones.{backbone.name}.architecture: {backbone.architecture}: {obstacle}; {REMEDY}")
 
 
 def _create(backbone: Backbone, options: dict[str, Any], weights: dict[str, Any] | None = None) -> VisionTransformer:
@@ -138,7 +136,7 @@ def _create(backbone: Backbone, options: dict[str, Any], weights: dict[str, Any]
             raise _misfit(backbone, error if FIRST in weights else ValueError(holds(weights))) from None
         raise PaumerError(f"backbones.{backbone.name}.options: {summary(error)}; mend the options") from None
     if obstacle := obstacle_of(vit):
-        raise _not_plain(backbone, obstacle)
+        raise PaumerError(f"backbones.{backbone.name}.architecture: {backbone.architecture}: {obstacle}")
     vit.pretrained_cfg.pop("state_dict", None)  # a second copy of all weights
     return vit
 

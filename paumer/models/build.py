@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -11,15 +11,24 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from paumer.config.base import parse
-from paumer.config.network import Backbone, Heads, NetworkSettings, check_heads
+from paumer.config.network import Backbone, Heads, NetworkSettings, Normalization, check_heads
 from paumer.models.backbones import create_vit
 from paumer.models.encoder import Encoder
 from paumer.models.heads import Adapter, AuxiliaryHead, DecoderHead, LinearHead, build_decoder
 from paumer.models.segmenter import Segmenter
-from paumer.models.weights import CONFIG, WEIGHTS, find_network, read_run, read_safetensors, require_weights
+from paumer.models.weights import (
+    CONFIG,
+    WEIGHTS,
+    find_network,
+    read_run,
+    read_safetensors,
+    require_same,
+    require_weights,
+)
 from paumer.system.errors import PaumerError, summary
 from paumer.system.files import writing
 
+Network = TypeVar("Network", bound=Segmenter)
 SHAPE = frozenset(inspect.signature(VisionTransformer).parameters) - {"self"}
 
 
@@ -33,14 +42,16 @@ def build(settings: NetworkSettings, pretrained: bool = True) -> Segmenter:
     Raises:
         PaumerError: unknown backbone or options, unreadable weights, or a head beyond the last block.
     """
-    parts = network_parts(settings, pretrained)
-    return Segmenter(*parts, settings.class_frequencies, settings.backbone.normalization)
+    return Segmenter(*network_parts(settings, pretrained))
 
 
 def network_parts(
     settings: NetworkSettings, pretrained: bool
-) -> tuple[Encoder, nn.Module, dict[int, AuxiliaryHead | DecoderHead]]:
-    """Encoder, decoder and auxiliary heads by block; arguments and errors are those of `build`."""
+) -> tuple[Encoder, nn.Module, dict[int, AuxiliaryHead | DecoderHead], tuple[float, ...], Normalization]:
+    """What a Segmenter is made of: encoder, decoder, auxiliary heads by block, class frequencies, normalization.
+
+    Arguments and errors are those of `build`.
+    """
     encoder = Encoder(create_vit(settings, pretrained))
     if settings.backbone.positions == "sincos":
         if encoder.vit.pos_embed is None or encoder.width % 4:
@@ -51,7 +62,7 @@ def network_parts(
         encoder.start_positions_as_sincos()
     decoder = build_decoder(settings.decoder, encoder.width, settings.classes)
     heads = {} if settings.heads is None else build_heads(settings.heads, settings, encoder, decoder)
-    return encoder, decoder, heads
+    return encoder, decoder, heads, settings.class_frequencies, settings.backbone.normalization
 
 
 def build_heads(
@@ -99,6 +110,8 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         weights = read_safetensors(path)
         require_weights(weights)
         return weights
+    except PaumerError:
+        raise
     except (OSError, ValueError, SafetensorError) as error:
         raise PaumerError(f"{path}: weights cannot be read ({summary(error)}); train this run again") from None
 
@@ -127,9 +140,17 @@ def load_run(name: str | Path) -> tuple[Segmenter, dict[str, Any]]:
     settings = network_of(run, folder)
     if (folder / CONFIG).is_file():
         require_shape(settings.backbone, folder / CONFIG)
-    model = build(settings, pretrained=False)
+    return trained(build(settings, pretrained=False), folder), run
+
+
+def trained(model: Network, folder: Path) -> Network:
+    """A network, in eval mode, with the trained weights of a folder.
+
+    Raises:
+        PaumerError: they are missing or damaged, or do not fit.
+    """
     copy_weights(model, load_weights(folder / WEIGHTS), folder / WEIGHTS)
-    return model.eval(), run
+    return model.eval()
 
 
 def require_classes(model: Segmenter, classes: Sequence[str], name: str | Path) -> None:
@@ -164,11 +185,10 @@ def copy_weights(model: Segmenter, weights: dict[str, Tensor], path: Path) -> No
         PaumerError: names or shapes do not fit.
     """
     try:
-        missing, unexpected = model.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise PaumerError(f"{path}: weights do not fit the network ({summary(error)}); train this run again") from None
-    if missing or unexpected:
-        raise PaumerError(f"{path}: weights do not fit the network ({(missing + unexpected)[0]}); train it again")
+        require_same(weights, model.state_dict())
+    except ValueError as error:
+        raise PaumerError(f"{path}: weights do not fit the network ({error}); train this run again") from None
+    model.load_state_dict(weights)
 
 
 def start_from(model: Segmenter, path: Path) -> list[str]:

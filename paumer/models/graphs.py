@@ -4,25 +4,32 @@ A graph is for images of one size, in batches of any number.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from paumer.config.base import Size
-from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Strategy
 from paumer.system.errors import PaumerError, summary
 from paumer.system.machine import synchronize
 
-INPUT = "images"
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+INPUT, OUTPUT = "images", "output"
 EXAMPLES = 3  # any number but 1, which tracing would take for a constant
 LABELS = ("stack_trace", "nn_module_stack", "torch_fn")  # file names and lines of the traced code
+OPSET = 20
+LARGEST = 2**31  # bytes of one protocol buffer
+CUDA = "CUDAExecutionProvider"
+TYPES = {"tensor(float)": torch.float32, "tensor(int64)": torch.int64}
+NUMPY = {torch.float32: np.float32, torch.int64: np.int64}
 
 
 class Forward(nn.Module):
@@ -32,7 +39,7 @@ class Forward(nn.Module):
         method: of the network, called with images and strategy.
     """
 
-    def __init__(self, model: Segmenter, strategy: Strategy, method: str = "forward") -> None:
+    def __init__(self, model: nn.Module, strategy: Strategy, method: str = "forward") -> None:
         super().__init__()
         self.model, self.strategy, self.method = model, strategy, method
 
@@ -41,11 +48,11 @@ class Forward(nn.Module):
         return getattr(self.model, self.method)(images, self.strategy)
 
 
-def trace(model: Segmenter, strategy: Strategy, size: Size, method: str = "forward") -> ExportedProgram:
+def trace(model: nn.Module, strategy: Strategy, size: Size, method: str = "forward") -> ExportedProgram:
     """The graph of a network under one strategy; weights that it does not need are emptied.
 
     Args:
-        model: in eval mode.
+        model: a Segmenter in eval mode.
         strategy: what happens between its blocks.
         size: height and width of the images.
         method: what the graph computes, `forward` (logits at their size), `predict_labels` or `patch_logits`.
@@ -56,7 +63,7 @@ def trace(model: Segmenter, strategy: Strategy, size: Size, method: str = "forwa
     module = Forward(model, strategy, method).eval()
     example = torch.zeros(EXAMPLES, 3, *size, device=next(model.parameters()).device)
     try:
-        with _as_ordinary_tensors():
+        with torch.inference_mode(False), torch.no_grad():  # tracing takes no tensors of inference mode
             program = torch.export.export(module, (example,), dynamic_shapes={INPUT: {0: Dim("batch")}})
     except Exception as error:  # the compiler fails in many ways
         raise PaumerError(
@@ -72,13 +79,6 @@ def trace(model: Segmenter, strategy: Strategy, size: Size, method: str = "forwa
 def weight_bytes(program: ExportedProgram) -> int:
     """The size of the weights of a graph."""
     return sum(value.numel() * value.element_size() for value in program.state_dict.values())
-
-
-@contextmanager
-def _as_ordinary_tensors() -> Iterator[None]:
-    """Trace without gradients, but not in inference mode, whose tensors tracing does not take."""
-    with torch.inference_mode(False), torch.no_grad():
-        yield
 
 
 def _empty_unused_weights(program: ExportedProgram) -> None:
@@ -98,14 +98,6 @@ def _forget_where(program: ExportedProgram) -> None:
             for node in module.graph.nodes:
                 for label in LABELS:
                     node.meta.pop(label, None)
-
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
-
-OPSET = 20
-OUTPUT = "output"
-LARGEST = 2**31  # bytes of one protocol buffer
 
 
 def require_onnx() -> None:
@@ -167,10 +159,6 @@ def _tidy(model: "ModelProto") -> None:
         del part.metadata_props[:]
 
 
-CUDA = "CUDAExecutionProvider"
-TYPES = {"tensor(float)": torch.float32, "tensor(int64)": torch.int64}
-
-
 class Session:
     """An ONNX model of one input, `images`, and one output; called as a function of images.
 
@@ -191,12 +179,10 @@ class Session:
         options.log_severity_level = 3
         # Threads that wait for more work by spinning would slow down whatever runs next.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        self.device = device
+        self.device, chosen = device, providers(device)
         source = str(model) if isinstance(model, Path) else model
         try:
-            self._session = onnxruntime.InferenceSession(source, options, providers=providers(device))
-        except PaumerError:
-            raise
+            self._session = onnxruntime.InferenceSession(source, options, providers=chosen)
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise PaumerError(f"onnxruntime: cannot run the model ({summary(error)}); export it again") from None
         [output] = self._session.get_outputs()
@@ -212,8 +198,8 @@ class Session:
         output = torch.empty(images.shape[0], *self._shape, dtype=self._type, device=self.device)
         binding = self._session.io_binding()
         place = (self.device.type, self.device.index or 0)
-        binding.bind_input(INPUT, *place, _numpy(images), tuple(images.shape), images.data_ptr())
-        binding.bind_output(self._name, *place, _numpy(output), tuple(output.shape), output.data_ptr())
+        binding.bind_input(INPUT, *place, NUMPY[images.dtype], tuple(images.shape), images.data_ptr())
+        binding.bind_output(self._name, *place, NUMPY[self._type], tuple(output.shape), output.data_ptr())
         synchronize(self.device)  # onnxruntime has a stream of its own
         try:
             self._session.run_with_iobinding(binding)
@@ -240,10 +226,3 @@ def providers(device: torch.device) -> list[Any]:
         )
     tf32 = int(torch.backends.cuda.matmul.allow_tf32)
     return [(CUDA, {"device_id": device.index or 0, "use_tf32": tf32}), "CPUExecutionProvider"]
-
-
-def _numpy(tensor: Tensor) -> Any:
-    """The number type as onnxruntime names it."""
-    import numpy as np
-
-    return {torch.float32: np.float32, torch.int64: np.int64}[tensor.dtype]

@@ -6,9 +6,9 @@ Every decoder maps normed patches (batch, patches, width) to class logits (batch
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from timm.models.vision_transformer import Block
@@ -114,13 +114,13 @@ class AuxiliaryHead(LinearHead):
 
 
 class DecoderHead(nn.Module):
-    """Predicts what the decoder will predict of patches that pause, through the adapter; it has no other weights.
+    """Predicts by the network's final norm and decoder, from patches as they are or as an adapter carries them.
 
     Encoder and decoder are no submodules, so that they are trained, moved and stored once. The adapter learns what the
-    decoder reads; the decoder learns nothing from the head.
+    decoder reads; the decoder learns nothing from it.
     """
 
-    def __init__(self, encoder: Encoder, decoder: LinearHead, adapter: Adapter) -> None:
+    def __init__(self, encoder: Encoder, decoder: Any, adapter: Adapter | None = None) -> None:
         super().__init__()
         self.network = (encoder, decoder)
         self.classes, self.sub_patch = decoder.classes, decoder.sub_patch
@@ -129,7 +129,7 @@ class DecoderHead(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """From patches (batch, patches, width) to logits (batch, patches, cells, classes)."""
         encoder, decoder = self.network
-        with frozen(encoder, decoder):
+        with nullcontext() if self.adapter is None else frozen(encoder, decoder):
             return decoder(encoder.norm(patches))
 
     def macs(self, patches: Count) -> Count:

@@ -6,19 +6,24 @@ strategy, one image and a band of its rows at a time, so that memory hardly depe
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from paumer.config.base import Size
-from paumer.config.measuring import Evaluation
 from paumer.models.labels import BAND, CHUNK, FLOAT, Rows, bands, source_rows, upsample, upsample_rows
-from paumer.models.segmenter import Output, Segmenter
 from paumer.strategies.contract import Strategy
 from paumer.strategies.tokens import of_two
 from paumer.system.errors import PaumerError
+
+if TYPE_CHECKING:
+    from paumer.config.measuring import Evaluation
+    from paumer.models.segmenter import Segmenter
+
+LAYOUT = "(3, height, width) or (batch, 3, height, width)"
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class View:
         return upsample_rows(logits, size, rows, self.size[0], self.source_rows(size, rows)[0])
 
 
-def views(settings: Evaluation, size: Size) -> list[View]:
+def views(settings: "Evaluation", size: Size) -> list[View]:
     """All views of images of `size` (height, width) that an evaluation averages over."""
     mirrored = (False, True) if settings.flip else (False,)
     return [View(settings.seen_size(size, scale), flip) for scale in settings.scales for flip in mirrored]
@@ -110,60 +115,55 @@ class Predictions:
     macs: Tensor
 
 
-@dataclass
+@dataclass(frozen=True)
 class WindowLogits:
     """Logits of every window of images of one size in one view, under several strategies.
 
     Attributes:
         model: the network.
+        strategies: operating points.
         view: how the images are seen.
-        crops: images of the size of a window.
+        crop: one image of the size of a window.
         corners: of the windows of each image, (top, left).
-        macs: multiply-accumulates, (strategies, images).
         logits: of patches, by strategy, (images x windows, classes, grid height, grid width).
+        macs: multiply-accumulates, (strategies, images).
     """
 
-    model: Segmenter
+    model: "Segmenter"
+    strategies: Sequence[Strategy]
     view: View
-    crops: Tensor
+    crop: Tensor
     corners: list[tuple[int, int]]
+    logits: list[Tensor]
     macs: Tensor
-    logits: list[Tensor] = field(default_factory=list)
 
-    @property
-    def window(self) -> Size:
-        """Height and width of a window."""
-        height, width = self.crops.shape[-2:]
-        return height, width
-
-    def of_image(self, index: int, image: int, scale: float, rows: Rows | None = None) -> Tensor:
+    def of_image(self, index: int, image: int, rows: Rows | None = None) -> Tensor:
         """Logits of one image under one strategy, averaged where windows overlap, (1, classes, *view.size) float32.
 
         Args:
             index: of the strategy.
             image: its position in the batch.
-            scale: of the strategy's input.
             rows: the rows of the view to return; None: all.
         """
-        count, height = len(self.corners), self.window[0]
+        count, height, scale = len(self.corners), self.crop.shape[-2], self.strategies[index].input_scale
         patches = self.logits[index][image * count : (image + 1) * count].float()
         if count == 1:
-            return self.model.upsample(patches, self.crops, scale, rows)
+            return self.model.upsample(patches, self.crop, scale, rows)
         first, last = rows or (0, self.view.size[0])
         mean = WindowMean((1, last - first, self.view.size[1]))
         for (top, left), window in zip(self.corners, patches.split(1), strict=True):
             above, below = max(first, top), min(last, top + height)
             if above < below:
-                upsampled = self.model.upsample(window, self.crops, scale, (above - top, below - top))
+                upsampled = self.model.upsample(window, self.crop, scale, (above - top, below - top))
                 mean.add(upsampled[0], 0, above - first, left)
         return mean.value()
 
 
 def predict(
-    model: Segmenter,
+    model: "Segmenter",
     images: Tensor,
     strategies: Sequence[Strategy],
-    settings: Evaluation,
+    settings: "Evaluation",
     labels: Tensor | None = None,
 ) -> Iterator[tuple[int, Predictions]]:
     """Predict class ids at the size of the images and count multiply-accumulates.
@@ -180,31 +180,30 @@ def predict(
     """
     height, width = images.shape[-2:]
     seen = [run_windows(model, images, strategies, settings, one, labels) for one in views(settings, (height, width))]
-    direct = len(seen) == len(seen[0].corners) == 1 and seen[0].window == (height, width) and not seen[0].view.mirrored
+    only = seen[0]
+    direct = len(seen) == len(only.corners) == 1 and only.crop.shape[-2:] == (height, width) and not only.view.mirrored
     for index, strategy in enumerate(strategies):
         if direct:
             at_once = max(1, BAND // (FLOAT * CHUNK * height * width))
-            parts = seen[0].logits[index].float().split(at_once)
+            parts = only.logits[index].float().split(at_once)
             each = [model.label(part, images, strategy.input_scale) for part in parts]
         else:
-            each = [_labels(seen, index, image, strategy.input_scale, (height, width)) for image in range(len(images))]
+            each = [_labels(seen, index, image, (height, width)) for image in range(len(images))]
         yield index, Predictions(torch.cat(each), torch.stack([one.macs[index] for one in seen]).sum(dim=0))
 
 
-def _labels(seen: Sequence[WindowLogits], index: int, image: int, scale: float, size: Size) -> Tensor:
+def _labels(seen: Sequence[WindowLogits], index: int, image: int, size: Size) -> Tensor:
     """Class ids (1, height, width) of one image: of the largest logits, or mean probabilities of several views."""
     classes = max(2, seen[0].logits[index].shape[1])
     widest = max(one.view.size[1] * max(1, math.ceil(one.view.size[0] / size[0])) for one in seen)
     several = bands(size[0], classes * max(widest, size[1]))
-    return torch.cat([_scores(seen, index, image, scale, size, rows).max(dim=1).indices for rows in several], dim=1)
+    return torch.cat([_scores(seen, index, image, size, rows).max(dim=1).indices for rows in several], dim=1)
 
 
-def _scores(seen: Sequence[WindowLogits], index: int, image: int, scale: float, size: Size, rows: Rows) -> Tensor:
+def _scores(seen: Sequence[WindowLogits], index: int, image: int, size: Size, rows: Rows) -> Tensor:
     """Logits of some rows of one image, or mean probabilities of several views, (1, classes, rows, width)."""
     parts = [(one, one.view.source_rows(size, rows)) for one in seen]
-    logits = (
-        of_two(one.view.invert(one.of_image(index, image, scale, part), size, rows), dim=1) for one, part in parts
-    )
+    logits = (of_two(one.view.invert(one.of_image(index, image, part), size, rows), dim=1) for one, part in parts)
     if len(seen) == 1:
         return next(logits)
     total = next(logits).softmax(dim=1)
@@ -214,10 +213,10 @@ def _scores(seen: Sequence[WindowLogits], index: int, image: int, scale: float, 
 
 
 def run_windows(
-    model: Segmenter,
+    model: "Segmenter",
     images: Tensor,
     strategies: Sequence[Strategy],
-    settings: Evaluation,
+    settings: "Evaluation",
     view: View,
     labels: Tensor | None = None,
 ) -> WindowLogits:
@@ -235,17 +234,18 @@ def run_windows(
     truth = None if labels is None else view.apply_to_labels(labels)
     window, corners = settings.window_size(view.size), settings.window_corners(view.size)
     places = [(image, *corner) for image in range(len(images)) for corner in corners]
+    groups = [places[first : first + settings.batch] for first in range(0, len(places), settings.batch)]
     macs = torch.zeros(len(strategies), len(images), dtype=torch.float64)
-    parts: list[list[Tensor]] = [[] for _ in strategies]
-    for group in (places[first : first + settings.batch] for first in range(0, len(places), settings.batch)):
-        crops = _cut(seen, group, window)
-        owners = torch.tensor([image for image, _, _ in group])
-        outputs = model.sweep(crops, strategies, None if truth is None else _cut(truth, group, window), count=True)
-        for index, output in enumerate(outputs):
+    logits: list[list[Tensor]] = [[] for _ in strategies]
+    for group in groups:
+        known = None if truth is None else _cut(truth, group, window)
+        images_of = torch.tensor([image for image, _, _ in group])
+        for index, output in enumerate(model.sweep(_cut(seen, group, window), strategies, known, count=True)):
             assert output.macs is not None  # they are counted
-            parts[index].append(output.logits)
-            macs[index].index_add_(0, owners, output.macs)
-    return WindowLogits(model, view, crops[:1], corners, macs, [torch.cat(several) for several in parts])
+            logits[index].append(output.logits)
+            macs[index].index_add_(0, images_of, output.macs)
+    crop = _cut(seen, places[:1], window)
+    return WindowLogits(model, strategies, view, crop, corners, [torch.cat(parts) for parts in logits], macs)
 
 
 def _cut(pictures: Tensor, corners: Sequence[tuple[int, int, int]], window: Size) -> Tensor:
@@ -253,63 +253,15 @@ def _cut(pictures: Tensor, corners: Sequence[tuple[int, int, int]], window: Size
     return torch.stack([pictures[i, ..., top : top + window[0], left : left + window[1]] for i, top, left in corners])
 
 
-def sliding_logits(
-    model: Segmenter, images: Tensor, strategies: Sequence[Strategy], window: Size, stride: Size, batch: int
-) -> list[Output]:
-    """Logits averaged over overlapping windows; arguments as `sliding_window_logits`, for several strategies.
-
-    Returns:
-        For each strategy logits (batch, classes, height, width) float32, and multiply-accumulates of each image.
-    """
-    settings = Evaluation(inference="sliding", window=window, stride=stride, batch=batch)
-    height, width = images.shape[-2:]
-    seen = run_windows(model, images, strategies, settings, View((height, width)))
-    return [
-        Output(torch.cat([seen.of_image(index, image, one.input_scale) for image in range(len(images))]), macs)
-        for index, (one, macs) in enumerate(zip(strategies, seen.macs, strict=True))
-    ]
-
-
-@torch.inference_mode()
-def sliding_window_logits(
-    model: Segmenter,
-    image: Tensor,
-    window: int | Size,
-    stride: int | Size,
-    batch: int = 8,
-    strategy: Strategy | None = None,
-) -> Tensor:
-    """Logits of a whole network averaged over overlapping windows, the last of each row and column at the border.
-
-    Each window's logits are upsampled to the window before they are averaged. Where an image is smaller than the
-    window, the window is as small as the image.
-
-    Args:
-        model: a network in eval mode.
-        image: (3, height, width) or (batch, 3, height, width), of uint8 or normalised already.
-        window: height and width of a window; one number for both.
-        stride: steps between windows along height and width, at most the window's; one number for both.
-        batch: windows per forward pass.
-        strategy: how to run the network; by default its own `strategy`.
-
-    Returns:
-        (classes, height, width) for a single image, otherwise (batch, classes, height, width).
+def require_images(images: Any) -> None:
+    """Refuse values that are no images, (batch, 3, height, width) uint8, one or more.
 
     Raises:
-        PaumerError: an image of another shape, or windows that would not cover it.
+        PaumerError: names their type and shape.
     """
-    if image.ndim not in (3, 4):
-        raise PaumerError(f"image: shape {tuple(image.shape)}; give (3, height, width) or (batch, 3, height, width)")
-    window, stride = _height_and_width(window), _height_and_width(stride)
-    if not all(0 < step <= side for step, side in zip(stride, window, strict=True)) or batch < 1:
-        raise PaumerError(
-            f"window {window}, stride {stride}, batch {batch}: give strides of 1 to the window's size and a batch of 1 "
-            "or more"
-        )
-    images = image if image.ndim == 4 else image[None]
-    [output] = sliding_logits(model, images, [strategy or model.strategy], window, stride, batch)
-    return output.logits if image.ndim == 4 else output.logits[0]
-
-
-def _height_and_width(size: int | Size) -> Size:
-    return (size, size) if isinstance(size, int) else size
+    if not isinstance(images, Tensor):
+        raise PaumerError(f"images: {type(images).__name__}; give a tensor of uint8, {LAYOUT}")
+    shape = tuple(images.shape)
+    if images.dtype != torch.uint8 or images.ndim != 4 or shape[1] != 3 or not images.numel():
+        hint = "; channels come first" if shape[-1:] == (3,) else ""
+        raise PaumerError(f"images: {images.dtype} of shape {shape}; give uint8, {LAYOUT}, one or more{hint}")

@@ -6,9 +6,7 @@ network (`net_kwargs`) and the windows it was evaluated with (`inference_kwargs`
 
 import logging
 import math
-import pickle
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,19 +16,22 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from paumer.config.base import Section, Size, StrictLoader, load_yaml, parse
+from paumer.config.base import PositiveSize, Section, StrictLoader, both_sides, load_yaml, parse
 from paumer.config.measuring import Evaluation
+from paumer.config.network import Normalization
 from paumer.models.encoder import Encoder, Grid
 from paumer.models.heads import LinearHead, MaskTransformer
-from paumer.models.trained import TrainedSegmenter
-from paumer.models.weights import folder_named, read_tensors, require_weights
+from paumer.models.segmenter import Segmenter
+from paumer.models.weights import find_folder, read_tensors, require_same, require_weights, unreadable
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_bytes
 
 LOGGER = logging.getLogger("paumer")
 CHECKPOINT, VARIANT = "checkpoint.pth", "variant.yml"
 
-NORMALIZATIONS: dict[str, Literal["half", "imagenet"]] = {"vit": "half", "deit": "imagenet"}
+REMEDY = "copy it from the published network again"
+
+NORMALIZATIONS: dict[str, Normalization] = {"vit": "half", "deit": "imagenet"}
 NAMES = {  # how names begin here, and there; all others are the same
     "encoder.vit.": "encoder.",
     "decoder.linear.": "decoder.head.",
@@ -44,30 +45,7 @@ TRANSPOSED = ("decoder.proj_patch", "decoder.proj_classes")  # there tokens are 
 CLASSIFIER = re.compile(r"encoder\.head(_dist)?\.")  # of images, left from pretraining
 
 
-@dataclass(frozen=True)
-class Published:
-    """The published input of a network.
-
-    Attributes:
-        normalization: of the images: "half" (mean = std = 0.5) or "imagenet" (ImageNet's statistics).
-        window: height and width of the sliding windows it was evaluated with, or else of the images it was trained on.
-        stride: steps between windows along height and width.
-    """
-
-    normalization: Literal["half", "imagenet"]
-    window: Size
-    stride: Size
-
-
-class PublishedSegmenter(TrainedSegmenter):
-    """A Segmenter without auxiliary heads; `published` describes its input."""
-
-    def __init__(self, encoder: Encoder, decoder: nn.Module, published: Published, evaluation: Evaluation) -> None:
-        super().__init__(encoder, decoder, {}, evaluation=evaluation, normalization=published.normalization)
-        self.published = published
-
-
-def load_segmenter(folder: str | Path) -> PublishedSegmenter:
+def load_segmenter(folder: str | Path) -> Segmenter:
     """Load a published Segmenter; its logits are those of the original implementation.
 
     The weights of its classification heads are ignored, with a warning to the logger `paumer` that names them.
@@ -76,34 +54,29 @@ def load_segmenter(folder: str | Path) -> PublishedSegmenter:
         folder: where `checkpoint.pth` and `variant.yml` lie. Reading the checkpoint runs none of its content.
 
     Returns:
-        The network on the CPU in eval mode: from images (batch, 3, height, width), of uint8 or normalised by
-        `model.published.normalization`, to logits (batch, classes, height, width). `model.segment` runs in the windows
-        of the variant.
+        The network on the CPU in eval mode, without auxiliary heads; its `evaluation` are the windows of the variant.
 
     Raises:
         PaumerError: a file is missing, damaged or unsafe, the decoder is unknown, or the two files do not fit.
     """
-    folder = folder_named(folder)
-    if not folder.is_dir():
-        wrong = "is no folder" if folder.exists() else "no such folder"
-        raise PaumerError(f"{folder}: {wrong}; name one that holds {CHECKPOINT} and {VARIANT}")
+    folder = find_folder(folder, f"name one that holds {CHECKPOINT} and {VARIANT}")
     variant = _read_variant(folder / VARIANT)
-    path = folder / CHECKPOINT
-    weights = _read_weights(path)
-    published = variant.published
-    windows = {"inference": "sliding", "window": published.window, "stride": published.stride}
-    evaluation: Evaluation = parse(Evaluation, windows, str(folder / VARIANT))
-    model = PublishedSegmenter(*_build(variant, _native_grid(variant.net_kwargs, weights)), published, evaluation)
-    model.load_state_dict(_renamed(weights, model, path))
+    weights = _read_weights(folder / CHECKPOINT)
+    network = variant.net_kwargs
+    windows = variant.inference_kwargs or _Inference(window_size=network.image_size, window_stride=network.image_size)
+    evaluation: Evaluation = parse(
+        Evaluation,
+        {"inference": "sliding", "window": windows.window_size, "stride": windows.window_stride},
+        str(folder / VARIANT),
+    )
+    encoder, decoder = _build(network, _native_grid(network, weights))
+    normalization = NORMALIZATIONS[network.normalization]
+    model = Segmenter(encoder, decoder, {}, normalization=normalization, evaluation=evaluation)
+    model.load_state_dict(_renamed(weights, model, folder / CHECKPOINT))
     return model.eval()
 
 
-def _pair(size: Any) -> Any:
-    """Height and width; one number is both."""
-    return (size, size) if isinstance(size, int) else size
-
-
-Pair = Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_pair)]
+Pair = Annotated[PositiveSize, BeforeValidator(both_sides)]
 
 
 class _Part(Section):
@@ -144,16 +117,6 @@ class _Variant(_Part):
     net_kwargs: _Network
     inference_kwargs: _Inference | None = None
 
-    @property
-    def published(self) -> Published:
-        """The description of the network's input."""
-        size, inference = self.net_kwargs.image_size, self.inference_kwargs
-        return Published(
-            normalization=NORMALIZATIONS[self.net_kwargs.normalization],
-            window=inference.window_size if inference else size,
-            stride=inference.window_stride if inference else size,
-        )
-
 
 class _VariantLoader(StrictLoader):
     """A loader that also reads Python's tuples, as which published files may write sizes."""
@@ -169,10 +132,12 @@ _VariantLoader.add_constructor("tag:yaml.org,2002:python/tuple", _VariantLoader.
 def _read_variant(path: Path) -> _Variant:
     try:
         content = load_yaml(read_bytes(path).decode(), _VariantLoader)
+    except PaumerError:
+        raise
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise PaumerError(f"{path}: {error.strerror or error}; {REMEDY}") from None
     except ValueError as error:
-        raise PaumerError(f"{path}: not valid YAML ({error}); copy it from the published network again") from None
+        raise PaumerError(f"{path}: not valid YAML ({error}); {REMEDY}") from None
     return parse(_Variant, content, str(path))
 
 
@@ -180,25 +145,14 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     """Read the weights under the names they were published with."""
     try:
         checkpoint = read_tensors(path)
-    except OSError as error:
-        raise _unreadable(path, error) from None
     except PaumerError:
         raise
     except Exception as error:  # damaged files raise whatever their bytes lead to
-        found = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
-        if found:
-            raise PaumerError(
-                f"{path}: refused, for it asks to run {found[1]}; use a checkpoint of tensors, numbers and text alone"
-            ) from None
-        raise PaumerError(f"{path}: not a readable checkpoint; copy it from the published network again") from None
+        raise PaumerError(f"{path}: weights cannot be read ({unreadable(error)}); {REMEDY}") from None
     weights = checkpoint.get("model") if isinstance(checkpoint, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise PaumerError(f"{path}: has no weights under the key 'model'; use a checkpoint of a published Segmenter")
     return weights
-
-
-def _unreadable(path: Path, error: OSError) -> PaumerError:
-    return PaumerError(f"{path}: {error.strerror or error}; copy it from the published network")
 
 
 def _native_grid(network: _Network, weights: dict[str, Tensor]) -> Grid:
@@ -212,9 +166,8 @@ def _native_grid(network: _Network, weights: dict[str, Tensor]) -> Grid:
     return (side, side) if grid[0] * grid[1] != count == side**2 else grid
 
 
-def _build(variant: _Variant, grid: Grid) -> tuple[Encoder, nn.Module]:
+def _build(network: _Network, grid: Grid) -> tuple[Encoder, nn.Module]:
     """Build encoder, with position embeddings for `grid`, and decoder."""
-    network = variant.net_kwargs
     vit = (VisionTransformerDistilled if network.distilled else VisionTransformer)(
         img_size=(grid[0] * network.patch_size, grid[1] * network.patch_size),
         patch_size=network.patch_size,
@@ -235,30 +188,17 @@ def _build(variant: _Variant, grid: Grid) -> tuple[Encoder, nn.Module]:
 
 def _renamed(weights: dict[str, Tensor], model: nn.Module, path: Path) -> dict[str, Tensor]:
     """The weights under our names, all of them checked; classification heads are left out."""
-    own = model.state_dict()
-    names = {_published_name(name): name for name in own}
-    missing = [name for name in names if name not in weights]
-    others = [name for name in weights if name not in names]
-    unexpected = [name for name in others if not CLASSIFIER.match(name)]
-    if missing:
-        raise PaumerError(f"{path}: has no {missing[0]}, which {VARIANT} asks for; use the two files of one network")
-    if unexpected:
-        raise PaumerError(
-            f"{path}: {unexpected[0]} has no place in the network of {VARIANT}; use the two files of one network"
-        )
-    for name, ours in names.items():
-        found, due = tuple(weights[name].shape), tuple(own[ours].shape)
-        if found != due:
-            raise PaumerError(
-                f"{path}: {name} has shape {found} where {VARIANT} asks for {due}; use the two files of one network"
-            )
+    names = {_published_name(name): name for name in model.state_dict()}
+    ignored = [name for name in weights if CLASSIFIER.match(name)]
+    used = {name: value for name, value in weights.items() if name not in ignored}
     try:
-        require_weights({name: weights[name] for name in names})
+        require_same(used, {name: model.state_dict()[ours] for name, ours in names.items()})
+        require_weights(used)
     except ValueError as error:
-        raise PaumerError(f"{path}: {error}; copy it from the published network again") from None
-    if others:
-        LOGGER.warning("%s: ignored the classification heads: %s", path, ", ".join(others))
-    return {ours: weights[name].T if name in TRANSPOSED else weights[name] for name, ours in names.items()}
+        raise PaumerError(f"{path}: weights do not fit {VARIANT} ({error}); use the two files of one network") from None
+    if ignored:
+        LOGGER.warning("%s: ignored the classification heads: %s", path, ", ".join(ignored))
+    return {names[name]: value.T if name in TRANSPOSED else value for name, value in used.items()}
 
 
 def _published_name(name: str) -> str:

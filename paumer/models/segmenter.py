@@ -1,19 +1,23 @@
 """Segmenter with a strategy between its blocks."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from paumer.config.network import Normalization, statistics_of
-from paumer.models.encoder import Encoder, Grid, attend, block_macs, feed_forward
-from paumer.models.heads import AuxiliaryHead, AuxiliaryOutput, DecoderHead, cells_to_map
-from paumer.models.labels import Rows, balance_classes, class_counts, upsample, upsample_rows, upsampled_labels
+from paumer.config.measuring import Evaluation
+from paumer.config.network import Normalization
+from paumer.models.base import EncoderDecoder
+from paumer.models.encoder import Encoder, attend, block_macs, feed_forward
+from paumer.models.heads import AuxiliaryOutput, cells_to_map
+from paumer.models.inference import predict, require_images
 from paumer.strategies.contract import Dense, Strategy
-from paumer.strategies.criteria import BALANCE, patch_loss
+from paumer.strategies.criteria import ORACLE, patch_loss
+from paumer.strategies.notation import Schedule
+from paumer.strategies.registry import OperatingPoint, build_strategy, read_point
 from paumer.strategies.state import State
 from paumer.strategies.tokens import Head
 from paumer.system.errors import PaumerError
@@ -34,86 +38,30 @@ class Output:
     macs: Tensor | None
 
 
-class Segmenter(nn.Module):
-    """A vision transformer, a decoder and, for some blocks, auxiliary heads.
+class Segmenter(EncoderDecoder):
+    """A vision transformer, a decoder and, for some blocks, auxiliary heads, run under a strategy.
 
-    Every method takes images (batch, 3, height, width), of uint8 or, normalised already, of floating point.
+    Trained, published and wrapped networks are all of this class. Every method takes images (batch, 3, height, width),
+    of uint8 or, normalised already, of floating point.
 
     Attributes:
         strategy: what runs where a call names no other.
-        class_weights: how much each class counts in criteria that know them, (classes,); None: unknown.
-        mean: subtracted from images of uint8, (3, 1, 1), from 0 to 255; None where it is not known.
-        std: what the difference is divided by, likewise.
+        evaluation: how `segment` sees images: windows, short side, scales.
     """
-
-    class_weights: Tensor | None
-    mean: Tensor | None
-    std: Tensor | None
 
     def __init__(
         self,
         encoder: Encoder,
         decoder: nn.Module,
-        heads: Mapping[int, AuxiliaryHead | DecoderHead],
+        heads: Mapping[int, nn.Module],
         class_frequencies: Sequence[float] = (),
         normalization: Normalization | None = None,
+        evaluation: Evaluation | None = None,
     ) -> None:
-        super().__init__()
-        weights = balance_classes(class_frequencies, BALANCE) if class_frequencies else None
-        self.register_buffer("class_weights", weights, persistent=False)
-        statistics = None if normalization is None else statistics_of(normalization)
-        for name in ("mean", "std"):
-            values = None if statistics is None else torch.tensor(getattr(statistics, name)).view(3, 1, 1) * 255
-            self.register_buffer(name, values, persistent=False)
-        self.encoder, self.decoder = encoder, decoder
-        self.heads = nn.ModuleDict({str(block): head for block, head in heads.items()})
+        super().__init__(encoder, decoder, heads, class_frequencies, normalization)
         self.strategy: Strategy = DENSE
-
-    @property
-    def blocks(self) -> nn.Sequential:
-        """The encoder layers."""
-        return self.encoder.blocks
-
-    @property
-    def splits_blocks(self) -> bool:
-        """Whether blocks can run in two halves, attention and feed-forward network."""
-        return self.encoder.splits_blocks
-
-    @property
-    def sub_patch(self) -> int | None:
-        """Cells along the side of a patch that auxiliary heads predict; None where there is no head."""
-        return next((cast(Head, head).sub_patch for head in self.heads.values()), None)
-
-    @property
-    def classes(self) -> int:
-        """The number of classes: two where there is one logit, that of a sigmoid."""
-        return max(2, cast(int, self.decoder.classes))
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
-
-    def normalize(self, images: Tensor) -> Tensor:
-        """Images (batch, 3, height, width) of uint8 in the type of the weights, minus mean, over standard deviation.
-
-        Images of floating point are returned as they are: whoever resizes images, or times a network, normalises first.
-
-        Raises:
-            PaumerError: the statistics are not known, or the network takes other channels than RGB.
-        """
-        if images.dtype != torch.uint8:
-            return images
-        channels = self.encoder.vit.patch_embed.proj.weight.shape[1]
-        if channels != 3:
-            raise PaumerError(f"images: the network takes {channels} channels, not RGB; call it with normalised images")
-        if self.mean is None or self.std is None:
-            raise PaumerError(
-                "normalization: the ViT does not say how its images are normalised; name it, as "
-                'wrap(..., normalization="imagenet")'
-            )
-        mean, std = (value.to(images.device, torch.float32) for value in (self.mean, self.std))
-        return ((images.float() - mean) / std).to(next(self.parameters()).dtype)
+        self.evaluation = evaluation or Evaluation()
+        self._asked = ("pause", "")  # strategy and criterion of a schedule that names none
 
     def forward(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
         """From images (batch, 3, height, width) to logits (batch, classes, height, width)."""
@@ -127,6 +75,59 @@ class Segmenter(nn.Module):
         """
         strategy = strategy or self.strategy
         return self.label(self.patch_logits(images, strategy), images, strategy.input_scale)
+
+    @torch.inference_mode()
+    def segment(self, images: Tensor) -> Tensor:
+        """Class ids of images of any size, in the windows and views of `evaluation`.
+
+        Args:
+            images: RGB, (3, height, width) or (batch, 3, height, width), uint8.
+
+        Returns:
+            (height, width) or (batch, height, width) int64.
+
+        Raises:
+            PaumerError: images of another shape or type.
+        """
+        single = isinstance(images, Tensor) and images.ndim == 3
+        batch = images[None] if single else images
+        require_images(batch)
+        [(_, predicted)] = predict(self, batch.to(self.device), [self.strategy], self.evaluation)
+        return predicted.classes[0] if single else predicted.classes
+
+    def with_schedule(self, schedule: str | Schedule, strategy: str | None = "", criterion: str | None = "") -> Self:
+        """This network at another operating point: another object with the same weights.
+
+        Args:
+            schedule: where and how much, `3:0.4`; with the strategy before it, `merge 1-8:0.05`; or `dense` for every
+                patch through every block.
+            strategy: a registered name, or a composition such as `merge>pause`; empty: as now, `pause` at first.
+            criterion: by which patches are chosen; empty: as now, or the usual one of a strategy that is named.
+
+        Raises:
+            PaumerError: the operating point is not possible in this network.
+        """
+        strategy, criterion = "".join(name_of(strategy, "strategy").split()), name_of(criterion, "criterion")
+        asked = (strategy, criterion) if strategy else (self._asked[0], criterion or self._asked[1])
+        point = read_point(str(schedule).strip() or "dense", *asked)
+        if point.criterion == ORACLE:
+            raise PaumerError(f"{point.strategy}: criterion oracle needs the ground truth; use entropy")
+        other = copy(self)  # shares all modules
+        other.strategy = self.strategy_of(point)
+        other._asked = asked if point.strategy in (asked[0], "dense") else (point.strategy, "")
+        return other
+
+    def strategy_of(self, point: OperatingPoint) -> Strategy:
+        """The strategy of an operating point.
+
+        Raises:
+            PaumerError: this network cannot run it.
+        """
+        point.check_depth(self.encoder.depth)
+        strategy = build_strategy(point)
+        if reason := strategy.skip(self):
+            raise PaumerError(f"{point}: {reason}; choose another operating point")
+        return strategy
 
     def patch_logits(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
         """Logits before upsampling, (batch, classes, grid height, grid width), finer where the decoder is."""
@@ -167,27 +168,6 @@ class Segmenter(nn.Module):
                 outputs.append(AuxiliaryOutput(state.predict(number, tokens), truth, state.share(tokens)))
 
         return self.finish(self._run(tokens, state, strategy, predict), state, strategy), outputs
-
-    def embed(self, images: Tensor, scale: float = 1.0, labels: Tensor | None = None) -> tuple[Tensor, State]:
-        """Normalise images, scale and pad them to whole patches, embed them, and start the state of strategies.
-
-        Args:
-            images: (batch, 3, height, width).
-            scale: share of height and width that the network sees.
-            labels: class ids (batch, height, width); with them the state knows the truth of every patch.
-        """
-        images = self.normalize(images)
-        seen = self._shrink(images, scale) if scale < 1 else self._pad(images)
-        tokens = self.encoder.embed(seen)
-        grid = self.encoder.grid(*seen.shape[-2:])
-        state = State(self.encoder.prefix, grid, heads=self.heads, pixels=seen, class_weights=self.class_weights)
-        if labels is not None and self.sub_patch is not None:
-            if scale < 1:
-                shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")
-                labels = shrunk[:, 0].to(labels.dtype)
-            truth = class_counts(labels, grid, self.encoder.patch_size, self.sub_patch, self.classes)
-            state.side_tensors = {"truth": truth}
-        return tokens, state
 
     def embed_squares(self, pixels: Tensor, state: State) -> Tensor:
         """Tokens (batch, squares, width) of 2 x 2 patches, from their pixels at half the size."""
@@ -319,43 +299,6 @@ class Segmenter(nn.Module):
         state.add_macs(lambda: block_macs(block, attended, state.token_counts(tokens)))
         return tokens
 
-    def _pad(self, images: Tensor) -> Tensor:
-        """Pad on the right and bottom with zeros to multiples of the patch size, as Segmenter does."""
-        height, width = images.shape[-2:]
-        size = self.encoder.patch_size
-        missing = (0, -width % size, 0, -height % size)
-        return functional.pad(images, missing) if any(missing) else images
-
-    def _shrink(self, images: Tensor, scale: float) -> Tensor:
-        """Resize images to a smaller scale, rounded to whole patches."""
-        height, width = images.shape[-2:]
-        sides = [count * self.encoder.patch_size for count in self.seen_grid(height, width, scale)]
-        return functional.interpolate(images, size=sides, mode="bilinear", antialias=True)
-
-    def seen_grid(self, height: int, width: int, scale: float = 1.0) -> Grid:
-        """How many patches in height and width the network sees of an image: padded, or at a smaller scale rounded."""
-        size = self.encoder.patch_size
-        if scale < 1:
-            return max(1, round(int(height) * scale / size)), max(1, round(int(width) * scale / size))
-        return -(-height // size), -(-width // size)
-
-    def upsample(self, logits: Tensor, images: Tensor, scale: float = 1.0, rows: Rows | None = None) -> Tensor:
-        """Resize patch logits bilinearly to the images they belong to, or some of their rows; padding is cut off."""
-        padded, (height, width) = self._extents(images, scale)
-        if rows in (None, (0, height)):
-            return upsample(logits, padded)[..., :height, :width]
-        return upsample_rows(logits, padded, rows)[..., :width]
-
-    def label(self, logits: Tensor, images: Tensor, scale: float = 1.0) -> Tensor:
-        """Class ids (batch, height, width) of the images that patch logits belong to, those of `upsample`."""
-        return upsampled_labels(logits, *self._extents(images, scale))
-
-    def _extents(self, images: Tensor, scale: float) -> tuple[Grid, Grid]:
-        """Height and width that patch logits stand for, and those of the images; a smaller image had no padding."""
-        height, width = images.shape[-2:]
-        size = self.encoder.patch_size if scale == 1 else 1
-        return (height + -height % size, width + -width % size), (height, width)
-
 
 def group_by(
     group: Iterable[tuple[int, Strategy]], key: Callable[[Strategy], Hashable]
@@ -373,3 +316,14 @@ def _join(outputs: list[Output]) -> Output:
         return outputs[0]
     counts = [output.macs for output in outputs if output.macs is not None]
     return Output(torch.cat([output.logits for output in outputs]), torch.cat(counts) if counts else None)
+
+
+def name_of(given: Any, what: str) -> str:
+    """A strategy or criterion by its name; empty where none is given.
+
+    Raises:
+        PaumerError: it is no name.
+    """
+    if not isinstance(given, str | None):
+        raise PaumerError(f"{what}: {type(given).__name__}; give its name, as docs/strategies.md lists them")
+    return given or ""

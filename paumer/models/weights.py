@@ -31,7 +31,7 @@ LARGEST_FACTOR = 20  # trained weights hardly shrink; what unpacks to more is a 
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR"}
 LONGEST, SHOWN = 5, 40  # bytes of these, and characters of a text in an error
 ARCHIVE, MEMBERS, NAMED = b"PK\x03\x04", ("data.pkl", ".npy"), 3  # of torch and NumPy; names in an error
-BLOCKED = re.compile(r"Unsupported globals?: (?:GLOBAL )?([\w.]+)")
+BLOCKED = re.compile(r"(?:GLOBAL|globals?:) (?:GLOBAL )?([\w.]+)")
 SMALL = 64 * 2**20  # bytes that are no matter, such as those of a small network that starts at zeros
 
 
@@ -47,11 +47,21 @@ def find_network(name: str | Path) -> Path:
         PaumerError: there is no such folder, or no network in it.
     """
     folder = _named(name)
-    if is_network(folder):
-        return folder
+    if not is_network(find_folder(folder)):
+        raise PaumerError(f"{folder}: holds no trained network, for it has neither {RUN} nor {CONFIG}; {REMEDY}")
+    return folder
+
+
+def find_folder(name: Any, remedy: str = REMEDY) -> Path:
+    """The folder of that name.
+
+    Raises:
+        PaumerError: there is none; it ends with `remedy`.
+    """
+    folder = _path(name)
     if not folder.is_dir():
-        raise PaumerError(f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}; {REMEDY}")
-    raise PaumerError(f"{folder}: holds no trained network, for it has neither {RUN} nor {CONFIG}; {REMEDY}")
+        raise PaumerError(f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}; {remedy}")
+    return folder
 
 
 def trained_network(weights: str) -> Path | None:
@@ -79,8 +89,8 @@ def read_run(folder: Path, **needed: type) -> dict[str, Any]:
     return {"backbone": network.backbone.name, **told, "network": network.model_dump(mode="json")}
 
 
-def folder_named(name: Any) -> Path:
-    """The folder of a network as a path, there or not.
+def _path(name: Any) -> Path:
+    """A path that a user gave.
 
     Raises:
         PaumerError: it is no name.
@@ -90,8 +100,8 @@ def folder_named(name: Any) -> Path:
     return Path(name).expanduser()
 
 
-def _named(name: str | Path) -> Path:
-    folder = folder_named(name)
+def _named(name: Any) -> Path:
+    folder = _path(name)
     return NETWORKS / DEMO if str(folder) == DEMO and not is_network(folder) else folder
 
 
@@ -180,6 +190,21 @@ def require_weights(weights: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} claims more values than the file holds")
         elif isinstance(value, Tensor) and not bool(value.isfinite().all()):
             raise ValueError(f"{name} holds values that are not finite, as of a training that diverged")
+
+
+def require_same(weights: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> None:
+    """Refuse weights that have not the names and shapes of those of a network.
+
+    Raises:
+        ValueError: names the first that is missing, that the network lacks, or whose shape differs.
+    """
+    if missing := next((name for name in network if name not in weights), None):
+        raise ValueError(f"{missing} is missing")
+    if strange := next((name for name in weights if name not in network), None):
+        raise ValueError(f"the network has no {strange}")
+    for name, value in network.items():
+        if weights[name].shape != value.shape:
+            raise ValueError(f"{name} has shape {tuple(weights[name].shape)} in the place of {tuple(value.shape)}")
 
 
 FIRST = "patch_embed.proj.weight"  # that every plain ViT of timm has; what stands before it is a prefix of all names

@@ -18,12 +18,13 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from paumer.config.base import parse
-from paumer.config.measuring import Evaluation
-from paumer.config.network import STATISTICS, Normalization, Statistics
-from paumer.models.backbones import REMEDY, obstacle_of, statistics
+from paumer.config.base import Section, parse
+from paumer.config.measuring import Evaluation, read_evaluation
+from paumer.config.network import Normalization
+from paumer.models.backbones import obstacle_of, statistics
 from paumer.models.encoder import Encoder
-from paumer.models.trained import TrainedSegmenter, evaluation_of
+from paumer.models.heads import DecoderHead
+from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import ORACLE
 from paumer.strategies.notation import Schedule
@@ -52,7 +53,7 @@ def wrap(
     class_frequencies: Frequencies = (),
     evaluation: Evaluation | Mapping[str, Any] | None = None,
     normalization: Normalization | Mapping[str, Any] = "auto",
-) -> "PausingSegmenter":
+) -> Segmenter:
     """Run a vision transformer and a dense head under a schedule.
 
     Args:
@@ -82,76 +83,69 @@ def wrap(
     """
     if layout not in get_args(Layout):
         raise PaumerError(f"layout {layout!r} is unknown; use {' or '.join(get_args(Layout))}")
-    encoder = FeatureEncoder(_for_any_size(_check_plain(vit)))
-    modules = _by_block(auxiliary)
-    for block in modules:
-        if not 1 <= block <= encoder.depth:
-            raise PaumerError(f"auxiliary: no block {block} in a network of {encoder.depth} blocks")
-    heads: dict[int, nn.Module]
-    heads = {block: TokenHead(module, encoder.width, f"auxiliary[{block}]") for block, module in modules.items()}
-    decoder: TokenHead | IdentityHead
-    readout: nn.Module
+    if obstacle := obstacle_of(vit):
+        raise PaumerError(f"vit: {obstacle}")
+    encoder = FeatureEncoder(_for_any_size(vit))
+    modules = _by_block(auxiliary, encoder.depth)
+    given = {block: TokenHead(module, encoder.width, f"auxiliary[{block}]") for block, module in modules.items()}
+    heads: dict[int, TokenHead | DecoderHead] = {**given}
+    kind: type[Segmenter] = Segmenter
+    decoder: TokenHead | MapHead
     if layout == "tokens":
-        decoder, readout = TokenHead(head, encoder.width, "head"), nn.Identity()
-        heads = dict.fromkeys(range(1, encoder.depth + 1), LogitLens(encoder, decoder)) | heads
+        decoder = TokenHead(head, encoder.width, "head")
+        heads = {**dict.fromkeys(range(1, encoder.depth + 1), DecoderHead(encoder, decoder)), **given}
     else:
-        shape = (1, encoder.width, *encoder.vit.patch_embed.grid_size)
-        decoder, readout = IdentityHead(_count_classes(head, "map", shape, "head")), head
-    for block in modules:
-        if heads[block].classes != decoder.classes:
+        kind, decoder = MapSegmenter, MapHead(head, (encoder.width, *encoder.vit.patch_embed.grid_size), "head")
+    for block, one in given.items():
+        if one.classes != decoder.classes:
             raise PaumerError(
-                f"auxiliary[{block}]: predicts {heads[block].classes} classes where the head predicts "
-                f"{decoder.classes}; give it a module with as many"
+                f"auxiliary[{block}]: predicts {one.classes} classes where the head predicts {decoder.classes}; give "
+                "it a module with as many"
             )
-    wrapped = PausingSegmenter(
+    model = kind(
         encoder,
         decoder,
         heads,
         _frequencies(class_frequencies, max(2, decoder.classes)),
-        evaluation=evaluation_of(evaluation),
-        normalization=_normalization(normalization, vit),
+        _normalization(normalization, vit),
+        read_evaluation(evaluation or {}, "evaluation"),
     )
-    wrapped.readout = readout
-    for container in (wrapped, encoder, decoder, wrapped.heads, *heads.values()):
+    for container in (model, encoder, decoder, model.heads, *heads.values()):
         container.training = vit.training  # what is inside keeps its own mode
-    return wrapped.with_schedule(schedule, strategy, criterion)
+    return model.with_schedule(schedule, strategy, criterion)
 
 
-class PausingSegmenter(TrainedSegmenter):
-    """A vision transformer and a dense head under a strategy; `wrap` makes it.
+class MapSegmenter(Segmenter):
+    """A Segmenter whose decoder reads the map of all patches, and so cannot predict where some are missing."""
 
-    Attributes:
-        readout: reads the map of all patches: the head of layout `map`, or the identity.
-    """
-
-    sub_patch = 1
-    readout: nn.Module
+    def classify(self, patches: Tensor, state: State) -> Tensor:
+        """Norm patches (batch, patches, width) for the decoder, (batch, patches, 1, width)."""
+        return self.encoder.norm(patches).unsqueeze(2)
 
     def finish(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
         """Logits as a map (batch, classes, any height, any width) from the tokens after the last block."""
-        values = super().finish(tokens, state, strategy)
-        state.add_macs(lambda: _try_out(self.readout, values[:1].shape)[1])
-        return self.readout(values)
+        features = super().finish(tokens, state, strategy)
+        state.add_macs(lambda: _try_out(self.decoder, features[:1].shape)[1])
+        return self.decoder(features)
 
     def strategy_of(self, point: OperatingPoint) -> Strategy:
         """The strategy of an operating point.
 
         Raises:
-            PaumerError: this network cannot run it; says so where that is because its head reads maps.
+            PaumerError: this network cannot run it.
         """
-        name, reads_maps = str(point), isinstance(self.decoder, IdentityHead)
-        missing = [block for block in point.head_blocks if str(block) not in self.heads]
-        if reads_maps and any(part.outputs_logits for part in point.parts):
-            raise PaumerError(f"{name}: predicts patch by patch, but the head reads whole maps; use pause, or merge")
-        if reads_maps and point.criterion == ORACLE:
+        if any(part.outputs_logits for part in point.parts):
+            raise PaumerError(f"{point}: predicts patch by patch, but the head reads whole maps; use pause, or merge")
+        if point.criterion == ORACLE:
             raise PaumerError(
-                f"{name}: criterion oracle compares predictions of patches, which a head of maps gives not"
+                f"{point}: criterion oracle compares predictions of patches, which a head of maps gives not"
             )
-        if reads_maps and missing and missing[0] <= self.encoder.depth:
-            raise PaumerError(
-                f"{name}: a head of maps cannot predict after block {missing[0]}, where patches may be missing; "
-                f"give auxiliary={{{missing[0]}: module}} that predicts from tokens"
-            )
+        for block in point.head_blocks:
+            if str(block) not in self.heads and block <= self.encoder.depth:
+                raise PaumerError(
+                    f"{point}: a head of maps cannot predict after block {block}, where patches may be missing; give "
+                    f"auxiliary={{{block}: module}} that predicts from tokens"
+                )
         return super().strategy_of(point)
 
 
@@ -189,62 +183,39 @@ class TokenHead(nn.Module):
         return _try_out(self.head, (1, int(patches), self.width))[1]
 
 
-class IdentityHead(nn.Module):
-    """Takes the place of a head of tokens where the head reads maps.
+class MapHead(nn.Module):
+    """A head of maps given by the user.
 
     Attributes:
-        classes: number of classes that the head of maps predicts.
+        classes: number of classes that it predicts.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, head: nn.Module, shape: tuple[int, int, int], name: str) -> None:
         super().__init__()
-        self.classes = classes
+        self.head = head
+        self.classes = _count_classes(head, "map", (1, *shape), name)
 
-    def forward(self, patches: Tensor) -> Tensor:
-        """From patches (batch, patches, width) to (batch, patches, 1, width)."""
-        return patches.unsqueeze(2)
-
-    def macs(self, patches: Count) -> Count:
-        """Multiply-accumulates of one image: none."""
-        return 0.0
+    def forward(self, features: Tensor) -> Tensor:
+        """From maps (batch, width, grid height, grid width) to logits (batch, classes, any height, any width)."""
+        return self.head(features)
 
 
-class LogitLens(nn.Module):
-    """The network's final norm and head, applied after any block; not trained for it.
-
-    Both are no submodules, so that their weights have one name in the network.
-    """
-
-    sub_patch = 1
-    adapter = None
-
-    def __init__(self, encoder: FeatureEncoder, head: TokenHead) -> None:
-        super().__init__()
-        self.network = (encoder, head)
-
-    def forward(self, patches: Tensor) -> Tensor:
-        """From patches (batch, patches, width) to logits (batch, patches, 1, classes)."""
-        encoder, head = self.network
-        return head(encoder.norm(patches))
-
-    def macs(self, patches: Count) -> Count:
-        """Multiply-accumulates of one image with this number of patches, or of each of several images."""
-        return self.network[1].macs(patches)
+class _Options(Section):
+    normalization: Normalization
 
 
-def _by_block(auxiliary: Any) -> dict[int, nn.Module]:
+def _by_block(auxiliary: Any, depth: int) -> dict[int, nn.Module]:
     """Auxiliary modules by block number; text is converted, as the keys of a `ModuleDict` are text.
 
     Raises:
         PaumerError: they are no such mapping.
     """
-    if auxiliary is None:
-        return {}
-    if not isinstance(auxiliary, Mapping | nn.ModuleDict):
+    if not isinstance(auxiliary, Mapping | nn.ModuleDict | None):
         raise PaumerError(f"auxiliary: {type(auxiliary).__name__}; give modules by their blocks, {{3: module}}")
-    blocks = {int(str(block)): module for block, module in auxiliary.items() if str(block).isdecimal()}
-    if len(blocks) < len(auxiliary):
-        raise PaumerError(f"auxiliary: {', '.join(map(repr, auxiliary))}; number each block once, from 1")
+    given = dict((auxiliary or {}).items())
+    blocks = {int(str(block)): module for block, module in given.items() if str(block).isdecimal()}
+    if len(blocks) < len(given) or not all(1 <= block <= depth for block in blocks):
+        raise PaumerError(f"auxiliary: {', '.join(map(repr, given))}; number each block once, from 1 to {depth}")
     return blocks
 
 
@@ -254,19 +225,16 @@ def _frequencies(given: Frequencies, classes: int) -> tuple[float, ...]:
     Raises:
         PaumerError: they are no shares of this number of classes.
     """
-    if isinstance(given, Set):
-        raise PaumerError("class_frequencies: a set has no order; give a list, in the order of the classes")
     try:
-        values = given.values() if isinstance(given, Mapping) else given
-        shares = tuple(float(share) for share in values)
+        shares = tuple(float(share) for share in (given.values() if isinstance(given, Mapping) else given))
     except (TypeError, ValueError):
+        shares = (math.nan,)
+    valid = len(shares) == classes and all(0 <= share < math.inf for share in shares) and any(shares)
+    if shares and (isinstance(given, Set) or not valid):  # a set has no order
         raise PaumerError(
-            f"class_frequencies: {type(given).__name__} holds no numbers; give one for each class"
-        ) from None
-    if shares and len(shares) != classes:
-        raise PaumerError(f"class_frequencies: {len(shares)} for {classes} classes; give one for each")
-    if shares and not (all(0 <= share < math.inf for share in shares) and any(shares)):
-        raise PaumerError(f"class_frequencies: {list(shares)}; give shares of pixels, 0 or more, not all of them 0")
+            f"class_frequencies: {type(given).__name__} of {list(shares)}; give a list of {classes} shares of pixels, "
+            "one for each class, 0 or more and not all of them 0"
+        )
     return shares
 
 
@@ -276,26 +244,14 @@ def _normalization(given: Any, vit: nn.Module) -> Normalization | None:
     Raises:
         PaumerError: it is none.
     """
-    if isinstance(given, str) and given == "auto":
-        source = getattr(vit, "pretrained_cfg", None) or {}
-        try:
-            return statistics(source["mean"], source["std"])
-        except (KeyError, TypeError, ValueError):  # none, or of other channels
-            return None
-    if isinstance(given, Mapping):
-        return parse(Statistics, given, "normalization")
-    if not isinstance(given, Statistics) and not (isinstance(given, str) and given in STATISTICS):
-        raise PaumerError(f"normalization: {given!r}; use auto, imagenet, half, or {{'mean': ..., 'std': ...}}")
-    return given
-
-
-def _check_plain(vit: Any) -> VisionTransformer:
-    """Refuse networks that the encoder would not run as timm does."""
-    if obstacle := obstacle_of(vit):
-        raise PaumerError(f"vit: {obstacle}; {REMEDY}")
-    if vit.patch_embed.patch_size[0] != vit.patch_embed.patch_size[1]:
-        raise PaumerError(f"vit: patches of {vit.patch_embed.patch_size} pixels are not square; use square ones")
-    return vit
+    chosen: Normalization = parse(_Options, {"normalization": given}, "wrap").normalization
+    if chosen != "auto":
+        return chosen
+    source = getattr(vit, "pretrained_cfg", None) or {}
+    try:
+        return statistics(source["mean"], source["std"])
+    except (KeyError, TypeError, ValueError):  # none, or of other channels
+        return None
 
 
 def _for_any_size(vit: VisionTransformer) -> VisionTransformer:

@@ -22,8 +22,7 @@ from paumer.evaluation.evaluate import confusion_matrix, mean_iou
 from paumer.measurement.flops import count
 from paumer.models.encoder import Encoder
 from paumer.models.heads import LinearHead
-from paumer.models.published import Published, PublishedSegmenter
-from paumer.models.wrap import PausingSegmenter
+from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError
@@ -140,7 +139,7 @@ def test_measure_runs_windows_of_larger_images(network) -> None:
 
 
 @pytest.fixture(scope="module")
-def wrapped() -> PausingSegmenter:
+def wrapped() -> Segmenter:
     """A wrapped network that gives one logit, with windows."""
     torch.manual_seed(0)
     vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, **OPTIONS, depth=4, dynamic_img_size=True)
@@ -149,13 +148,12 @@ def wrapped() -> PausingSegmenter:
 
 
 @pytest.fixture(scope="module")
-def published() -> PublishedSegmenter:
+def published() -> Segmenter:
     """A published network, as its files would give it."""
     torch.manual_seed(0)
     vit = VisionTransformer(img_size=SIZE, **OPTIONS, depth=4, num_classes=0, dynamic_img_size=True)
-    told = Published("half", SIZE, (16, 24))
-    windows = Evaluation(inference="sliding", window=told.window, stride=told.stride)
-    return PublishedSegmenter(Encoder(vit), LinearHead(vit.embed_dim, 7), told, windows).eval()
+    windows = Evaluation(inference="sliding", window=SIZE, stride=(16, 24))
+    return Segmenter(Encoder(vit), LinearHead(vit.embed_dim, 7), {}, normalization="half", evaluation=windows).eval()
 
 
 @pytest.mark.parametrize("name", ["network", "wrapped", "published"])

@@ -15,12 +15,12 @@ from paumer.config.measuring import Evaluation, SweepItem, Throughput
 from paumer.config.network import Backbone, Heads, NetworkSettings
 from paumer.config.runs import CostSettings
 from paumer.data.datasets import Sample
-from paumer.data.loading import SegmentationData
+from paumer.data.loading import SegmentationData, evenly
 from paumer.data.manifest import samples
 from paumer.measurement import throughput as stage
 from paumer.measurement.intervals import ratio
 from paumer.measurement.modes import callable_of
-from paumer.measurement.throughput import evenly, input_images, input_size, mean_windows, throughput, untrained
+from paumer.measurement.throughput import input_images, input_size, mean_windows, throughput, untrained
 from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, Variant
 from paumer.models.build import build, save_weights
 from paumer.models.inference import predict

@@ -20,7 +20,6 @@ from torch.testing import assert_close
 import paumer
 from paumer import load_segmenter, sliding_window_logits
 from paumer.models.encoder import Encoder
-from paumer.models.published import Published
 from paumer.system.errors import PaumerError
 
 ROUNDING = 5e-5  # what float32 leaves after a few layers of large weights
@@ -171,9 +170,11 @@ def test_windows_that_cannot_be_are_refused(published, change, word) -> None:
 
 def test_the_network_carries_what_it_expects_of_its_input(published) -> None:
     model, _ = published()
-    assert model.published == Published(normalization="half", window=(32, 32), stride=(24, 24))
+    assert (model.evaluation.window, model.evaluation.stride) == ((32, 32), (24, 24))
+    images = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
+    assert_close(model.normalize(images), images / 127.5 - 1)
     model, _ = published(net={"normalization": "deit"})
-    assert model.published.normalization == "imagenet"
+    assert_close(model.mean[:, 0, 0] / 255, torch.tensor([0.485, 0.456, 0.406]))
 
 
 def test_windows_are_those_of_training_where_none_are_named(tmp_path) -> None:
@@ -181,7 +182,7 @@ def test_windows_are_those_of_training_where_none_are_named(tmp_path) -> None:
     variant = describe(network)
     del variant["inference_kwargs"]
     model = load_segmenter(publish(tmp_path, network.state_dict(), variant))
-    assert (model.published.window, model.published.stride) == ((24, 40), (24, 40))
+    assert (model.evaluation.window, model.evaluation.stride) == ((24, 40), (24, 40))
 
 
 def test_the_network_is_ready_to_run_and_keeps_no_classifier(published) -> None:
@@ -240,8 +241,8 @@ def test_missing_folder_and_files_are_named(folder) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "not a readable checkpoint"),
-        (bytes(range(256)), "not a readable checkpoint"),
+        (b"", "weights cannot be read"),
+        (bytes(range(256)), "weights cannot be read"),
         (b"<html>404</html>", "is a web page in the place of the file"),
     ],
     ids=["empty", "garbage", "page"],
@@ -254,7 +255,7 @@ def test_garbled_checkpoint_is_named(folder, content, words) -> None:
 def test_cut_off_checkpoint_is_named(folder) -> None:
     path = folder / "checkpoint.pth"
     path.write_bytes(path.read_bytes()[:-500])
-    assert "checkpoint.pth: not a readable checkpoint" in refusal(folder)
+    assert "checkpoint.pth: weights cannot be read" in refusal(folder)
 
 
 class Harmful:
@@ -270,7 +271,7 @@ class Harmful:
 def test_checkpoint_that_would_run_code_is_refused(folder, tmp_path) -> None:
     torch.save({"model": stirred().state_dict(), "extra": Harmful(tmp_path / "harmed")}, folder / "checkpoint.pth")
     message = refusal(folder)
-    assert "checkpoint.pth: refused" in message
+    assert "checkpoint.pth: weights cannot be read (it asks to run " in message
     assert "system" in message
     assert not (tmp_path / "harmed").exists()
 

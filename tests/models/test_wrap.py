@@ -20,7 +20,7 @@ from paumer.config.measuring import Evaluation
 from paumer.config.network import Backbone, Decoder, NetworkSettings
 from paumer.models.backbones import create_vit
 from paumer.models.inference import predict
-from paumer.models.wrap import PausingSegmenter
+from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense
 from paumer.strategies.registry import read_point
 from paumer.system.errors import PaumerError
@@ -356,7 +356,7 @@ def test_multiply_accumulates_count_the_heads(plain, head, map_head, images) -> 
     assert torch.equal(whole.macs - dense, torch.full((2,), convolutions - 24.0 * own, dtype=torch.float64))
 
 
-def points(model: PausingSegmenter, schedule: str) -> list:
+def points(model: Segmenter, schedule: str) -> list:
     return [model.with_schedule(schedule, strategy="early-exit").strategy]
 
 
@@ -443,30 +443,58 @@ MISTAKES = {
     "pooled": ({"head": nn.Sequential(nn.Flatten(), nn.LazyLinear(5))}, "3:0.4", r"head: gives \(1, 5\) for an input"),
     "tuple": (LSTM, "3:0.4", "head: gives tuple instead of a tensor"),
     "classes": (LINEAR | {"auxiliary": {3: nn.Linear(WIDTH, 4)}}, "3:0.4", r"auxiliary\[3\]: predicts 4 classes"),
-    "no such block": (LINEAR | {"auxiliary": {7: nn.Linear(WIDTH, 5)}}, "3:0.4", "no block 7 in a network of 6 blocks"),
+    "no such block": (
+        LINEAR | {"auxiliary": {7: nn.Linear(WIDTH, 5)}},
+        "3:0.4",
+        "auxiliary: 7; number each block once, from 1 to 6",
+    ),
     "map without auxiliary": (CONV, "3:0.4", r"cannot predict after block 3.*give auxiliary=\{3: module\}"),
-    "too few frequencies": (LINEAR | {"class_frequencies": [0.5] * 3}, "3:0.4", "3 for 5 classes; give one for each"),
+    "too few frequencies": (
+        LINEAR | {"class_frequencies": [0.5] * 3},
+        "3:0.4",
+        "tuple of|list of .* give a list of 5 shares",
+    ),
     "no frequencies": (LINEAR | {"class_frequencies": np.zeros(5)}, "3:0.4", "not all of them 0"),
     "negative frequencies": (LINEAR | {"class_frequencies": [-1, 1, 1, 1, 1]}, "3:0.4", "0 or more"),
     "endless frequencies": (LINEAR | {"class_frequencies": [math.nan] * 5}, "3:0.4", "0 or more"),
-    "named frequencies": (LINEAR | {"class_frequencies": "even"}, "3:0.4", "str holds no numbers"),
-    "frequency": (LINEAR | {"class_frequencies": 0.5}, "3:0.4", "float holds no numbers"),
-    "nested frequencies": (LINEAR | {"class_frequencies": np.ones((5, 2))}, "3:0.4", "ndarray holds no numbers"),
+    "named frequencies": (LINEAR | {"class_frequencies": "even"}, "3:0.4", "str of .nan.; give a list of 5 shares"),
+    "frequency": (LINEAR | {"class_frequencies": 0.5}, "3:0.4", "float of .nan.; give a list of 5 shares"),
+    "nested frequencies": (
+        LINEAR | {"class_frequencies": np.ones((5, 2))},
+        "3:0.4",
+        "ndarray of .nan.; give a list of 5 shares",
+    ),
     "list of modules": (LINEAR | {"auxiliary": [nn.Linear(WIDTH, 5)]}, "3:0.4", r"list; give .*\{3: module\}"),
-    "named blocks": (LINEAR | {"auxiliary": {"last": nn.Linear(WIDTH, 5)}}, "3:0.4", "'last'; number each block once"),
+    "named blocks": (
+        LINEAR | {"auxiliary": {"last": nn.Linear(WIDTH, 5)}},
+        "3:0.4",
+        "'last'; number each block once, from 1 to 6",
+    ),
     "half a block": (LINEAR | {"auxiliary": {2.5: nn.Linear(WIDTH, 5)}}, "3:0.4", "2.5; number each block once"),
     "true blocks": (LINEAR | {"auxiliary": {True: nn.Linear(WIDTH, 5)}}, "1:0.4", "True; number each block once"),
     "a block twice": (LINEAR | {"auxiliary": {3: LINEAR["head"], "3": LINEAR["head"]}}, "3:0.4", "3, '3'; number each"),
-    "unordered frequencies": (LINEAR | {"class_frequencies": {0.1, 0.2, 0.3, 0.4, 0.5}}, "3:0.4", "a set has no order"),
+    "unordered frequencies": (
+        LINEAR | {"class_frequencies": {0.1, 0.2, 0.3, 0.4, 0.5}},
+        "3:0.4",
+        "set of .*; give a list",
+    ),
     "no class": ({"head": nn.LazyLinear(0)}, "3:0.4", "head: predicts no class; it must map"),
-    "array of statistics": (LINEAR | {"normalization": np.ones(3)}, "3:0.4", "use auto, imagenet, half"),
+    "array of statistics": (
+        LINEAR | {"normalization": np.ones(3)},
+        "3:0.4",
+        "normalization: input should be a valid dictionary",
+    ),
     "strategy as object": (LINEAR | {"strategy": nn.Identity()}, "3:0.4", "strategy: Identity; give its name"),
     "no module": (LINEAR | {"auxiliary": {3: torch.relu}}, "3:0.4", r"auxiliary\[3\]: .*give a torch.nn.Module"),
     "function": ({"head": torch.relu}, "3:0.4", "head: .*give a torch.nn.Module"),
     "a number": (LINEAR, 0.4, "write it like"),
     "nothing": (LINEAR, None, "write it like"),
-    "normalization": (LINEAR | {"normalization": "caffe"}, "3:0.4", "normalization: 'caffe'; use auto, imagenet, half"),
-    "statistics": (LINEAR | {"normalization": {"mean": [1, 2]}}, "3:0.4", r"normalization: key 'mean.2' is missing"),
+    "normalization": (
+        LINEAR | {"normalization": "caffe"},
+        "3:0.4",
+        "normalization: input should be 'auto', 'imagenet' or 'half', not 'caffe'",
+    ),
+    "statistics": (LINEAR | {"normalization": {"mean": [1, 2]}}, "3:0.4", r"key 'normalization.mean.2' is missing"),
     "evaluation": (LINEAR | {"evaluation": {"windw": 3}}, "3:0.4", "evaluation: unknown key 'windw'"),
     "oracle of maps": (CONV | {"criterion": "oracle"}, "3:0.4", "criterion oracle needs the ground truth"),
     "map and exit": (CONV | {"strategy": "early-exit"}, "exit:3", "predicts patch by patch"),

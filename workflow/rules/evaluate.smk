@@ -39,6 +39,32 @@ use rule evaluate as evaluate_select with:
         "Evaluating {wildcards.backbone}, recipe {wildcards.recipe}, seed {wildcards.seed}, where points are chosen"
 
 
+rule robustness:
+    input:
+        manifest=rules.data.output.manifest,
+        weights=rules.train.output.weights,
+        run=rules.train.output.run,
+    output:
+        table=f"{RUN}/robustness.csv",
+    log:
+        f"{LOGS}/robustness/{{backbone}}-{{recipe}}-seed{{seed}}.log",
+    conda:
+        "../../envs/paumer.yaml"
+    threads: GPU_CORES
+    resources:
+        expected_seconds=robustness_seconds,
+        mem_mb=8000,
+        gpu=GPUS,
+    params:
+        settings=text(stages.RobustnessSettings.of(experiment)),
+        folder=run_folder,
+    message:
+        "Corrupting the images of {wildcards.backbone}, recipe {wildcards.recipe}, seed {wildcards.seed}"
+    shell:
+        "paumer robustness --settings {params.settings:q} --data {input.manifest:q} --run {params.folder:q}"
+        " --output {output.table:q} --threads {threads} > {log:q} 2>&1"
+
+
 rule semantics:
     input:
         manifest=rules.data.output.manifest,
@@ -93,6 +119,17 @@ use rule collect_accuracy as collect_select with:
         f"{LOGS}/collect_select.log",
     message:
         "Collecting the accuracy of all runs where points are chosen"
+
+
+use rule collect_accuracy as collect_robustness with:
+    input:
+        runs(f"{RUN}/robustness.csv", experiment.robustness_recipes),
+    output:
+        table=f"{RESULTS}/robustness.csv",
+    log:
+        f"{LOGS}/collect_robustness.log",
+    message:
+        "Collecting the accuracy of all runs on corrupted images"
 
 
 rule uncertainty:

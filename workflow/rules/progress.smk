@@ -20,6 +20,10 @@ def evaluate_seconds(wildcards, threads):
     return DURATIONS.evaluate(wildcards.backbone, wildcards.recipe, threads)
 
 
+def robustness_seconds(wildcards, threads):
+    return DURATIONS.robustness(wildcards.backbone, threads)
+
+
 def semantics_seconds(wildcards, threads):
     return DURATIONS.semantics(wildcards.backbone, threads)
 

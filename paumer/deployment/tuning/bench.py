@@ -5,14 +5,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from paumer.data.loading import SegmentationData
+from paumer.data.loading import SegmentationData, evenly
 from paumer.data.manifest import samples
 from paumer.deployment.presets import TunedPoint
 from paumer.deployment.settings import TuneSettings
 from paumer.deployment.tuning.search import UNPAUSED, scale_of, schedule_of
 from paumer.evaluation.evaluate import evaluate_split, mean_iou
 from paumer.measurement.modes import callable_of
-from paumer.measurement.throughput import evenly, input_images, input_size, mean_windows
+from paumer.measurement.throughput import input_images, input_size, mean_windows
 from paumer.measurement.timing import BenchmarkSetting, Variant, measure
 from paumer.models.build import load_run, require_classes
 from paumer.models.encoder import block_macs
