@@ -189,15 +189,20 @@ def match(keys: Tensor) -> tuple[Tensor, Tensor]:
         Similarity of patches 0, 2, 4, ... to their best match, (batch, half), and the match's place among all
         running patches, (batch, half).
     """
-    unit = torch.nn.functional.normalize(at_least_float32(keys), dim=-1)
-    with torch.autocast(keys.device.type, enabled=False):
-        similarity, match = (unit[:, ::2] @ unit[:, 1::2].transpose(1, 2)).max(dim=-1)
+    units = unit_vectors(keys)
+    similarity, match = products(units[:, ::2], units[:, 1::2]).max(dim=-1)
     return similarity, 2 * match + 1
 
 
-def at_least_float32(values: Tensor) -> Tensor:
-    """The values in float32 where they are less precise."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
+def unit_vectors(values: Tensor) -> Tensor:
+    """The values (..., channels) at length 1, in float32 where they are less precise."""
+    return torch.nn.functional.normalize(values.to(torch.promote_types(values.dtype, torch.float32)), dim=-1)
+
+
+def products(first: Tensor, second: Tensor) -> Tensor:
+    """Products (batch, some, others) of vectors (batch, some, channels) and (batch, others, channels), unrounded."""
+    with torch.autocast(first.device.type, enabled=False):
+        return first @ second.transpose(1, 2)
 
 
 def match_macs(running: int, channels: int) -> float:
@@ -268,9 +273,8 @@ def alike_squares(patches: Tensor, grid: tuple[int, int], count: int | None, thr
         Patches that go, and where each goes to (the upper left one of its square), both (batch, 3 x squares).
     """
     members = squares_of(grid, patches.device)
-    unit = torch.nn.functional.normalize(at_least_float32(patches), dim=-1)[:, members]
     # Sum over all ordered pairs of a square, each patch with itself included: the squared length of the sum.
-    similarity = (unit.sum(dim=2).square().sum(dim=-1) - 4) / 12
+    similarity = (unit_vectors(patches)[:, members].sum(dim=2).square().sum(dim=-1) - 4) / 12
     chosen = int((similarity > threshold).sum()) if count is None else min(round(count / 3), len(members))
     squares = members[similarity.topk(chosen, dim=1, sorted=False).indices]
     return squares[..., 1:].flatten(1), squares[..., :1].expand(-1, -1, 3).flatten(1)
