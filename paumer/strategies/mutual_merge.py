@@ -12,7 +12,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from paumer.strategies.contract import Strategy
-from paumer.strategies.merge import merge, products, unit_vectors
+from paumer.strategies.merge import products, unit_vectors
+from paumer.strategies.merged_tokens import merge
 from paumer.strategies.notation import WHOLE, Parameters
 from paumer.system.errors import PaumerError
 from paumer.system.lazy import lazy
