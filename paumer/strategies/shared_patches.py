@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paumer.strategies.contract import Network, Strategy
-from paumer.strategies.merge import merge, squares_of
+from paumer.strategies.merge import squares_of
+from paumer.strategies.merged_tokens import merge
 from paumer.strategies.notation import DECIMALS, Parameters
 from paumer.system.errors import PaumerError
 from paumer.system.lazy import lazy
