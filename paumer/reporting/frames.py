@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from paumer.reporting.reading import read_table
+from paumer.reporting.reading import read_table, read_text
 from paumer.strategies.contract import CHAIN
 from paumer.strategies.criteria import CONTROLS
 from paumer.strategies.registry import RECIPES, REGISTRY, SMALLER_BACKBONE, operating_point
@@ -21,6 +21,11 @@ INPUT_SHAPE = [*INPUT, "batch"]
 NETWORK = ["backbone", "decoder"]
 POINT = ["backbone", "recipe", "strategy", "criterion", "schedule"]
 COST = ["gmac", "gmac_low", "gmac_high"]
+# What main.csv has of an operating point at any batch size.
+QUALITY = [
+    *(*POINT, "seeds", "miou", "miou_spread", "drop", "drop_spread"),
+    *("gmac", "gmac_ratio", "gmac_low", "gmac_high"),
+]
 MEASURES = [
     *("images_per_s", "speedup", "speedup_low", "speedup_high"),
     *("floor_ratio", "floor_low", "floor_high"),
@@ -130,18 +135,15 @@ def read_main(path: Path) -> pd.DataFrame:
     Raises:
         PaumerError: the file is unusable.
     """
-    wide = read_table(path, [*POINT, "seeds", "miou", "miou_spread", "drop", "drop_spread", *COST, "gmac_ratio"])
     first = f"{MEASURES[0]}_b"
-    batches = [name.removeprefix(first) for name in wide.columns if name.startswith(first)]
-    columns = {int(batch): {f"{name}_b{batch}": name for name in MEASURES} for batch in batches if batch.isdecimal()}
-    missing = [name for names in columns.values() for name in names if name not in wide]
-    if missing or not columns:
-        name = missing[0] if missing else f"{MEASURES[0]}_bN"
-        raise PaumerError(f"{path}: column {name!r} is missing; remove the file and run its stage again")
-    common = with_methods(wide.drop(columns=[name for names in columns.values() for name in names]))
+    found = [name.removeprefix(first) for name in read_text(path).columns if name.startswith(first)]
+    batches = sorted(int(batch) for batch in found if batch.isdecimal()) or [1]
+    columns = {batch: {f"{name}_b{batch}": name for name in MEASURES} for batch in batches}
+    measured = [name for names in columns.values() for name in names]
+    wide = read_table(path, [*QUALITY, *measured])
+    common = with_methods(wide.drop(columns=measured))
     parts = [
-        common.assign(batch=batch).join(wide[list(names)].rename(columns=names))
-        for batch, names in sorted(columns.items())
+        common.assign(batch=batch).join(wide[list(names)].rename(columns=names)) for batch, names in columns.items()
     ]
     return pd.concat(parts).sort_index(kind="stable", ignore_index=True)
 

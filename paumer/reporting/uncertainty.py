@@ -9,7 +9,7 @@ import pandas as pd
 
 from paumer.evaluation.confusions import NAME, Confusions
 from paumer.measurement.bootstrap import Replicates, drop_interval
-from paumer.reporting.frames import read_table
+from paumer.reporting.reading import read_table
 from paumer.system.errors import PaumerError
 from paumer.system.files import require_writable, write_text
 from paumer.system.progress import progress

@@ -19,7 +19,7 @@ from paumer.reporting.frames import read_main
 from paumer.reporting.page.page import write_report
 from paumer.reporting.tables.speed import write_speed
 from paumer.reporting.tables.write import write_tables
-from paumer.system.files import write_json
+from paumer.system.files import ExperimentFiles, write_json
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -92,17 +92,7 @@ def report(measured: Measured) -> Reported:
     # The smallest PNG there is stands in for the pause maps.
     (result.figures / "pause_maps.png").write_bytes(base64.b64decode(PIXEL))
     write_json(result.figures / "pause_maps.json", maps())
-    write_report(
-        "scenes",
-        result.tables,
-        result.figures,
-        measured.flops,
-        measured.throughput,
-        measured.machine,
-        measured.runs,
-        measured.data,
-        result.page,
-    )
+    write_report(ExperimentFiles(folder), measured.runs)
     return result
 
 

@@ -1,25 +1,16 @@
 """Every control and section of the report as a reader meets them, in a headless Chromium."""
 
-from dataclasses import replace
-
-import numpy as np
-import pandas as pd
 import pytest
 from browsing import CHARTS, Opened, executable, names
 from synthetic_maps import GRID
 
-from paumer.reporting.figures.points import dominated, gmac_points
-from paumer.reporting.frames import operating_points, read_main
+from paumer.reporting.figures.points import gmac_points
+from paumer.reporting.frames import read_main
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 pytestmark = [
     pytest.mark.exhaustive,
     pytest.mark.skipif(executable() is None, reason="no Chromium is installed (Debian package: chromium)"),
-]
-
-SECTIONS = [
-    *("about", "headline", "explorer", "methods", "maps", "classes", "semantics", "criteria", "speed"),
-    *("bounds", "published", "table", "training", "provenance", "files"),
 ]
 
 
@@ -40,14 +31,6 @@ def test_budget_of_speed_names_the_most_accurate_of_every_method(opened, at_eigh
     found = {row["method"]: row["schedule"] for row in shown if not row.get("none")}
     assert found == dict(fits.drop_duplicates("method")[["method", "schedule"]].to_numpy())
     assert {row["method"] for row in shown} == set(at_eight["method"]) - {"dense/dense"}
-
-
-def test_budget_moves_with_the_keyboard(opened):
-    before = opened.text("#limit-value")
-    opened.page.focus("[name=limit]")
-    opened.page.keyboard.press("ArrowRight")
-    opened.settle()
-    assert opened.text("#limit-value") != before
 
 
 def test_batch_and_type_choose_the_timings(opened, at_eight, wide):
@@ -202,78 +185,4 @@ def test_page_reads_without_scripts_and_on_paper(chromium, reported):
     assert page.locator("#pareto-chart svg.marks").is_visible()
     assert page.pdf().startswith(b"%PDF")
     assert opened.said == []
-    page.close()
-
-
-@pytest.mark.parametrize("name", SECTIONS)
-def test_every_section_shows_something(opened, tmp_path, name):
-    from PIL import Image
-
-    opened.page.locator(f"#{name}").screenshot(path=tmp_path / f"{name}.png")
-    colours = Image.open(tmp_path / f"{name}.png").convert("RGB").getcolors(1 << 24)
-    assert len(colours) > 20
-
-
-@pytest.fixture(scope="module")
-def many(reported, run_reporting, tmp_path_factory):
-    """The report of a thousand operating points."""
-    return run_reporting(write_many(reported, tmp_path_factory.mktemp("many")))
-
-
-def write_many(reported, folder):
-    """The synthetic experiment, in which recipe paumer pauses at many more schedules."""
-    from synthetic import write_measurements
-
-    measured = write_measurements(folder)
-    schedules = [f"3:{0.001 * number:.3f}".rstrip("0") for number in range(1, 900)]
-    random = np.random.default_rng(0)
-    keep = [path for path in measured.accuracy if path.parts[-4] == "tiny"]
-    path = next(path for path in keep if path.parts[-3] == "paumer" and path.parts[-2] == "seed0")
-    table = pd.read_csv(path, keep_default_na=False)
-    paused = table[(table["strategy"] == "pause") & (table["criterion"] == "entropy")].iloc[:1]
-    rows = pd.concat([paused] * len(schedules), ignore_index=True)
-    rows["schedule"] = schedules
-    rows["miou"] = 60 - 8 * np.linspace(0, 1, len(rows)) ** 2 - random.exponential(0.5, len(rows))
-    both = [path, path.parents[1] / "seed1/accuracy.csv"]
-    for seed, target in enumerate(both):
-        old = pd.read_csv(target, keep_default_na=False)
-        known = set(old["schedule"])
-        new = rows[~rows["schedule"].isin(known)].assign(seed=seed)
-        pd.concat([old, new]).to_csv(target, index=False)
-    for source in (measured.flops, measured.throughput):
-        old = pd.read_csv(source, keep_default_na=False, dtype=str)
-        old = old[old["backbone"] == "tiny"]
-        like = old[(old["strategy"] == "pause") & (old["schedule"] == "3:0.2")]
-        parts = [
-            like.assign(schedule=name, **faster(like, at)) for at, name in enumerate(schedules) if name not in known
-        ]
-        pd.concat([old, *parts]).to_csv(source, index=False)
-    bounds = pd.read_csv(measured.bounds)
-    bounds[bounds["backbone"] == "tiny"].to_csv(measured.bounds, index=False)
-    runs = [path for path in measured.runs if path.parts[-4] == "tiny"]
-    training = [path for path in measured.training if path.parts[-4] == "tiny"]
-    return replace(measured, accuracy=keep, runs=runs, training=training, semantics=[])
-
-
-def faster(like, at):
-    """Columns of a stronger schedule."""
-    factor = 1 + at / 900
-    if "gmac_total" in like:
-        return {"gmac_total": like["gmac_total"].astype(float) / factor}
-    changed = ("images_per_s", "speedup", "speedup_low", "speedup_high")
-    return {name: pd.to_numeric(like[name]) * factor for name in changed}
-
-
-def test_a_thousand_operating_points_are_shown(chromium, many):
-    main = read_main(many.tables / "main.csv")
-    assert len(operating_points(main)) >= 900
-    page = chromium.new_page(viewport={"width": 1280, "height": 900})
-    opened = Opened(page, many.page)
-    assert opened.said == []
-    assert many.page.stat().st_size < 15e6
-    drawn = opened.rows("pareto-chart", "points")
-    assert len(drawn) > 850
-    competes = pd.DataFrame([row for row in drawn if not row["oracle"]] + opened.rows("pareto-chart", "marks")[:1])
-    front = competes[~dominated(competes["x"], competes["miou"])]
-    assert names(opened.rows("pareto-chart", "front")) == names(front.to_dict("records"))
     page.close()

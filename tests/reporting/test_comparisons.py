@@ -1,14 +1,11 @@
 """The tables that compare: criteria with chance and ground truth, published figures with ours."""
 
-from dataclasses import replace
-
 import pandas as pd
 import pytest
 
 from paumer.reporting.frames import operating_points
 from paumer.reporting.tables.criteria import CRITERIA, criteria_sheet, criteria_table
-from paumer.reporting.tables.published import OURS, published_sheet, published_table
-from paumer.system.errors import PaumerError
+from paumer.reporting.tables.published import OURS, published_table
 from paumer.system.files import write_json
 
 POINT = ["backbone", "recipe", "strategy", "schedule"]
@@ -55,12 +52,8 @@ def test_means_are_those_of_accuracy(criteria, accuracy):
         seeds = accuracy[(accuracy[[*POINT, "criterion"]] == wanted).all(axis=1)]
         assert float(row[name]) == pytest.approx(seeds["miou"].mean(), abs=1e-4)
     assert (row["between"], row["seeds"], row["seeds_between"]) == ("yes", 2, "2")
-
-
-def test_without_both_bounds_there_is_no_verdict(criteria):
-    rows = criteria[criteria["recipe"] == "multi-exit"]
-    assert len(rows) and (rows["random"] != "").all()
-    assert (rows[["oracle", "between", "seeds_between"]] == "").all(axis=None)
+    unbounded = criteria[criteria["oracle"] == ""]
+    assert len(unbounded) and (unbounded[["between", "seeds_between"]] == "").all(axis=None)
 
 
 def test_outside_the_bounds_is_said_and_named(measured, main, set_miou):
@@ -78,12 +71,6 @@ def test_outside_the_bounds_is_said_and_named(measured, main, set_miou):
     assert any(row[-1] == "no: below random (1 of 2 seeds between)" for row in sheet.rows)
 
 
-def test_bounds_themselves_count_as_between(measured, main, set_miou):
-    set_miou(55, backbone="tiny", recipe="paumer", schedule="3:0.4")
-    table = criteria_table(measured.accuracy, main).set_index(POINT).sort_index()
-    assert table.loc[("tiny", "paumer", "pause", "3:0.4"), "between"] == "yes"
-
-
 def test_different_costs_are_not_judged(measured, main):
     varying = main.assign(varies=main["varies"] | (main["schedule"] == "3:0.4"))
     table = criteria_table(measured.accuracy, varying)
@@ -91,11 +78,6 @@ def test_different_costs_are_not_judged(measured, main):
     assert set(unjudged["schedule"]) == {"3:0.4"}
     assert unjudged["seeds_between"].isna().all()
     assert "costs each something else" in criteria_sheet(table).notes[-1]
-
-
-def test_one_seed_has_no_count(measured, main):
-    first = [path for path in measured.accuracy if path.parent.name == "seed0"]
-    assert {row[-1] for row in criteria_sheet(criteria_table(first, main)).rows} == {"", "yes"}
 
 
 def test_no_control_makes_an_empty_table(measured, edit, run_tables, tmp_path):
@@ -137,16 +119,3 @@ def test_nothing_in_common_shows_the_published_alone(measured, edit, run_tables,
     table = pd.read_csv(tmp_path / "tables/published.csv", keep_default_na=False)
     assert list(table["source"]) == ["PAUMER abstract", "PAUMER abstract", "another README"]
     assert "no row is comparable" in (tmp_path / "tables/published.md").read_text().splitlines()[0]
-
-
-def test_manifest_without_a_dataset_matches_by_network_alone(measured, main, edit):
-    write_json(measured.data, {})
-    edit(measured.published, lambda table: table.assign(dataset=""))
-    theirs, _, table = published_of(measured, main)
-    assert list(theirs["same"]) == ["network"]
-    assert "same as here" in published_sheet(table).headings
-
-
-def test_missing_manifest_is_named(measured, run_tables, tmp_path):
-    with pytest.raises(PaumerError, match=r"nowhere\.json: no such file"):
-        run_tables(replace(measured, data=tmp_path / "nowhere.json"), tmp_path / "tables")

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paumer.reporting.figures.styles import MARKERS, STAR, method_styles
+from paumer.reporting.figures.styles import STAR, method_styles
 from paumer.reporting.frames import DENSE
-from paumer.reporting.page.charts import explorer_chart, outline, training_chart
+from paumer.reporting.page.charts import explorer_chart, training_chart
 from paumer.reporting.page.data import as_json, columns, explorer_data, library, scripts
 from paumer.reporting.page.provenance import links
 from paumer.reporting.tables.speed import read_speed
+from paumer.system.files import ExperimentFiles
 
 KEY = ["backbone", "recipe", "strategy", "criterion", "schedule"]
 
@@ -54,17 +55,6 @@ def test_explorer_has_every_timing_of_every_setting(explored):
             assert found.loc[at, "latency_ms_low"] <= found.loc[at, "latency_ms"] <= found.loc[at, "latency_ms_high"]
 
 
-def test_explorer_agrees_with_the_figure(explored, reported):
-    main, _, data = explored
-    settings, timings = pd.DataFrame(data["settings"]), pd.DataFrame(data["timings"])
-    drawn = pd.read_csv(reported.figures / "pareto_speed.csv")
-    drawn = drawn[(drawn["backbone"] == "tiny") & drawn["seeds"].notna()]
-    first = settings[(settings["backbone"] == "tiny") & (settings["batch"] == 8)].index[0]
-    chosen = timings[timings["setting"] == first]
-    assert sorted(chosen["images_per_s"]) == pytest.approx(sorted(drawn["images_per_s"]), abs=1e-3)
-    assert len(chosen) < (main["backbone"] == "tiny").sum()  # one schedule was never timed at batch 8
-
-
 def test_unknown_numbers_are_null():
     made = columns(pd.DataFrame({"a": [1.00004, np.nan], "b": pd.array([1, None], dtype="Int64"), "c": ["x", "y"]}))
     assert made == {"a": [1.0, None], "b": [1, None], "c": ["x", "y"]}
@@ -84,12 +74,6 @@ def test_scripts_cannot_leave_their_element():
         assert "<!--" not in script
 
 
-def test_every_marker_has_an_outline_of_its_own():
-    outlines = {outline(marker) for marker in MARKERS}
-    assert len(outlines) == len(MARKERS)
-    assert all(text.startswith("M") and text.endswith("Z") for text in outlines)
-
-
 def test_charts_name_their_data_and_colours(main):
     methods = method_styles(main)
     assert methods[DENSE].marker == STAR
@@ -103,11 +87,10 @@ def test_charts_name_their_data_and_colours(main):
 
 
 def test_links_are_relative_to_the_page(tmp_path):
-    for name in ("a b.csv", "tables/main.csv", "figures/paper/training_one_column.pdf"):
+    for name in ("flops.csv", "a b/train.csv", "tables/main.csv", "figures/paper/training_one_column.pdf"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x\n")
-    measured = [tmp_path / "a b.csv", tmp_path / "missing.csv"]
-    groups = dict(links(tmp_path / "report.html", tmp_path / "tables", tmp_path / "figures", measured))
-    assert [(link.text, link.href) for link in groups["Measured"]] == [("a b.csv", "a%20b.csv")]
-    assert [link.href for link in groups["Tables"]] == ["tables/main.csv"]
-    assert [link.href for link in groups["Figures for a paper"]] == ["figures/paper/training_one_column.pdf"]
+    groups = links(tmp_path / "report.html", ExperimentFiles(tmp_path), [tmp_path / "a b/run.json"])
+    assert groups["Measured"] == {"flops.csv": "flops.csv", "a b/train.csv": "a%20b/train.csv"}
+    assert groups["Tables"] == {"tables/main.csv": "tables/main.csv"}
+    assert list(groups["Figures for a paper"]) == ["figures/paper/training_one_column.pdf"]

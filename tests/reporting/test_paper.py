@@ -9,7 +9,7 @@ from synthetic import BACKBONES
 
 from paumer.config.experiment import Experiment
 from paumer.reporting.tables.choices import AS_SEGMENTER, NOT_AS_SEGMENTER, OURS, assumptions_table
-from paumer.reporting.tables.methods import CLAIM, Claim, methods_table
+from paumer.reporting.tables.methods import CLAIM, Claim
 from paumer.reporting.tables.paper import Measured, answers_table, dense_table, write_paper
 from paumer.system.errors import PaumerError
 
@@ -35,28 +35,12 @@ def test_each_dataset_is_asked_about_its_own_claim(written: Path) -> None:
     table = pd.read_csv(written / "methods.csv", keep_default_na=False, na_values=[""])
     for dataset, drop in (("cityscapes", 0.65), ("ade20k", 4.6)):
         rows = table[table["dataset"] == dataset]
-        within = rows.dropna(subset="fastest_drop")
-        assert (within["fastest_drop"] <= drop).all() and len(within)
-        reached = rows["reached"] == "yes"
-        assert (rows.loc[reached, "most_accurate_drop"] <= drop).all()
-        assert (rows.loc[reached, "most_accurate_speedup"] >= 1.5).all()
-        assert not (rows.loc[rows["reached"] == "no", "most_accurate_drop"] <= drop).any()
+        assert (rows["fastest_drop"].dropna() <= drop).all()
+        assert ((rows["most_accurate_drop"] <= drop) == (rows["reached"] == "yes")).all()
     count = table.groupby("dataset")["reached"].apply(lambda column: (column == "yes").sum())
     assert count["ade20k"] > count["cityscapes"]  # the same numbers: more points drop at most 4.6
-
-
-def test_only_informed_pausing_stands_beside_the_claims(written: Path) -> None:
-    table = pd.read_csv(written / "claims.csv")
-    assert set(table["method"]) == {"paumer/pause/entropy"}
-    assert len(table) == 2 * len(BACKBONES)
-    page = (written / "paper.md").read_text()
-    assert page.index("published claim") < page.index("| cityscapes | tiny") or "| cityscapes " in page
-
-
-def test_the_default_claim_asks_what_the_table_of_methods_asks(main: pd.DataFrame) -> None:
-    mine = answers_table(Measured(experiment("cityscapes"), main, CLAIM))
-    columns = list(methods_table(main).columns)
-    pd.testing.assert_frame_equal(mine[columns], methods_table(main))
+    claims = pd.read_csv(written / "claims.csv")
+    assert set(claims["method"]) == {"paumer/pause/entropy"} and len(claims) == 2 * len(BACKBONES)
 
 
 def test_nothing_timed_is_neither_reached_nor_missed(main: pd.DataFrame) -> None:

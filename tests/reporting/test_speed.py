@@ -50,12 +50,6 @@ def test_every_timing_has_its_row_but_the_null_variants(speed, reported):
         assert speed[name].to_numpy() == pytest.approx(numbers.to_numpy(), abs=1e-4, nan_ok=True)
 
 
-def test_latency_is_the_time_of_one_batch(speed):
-    for batch in BATCHES:
-        row = row_of(speed, strategy="pause", schedule="3:0.4", batch=batch)
-        assert row["latency_ms"] == pytest.approx(1000 / (row["images_per_s"] / batch), abs=1e-3)
-
-
 @pytest.mark.parametrize(("height", "gmac"), [(96, 12.8), (48, 3.2)])
 def test_gmac_is_that_of_the_input_size(speed, height, gmac):
     assert row_of(speed, strategy="dense", height=height)["gmac"] == pytest.approx(gmac)
@@ -66,7 +60,6 @@ def test_gmac_is_that_of_the_input_size(speed, height, gmac):
 
 def test_dense_realises_itself_and_explicit_attention_costs_the_same(speed):
     timed = speed[(speed["strategy"] == "dense") & speed["speedup"].notna()]
-    assert set(timed["recipe"]) == {"", "multi-exit", "paumer"}
     assert (timed[["gmac_ratio", "realised"]] == 1).all(axis=None)
     for mode in ("eager", "compile"):
         row = row_of(speed, strategy="explicit-attention", mode=mode)
@@ -120,12 +113,6 @@ def test_counted_twice_is_refused(measured, edit, tmp_path):
     with pytest.raises(PaumerError, match=r"flops\.csv: more than one row for backbone tiny.*height 96"):
         write_speed(measured.flops, measured.throughput, tmp_path / "alone")
     assert not (tmp_path / "alone").exists()
-
-
-def test_old_timings_are_told_to_run_again(measured, edit):
-    edit(measured.throughput, lambda table: table.drop(columns="floor_low"))
-    with pytest.raises(PaumerError, match=r"column 'floor_low' is missing; remove the file and run its stage again"):
-        speed_table(measured.flops, measured.throughput)
 
 
 def test_images_are_told_from_windows(speed, in_windows) -> None:

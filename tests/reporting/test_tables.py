@@ -80,16 +80,6 @@ def test_gmac_is_that_of_the_first_size(main, reported):
     gmac = point(main, "tiny", "paumer", "pause", "entropy", "3:0.4")["gmac"]
     assert gmac == pytest.approx(sizes.loc[96, "gmac_total"], abs=1e-4)
     assert gmac == pytest.approx(4 * sizes.loc[48, "gmac_total"], abs=1e-3)
-    exit_6 = point(main, "tiny", "multi-exit", "early-exit", "", "exit:6")
-    assert exit_6[["gmac", "gmac_ratio"]].tolist() == pytest.approx([6.4, 2])
-
-
-def test_each_backbone_has_a_first_size_of_its_own(measured, edit):
-    for path in (measured.throughput, measured.flops):
-        edit(path, lambda table: pd.concat([table[table["height"] != "96"], table[table["height"] == "96"]]))
-    main = main_table(measured.accuracy, measured.flops, measured.throughput)
-    assert point(main, "tiny", *DENSE)[["gmac", "images_per_s"]].tolist() == pytest.approx([12.8 / 4, 4 * 240])
-    assert point(main, "small", *DENSE)["gmac"] == pytest.approx(38.6)
 
 
 def test_largest_batch_is_the_last_at_which_dense_fits(main):
@@ -107,7 +97,6 @@ def test_main_csv_without_a_column_of_a_batch_is_refused(wide, tmp_path):
 
 def test_methods_agree_with_brute_force(main):
     table = methods_table(main).set_index(["backbone", "method"]).sort_index()
-    assert "none" in set(table["fastest_schedule"]) and table["fastest_schedule"].nunique() > 1
     batch = {"tiny": 8, "small": 1}
     for backbone, (recipe, strategy, criterion) in product(
         batch, main[["recipe", "strategy", "criterion"]].drop_duplicates().itertuples(index=False)
@@ -127,13 +116,6 @@ def test_methods_agree_with_brute_force(main):
                 assert found[f"{question}_{name}"] == best[name]
 
 
-def test_methods_say_where_one_was_not_timed(main):
-    exits = (main["strategy"] == "adaptive-exit") & (main["batch"] == 8)
-    untimed = main.assign(speedup=main["speedup"].mask(exits), images_per_s=main["images_per_s"].mask(exits))
-    found = methods_table(untimed).set_index(["backbone", "method"]).loc[("tiny", "multi-exit/adaptive-exit/entropy")]
-    assert list(found[["fastest_schedule", "most_accurate_schedule", "batch"]]) == ["not timed", "not timed", 8]
-
-
 def test_methods_end_with_the_published_claims(reported):
     table = pd.read_csv(reported.tables / "methods.csv", keep_default_na=False)
     claims = table[table["method"] == "published claim"]
@@ -144,32 +126,22 @@ def test_methods_end_with_the_published_claims(reported):
     assert claims["remark"].str.contains("other data and devices").all()
 
 
-def test_noisy_null_is_named_with_its_batch_and_group(reported):
+def test_warnings_name_batch_and_group(reported):
     timings = read_throughput(reported.measured.throughput)
     everywhere, shown = noise_warnings(timings), noise_warnings(in_first_setting(timings))
-    assert set(shown) < set(everywhere)
     noisy = [warning for warning in everywhere if "1.050 [1.030, 1.070]" in warning]
     # At both sizes of tiny: batch 8, in four settings. Of tiny and small: paumer's own group at batch 1, in three.
-    assert len(set(noisy)) == len(noisy) == 2 * 4 + 3 * 3
+    assert set(shown) < set(everywhere) and len(set(noisy)) == len(noisy) == 2 * 4 + 3 * 3
     for found in (
         "tiny, 96 x 192 pixels, batch 8 (float32, eager, logits; fixed cost)",
         "small, 128 x 256 pixels, batch 1 (float32, eager, logits; paumer, cost by image)",
+        "0.8 processors busy while tiny, 96 x 192 pixels, batch 8 (float32, eager, logits; multi-exit, cost by image)",
     ):
         assert sum(found in warning for warning in shown) == 1
         for name in ("main.md", "methods.md", "main.tex", "speed.md"):
             assert found in (reported.tables / name).read_text()
     for found in ("float32, compile", "eager, labels", "bfloat16", "48 x 96"):
-        assert any(found in warning for warning in noisy)
-        assert not any(found in warning for warning in shown)
-
-
-def test_other_programs_are_named_with_what_they_disturbed(reported):
-    warnings = noise_warnings(read_throughput(reported.measured.throughput))
-    group = "tiny, 96 x 192 pixels, batch 8 (float32, eager, logits; multi-exit, cost by image)"
-    [disturbed] = [warning for warning in warnings if "Other programs" in warning]
-    assert disturbed.startswith(f"Other programs kept 0.8 processors busy while {group} was timed; ")
-    for name in ("main.md", "speed.md"):
-        assert disturbed in (reported.tables / name).read_text()
+        assert any(found in warning for warning in noisy) and not any(found in warning for warning in shown)
 
 
 @pytest.mark.parametrize(
@@ -208,32 +180,6 @@ def test_what_was_timed_in_another_run_is_marked_and_placed_by_its_speedup(measu
     ]
 
 
-@pytest.mark.parametrize(
-    ("changed", "warned"),
-    [
-        ({"other_load": "0.1"}, False),
-        ({"other_load": "0.11"}, True),
-        ({"other_load": ""}, False),
-        ({"status": "skipped", "other_load": "5", "speedup": "", "speedup_low": ""}, False),  # it was never timed
-    ],
-)
-def test_a_busy_processor_counts_from_a_tenth(measured, edit, changed, warned):
-    kept = {"batch": "1", "recipe": "", "backbone": "tiny"}  # whose null variant is quiet
-    edit(measured.throughput, lambda table: table[(table[list(kept)] == list(kept.values())).all(axis=1)])
-    edit(measured.throughput, lambda table: table.assign(**changed))
-    assert bool(noise_warnings(read_throughput(measured.throughput))) == warned
-
-
-def test_main_markdown_reads_well(reported):
-    text = (reported.tables / "main.md").read_text()
-    row = next(line for line in text.splitlines() if "3:0.2+6:0.2" in line)
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[:2] == ["tiny", "multi-exit"] and "3:0.2+6:0.2" in cells
-    assert any(cell.endswith("]") and cell[1] == "." for cell in cells)
-    assert "not timed" in text
-    assert "speed-up, batch 8 [95%]" in text
-
-
 def test_class_table_has_dense_and_each_method_once(reported, accuracy):
     table = pd.read_csv(reported.tables / "classes.csv", keep_default_na=False)
     assert "train" not in set(table["class"])  # absent from the split
@@ -256,8 +202,8 @@ def test_drop_is_shown_without_the_hardest_class_and_for_pixels(reported, accura
     paused, dense = seeds_of(accuracy, *row[KEY]), seeds_of(accuracy, row["backbone"], *DENSE)
     classes = [name for name in dense if name.startswith("iou_") and pd.to_numeric(dense[name]).notna().all()]
     hardest = dense[classes].mean().idxmin()
-    names = {"mIoU": ["miou"]}
-    names |= {f"mIoU without {hardest.removeprefix('iou_')}": [name for name in classes if name != hardest]}
+    others = [name for name in classes if name != hardest]
+    names = {"mIoU": ["miou"], f"mIoU without {hardest.removeprefix('iou_')}": others}
     names |= {"pixel accuracy": ["pixel_accuracy"]}
     names |= {name.removeprefix("iou_"): [name] for name in dense[classes].mean().sort_values().index}
     assert list(found.index) == list(names)
@@ -303,11 +249,6 @@ def test_collect_keeps_every_cell(tmp_path):
 @pytest.mark.parametrize(
     ("name", "keep", "culprit"),
     [
-        (
-            "throughput",
-            lambda table: table[(table["schedule"] != "3:0.6") | (table["batch"] != "8")],
-            "throughput.csv, batch 8.*backbone tiny, recipe dense, strategy pause, criterion random, schedule 3:0.6",
-        ),
         (
             "throughput",
             lambda table: table[(table["recipe"] != "paumer") | (table["strategy"] == "dense")],

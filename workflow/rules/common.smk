@@ -184,16 +184,6 @@ def repeated(option, name, folders=False):
     return text
 
 
-def tables_folder(wildcards, input):
-    """Folder of the tables that a rule reads."""
-    return os.path.dirname(input.tables[0])
-
-
-def figures_folder(wildcards, input):
-    """Folder of the figures that a rule reads."""
-    return os.path.dirname(input.figures[0])
-
-
 def timed_runs(file):
     """A file of every run whose network is timed."""
     return expand(

@@ -258,14 +258,9 @@ rule report:
     resources:
         mem_mb=1000,
     params:
-        experiment=experiment.experiment,
-        tables=tables_folder,
-        figures=figures_folder,
+        folder=output_folder,
         runs=repeated("--run", "runs"),
-        links=repeated("--link", "measured"),
     message:
         "Writing the report"
     shell:
-        "paumer report --experiment {params.experiment:q} --tables {params.tables:q} --figures {params.figures:q}"
-        " --flops {input.flops:q} --throughput {input.throughput:q} --machine {input.machine:q}"
-        " --data {input.manifest:q} {params.runs} {params.links} --output {output.page:q} > {log:q} 2>&1"
+        "paumer report {params.folder:q} {params.runs} > {log:q} 2>&1"

@@ -1,9 +1,4 @@
-"""Stage `maps`: what pauses where, as a picture and as data for the viewer of the report.
-
-Pictures of what pauses where.
-
-What the viewer of pause maps shows: small pictures of class ids, grids of entropy and of where patches paused.
-"""
+"""Stage `maps`: what pauses where on a few images, as a picture and as data for the viewer of the page."""
 
 import base64
 import io
@@ -99,7 +94,8 @@ def _draw(samples: Sequence[Sample], maps: Sequence[PauseMap], schedule: Schedul
         area = (0, seen.paused_at.shape[1], seen.paused_at.shape[0], 0)
         row[0].imshow(pixels)
         row[1].imshow(seen.entropy[block], cmap="viridis", vmin=0, vmax=1)
-        row[2].imshow(grey, extent=_extent(seen, sample))
+        side = _patch(seen, sample)  # padding lies beyond the right and lower border of the image
+        row[2].imshow(grey, extent=(0, pixels.shape[1] / side, pixels.shape[0] / side, 0))
         paused = np.ma.masked_equal(seen.paused_at, 0)
         row[2].imshow(paused, cmap=colours, vmin=1, vmax=colours.N, alpha=0.65, extent=area, interpolation="none")
         row[3].imshow(colourise(seen.prediction, dataset))
@@ -114,12 +110,10 @@ def _draw(samples: Sequence[Sample], maps: Sequence[PauseMap], schedule: Schedul
     return figure
 
 
-def _extent(seen: PauseMap, sample: Sample) -> tuple[float, float, float, float]:
-    """The image's place in units of patches; padding lies beyond its right and lower border."""
-    rows, columns = seen.paused_at.shape
-    height, width = sample.image.shape[-2:]
-    patch = max(-(-height // rows), -(-width // columns))
-    return (0, width / patch, height / patch, 0)
+def _patch(seen: PauseMap, sample: Sample) -> int:
+    """The side of a patch in pixels of the image."""
+    (rows, columns), (height, width) = seen.paused_at.shape, sample.image.shape[-2:]
+    return max(-(-height // rows), -(-width // columns))
 
 
 # Longer side of a picture in pixels; more would show nothing more.
@@ -167,7 +161,6 @@ def viewer_data(
 
 def _sample(sample: Sample, maps: Sequence[PauseMap]) -> dict[str, Any]:
     height, width = sample.image.shape[-2:]
-    rows, columns = maps[0].paused_at.shape
     scale = min(1.0, LARGEST / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     image = Image.fromarray(sample.image.permute(1, 2, 0).numpy()).resize(size, Image.Resampling.LANCZOS)
@@ -175,8 +168,8 @@ def _sample(sample: Sample, maps: Sequence[PauseMap]) -> dict[str, Any]:
         "name": sample.name,
         "width": size[0],
         "height": size[1],
-        "grid": [rows, columns],
-        "patch": scale * max(-(-height // rows), -(-width // columns)),
+        "grid": list(maps[0].paused_at.shape),
+        "patch": scale * _patch(maps[0], sample),
         "image": _uri(image, "webp"),
         "truth": _ids(sample.labels.numpy().astype(np.uint8), size),
         "runs": [

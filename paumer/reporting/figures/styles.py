@@ -5,7 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+from matplotlib.markers import MarkerStyle
+from matplotlib.path import Path
+from matplotlib.transforms import Affine2D
 
 from paumer.reporting.frames import BEST, CHANCE, DENSE, criterion_key, in_order, method_names, recipe_key, strategy_key
 from paumer.strategies.criteria import CONTROLS
@@ -14,44 +18,25 @@ Marker = tuple[tuple[float, float], ...]  # corners of a polygon around (0, 0), 
 AREA = 2.25  # of every marker, so that none looks larger
 
 
-def _marker(corners: int, turn: float = 90, inner: float = 1, narrow: float = 1) -> Marker:
-    """A regular polygon, or a star with `inner` less than 1.
+def _marker(corners: int, turn: float = 0, inner: float = 1, narrow: float = 1) -> Marker:
+    """A regular polygon, or a star where the corners between the points have the share `inner` of their radius.
 
     Args:
-        corners: of the polygon, or points of the star.
-        turn: angle of the first corner in degrees, counted from the right.
-        inner: radius of the corners between the points, as a share of theirs.
+        corners: of the polygon, or points of the star; the first is at the top.
+        turn: degrees, against the clock.
+        inner: share of the radius.
         narrow: factor of the width.
     """
-    radii = (1.0,) if inner == 1 else (1.0, inner)
-    count = corners * len(radii)
-    angles = [math.radians(turn) + 2 * math.pi * at / count for at in range(count)]
-    places = [
-        (narrow * radii[at % len(radii)] * math.cos(angle), radii[at % len(radii)] * math.sin(angle))
-        for at, angle in enumerate(angles)
-    ]
-    return _scaled(places)
+    outline = Path.unit_regular_polygon(corners) if inner == 1 else Path.unit_regular_star(corners, inner)
+    return _scaled(outline, Affine2D().rotate_deg(turn).scale(narrow, 1))
 
 
-def _cross(turn: float) -> Marker:
-    """Two bars across each other, turned by an angle in degrees."""
-    quarter = [(0.36, 0.36), (0.36, 1.0), (-0.36, 1.0)]
-    angles = [math.radians(turn + 90 * at) for at in range(4)]
-    return _scaled(
-        [
-            (x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle))
-            for angle in angles
-            for x, y in quarter
-        ]
-    )
-
-
-def _scaled(corners: list[tuple[float, float]]) -> Marker:
-    """The polygon with area `AREA`."""
-    following = [*corners[1:], corners[0]]
-    area = abs(sum(x * v - u * y for (x, y), (u, v) in zip(corners, following, strict=True))) / 2
-    factor = math.sqrt(AREA / area)
-    return tuple((round(factor * x, 4), round(factor * y, 4)) for x, y in corners)
+def _scaled(outline: Path, change: Affine2D) -> Marker:
+    """The changed polygon with area `AREA` around (0, 0)."""
+    corners = np.asarray(outline.transformed(change).vertices, float)[:-1]
+    x, y = (corners - corners.mean(axis=0)).T
+    factor = math.sqrt(2 * AREA / abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))))
+    return tuple((round(float(u), 4), round(float(v), 4)) for u, v in zip(factor * x, factor * y, strict=True))
 
 
 # Told apart with the usual colour-blindness as well (after Okabe and Ito, and Tol).
@@ -62,13 +47,15 @@ COLOURS = (
 GREY = "#5a5a5a"
 TINT = 0.6  # how much of its colour the control by chance keeps
 STAR = _marker(5, inner=0.42)  # the dense network
+PLUS = MarkerStyle("P").get_path()
 # The plainest first.
 MARKERS = (
-    *(_marker(40), _marker(4, 45), _marker(4), _marker(3), _marker(3, -90), _cross(0), _cross(45)),
-    *(_marker(3, 180), _marker(3, 0), _marker(5), _marker(4, narrow=0.55), _marker(4, inner=0.4)),
+    *(_marker(40), _marker(4, 45), _marker(4), _marker(3), _marker(3, 180)),
+    *(_scaled(PLUS, Affine2D()), _scaled(PLUS, Affine2D().rotate_deg(45))),
+    *(_marker(3, 90), _marker(3, -90), _marker(5), _marker(4, narrow=0.55), _marker(4, inner=0.4)),
     *(_marker(6), _marker(3, inner=0.3), _marker(8, 22.5), _marker(6, inner=0.45), _marker(4, 45, inner=0.4)),
-    *(_marker(3, -90, inner=0.3), _marker(5, -90, inner=0.42), _marker(6, 0), _marker(5, -90)),
-    *(_marker(3, 0, inner=0.3), _marker(3, 180, inner=0.3)),
+    *(_marker(3, 180, inner=0.3), _marker(5, 180, inner=0.42), _marker(6, 30), _marker(5, 180)),
+    *(_marker(3, -90, inner=0.3), _marker(3, 90, inner=0.3)),
 )
 Dash = Literal["-", "--", ":", "-."]
 DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")

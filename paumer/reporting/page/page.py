@@ -41,66 +41,41 @@ from paumer.reporting.tables.published import published_sheet, read_published
 from paumer.reporting.tables.speed import gmac_sheet, read_speed, settings_timed, speed_sheet
 from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.system.errors import PaumerError
-from paumer.system.files import read_json, write_text
+from paumer.system.files import ExperimentFiles, read_json, write_text
 
-# Those of every report; others are shown where there are any.
-FIGURES = [
-    *("overview.svg", "pareto_speed.png", "cost_spread.png", "drop_per_class.png", "throughput_batch.png"),
-    *("speedup_gmac.png", "floor_overhead.png", "training.png"),
-]
-TEMPLATE = "report.html.j2"
+PAGE, TEMPLATE = "report.html", "report.html.j2"
 MIME = {".svg": "image/svg+xml", ".png": "image/png"}
 CLASSES = [*POINT, "class", "iou", "iou_spread", "drop", "drop_spread"]
 
 
-def write_report(
-    experiment: str,
-    tables: Path,
-    figures: Path,
-    flops: Path,
-    throughput: Path,
-    machine: Path,
-    runs: Sequence[Path],
-    data: Path,
-    output: Path,
-    measured: Sequence[Path] = (),
-) -> None:
-    """Write the report page.
+def write_report(files: ExperimentFiles, runs: Sequence[Path]) -> None:
+    """Write `report.html` into the folder of an experiment, which all stages before have written to.
+
+    Ablations, samples, pause maps and figures of semantics are shown where there are any.
 
     Args:
-        experiment: its name.
-        tables: folder that `write_tables` and `write_speed` wrote; ablations are shown where it has their table.
-        figures: folder that `write_figures` wrote; samples.png and pause_maps*.{png,json} in it are shown too, and so
-            are the figures of semantics where there are any.
-        flops: flops.csv.
-        throughput: throughput.csv.
-        machine: machine.json of the timings.
+        files: of the experiment; its folder has its name.
         runs: run.json of every run.
-        data: manifest of the dataset.
-        output: the page.
-        measured: further files to link, such as accuracy.csv and training logs.
 
     Raises:
         PaumerError: a file is missing or unusable.
     """
-    main, speed = read_main(tables / "main.csv"), read_speed(tables / "speed.csv")
-    classes = read_table(tables / "classes.csv", CLASSES)
-    pictures = _pictures(figures)
-    curves = read_table(figures / "training.csv", CURVE)
-    files = [flops, throughput, machine, data, *measured, *runs]
+    main, speed = read_main(files.main), read_speed(files.tables / "speed.csv")
+    classes = read_table(files.tables / "classes.csv", CLASSES)
+    output = files.folder / PAGE
     context = {
-        "experiment": experiment,
+        "experiment": files.folder.resolve().name,
         "strategies": descriptions(main["strategy"]),
         "claim": CLAIM,
         "speedups": [f"{asked:g}" for asked in SPEEDUPS],
-        "files": links(output, tables, figures, files),
-        **_tables(tables, main, classes),
-        **_timings(speed, flops, throughput),
-        **pictures,
-        **_origins(runs, machine, data),
-        **interactive_sections(main, speed, classes, curves),
+        "files": links(output, files, runs),
+        **_tables(files.tables, main, classes),
+        **_timings(speed, files.flops, files.throughput),
+        **_pictures(files.figures),
+        **_origins(files, runs),
+        **interactive_sections(main, speed, classes, read_table(files.figures / "training.csv", CURVE)),
     }
-    write_text(output, _templates().get_template(TEMPLATE).render(context))
+    write_text(output, _templates(files.figures).get_template(TEMPLATE).render(context))
 
 
 def _tables(folder: Path, main: pd.DataFrame, classes: pd.DataFrame) -> dict[str, Any]:
@@ -140,36 +115,34 @@ def _timings(speed: pd.DataFrame, flops: Path, throughput: Path) -> dict[str, An
 
 
 def _pictures(figures: Path) -> dict[str, Any]:
-    """Pictures as data URIs, sentences on those of semantics, and the data of the viewer of pause maps."""
+    """Names of pictures that not every report has, sentences on semantics, and the data of the viewer of pause maps."""
     drawn = [name for name in SEMANTICS if (figures / f"{name}.csv").exists()]
-    samples, viewer = figures / "samples.png", figures / "pause_maps.json"
-    found = [*(figures / name for name in FIGURES), *(figures / f"{name}.png" for name in drawn)]
+    viewer = figures / "pause_maps.json"
     content = read_json(viewer) if viewer.exists() else {}
     return {
-        "images": {path.stem: _embedded(path) for path in found}
-        | {"samples": _embedded(samples) if samples.exists() else None},
         "semantics": {
             name: semantic_findings(read_table(figures / f"{name}.csv", SEMANTIC_COLUMNS), name) for name in drawn
         },
-        "map_pictures": [_embedded(path) for path in sorted(figures.glob("pause_maps*.png"))],
+        "samples": [path.name for path in figures.glob("samples.png")],
+        "map_pictures": sorted(path.name for path in figures.glob("pause_maps*.png")),
         "maps": as_json(content) if content.get("samples") else None,
         "maps_network": content.get("network", ""),
     }
 
 
-def _origins(runs: Sequence[Path], machine: Path, data: Path) -> dict[str, Any]:
+def _origins(files: ExperimentFiles, runs: Sequence[Path]) -> dict[str, Any]:
     """Sheets of trained runs, data, environments and settings."""
     described = read_runs(runs)
     return {
         "runs": _compact(runs_sheet(described)),
         "environment": environment_sheet(described),
-        "timing_environment": environment_sheet(read_runs([machine])),
+        "timing_environment": environment_sheet(read_runs([files.machine])),
         "settings": settings_groups(described),
-        "data": data_sheet(data),
+        "data": data_sheet(files.manifest),
     }
 
 
-def _templates() -> Environment:
+def _templates(figures: Path) -> Environment:
     templates = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -179,6 +152,7 @@ def _templates() -> Environment:
     )
     templates.filters["breakable"] = breakable
     templates.globals |= {"library": library(), "scripts": scripts(), "style": stylesheet()}
+    templates.globals["embedded"] = lambda name: _embedded(figures / name)
     return templates
 
 

@@ -3,13 +3,12 @@
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from paumer.reporting.sheets import Sheet, number
-from paumer.system.files import read_json
+from paumer.system.files import ExperimentFiles, read_json
 
 SEVERAL_MACHINES = "These networks were trained on different machines, which scores may show in their last digits"
 RUN_HEADINGS = [
@@ -109,36 +108,36 @@ def _scaled(value: Any, divisor: float, decimals: int) -> str:
     return number(value / divisor, decimals) if isinstance(value, int | float) else ""
 
 
-@dataclass(frozen=True)
-class Link:
-    """A file, as the page names and finds it."""
-
-    text: str
-    href: str
-
-
-def links(page: Path, tables: Path, figures: Path, measured: Sequence[Path]) -> list[tuple[str, list[Link]]]:
-    """What was measured, the tables, and the figures for a paper with what they show, each under a title.
+def links(page: Path, files: ExperimentFiles, runs: Sequence[Path]) -> dict[str, dict[str, str]]:
+    """What was measured, the tables, and the figures for a paper with what they show, as far as they exist.
 
     Args:
-        page: the report; links are relative to it.
-        tables: folder of the tables.
-        figures: folder of the figures.
-        measured: further files; those that are missing are left out.
+        page: the report; addresses are relative to it.
+        files: of the experiment.
+        runs: run.json of every run.
+
+    Returns:
+        Under each title the address of every file by its name.
     """
+    measured = [
+        files.flops,
+        files.throughput,
+        files.machine,
+        files.manifest,
+        files.accuracy,
+        files.bounds,
+        files.rounds,
+    ]
+    measured += [*(run.with_name("train.csv") for run in runs), *runs]
     groups = {
         "Measured": [path for path in measured if path.exists()],
-        "Tables": _files(tables.iterdir()),
-        "Figures, and what they show": _files(figures.iterdir()),
-        "Figures for a paper": _files(figures.glob("paper/*")),
+        "Tables": _files(files.tables.iterdir()),
+        "Figures, and what they show": _files(files.figures.iterdir()),
+        "Figures for a paper": _files(files.figures.glob("paper/*")),
     }
-    return [(title, [_link(path, page) for path in paths]) for title, paths in groups.items() if paths]
+    named = {title: [os.path.relpath(path, page.parent) for path in paths] for title, paths in groups.items() if paths}
+    return {title: {name: quote(Path(name).as_posix()) for name in names} for title, names in named.items()}
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:
     return sorted(path for path in paths if path.suffix in ENDINGS)
-
-
-def _link(path: Path, page: Path) -> Link:
-    relative = Path(os.path.relpath(path, page.parent)).as_posix()
-    return Link(relative, quote(relative))

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from paumer.config.base import parse, read_yaml
 from paumer.config.experiment import Experiment
-from paumer.reporting.sheets import Row, Sheet, named, sheet_of
+from paumer.reporting.sheets import Row, Sheet, crossed, named, sheet_of
 from paumer.system.errors import PaumerError
 
 SECTIONS = ["decoder", "heads", "training", "evaluation", "throughput"]
@@ -81,18 +81,15 @@ def _text(value: Any) -> str:
 
 def assumptions_sheet(assumptions: pd.DataFrame) -> Sheet:
     """Every assumption by dataset, and whose choice it is."""
-    columns, rows = named("key"), assumptions[["key"]].drop_duplicates()
-    for dataset in assumptions["dataset"].unique():
-        own = assumptions[assumptions["dataset"] == dataset]
-        texts = {"value": own["value"], "whose choice": [_whose(row) for row in own.to_dict("records")]}
-        shown = own[["key"]].assign(**{f"{dataset}: {part}": cells for part, cells in texts.items()})
-        rows = rows.merge(shown, on="key", how="left").fillna("")
-        columns |= named(*shown.columns)
+    rows = assumptions[["key"]].drop_duplicates()
+    for dataset, own in assumptions.groupby("dataset", sort=False):
+        rows = crossed(rows, own.assign(heading=f"{dataset}: value"), "key", "heading", lambda row: row["value"])
+        rows = crossed(rows, own.assign(heading=f"{dataset}: whose choice"), "key", "heading", _whose)
     opening = (
         f"Only the abstract of PAUMER was available to us: none of these is known to be the paper's. `{AS_SEGMENTER}` "
         f"is what the authors of Segmenter published; `{OURS}` and `{NOT_AS_SEGMENTER}` are assumptions."
     )
-    return sheet_of(rows, columns, title="What had to be chosen", opening=opening)
+    return sheet_of(rows, named(*rows.columns), title="What had to be chosen", opening=opening)
 
 
 def _whose(row: Row) -> str:

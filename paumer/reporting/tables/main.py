@@ -12,6 +12,7 @@ from paumer.reporting.frames import (
     MEASURES,
     NETWORK,
     POINT,
+    QUALITY,
     at_first_size,
     at_largest_batch,
     is_dense,
@@ -43,10 +44,6 @@ from paumer.system.errors import PaumerError
 
 KEYS = [*NETWORK, *POINT[1:]]
 ACCURACY = [*KEYS, "seed", "miou", *COST]
-ACCURACY_AND_COST = [
-    *(*POINT, "seeds", "miou", "miou_spread", "drop", "drop_spread"),
-    *("gmac", "gmac_ratio", "gmac_low", "gmac_high"),
-]
 FLOPS = [*NETWORK, "strategy", "schedule", "gmac_total"]
 
 WINDOWS = (
@@ -102,7 +99,7 @@ def main_table(accuracy: Sequence[Path], flops: Path, throughput: Path) -> pd.Da
     points = _add_gmac(points, flops)
     points["size"] = (points["gmac"] * points["gmac_ratio"]).round(DECIMALS)  # small networks first
     order = ["size", "backbone", "recipe", "strategy", "gmac_ratio", "schedule", "criterion"]
-    points = sorted_by(points, order)[ACCURACY_AND_COST].reset_index(drop=True)
+    points = sorted_by(points, order)[QUALITY].reset_index(drop=True)
     return _add_throughput(points, throughput).round(DECIMALS)
 
 

@@ -2,7 +2,6 @@
 (async () => {
   startTables();
   await startExplorer();
-  document.documentElement.dataset.opened = Math.round(performance.now());
   if (byId("maps-data")) await new Viewer().start();
   await startClasses();
   if (byId("training-data")) await startTraining();
