@@ -26,24 +26,13 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 WHITE = (255, 255, 255, 255)
 READ = ("1", "L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")  # modes that Pillow turns into RGB as people see them
 SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-ORIENTATION = 0x0112  # in EXIF: how to turn what is stored so that it is upright; from 5 on by a quarter
-QUARTER_TURNED = 5
+ORIENTATION = 0x0112  # in EXIF: how to turn what is stored so that it is upright
 
 WHOLE_NUMBERS = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "I;16N")  # modes whose pixels are one number
 MOST_VALUES = 5  # that are no class, in an error
 LOSSY = ("JPEG", "MPO", "WEBP")  # formats that change values
 # Pillow spreads the grey values of PNG files of 2 and 4 bits over 0 to 255.
 SPREAD = ("L;2", "L;4")
-# EXIF orientation -> how to turn the stored pixels upright; 1 is upright.
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 REFETCH = "fetch it again"
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -72,15 +61,14 @@ def read_rgb(path: Path, remedy: str = "replace it") -> tuple[np.ndarray, int]:
         return np.array(_as_rgb(ImageOps.exif_transpose(image), path)), turn
 
 
-def upright_size(path: Path) -> tuple[int, int]:
-    """Height and width of an upright image, from its header.
+def stored_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image as it is stored, from its header; those of a dataset are stored upright.
 
     Raises:
         PaumerError: the file is missing, too large or no image.
     """
     with _opened(path, "replace it") as image:
-        width, height = image.size
-        return (width, height) if _orientation(image) >= QUARTER_TURNED else (height, width)
+        return image.height, image.width
 
 
 def max_pixels() -> int:
@@ -118,10 +106,8 @@ def read_label(path: Path, dataset: Dataset) -> np.ndarray:
 def read_sample(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Read an image and its label map of the same size.
 
-    Where EXIF turns the image, the label map may have been drawn before or after; the sizes decide.
-
     Raises:
-        PaumerError: either cannot be read, their sizes differ, or whether the label map is turned is ambiguous.
+        PaumerError: either cannot be read, their sizes differ, or EXIF turns the image, and maybe not its label.
     """
     if not sample.label.exists():
         others = ", ".join(path.name for path in same_stem(sample.label))
@@ -129,15 +115,11 @@ def read_sample(sample: Sample, dataset: Dataset) -> tuple[np.ndarray, np.ndarra
         raise PaumerError(f"{sample.image}: has no label; expected {sample.label}{there}; {dataset.label_remedy}")
     image, turn = read_rgb(sample.image, REFETCH)
     label = read_label(sample.label, dataset)
-    height, width = image.shape[:2]
-    if turn in TURNS:
-        if height == width or turn < QUARTER_TURNED:
-            raise PaumerError(
-                f"{sample.image}: its EXIF orientation is {turn}, and nothing tells whether its label was drawn before "
-                "or after that turn; save the image upright, or remove the orientation"
-            )
-        if label.shape == (width, height):
-            label = np.asarray(Image.fromarray(label).transpose(TURNS[turn]))
+    if turn != 1:
+        raise PaumerError(
+            f"{sample.image}: its EXIF orientation is {turn}, and nothing tells whether its label was drawn before or "
+            "after that turn; save the image upright, or remove the orientation"
+        )
     if image.shape[:2] != label.shape:
         raise PaumerError(
             f"{sample.label}: label is {label.shape[1]}x{label.shape[0]}, its image {image.shape[1]}x{image.shape[0]}; "

@@ -19,7 +19,7 @@ from paumer.deployment.images import Images, Labels, labelled_batches, of_one_si
 from paumer.evaluation.evaluate import evaluate_batches, mean_iou
 from paumer.measurement.floor import floors
 from paumer.measurement.modes import callable_of, on_batches
-from paumer.measurement.timing import BenchmarkSetting, Variant
+from paumer.measurement.timing import SPEEDUP, BenchmarkSetting
 from paumer.measurement.timing import measure as time_variants
 from paumer.models.segmenter import Segmenter, name_of
 from paumer.strategies.contract import Dense, Strategy
@@ -31,7 +31,7 @@ from paumer.system.machine import keep_freed_memory
 
 Schedules = Sequence[str | Schedule]
 NEW = 2  # after the numbers of the splits, train and val: scenes that no network was trained or scored on
-SPEED = ("images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "other_load", "status")
+MEASURED = (*Label._fields, "batch", "images_per_s", *SPEEDUP, "floor_ratio", "other_load", "status")
 
 
 class Scenes(NamedTuple):
@@ -97,7 +97,7 @@ def sweep(
     total, batches = labelled_batches(images, labels, network.classes, evaluation.images_at_once)
     with torch.random.fork_rng(devices=[]):
         results = evaluate_batches(network, batches, total, strategies, evaluation)
-    table = _named(points).assign(images=total)
+    table = pd.DataFrame([point.label for point in points]).assign(images=total)
     if labels is not None:
         miou = [mean_iou(result.matrix) for result in results]
         table = table.assign(miou=miou, drop=[miou[0] - one for one in miou])
@@ -151,15 +151,15 @@ def measure(
     strategies: list[tuple[Label, Strategy]] = [(point.label, network.strategy_of(point)) for point in points]
     strategies += [(Label(DENSE_AGAIN), Dense()), *floors([strategy for _, strategy in strategies])]
     batches = network.normalize(pictures.to(network.device)).split(batch)
-    variants = [
-        Variant(point, on_batches(callable_of(network, strategy, scope, mode, evaluation), batches))
+    variants = {
+        point: on_batches(callable_of(network, strategy, scope, mode, evaluation), batches)
         for point, strategy in strategies
-    ]
+    }
     keep_freed_memory()
     common = (network.device, evaluation.precision, mode, scope, size)
     timed = time_variants(variants, BenchmarkSetting("network", "", *common, batch, len(pictures)), settings)
     rows = pd.DataFrame(timed.rows)
-    return rows[["strategy", "criterion", "schedule", "batch", *(column for column in SPEED if column in rows)]]
+    return rows[[column for column in MEASURED if column in rows]]
 
 
 def _require_network(network: Any) -> None:
@@ -180,7 +180,3 @@ def _points(schedules: Schedules, criterion: str | None) -> list[OperatingPoint]
     return list(
         dict.fromkeys([OperatingPoint(), *(read_point(str(schedule), criterion=criterion) for schedule in schedules)])
     )
-
-
-def _named(points: Sequence[OperatingPoint]) -> pd.DataFrame:
-    return pd.DataFrame([point.label for point in points]).set_axis(["strategy", "criterion", "schedule"], axis=1)

@@ -14,7 +14,7 @@ from paumer.data.datasets import ENDINGS
 from paumer.deployment.api import measure, scenes, sweep
 from paumer.deployment.images import read_picture
 from paumer.deployment.network import HubSegmenter, load
-from paumer.deployment.pictures import GAP, draw_pauses, overlay, side_by_side
+from paumer.deployment.pictures import draw_pauses, joined, overlay, side_by_side
 from paumer.models.weights import DEMO
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError
@@ -64,7 +64,7 @@ def demo(output: Path, image: Path | None, schedules: Sequence[str], seed: int =
     )
     rows = [_row(shown, picture) for picture in images[:SHOWN]]
     with writing(output) as temporary:
-        Image.fromarray(_stacked(rows)).save(temporary)
+        Image.fromarray(joined(rows, axis=0)).save(temporary)
     print(_text(table, timed))
     again = timed[timed.strategy == "dense-again"].iloc[0]
     print(f"\ndense against itself: {_speed(again)}", end="")
@@ -98,11 +98,6 @@ def _row(network: HubSegmenter, image: Tensor) -> np.ndarray:
     titles = ["image", f"paused: {network.strategy.schedule_text}", "prediction"]
     titles += [f"{(paused != dense).mean():.1%} of pixels differ from dense"]
     return side_by_side([panel.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1) for panel in panels], titles)
-
-
-def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
-    gap = np.full((GAP, rows[0].shape[1], 3), 255, dtype=np.uint8)
-    return np.concatenate([part for row in rows for part in (gap, row)][1:])
 
 
 def _text(table: pd.DataFrame, timed: pd.DataFrame) -> str:

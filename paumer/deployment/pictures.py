@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from paumer.data.cityscapes import EVALUATED
+from paumer.data.cityscapes_labels import EVALUATED
 from paumer.deployment.description import Description
 from paumer.deployment.network import HubSegmenter
 from paumer.evaluation.pauses import PAUSE_COLOURS, watch_pauses
@@ -65,29 +65,27 @@ def draw_pauses(network: HubSegmenter, image: Tensor, pause: Pause) -> np.ndarra
     for top, left in evaluation.window_corners(view.size):
         area = (..., slice(top, top + height), slice(left, left + width))
         with autocast(inputs.device, evaluation.precision):
-            blocks = watch_pauses(network, inputs[area], pause).blocks
-        mean.add(_paint_pauses(seen[area], blocks, network.encoder.patch_size, colours), 0, top, left)
+            pauses = watch_pauses(network, inputs[area], pause)
+        blocks = pauses.blocks_of_pixels(network.encoder.patch_size, seen[area].shape[-2:])
+        mean.add(_paint_pauses(seen[area], blocks, colours), 0, top, left)
     painted = mean.value()[0].round().byte().permute(1, 2, 0).numpy()
     return _with_legend(painted, colours)
 
 
-def _paint_pauses(image: Tensor, blocks: Tensor, side: int, colours: dict[int, int]) -> Tensor:
+def _paint_pauses(image: Tensor, blocks: Tensor, colours: dict[int, int]) -> Tensor:
     """Where patches paused, in colours over the image in grey.
 
     Args:
         image: (3, height, width) float32, the pixels that the network saw.
-        blocks: the block after which each patch paused, 0 where it did not, (grid height, grid width).
-        side: height and width of a patch.
+        blocks: the block after which the patch of each pixel paused, 0 where it did not, (height, width).
         colours: number of the colour of each block.
 
     Returns:
         (3, height, width) float32.
     """
-    height, width = image.shape[-2:]
-    of_pixels = blocks.repeat_interleave(side, dim=0).repeat_interleave(side, dim=1)[:height, :width]
     painted = image.mean(dim=0, keepdim=True).repeat(3, 1, 1)
     for block, number in colours.items():
-        paused = of_pixels == block
+        paused = blocks == block
         colour = torch.tensor(PAUSE_COLOURS[number % len(PAUSE_COLOURS)])[:, None]
         painted[:, paused] = (1 - OPACITY) * painted[:, paused] + OPACITY * colour
     return painted
@@ -113,8 +111,14 @@ def side_by_side(panels: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndar
     titled = [
         np.concatenate([_title(text, panel.shape[1], size), panel]) for panel, text in zip(panels, titles, strict=True)
     ]
-    gap = np.full((len(titled[0]), GAP, 3), 255, dtype=np.uint8)
-    return np.concatenate([part for panel in titled for part in (gap, panel)][1:], axis=1)
+    return joined(titled, axis=1)
+
+
+def joined(pictures: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """Pictures below (axis 0) or beside each other (axis 1), with white gaps in between."""
+    height, width, _ = pictures[0].shape
+    gap = np.full((GAP, width, 3) if axis == 0 else (height, GAP, 3), 255, dtype=np.uint8)
+    return np.concatenate([part for picture in pictures for part in (gap, picture)][1:], axis=axis)
 
 
 def _title(text: str, width: int, size: int) -> np.ndarray:

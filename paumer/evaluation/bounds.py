@@ -4,6 +4,7 @@ The patch ceiling is the score of ground truth that is pooled to the cells a dec
 are. The floor is a linear classifier on the raw pixels of each patch: no encoder at all.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -50,19 +51,13 @@ def bounds(settings: BoundsSettings, manifest: Path, output: Path) -> None:
 def patch_ceiling(data: SegmentationData, patch: int, cells: int) -> float:
     """The mIoU of pooled ground truth, in points."""
     classes = len(data.dataset.classes)
-    matrix = torch.zeros(classes, classes, dtype=torch.int64)
-    for _, labels in progress(evaluation_batches(data, 1), title="patch ceiling", total=len(data)):
-        full = _pool_and_upsample(labels, classes, patch, cells)
-        predicted = full[..., : labels.shape[-2], : labels.shape[-1]].argmax(dim=1)
-        matrix += confusion_matrix(labels, predicted, classes)
-    return mean_iou(matrix)
+    return _miou(data, 1, "patch ceiling", lambda _, labels: _pool_and_upsample(labels, classes, patch, cells))
 
 
 def raw_patch_score(train: SegmentationData, evaluated: SegmentationData, patch: int, cells: int) -> float:
     """The mIoU of a linear classifier on the raw pixels of each patch, trained on the training split, in points."""
-    classes = len(train.dataset.classes)
     torch.manual_seed(0)
-    layer = nn.Conv2d(3, classes * cells**2, kernel_size=patch, stride=patch)
+    layer = nn.Conv2d(3, len(train.dataset.classes) * cells**2, kernel_size=patch, stride=patch)
     optimizer = torch.optim.AdamW(layer.parameters(), lr=LEARNING_RATE)
     with progress(title="linear on raw patches", total=EPOCHS * len(train)) as bar:
         for _ in range(EPOCHS):
@@ -73,11 +68,18 @@ def raw_patch_score(train: SegmentationData, evaluated: SegmentationData, patch:
                 loss.backward()
                 optimizer.step()
                 bar.update(len(images))
+    return _miou(evaluated, 8, "linear on raw patches", lambda images, _: _raw_logits(layer, images, patch, cells))
+
+
+@torch.inference_mode()
+def _miou(data: SegmentationData, batch: int, title: str, logits: Callable[[Tensor, Tensor], Tensor]) -> float:
+    """The mIoU of logits, (batch, classes, height, width), that are made of images and labels, in points."""
+    classes = len(data.dataset.classes)
     matrix = torch.zeros(classes, classes, dtype=torch.int64)
-    with torch.inference_mode():
-        for images, labels in evaluation_batches(evaluated, 8):
-            predicted = _raw_logits(layer, images, patch, cells).argmax(dim=1)
-            matrix += confusion_matrix(labels, predicted, classes)
+    with progress(title=title, total=len(data)) as bar:
+        for images, labels in evaluation_batches(data, batch):
+            matrix += confusion_matrix(labels, logits(images, labels).argmax(dim=1), classes)
+            bar.update(len(images))
     return mean_iou(matrix)
 
 
@@ -101,4 +103,4 @@ def _pool_and_upsample(labels: Tensor, classes: int, patch: int, cells: int) -> 
     one_hot = functional.one_hot(padded.clamp(max=classes), classes + 1)[..., :classes].permute(0, 3, 1, 2).float()
     size = (padded.shape[-2] // patch * cells, padded.shape[-1] // patch * cells)
     shares = functional.adaptive_avg_pool2d(one_hot, size)
-    return functional.interpolate(shares, size=padded.shape[-2:], mode="bilinear")
+    return functional.interpolate(shares, size=padded.shape[-2:], mode="bilinear")[..., :height, :width]

@@ -28,6 +28,11 @@ class Pauses:
     patch_logits: Tensor
     entropy: dict[int, Tensor]
 
+    def blocks_of_pixels(self, side: int, size: Sequence[int]) -> Tensor:
+        """`blocks` for each pixel of an image of `size` whose patches have sides of `side`, (height, width) int64."""
+        height, width = size
+        return self.blocks.repeat_interleave(side, dim=0).repeat_interleave(side, dim=1)[:height, :width]
+
 
 @dataclass(frozen=True)
 class WatchedPause(Pause):

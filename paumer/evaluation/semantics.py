@@ -42,40 +42,25 @@ from paumer.system.progress import progress
 GROUPS = ("none", "paused", "running", "all")
 
 
-class Attribution:
-    """Confusion matrices of predictions that are put together from a dense and a paused pass over each image.
+@torch.inference_mode()
+def attribution(model: Segmenter, image: Tensor, label: Tensor, pause: Pause) -> Tensor:
+    """Confusion matrices of predictions that are put together from a dense and a paused pass over one image.
 
-    Attributes:
-        matrices: group of `GROUPS` -> (classes, classes).
+    Args:
+        model: in eval mode.
+        image: (1, 3, height, width).
+        label: class ids (height, width), 255 where ignored.
+        pause: how patches pause.
+
+    Returns:
+        A matrix for each of `GROUPS`, (groups, classes, classes) int64.
     """
-
-    def __init__(self, classes: int) -> None:
-        self.matrices = {group: torch.zeros(classes, classes, dtype=torch.int64) for group in GROUPS}
-
-    @torch.inference_mode()
-    def add(self, model: Segmenter, image: Tensor, label: Tensor, pause: Pause) -> None:
-        """Run one image with and without pausing.
-
-        Args:
-            model: in eval mode.
-            image: (1, 3, height, width).
-            label: class ids (height, width), 255 where ignored.
-            pause: how patches pause.
-        """
-        pauses = watch_pauses(model, image, pause)
-        dense = model.label(model.patch_logits(image, DENSE), image)[0].cpu()
-        paused = model.label(pauses.patch_logits, image)[0].cpu()
-        size = model.encoder.patch_size
-        waited = (
-            (pauses.blocks > 0).repeat_interleave(size, 0).repeat_interleave(size, 1)[: len(label), : len(label[0])]
-        )
-        predicted = (dense, dense.where(~waited, paused), dense.where(waited, paused), paused)
-        for group, predictions in zip(GROUPS, predicted, strict=True):
-            self.matrices[group] += confusion_matrix(label.cpu(), predictions, len(self.matrices[group]))
-
-    def miou(self) -> dict[str, float]:
-        """Mean IoU in points by group of `GROUPS`."""
-        return {group: mean_iou(matrix) for group, matrix in self.matrices.items()}
+    pauses = watch_pauses(model, image, pause)
+    dense = model.label(model.patch_logits(image, DENSE), image)[0].cpu()
+    paused = model.label(pauses.patch_logits, image)[0].cpu()
+    waited = pauses.blocks_of_pixels(model.encoder.patch_size, label.shape) > 0
+    predicted = (dense, dense.where(~waited, paused), dense.where(waited, paused), paused)
+    return torch.stack([confusion_matrix(label.cpu(), predictions, model.classes) for predictions in predicted])
 
 
 # Those that read the logits alone, and the control.
@@ -100,19 +85,20 @@ def semantics(settings: SemanticsSettings, manifest: Path, run_folder: Path, out
     data = SegmentationData(*samples(manifest, settings.split))
     require_classes(model, data.dataset.classes, run_folder)
     torch.manual_seed(0)  # for criterion random
-    pause, attribution = Pause(settings.schedule), Attribution(len(data.dataset.classes))
-    parts = []
+    pause, parts = Pause(settings.schedule), []
+    matrices = torch.zeros(len(GROUPS), model.classes, model.classes, dtype=torch.int64)
     for index in progress(range(len(data)), title="semantics"):
         image, label = data[index]
         parts.append(patch_statistics(model, image, label, data.dataset, settings.fractions))
-        attribution.add(model, image[None].to(device), label, pause)
+        matrices += attribution(model, image[None].to(device), label, pause)
     patches = pd.concat(parts, ignore_index=True)
     labelled = patches[patches["class"].notna()]
     if labelled.empty:
         raise PaumerError(f"{manifest}: no pixel of split {settings.split} is labelled; evaluate another split")
     tables = tabulate(labelled, [int(block) for block in model.heads], CRITERIA, settings.fractions)
     tables["correlation"]["unlabelled"] = len(patches) - len(labelled)
-    tables["attribution"] = pd.DataFrame([{"schedule": str(pause.parameters), **attribution.miou()}])
+    miou = dict(zip(GROUPS, map(mean_iou, matrices), strict=True))
+    tables["attribution"] = pd.DataFrame([{"schedule": str(pause.parameters), **miou}])
     with writing_folder(output) as folder:
         for name, table in tables.items():
             table.insert(0, "backbone", run["backbone"])

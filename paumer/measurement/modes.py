@@ -40,25 +40,23 @@ def callable_of(
     if mode == "eager":
         return run
     if mode == "onnxruntime":
-        return OnnxRuntime(model, strategy, METHODS[scope])
+        return in_onnxruntime(model, strategy, METHODS[scope])
     torch._dynamo.config.recompile_limit = GRAPHS
     return torch.compile(run, dynamic=False, mode="reduce-overhead" if mode == "cuda-graphs" else "default")
 
 
-class OnnxRuntime:
+def in_onnxruntime(model: Segmenter, strategy: Strategy, method: str) -> Callable[[Tensor], Tensor]:
     """A network under a strategy in onnxruntime; exported at the first call for images of a size."""
+    sessions: dict[Size, Session] = {}
 
-    def __init__(self, model: Segmenter, strategy: Strategy, method: str) -> None:
-        self.model, self.strategy, self.method = model, strategy, method
-        self._sessions: dict[Size, Session] = {}
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """The output of the method for images."""
+    def run(images: Tensor) -> Tensor:
         size = int(images.shape[-2]), int(images.shape[-1])
-        if size not in self._sessions:
-            model = to_onnx(trace(self.model, self.strategy, size, self.method))
-            self._sessions[size] = Session(model.SerializeToString(), images.device)
-        return self._sessions[size](images)
+        if size not in sessions:
+            exported = to_onnx(trace(model, strategy, size, method))
+            sessions[size] = Session(exported.SerializeToString(), images.device)
+        return sessions[size](images)
+
+    return run
 
 
 def on_full_images(run: Callable[[Tensor], Tensor], evaluation: Evaluation) -> Callable[[Tensor], Tensor]:

@@ -16,7 +16,7 @@ same blocks on tokens that were dropped beforehand.
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,12 @@ from paumer.config.base import Size
 from paumer.config.measuring import Evaluation
 from paumer.config.network import Backbone, NetworkSettings
 from paumer.config.runs import CostSettings
-from paumer.data.images import upright_size
+from paumer.data.images import stored_size
 from paumer.data.loading import SegmentationData, evenly
 from paumer.data.manifest import samples
 from paumer.measurement.floor import floors
 from paumer.measurement.modes import callable_of, on_batches, with_explicit_attention
-from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, BenchmarkSetting, Timing, Variant, measure
+from paumer.measurement.timing import COLUMNS, ROUND_COLUMNS, BenchmarkSetting, Timing, measure
 from paumer.models.build import build, load_run
 from paumer.models.graphs import require_onnx
 from paumer.models.segmenter import Segmenter
@@ -180,21 +180,17 @@ def _measure_network(
     for dtype, mode, scope in itertools.product(protocol.dtypes, protocol.modes, protocol.scopes):
         images, windows = pictures[sizes[scope]], 1.0 if scope == "image" else of.windows
         groups = {"": fixed} | (varying if mode == protocol.modes[0] else {})
-        calls = {recipe: _calls(group, scope, mode, evaluation) for recipe, group in groups.items()}
+        calls = {
+            recipe: [(point, callable_of(one, strategy, scope, mode, evaluation)) for point, one, strategy in group]
+            for recipe, group in groups.items()
+        }  # shared by all batch sizes
         for batch, (recipe, named) in itertools.product(protocol.batches, calls.items()):
             several = images[: max(1, protocol.images // batch) * batch] if recipe else images[:batch]
             common = (device, dtype, mode, scope, of.size, batch)
             setting = BenchmarkSetting(backbone.name, recipe, *common, len(several), windows)
             batches = several.split(batch)
-            variants = [Variant(point, on_batches(run, batches)) for point, run in named]
+            variants = {point: on_batches(run, batches) for point, run in named}
             yield cache.get(setting) or cache.put(setting, measure(variants, setting, protocol))
-
-
-def _calls(
-    candidates: list[Candidate], scope: str, mode: str, evaluation: Evaluation
-) -> list[tuple[Label, Callable[[Tensor], Tensor]]]:
-    """The candidates as functions of images, shared by all batch sizes."""
-    return [(point, callable_of(model, strategy, scope, mode, evaluation)) for point, model, strategy in candidates]
 
 
 def _fixed_costs(
@@ -248,7 +244,7 @@ def mean_windows(evaluation: Evaluation, data: SegmentationData) -> float:
     """Windows per image at scale 1, mean over the split; reads only the headers of the image files."""
     if evaluation.inference == "whole":
         return 1.0
-    sizes = [evaluation.seen_size(upright_size(sample.image)) for sample in data.samples]
+    sizes = [evaluation.seen_size(stored_size(sample.image)) for sample in data.samples]
     counts = [len(evaluation.window_corners(size)) for size in sizes]
     return sum(counts) / len(counts)
 

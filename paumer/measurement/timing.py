@@ -23,26 +23,14 @@ from paumer.system.machine import OtherLoad, PeakMemory, autocast, device_name, 
 from paumer.system.progress import progress
 
 SETTING = ("device", "dtype", "mode", "scope", "height", "width", "batch")
+SPEEDUP, FLOOR = ("speedup", "speedup_low", "speedup_high"), ("floor_ratio", "floor_low", "floor_high")
 COLUMNS = [
-    *("backbone", "recipe", "strategy", "criterion", "schedule", *SETTING, "windows"),
-    *("images_per_s", "speedup", "speedup_low", "speedup_high", "floor_ratio", "floor_low", "floor_high"),
-    *("peak_memory_mb", "compile_s", "other_load", "rounds", "status"),
+    *("backbone", "recipe", *Label._fields, *SETTING, "windows"),
+    *("images_per_s", *SPEEDUP, *FLOOR, "peak_memory_mb", "compile_s", "other_load", "rounds", "status"),
 ]
 ROUND_COLUMNS = ["backbone", "recipe", *SETTING, "images", "variant", "round", "seconds"]
+Variants = Mapping[Label, Callable[[], object]]  # what is timed, and a call that runs it
 HIDDEN_VARIANTS = ("floor",)  # timed as a reference for others; no rows of their own
-
-
-@dataclass(frozen=True)
-class Variant:
-    """An operating point and a call that runs it."""
-
-    point: Label
-    run: Callable[[], object]
-
-    @property
-    def name(self) -> str:
-        """Key of the variant in the rounds of its group."""
-        return _name(self.point)
 
 
 @dataclass(frozen=True)
@@ -75,17 +63,10 @@ class BenchmarkSetting:
 
     def columns(self) -> dict[str, Any]:
         """Columns of the tables that identify the group."""
-        return {
-            "backbone": self.backbone,
-            "recipe": self.recipe,
-            "device": device_name(self.device),
-            "dtype": self.dtype,
-            "mode": self.mode,
-            "scope": self.scope,
-            "height": self.size[0],
-            "width": self.size[1],
-            "batch": self.batch,
-        }
+        names = ("backbone", "recipe", "dtype", "mode", "scope", "batch")
+        height, width = self.size
+        place = {"device": device_name(self.device), "height": height, "width": width}
+        return {name: getattr(self, name) for name in names} | place
 
     @property
     def images(self) -> float:
@@ -123,34 +104,35 @@ class WarmupResult:
 
 
 @torch.inference_mode()
-def measure(variants: list[Variant], setting: BenchmarkSetting, protocol: Throughput) -> Timing:
+def measure(variants: Variants, setting: BenchmarkSetting, protocol: Throughput) -> Timing:
     """Time all variants of a group in interleaved rounds; those out of memory get a row without numbers."""
     device, title = setting.device, setting.title()
     with autocast(device, setting.dtype):
-        first = {one.name: warm_up(one, setting) for one in progress(variants, title=f"{title}, first calls")}
-        fitting = {one.name: one.run for one in variants if first[one.name].status == "ok"}
+        work = progress(variants.items(), title=f"{title}, first calls")
+        first = {point: warm_up(point, run, setting) for point, run in work}
+        fitting = {point: run for point, run in variants.items() if first[point].status == "ok"}
         load = OtherLoad()
         timed = time_rounds(fitting, device, protocol.rounds, protocol.block_seconds, title)
     common = setting.columns()
     measured = common | {"other_load": load.processors()}
-    shown = [variant for variant in variants if variant.point.strategy not in HIDDEN_VARIANTS]
-    rows = [measured | _row(variant.point, setting, timed, first[variant.name]) for variant in shown]
+    shown = [point for point in variants if point.strategy not in HIDDEN_VARIANTS]
+    rows = [measured | _row(point, setting, timed, first[point]) for point in shown]
     rounds = [
-        {**common, "images": setting.images, "variant": name, "round": number, "seconds": seconds}
-        for name, values in timed.items()
+        {**common, "images": setting.images, "variant": _name(point), "round": number, "seconds": seconds}
+        for point, values in timed.items()
         for number, seconds in enumerate(values)
     ]
     return Timing(rows, rounds)
 
 
-def warm_up(variant: Variant, setting: BenchmarkSetting) -> WarmupResult:
+def warm_up(point: Label, run: Callable[[], object], setting: BenchmarkSetting) -> WarmupResult:
     """Run a variant for the first times, which compiles it in the modes that compile."""
     device = setting.device
     try:
         _check_mode(setting)
-        compiling = 0.0 if setting.mode == "eager" else time_block(variant.run, device, 1)
+        compiling = 0.0 if setting.mode == "eager" else time_block(run, device, 1)
         memory = PeakMemory(device)
-        running = time_block(variant.run, device, 1)
+        running = time_block(run, device, 1)
         seconds = compiling - running if compiling else nan
         # onnxruntime holds on to what its first call allocated, so that the peak of the second says nothing
         return WarmupResult("ok", nan if setting.mode == "onnxruntime" else memory.megabytes(), seconds)
@@ -160,23 +142,23 @@ def warm_up(variant: Variant, setting: BenchmarkSetting) -> WarmupResult:
             return WarmupResult("oom")
         if setting.mode == "eager":
             raise
-        print(f"{setting.title()}: {variant.name} left out: {summary(error)}")
+        print(f"{setting.title()}: {_name(point)} left out: {summary(error)}")
         return WarmupResult("skipped")
 
 
 def time_rounds(
-    variants: Mapping[str, Callable[[], object]], device: torch.device, rounds: int, seconds: float, title: str
-) -> dict[str, list[float]]:
+    variants: Variants, device: torch.device, rounds: int, seconds: float, title: str
+) -> dict[Label, list[float]]:
     """Seconds per call of every variant in every round; a block of calls takes at least `seconds`."""
     work = progress(variants.items(), title=f"{title}, warming up")
-    calls = {name: calibrate(run, device, seconds) for name, run in work}
+    calls = {point: calibrate(run, device, seconds) for point, run in work}
     order = list(variants)
-    timed: dict[str, list[float]] = {name: [] for name in variants}
+    timed: dict[Label, list[float]] = {point: [] for point in variants}
     shuffle = random.Random(0)
     for _ in progress(range(rounds), title=title):
         shuffle.shuffle(order)
-        for name in order:
-            timed[name].append(time_block(variants[name], device, calls[name]))
+        for point in order:
+            timed[point].append(time_block(variants[point], device, calls[point]))
     return timed
 
 
@@ -213,35 +195,23 @@ def _check_mode(setting: BenchmarkSetting) -> None:
         raise PaumerError(f"onnxruntime runs float32 here, not {setting.dtype}")
 
 
-def _row(point: Label, setting: BenchmarkSetting, timed: dict[str, list[float]], first: WarmupResult) -> dict[str, Any]:
-    """Table row of a variant."""
-    seconds, dense = timed.get(_name(point)), timed.get(_name(Label()))
-    row: dict[str, Any] = {
-        "windows": setting.windows,
-        "strategy": point.strategy,
-        "criterion": point.criterion,
-        "schedule": point.schedule,
-        "rounds": len(seconds or ()),
-        "status": first.status,
-    }
+def _row(
+    point: Label, setting: BenchmarkSetting, timed: Mapping[Label, list[float]], first: WarmupResult
+) -> dict[str, Any]:
+    """Table row of a variant; what could not be measured is left out."""
+    seconds, dense = timed.get(point), timed.get(Label())
+    row = point._asdict() | {"windows": setting.windows, "rounds": len(seconds or ()), "status": first.status}
     if not seconds:
         return row
-    unknown = (None, None, None)
-    speedup, low, high = ratio(dense, seconds) if dense else unknown
-    floor = timed.get(_name(Label("floor", "", point.schedule))) if point.strategy == "pause" else None
-    floor_ratio, floor_low, floor_high = ratio(seconds, floor) if floor else unknown
-    return row | {
-        "images_per_s": setting.images / statistics.median(seconds),
-        "speedup": speedup,
-        "speedup_low": low,
-        "speedup_high": high,
-        "floor_ratio": floor_ratio,
-        "floor_low": floor_low,
-        "floor_high": floor_high,
-        "peak_memory_mb": first.memory,
-        "compile_s": first.compile_seconds,
-    }
+    row["images_per_s"] = setting.images / statistics.median(seconds)
+    row |= {"peak_memory_mb": first.memory, "compile_s": first.compile_seconds}
+    if dense:
+        row |= zip(SPEEDUP, ratio(dense, seconds), strict=True)
+    if point.strategy == "pause" and (floor := timed.get(Label("floor", "", point.schedule))):
+        row |= zip(FLOOR, ratio(seconds, floor), strict=True)
+    return row
 
 
 def _name(point: Label) -> str:
+    """What rounds and messages call a variant."""
     return " ".join(filter(None, point))

@@ -114,6 +114,14 @@ class EncoderDecoder(nn.Module):
             state.side_tensors = {"truth": truth}
         return tokens, state
 
+    def classify(self, patches: Tensor, state: State) -> Tensor:
+        """Norm and decode patches (batch, patches, width) into logits (batch, patches, cells, classes)."""
+        decoder, normed = cast(Head, self.decoder), self.encoder.norm(patches)
+        state.add_macs(lambda: decoder.macs(state.patch_counts(patches)))
+        if state.packing is not None:
+            return torch.cat([decoder(image) for image in state.by_image(normed)], dim=1)
+        return decoder(normed)
+
     def _pad(self, images: Tensor) -> Tensor:
         """Pad on the right and bottom with zeros to multiples of the patch size, as Segmenter does."""
         height, width = images.shape[-2:]

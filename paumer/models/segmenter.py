@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,6 @@ from paumer.strategies.criteria import ORACLE, patch_loss
 from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import OperatingPoint, build_strategy, read_point
 from paumer.strategies.state import State
-from paumer.strategies.tokens import Head
 from paumer.system.errors import PaumerError
 
 DENSE = Dense()
@@ -138,11 +137,7 @@ class Segmenter(EncoderDecoder):
         return self.finish(tokens, state, strategy)
 
     def encode(self, images: Tensor, strategy: Strategy) -> tuple[Tensor, State]:
-        """Run the blocks under a strategy.
-
-        Returns:
-            The tokens that still run, (batch, prefix + running, width), and the forward pass's state.
-        """
+        """The tokens that still run after the blocks, (batch, prefix + running, width), and the state of the pass."""
         tokens, state = self.embed(images, strategy.input_scale)
         return self._run(tokens, state, strategy), state
 
@@ -169,14 +164,6 @@ class Segmenter(EncoderDecoder):
 
         return self.finish(self._run(tokens, state, strategy, predict), state, strategy), outputs
 
-    def classify(self, patches: Tensor, state: State) -> Tensor:
-        """Norm and decode patches (batch, patches, width) into logits (batch, patches, cells, classes)."""
-        decoder, normed = cast(Head, self.decoder), self.encoder.norm(patches)
-        state.add_macs(lambda: decoder.macs(state.patch_counts(patches)))
-        if state.packing is not None:
-            return torch.cat([decoder(image) for image in state.by_image(normed)], dim=1)
-        return decoder(normed)
-
     def finish(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
         """Patch logits as a map from the tokens after the last block."""
         return cells_to_map(strategy.finish(self, tokens, state), state.grid)
@@ -195,8 +182,7 @@ class Segmenter(EncoderDecoder):
             count: count the multiply-accumulates of every image.
         """
         results: dict[int, Output] = {}
-        numbered = list(enumerate(strategies))
-        for group in group_by(numbered, lambda strategy: (strategy.per_image, strategy.input_scale)):
+        for group in group_by(enumerate(strategies), lambda strategy: (strategy.per_image, strategy.input_scale)):
             first = group[0][1]
             parts = 1 if first.per_image else len(images)
             known = labels if any(strategy.needs_labels for _, strategy in group) else None
@@ -206,7 +192,7 @@ class Segmenter(EncoderDecoder):
             ]
             for index, _ in group:
                 results[index] = _join([output[index] for output in outputs])
-        return [results[index] for index, _ in numbered]
+        return [results[index] for index in range(len(strategies))]
 
     def _sweep_group(
         self, images: Tensor, group: list[tuple[int, Strategy]], labels: Tensor | None, count: bool
@@ -309,6 +295,6 @@ def name_of(given: Any, what: str) -> str:
     Raises:
         PaumerError: it is no name.
     """
-    if not isinstance(given, str | None):
-        raise PaumerError(f"{what}: {type(given).__name__}; give its name, as docs/strategies.md lists them")
-    return given or ""
+    if isinstance(given, str | None):
+        return given or ""
+    raise PaumerError(f"{what}: {type(given).__name__}; give its name, as docs/strategies.md lists them")

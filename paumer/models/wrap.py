@@ -1,8 +1,5 @@
 """Drop-in use: any plain timm vision transformer with any dense head pauses its patches at inference.
 
-    model = paumer.wrap(vit, head, "3:0.4")
-    logits = model(images)
-
 The head reads the patches of `vit.forward_features`, as without pausing. Nothing is copied or changed: the wrapped
 network holds the same modules, with the interface that strategies expect.
 """

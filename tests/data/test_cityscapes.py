@@ -1,23 +1,22 @@
 """Cityscapes in miniature: every encoding of its labels is read as the official tools mean it."""
 
+import re
 from pathlib import Path
 
 import miniature
 import numpy as np
 import pytest
 from cityscapesscripts.helpers.labels import id2label, trainId2label
+from hostile import refusal
 from PIL import Image
+from stage import Stage
 
-from paumer.config.network import Data, Scenes
+from paumer.config.network import Scenes
 from paumer.data import cityscapes
-from paumer.data import cityscapes as cityscapes_labels
 from paumer.data.catalogue import DATASETS
 from paumer.data.cityscapes import draw_train_ids, train_id_drawer
+from paumer.data.cityscapes_labels import LABELS
 from paumer.data.images import read_label, read_sample
-from paumer.data.manifest import samples
-from paumer.data.preparation import prepare
-from paumer.system.errors import PaumerError
-from paumer.system.files import read_json
 
 DATASET = DATASETS["cityscapes"]
 PUBLISHED = ("polygons.json", "labelIds.png", "instanceIds.png", "color.png")
@@ -28,23 +27,10 @@ def labels(root: Path, split: str = "train") -> list[np.ndarray]:
 
 
 def test_table_is_the_official_one() -> None:
-    assert [(label.name, label.id, label.train_id, label.colour) for label in cityscapes.LABELS] == [
+    assert [(label.name, label.id, label.train_id, label.colour) for label in LABELS] == [
         (label.name, label.id, label.trainId, label.color) for label in id2label.values() if label.id >= 0
     ]
     assert DATASET.classes == tuple(trainId2label[number].name for number in range(19))
-
-
-def test_stage_reads_it(tmp_path: Path) -> None:
-    root = miniature.cityscapes(tmp_path / "cityscapes", train=3, val=2, test=1)
-    prepare(Data(dataset="cityscapes", folder=str(root)), tmp_path / "data.json", threads=2)
-    manifest = read_json(tmp_path / "data.json")
-    assert {name: split["images"] for name, split in manifest["splits"].items()} == {"train": 3, "val": 2}
-    assert len(manifest["classes"]) == 19
-    dataset, found = samples(tmp_path / "data.json", "val")
-    image, label = read_sample(found[0], dataset)
-    assert image.shape == (32, 64, 3)
-    assert np.array_equal(label, np.asarray(Image.open(found[0].label)))
-    assert {0, 10, 13, 255} <= set(np.unique(label))  # road, sky, car, ignored
 
 
 def test_label_ids_are_read_as_train_ids(tmp_path: Path) -> None:
@@ -52,28 +38,20 @@ def test_label_ids_are_read_as_train_ids(tmp_path: Path) -> None:
     label_ids = miniature.cityscapes(tmp_path / "b", labels=("labelIds.png",))
     for expected, found in zip(labels(train_ids), labels(label_ids), strict=True):
         assert np.array_equal(expected, found)
-    prepare(Data(dataset="cityscapes", folder=str(label_ids)), tmp_path / "data.json", threads=1)
+    Stage(label_ids, "cityscapes").prepare()
     assert not list(label_ids.rglob("*labelTrainIds.png"))  # the user's folder stays as it is
 
 
-def test_label_ids_under_the_name_of_train_ids(tmp_path: Path) -> None:
-    root = miniature.cityscapes(tmp_path / "a")
-    sample = DATASET.samples(root, "train")[0]
-    ids = np.asarray(Image.open(str(sample.label).replace("labelTrainIds", "labelIds")))
-    Image.fromarray(ids).save(sample.label)
-    with pytest.raises(PaumerError) as caught:
-        read_label(sample.label, DATASET)
-    line = str(caught.value)
-    assert str(sample.label) in line
-    assert "is no class of cityscapes (0 to 18, ignored: 255)" in line
+def test_values_of_another_encoding_are_pointed_out(tmp_path: Path) -> None:
+    path = tmp_path / "a_gtFine_labelTrainIds.png"
+    Image.fromarray(np.full((4, 4), 33, dtype=np.uint8)).save(path)
+    line = refusal(read_label, path, DATASET)
+    assert line.startswith(f"{path}: label value 33 is no class of cityscapes (0 to 18, ignored: 255)")
     assert line.endswith("its values are those of a file *_gtFine_labelIds.png: rename it")
-
-
-def test_value_that_no_encoding_has(tmp_path: Path) -> None:
     path = tmp_path / "a_gtFine_labelIds.png"
     Image.fromarray(np.full((4, 4), 34, dtype=np.uint8)).save(path)
-    with pytest.raises(PaumerError, match=r"label value 34 .*\(7, 8, 11, .*ignored: 0, 1, .*convert the labels"):
-        read_label(path, DATASET)
+    line = refusal(read_label, path, DATASET)
+    assert re.search(r"label value 34 .*\(7, 8, 11, .*ignored: 0, 1, .*convert the labels", line)
 
 
 def test_train_ids_are_drawn_from_polygons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,49 +83,36 @@ def test_broken_polygons(tmp_path: Path, content: str, capfd: pytest.CaptureFixt
     root = miniature.cityscapes(tmp_path / "a", labels=("polygons.json",))
     broken = sorted(root.rglob("*polygons.json"))[0]
     broken.write_text(content)
-    with pytest.raises(PaumerError) as caught:
-        draw_train_ids(root, processes=1)
-    line = str(caught.value)
-    assert line.startswith(f"{broken}: no polygons of Cityscapes")
-    assert "\n" not in line
+    assert refusal(draw_train_ids, root, processes=1).startswith(f"{broken}: no polygons of Cityscapes")
     assert {path.suffix for path in broken.parent.iterdir()} == {".json"}  # nothing half written
     assert capfd.readouterr().out == ""
 
 
 def test_full_disk_while_drawing(tmp_path: Path, small_files) -> None:
     root = miniature.cityscapes(tmp_path / "a", labels=("polygons.json",), height=256, width=512)
-    with small_files(100), pytest.raises(PaumerError) as caught:
-        draw_train_ids(root, processes=1)
-    assert "labelTrainIds.png: cannot be written ([Errno 27] File too large)" in str(caught.value)
+    with small_files(100):
+        line = refusal(draw_train_ids, root, processes=1)
+    assert "labelTrainIds.png: cannot be written ([Errno 27] File too large)" in line
     assert {path.suffix for path in (root / "gtFine").rglob("*.*")} == {".json"}
     draw_train_ids(root, processes=1)
     assert len(list(root.rglob("*labelTrainIds.png"))) == 3
 
 
 def test_polygons_alone_are_pointed_out(tmp_path: Path) -> None:
-    root = miniature.cityscapes(tmp_path / "a", labels=("polygons.json",))
-    with pytest.raises(PaumerError, match=r"has no label; .*`paumer data cityscapes --output FOLDER` draws those"):
-        prepare(Data(dataset="cityscapes", folder=str(root)), tmp_path / "data.json", threads=1)
-    assert not (tmp_path / "data.json").exists()
-
-
-def test_missing_tools(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cityscapes_labels, "find_spec", lambda name: None)
-    with pytest.raises(PaumerError, match=r"pip install 'paumer\[cityscapes\]'"):
-        train_id_drawer()
+    stage = Stage(miniature.cityscapes(tmp_path / "a", labels=("polygons.json",)), "cityscapes")
+    assert "has no label; " in (line := stage.refusal())
+    assert "`paumer data cityscapes --output FOLDER` draws those" in line
 
 
 def test_scenes_pass_the_same_loader(tmp_path: Path) -> None:
-    folder = tmp_path / "scenes"
     scenes = Scenes(train_images=2, val_images=1, height=32, width=64)
-    prepare(Data(folder=str(folder), scenes=scenes), tmp_path / "data.json", threads=1)
-    prepare(Data(dataset="cityscapes", folder=str(folder)), tmp_path / "same.json", threads=1)
-    drawn, same = read_json(tmp_path / "data.json"), read_json(tmp_path / "same.json")
+    drawn = Stage(tmp_path / "scenes", "scenes", scenes=scenes).prepare()
+    same = Stage(tmp_path / "scenes", "cityscapes").prepare()
     assert (drawn["splits"], drawn["classes"]) == (same["splits"], same["classes"])
-    expected = labels(folder)
-    for path in folder.rglob("*labelTrainIds.png"):
+    expected = labels(tmp_path / "scenes")
+    for path in tmp_path.rglob("*labelTrainIds.png"):
         path.unlink()
-    assert all(np.array_equal(one, other) for one, other in zip(expected, labels(folder), strict=True))
+    assert all(np.array_equal(*pair) for pair in zip(expected, labels(tmp_path / "scenes"), strict=True))
 
 
 def test_counts_of_the_archives() -> None:

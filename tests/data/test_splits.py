@@ -4,16 +4,13 @@ import json
 from pathlib import Path
 
 import miniature
-import numpy as np
 import pytest
 from hostile import refusal
-from PIL import Image
 
 from paumer.config.base import parse
 from paumer.config.network import Data
 from paumer.data.catalogue import DATASETS
 from paumer.data.datasets import REST, SELECT, Sample
-from paumer.data.images import read_sample
 from paumer.data.manifest import RECORD, blocks, samples, state
 from paumer.data.preparation import prepare
 from paumer.system.files import read_json
@@ -60,15 +57,6 @@ def test_every_sixth_block_of_nyuv2_is_for_choosing(tmp_path: Path) -> None:
     assert names(dataset.samples(folder, "test"))[:2] == ["3.jpg", "6.jpg"]
 
 
-def test_labels_are_read(data: Data) -> None:
-    sample, dataset = listed(data, SELECT)[0], DATASETS[data.dataset]
-    raw, label = np.asarray(Image.open(sample.label)).astype(int), read_sample(sample, dataset)[1]
-    expected = raw if data.dataset == "idd_lite" else np.where(raw == 0, 255, raw - 1)
-    assert np.array_equal(label, expected)
-    assert len(dataset.colours) == len(dataset.classes) == len(set(dataset.classes))
-    assert label[label != 255].max() < len(dataset.classes)
-
-
 def test_stage_data_prepares_the_split_to_choose_on(data: Data, tmp_path: Path) -> None:
     manifest = tmp_path / "results/data.json"
     prepare(data, manifest, threads=1)
@@ -111,12 +99,6 @@ def test_a_list_that_is_wrong_is_named(tmp_path: Path) -> None:
     line = refusal(dataset.samples, folder, "train")
     assert line == f"{folder / 'train.txt'}: names image '77', which {folder / 'images'} lacks; fetch it again"
     assert refusal(dataset.samples, folder, "val").startswith(f"{folder / 'val.txt'}: no such file for split 'val'")
-
-
-def test_what_is_not_fetched_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("PAUMER_DATA", raising=False)
-    line = refusal(prepare, Data(dataset="idd_lite"), tmp_path / "data.json", threads=1)
-    assert line.startswith("data.folder: not set, and idd_lite is not fetched; get IDD Lite from idd.insaan.iiit.ac.in")
 
 
 @pytest.mark.parametrize(

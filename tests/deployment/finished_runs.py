@@ -13,6 +13,18 @@ from paumer.system.files import write_json
 
 OPTIONS = {"patch_size": 8, "embed_dim": 32, "num_heads": 2}
 CROP = (32, 48)
+# `tune.json` as `paumer tune --output` writes it, of a network with heads after blocks 2 and 3.
+TUNED = {
+    **{"strategy": "pause", "criterion": "smoothed", "schedule": "2:0.5", "miou": 58.9, "drop": 0.4, "split": "train"},
+    **{"images_per_s": 30.0, "speedup": 1.6, "gmac_ratio": 0.5, "unpaused": {"gmac": 3.0}},
+    "timed": {"batch": 4, "windows": 8.0, "device": "a device"},
+    "finalists": [
+        {"strategy": "pause", "schedule": "2:0.5", "miou": 58.9, "drop": 0.4, "images_per_s": 30.0, "speedup": 1.6}
+        | {"gmac_ratio": 0.5},
+        {"strategy": "resize", "schedule": "scale:0.8", "miou": 58.5, "drop": 0.8, "images_per_s": 32.0, "speedup": 1.7}
+        | {"gmac_ratio": 0.45},
+    ],
+}
 
 
 def write_run(

@@ -145,14 +145,6 @@ def test_demo_looks_where_to_write_before_it_works(
     assert words in command_line.refuse("demo", "--output", tmp_path / output)
 
 
-def test_predict_knows_it(tmp_path: Path, command_line) -> None:
-    pixels = paumer.scenes(1).images[0].permute(1, 2, 0).numpy()
-    Image.fromarray(pixels).save(tmp_path / "image.png")
-    arguments = ["-i", tmp_path / "image.png", "-o", tmp_path / "out", "--threads", 1]
-    assert command_line.run("predict", "demo", *arguments)[0] == 0
-    assert (tmp_path / "out" / "overlay" / "image.png").is_file()
-
-
 STAGES = {
     "semantics": ["--settings", "{fractions: [0.4]}", "--output", "out/semantics"],
     "evaluate": ["--settings", "{sweep: [{strategy: pause, schedules: ['3:0.4']}]}", "--output", "out/accuracy.csv"],

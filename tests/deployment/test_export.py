@@ -25,8 +25,6 @@ from paumer.deployment.network import load
 from paumer.deployment.settings import ExportSettings
 from paumer.models import graphs
 from paumer.models.graphs import Session, to_onnx, trace, weight_bytes
-from paumer.models.segmenter import Segmenter
-from paumer.strategies.contract import Strategy
 from paumer.strategies.registry import build_strategy, read_point
 from paumer.system.errors import PaumerError
 
@@ -62,14 +60,6 @@ class Exported(dict[str, Path]):
         exporting.export(ExportSettings(strategy=strategy, schedule=schedule), self.run, self.folder / name)
         self[name] = self.folder / name
         return self[name]
-
-
-class Watched(Segmenter):
-    """A network that tells which patches still run at its end."""
-
-    def running(self, images: Tensor, strategy: Strategy) -> Tensor:
-        """Their places on the grid, (batch, running)."""
-        return self.encode(images, strategy)[1].positions
 
 
 def drawn_images(count: int) -> Tensor:
@@ -156,23 +146,6 @@ def test_weights_that_are_not_needed_are_left_out(exported, network) -> None:
     assert {name.split(".")[3] for name in kept if name.startswith("encoder.vit.blocks.")} == {"0"}
     assert weight_bytes(program) < 0.6 * sum(4 * value.numel() for value in network.parameters())
     assert all(value.numel() for value in network.parameters())  # the network keeps its own
-
-
-@pytest.mark.exhaustive
-def test_an_exit_takes_along_no_block_behind_it_in_onnx(exported) -> None:
-    assert exported["early-exit.onnx"].stat().st_size < 0.8 * exported["dense.onnx"].stat().st_size
-
-
-@pytest.mark.exhaustive
-def test_the_same_patches_pause_in_onnx(network) -> None:
-    """Which ones run on is all that pausing decides; their order does not matter."""
-    pause = build_strategy(read_point(POINTS["pause twice"][1]))
-    heads = {int(block): head for block, head in network.heads.items()}
-    watched = Watched(network.encoder, network.decoder, heads).eval()
-    session, images = Session(to_onnx(trace(watched, pause, CROP, "running")).SerializeToString(), CPU), drawn_images(5)
-    expected = watched.running(images, pause)
-    assert expected.shape == (5, 12)
-    assert torch.equal(session(images).sort(dim=1).values, expected.sort(dim=1).values)
 
 
 def test_the_pages_example_runs(exported, network, tmp_path, monkeypatch) -> None:

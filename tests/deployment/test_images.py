@@ -56,19 +56,6 @@ def test_palette_may_hide_a_colour(tmp_path) -> None:
     assert colour_of(tmp_path / "hidden.png") == [255, 255, 255]
 
 
-def test_photographs_are_upright(tmp_path) -> None:
-    """Orientation 6: the camera was turned, the image is shown turned by a quarter clockwise."""
-    pixels = np.zeros((8, 12, 3), dtype=np.uint8)
-    pixels[:4, :4] = 255  # upper left
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    picture = read_picture(tmp_path / "turned.png")
-    assert picture.shape == (3, 12, 8)
-    assert (picture[:, :4, 4:] == 255).all()  # upper right
-    assert picture.sum() == 255 * 3 * 16
-
-
 def test_of_several_pictures_in_a_file_the_first_is_read(tmp_path) -> None:
     plain("RGB", RED).save(tmp_path / "two.tif", save_all=True, append_images=[plain("RGB", (0, 0, 0))])
     assert colour_of(tmp_path / "two.tif") == list(RED)

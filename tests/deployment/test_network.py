@@ -9,7 +9,7 @@ import miniature
 import numpy as np
 import pytest
 import torch
-from finished_runs import write_run
+from finished_runs import TUNED, write_run
 from huggingface_hub import ModelCard
 from loopback_hub import Hub, run_beside
 from PIL import Image
@@ -22,7 +22,6 @@ from paumer.data.preparation import prepare, write_colours
 from paumer.deployment.card import model_card
 from paumer.deployment.description import colours_of, describe_run
 from paumer.deployment.images import read_picture
-from paumer.deployment.network import HubSegmenter
 from paumer.models.build import load_run
 from paumer.reporting.figures.samples import colourise
 from paumer.strategies.contract import Dense
@@ -87,24 +86,6 @@ def test_description_knows_what_running_it_takes(exported, run) -> None:
     assert "hub" not in (exported / "config.json").read_text().replace("github", "")
 
 
-def test_a_network_saves_itself_again(exported, tmp_path) -> None:
-    loaded = HubSegmenter.from_pretrained(exported)
-    loaded.save_pretrained(tmp_path / "again")
-    for name in ("config.json", "README.md", "model.safetensors"):
-        assert (tmp_path / "again" / name).read_bytes() == (exported / name).read_bytes()
-
-
-def test_segment_takes_images_of_any_size(exported) -> None:
-    model = paumer.Segmenter.from_pretrained(exported)
-    images = torch.randint(256, (2, 3, 40, 72), dtype=torch.uint8)
-    together = model.segment(images)
-    assert together.shape == (2, 40, 72)
-    assert (model.segment(images[0]) == together[0]).float().mean() > 0.999
-    for wrong in (images.float(), images[:, :2], images[0, 0]):
-        with pytest.raises(PaumerError, match="give uint8"):
-            model.segment(wrong)
-
-
 def test_with_schedule_shares_the_weights_and_refuses_what_cannot_run(exported) -> None:
     model = paumer.Segmenter.from_pretrained(exported)
     faster = model.with_schedule("2:0.4", criterion="smoothed")
@@ -128,25 +109,16 @@ def test_card_is_one_that_the_hub_reads(exported) -> None:
 
 def test_card_and_config_hold_what_was_measured(command, tmp_path) -> None:
     run = write_run(tmp_path / "experiment")
-    chosen = {"schedule": "2:0.5", "miou": 58.9, "drop": 0.4, "images_per_s": 30.0, "speedup": 1.6, "gmac_ratio": 0.5}
-    tuned = {
-        "strategy": "pause",
-        "criterion": "entropy",
-        "split": "train",
-        "unpaused": {"gmac": 3.0},
-        "finalists": [],
-        **chosen,
-    }
-    write_json(run / "tune.json", tuned | {"timed": {"batch": 1, "device": "a device"}})
+    write_json(run / "tune.json", TUNED | {"finalists": []})
     _, error = command("export", "hub", run, "--output", tmp_path / "street")
     assert error == ""
     [preset] = paumer.Segmenter.from_pretrained(tmp_path / "street").description.presets
     assert (preset.schedule, preset.miou, preset.speedup) == ("2:0.5", 58.9, 1.6)
     text = (tmp_path / "street" / "README.md").read_text()
-    assert 'model.with_schedule("2:0.5", criterion="entropy").segment(image)' in text
+    assert 'model.with_schedule("2:0.5", criterion="smoothed").segment(image)' in text
     [row] = [line for line in text.splitlines() if "2:0.5 " in line and line.startswith("|")]
     assert [cell.strip() for cell in row.strip("|").split("|")] == [
-        *("pause", "2:0.5", "entropy", "58.90", "0.40", "1.5", "30", "1", "1.60"),
+        *("pause", "2:0.5", "smoothed", "58.90", "0.40", "12", "30", "4", "1.60"),
         "paumer tune, split train, a device",
     ]
 
@@ -154,7 +126,7 @@ def test_card_and_config_hold_what_was_measured(command, tmp_path) -> None:
     assert error == ""
     model = paumer.Segmenter.from_pretrained(tmp_path / "street")
     [preset] = model.description.presets
-    assert (preset.miou, preset.gmac, preset.images_per_s, preset.speedup) == (58.9, 1.5, None, None)
+    assert (preset.miou, preset.gmac, preset.images_per_s, preset.speedup) == (58.9, 12, None, None)
     text = (tmp_path / "street" / "README.md").read_text()
     assert "speed-up |" not in text and "1.60" not in text
     assert "## How it was made\n\nBy *hand*.\n" in text
@@ -234,19 +206,6 @@ def test_exporting_replaces_an_export_and_nothing_else(command, run, exported, t
     assert not (tmp_path / "new").exists()
 
 
-def test_the_demo_network_is_exported_as_runs_are(command, tmp_path) -> None:
-    _, error = command("export", "hub", "demo", "--output", tmp_path / "own")
-    assert error == ""
-    assert torch.equal(logits(paumer.load(tmp_path / "own")), logits(paumer.load("demo")))
-
-
-@pytest.mark.exhaustive
-def test_the_demo_network_becomes_a_graph_as_runs_do(command, tmp_path) -> None:
-    printed, error = command("export", "torch", "demo", "--schedule", "3:0.4", "--output", tmp_path / "demo.pt2")
-    assert error == ""
-    assert "pause 3:0.4, 96 x 192 pixels" in printed
-
-
 @pytest.mark.parametrize("verb", ["hub", "torch", "onnx", "predict"])
 def test_folders_that_are_not_there_are_called_missing(command, verb, tmp_path) -> None:
     start, images = (("predict",), ("--images", tmp_path)) if verb == "predict" else (("export", verb), ())
@@ -261,12 +220,10 @@ def test_folders_that_are_not_there_are_called_missing(command, verb, tmp_path) 
 
 
 def test_exported_networks_need_no_data_and_know_what_was_tuned(command, exported, tmp_path) -> None:
-    chosen = {"schedule": "2:0.5", "miou": 58.9, "drop": 0.4, "images_per_s": 30.0, "speedup": 1.6, "gmac_ratio": 0.5}
-    tuned = {"strategy": "pause", "criterion": "entropy", "split": "val", "unpaused": {"gmac": 3.0}, "finalists": []}
-    write_json(exported / "tune.json", tuned | chosen | {"timed": {"batch": 1, "device": "a device"}})
+    write_json(exported / "tune.json", TUNED)
     _, error = command("export", "hub", exported, "--output", tmp_path / "again")
     assert error == ""
-    assert [preset.schedule for preset in paumer.load(tmp_path / "again").description.presets] == ["2:0.5"]
+    assert [preset.schedule for preset in paumer.load(tmp_path / "again").description.presets] == ["2:0.5", "scale:0.8"]
     _, error = command("export", "hub", exported, "--data", "data.json", "--output", tmp_path / "more")
     assert "knows its classes; leave --data out" in error
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling
 from cityscapesscripts.helpers.labels import labels as official_labels
-from finished_runs import write_run
+from finished_runs import TUNED, write_run
 from PIL import Image
 
 from paumer.config.measuring import Evaluation
@@ -89,12 +89,6 @@ def test_overlays_mix_image_and_class_colours(predict, run, images) -> None:
         assert np.abs(pixels(out / "overlay" / name) - mixed).max() <= 0.51
 
 
-def test_one_image_beside_others_is_predicted_alone(predict, images, tmp_path) -> None:
-    _, error, out = predict(source=images / "a.png")
-    assert error == ""
-    assert names(out) == {"predict.json", "overlay/a.png"}
-
-
 def test_official_evaluator_reads_predictions_and_agrees_on_miou(predict, tmp_path) -> None:
     """From files to files: paumer's evaluation of the network, and Cityscapes' of what it predicted."""
     manifest = tmp_path / "experiment" / "data.json"
@@ -167,16 +161,6 @@ def test_comparisons_show_cost_and_difference(predict, monkeypatch) -> None:
     assert height > 32
 
 
-def test_a_damaged_image_costs_only_itself(predict, images) -> None:
-    (images / "b.png").write_bytes(b"nonsense")
-    (images / "d.png").write_bytes(b"")
-    _, error, out = predict()
-    assert "2 of 5 images were not predicted" in error
-    assert f"{images / 'b.png'}: cannot be read as an image" in error
-    assert "the other 3 are in" in error
-    assert names(out / "overlay") == {"a.png", "deep/c.png", "tiny.png"}
-
-
 @pytest.mark.parametrize(
     "shortage",
     [
@@ -231,29 +215,10 @@ def test_a_second_run_does_only_what_is_left(predict, images) -> None:
 
 def test_speedup_takes_what_was_tuned(predict, tmp_path) -> None:
     run = write_run(tmp_path / "experiment")
-    chosen = {"schedule": "2:0.5", "miou": 58.9, "drop": 0.4, "images_per_s": 30.0, "speedup": 1.6, "gmac_ratio": 0.5}
-    tuned = {
-        "strategy": "pause",
-        "criterion": "entropy",
-        "split": "train",
-        "unpaused": {"gmac": 3.0},
-        "finalists": [],
-        **chosen,
-    }
-    write_json(run / "tune.json", tuned | {"timed": {"batch": 1, "device": "a device"}})
+    write_json(run / "tune.json", TUNED)
     printed, error, _ = predict("--speedup", 1.5, folder=run)
     assert error == ""
     assert "--speedup 1.5: pause 2:0.5 (paumer tune, split train, a device)" in printed
-
-
-def test_exported_folders_predict_as_their_runs_do(command, predict, run, tmp_path) -> None:
-    _, error = command("export", "hub", run, "--output", tmp_path / "exported", "--evaluation", WHOLE)
-    assert error == ""
-    _, _, out = predict("--format", "ids", folder=tmp_path / "exported")
-    first = {name: pixels(out / "ids" / name) for name in names(out / "ids")}
-    _, _, out = predict("--format", "ids", "--evaluation", WHOLE)
-    assert len(first) == 4
-    assert all((pixels(out / "ids" / name) == picture).all() for name, picture in first.items())
 
 
 @pytest.mark.parametrize(

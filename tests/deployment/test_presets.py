@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from finished_runs import TUNED
 
 from paumer.deployment.presets import Preset, choose_preset, known_presets
 from paumer.strategies.registry import operating_point
@@ -38,17 +39,6 @@ ROWS = [
     ("other", "paumer", "pause", "entropy", "3:0.4", 70.0, 1.9),
     ("other", "dense", "dense", "", "dense", 70.0, 1.0),
 ]
-TUNE = {
-    **{"strategy": "pause", "criterion": "smoothed", "schedule": "3:0.5", "miou": 58.9, "drop": 0.4, "split": "train"},
-    **{"images_per_s": 30.0, "speedup": 1.6, "gmac_ratio": 0.5, "unpaused": {"gmac": 3.0}},
-    "timed": {"batch": 4, "windows": 8.0, "device": "a device"},
-    "finalists": [
-        {"strategy": "pause", "schedule": "3:0.5", "miou": 58.9, "drop": 0.4, "images_per_s": 30.0, "speedup": 1.6}
-        | {"gmac_ratio": 0.5},
-        {"strategy": "resize", "schedule": "scale:0.8", "miou": 58.5, "drop": 0.8, "images_per_s": 32.0, "speedup": 1.7}
-        | {"gmac_ratio": 0.45},
-    ],
-}
 
 
 @pytest.fixture
@@ -83,19 +73,19 @@ def test_without_tables_nothing_is_known(tmp_path) -> None:
 
 
 def test_what_was_tuned_counts_too(folder) -> None:
-    write_json(folder / "tune.json", TUNE)
+    write_json(folder / "tune.json", TUNED)
     presets = known_presets(folder, RUN)
-    assert [preset.schedule for preset in presets[:2]] == ["3:0.5", "scale:0.8"]
+    assert [preset.schedule for preset in presets[:2]] == ["2:0.5", "scale:0.8"]
     assert presets[1].point == operating_point("resize", "", "scale:0.8")
     assert presets[0].gmac == pytest.approx(0.5 * 3 * 8)  # of an image of 8 windows
     assert (presets[0].criterion, presets[0].batch, presets[0].speedup) == ("smoothed", 4, 1.6)
     assert presets[0].source == "paumer tune, split train, a device"
-    assert choose_preset(presets, 1.5, folder).schedule == "3:0.5"
+    assert choose_preset(presets, 1.5, folder).schedule == "2:0.5"
 
 
 def test_a_search_that_ended_with_dense_is_known_too(folder) -> None:
     unpaused = {"strategy": "dense", "criterion": "entropy", "schedule": "dense", "speedup": 1.0, "gmac_ratio": 1.0}
-    write_json(folder / "tune.json", TUNE | unpaused | {"finalists": []})
+    write_json(folder / "tune.json", TUNED | unpaused | {"finalists": []})
     preset = known_presets(folder, RUN)[0]
     assert (preset.strategy, preset.criterion, preset.gmac) == ("dense", "", 3.0 * 8)
 

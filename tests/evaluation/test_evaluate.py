@@ -104,25 +104,6 @@ def test_costs_are_the_mean_over_the_images_and_their_spread(run_of, data, table
     assert any(len(set(result.macs.tolist())) > 1 for result in results)
 
 
-def test_an_image_costs_all_its_windows(run_of, data) -> None:
-    model, _ = load_run(run_of("paumer"))
-    strategies = [build_strategy(point) for point in sweep_points(SWEEP[:1])]
-    evaluation = Evaluation(inference="sliding", window=(32, 64), stride=(16, 32), batch=3)
-    results = evaluate_split(model, data, strategies, evaluation)
-    for strategy, result in zip(strategies, results, strict=True):
-        window = 1e9 * count(model, (32, 64), strategy)["gmac_total"]
-        assert result.macs.tolist() == pytest.approx(5 * [2 * 2 * window])
-
-
-def test_batches_do_not_change_scores_or_costs(run_of, data) -> None:
-    model, _ = load_run(run_of("paumer"))
-    strategies = [build_strategy(point) for point in sweep_points(SWEEP) if point.criterion != "random"]
-    first, second = (evaluate_split(model, data, strategies, Evaluation(batch=batch)) for batch in (1, 3))
-    for one, other in zip(first, second, strict=True):
-        assert (one.matrix - other.matrix).abs().sum() <= 4  # ties
-        assert torch.equal(one.macs, other.macs)
-
-
 @pytest.mark.parametrize("precision", first(["bfloat16", "float32"]))
 def test_every_point_runs_in_every_precision(table_of, precision) -> None:
     assert len(table_of(describe(evaluation=Evaluation(precision=precision)))) == len(sweep_points(SWEEP))
@@ -151,17 +132,6 @@ def test_what_a_network_cannot_run_is_left_out_with_the_reason(table_of, capsys)
     assert len(lines) == len(sweep_points(SWEEP)) - len(table)
     assert "dense: pause 2:0.4 left out: the network has no auxiliary head after block 2" in lines
     assert all(line.split()[1] in needs_heads for line in lines)
-
-
-def test_a_point_without_its_head_is_left_out_with_the_reason(table_of, capsys) -> None:
-    sweep = (
-        SweepItem(strategy="pause", schedules=("2:0.4", "1:0.4")),
-        SweepItem(strategy="early-exit", schedules=("exit:4",)),
-    )
-    assert list(table_of(describe(sweep=sweep))["schedule"]) == ["dense", "2:0.4"]
-    printed = capsys.readouterr().out
-    assert "pause 1:0.4 left out: the network has no auxiliary head after block 1" in printed
-    assert "early-exit exit:4 left out: the network has no auxiliary head after block 4" in printed
 
 
 def test_a_control_stands_in_the_rows_of_the_backbone_that_it_is_compared_with(table_of) -> None:

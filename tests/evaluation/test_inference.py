@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from paumer.config.base import parse
 from paumer.config.measuring import Evaluation, window_starts
-from paumer.models.inference import View, predict, run_windows, views
+from paumer.models.inference import View, predict, run_windows
 from paumer.models.segmenter import Output
 from paumer.models.sliding import sliding_window_logits
 from paumer.strategies.contract import Dense
@@ -81,20 +81,6 @@ def test_every_pixel_is_the_mean_over_its_windows(batch) -> None:
     assert max(fake.batches) <= batch
 
 
-def test_windows_are_put_where_they_were_cut() -> None:
-    images = torch.randn(2, 3, 21, 34)
-    [output] = sliding_logits(Fake(lambda crops: crops), images, POINTS[:1], (8, 12), (5, 7), 3)
-    assert_close(output.logits, images)
-
-
-def test_a_window_is_no_larger_than_the_image(model) -> None:
-    images = torch.randn(1, 3, 20, 56, dtype=torch.float64)
-    [small] = sliding_logits(model, images, POINTS[:1], (32, 40), (16, 16), batch=4)
-    [same] = sliding_logits(model, images, POINTS[:1], (20, 40), (16, 16), batch=4)
-    assert small.logits.shape == (1, 19, 20, 56)
-    assert_close(small.logits, same.logits)
-
-
 @pytest.mark.parametrize(
     "settings",
     [Evaluation(), Evaluation(inference="sliding", window=(24, 32), stride=(16, 16), batch=3)],
@@ -130,26 +116,6 @@ def test_labels_are_cut_as_the_windows_are(model) -> None:
             sums[area] += model.upsample(crop.logits, images[area]).float()
             counts[area] += 1
     assert_close(logits, sums / counts, rtol=1e-4, atol=1e-4)
-
-
-def test_each_window_pauses_its_own_share(model) -> None:
-    """Where windows overlap, a patch may pause in one and run in the other: each is what it is by itself."""
-    pause = build_strategy(operating_point("pause", "", "2:0.4"))
-    images = torch.randn(1, 3, 40, 56, dtype=torch.float64)
-    [output] = sliding_logits(model, images, [pause], (24, 32), (16, 24), batch=2)
-    sums, counts, macs = torch.zeros(1, 19, 40, 56), torch.zeros(1, 1, 40, 56), 0.0
-    for top, left in ((0, 0), (0, 24), (16, 0), (16, 24)):
-        area = (..., slice(top, top + 24), slice(left, left + 32))
-        tokens, state = model.encode(images[area], pause)
-        assert state.running(tokens) == 12 - round(0.4 * 12)
-        sums[area] += model(images[area], pause).float()
-        counts[area] += 1
-        [alone] = model.sweep(images[area], [pause], count=True)
-        macs += alone.macs.item()
-    assert_close(output.logits, sums / counts, rtol=1e-4, atol=1e-4)
-    assert output.macs.item() == macs
-    [dense] = sliding_logits(model, images, [Dense()], (24, 32), (16, 24), batch=2)
-    assert output.macs.item() < dense.macs.item()
 
 
 VIEWS = {
@@ -216,25 +182,6 @@ def test_logits_of_all_classes_are_never_held_at_the_size_of_the_image(model, se
     assert 0 < made.most < 19 * 200 * 280 / 4
 
 
-def test_a_mirrored_image_gets_the_mirrored_prediction(model) -> None:
-    """The mean over both is the same for an image and its mirror image, which one pass alone does not give."""
-    images = torch.randn(2, 3, 40, 56, dtype=torch.float64)
-    for flip in (True, False):
-        [(_, one)] = predict(model, images, [Dense()], Evaluation(flip=flip))
-        [(_, other)] = predict(model, images.flip(-1), [Dense()], Evaluation(flip=flip))
-        alike = (one.classes == other.classes.flip(-1)).double().mean().item()
-        assert (alike > 0.999) == flip
-
-
-def test_predictions_have_the_size_of_the_labels_whatever_the_short_side(model) -> None:
-    images = torch.randn(1, 3, 40, 56, dtype=torch.float64)
-    [(_, predicted)] = predict(model, images, [Dense()], Evaluation(short_side=80))
-    larger = functional.interpolate(images, (80, 112), mode="bilinear", antialias=True)
-    logits = functional.interpolate(model(larger).float(), (40, 56), mode="bilinear")
-    assert predicted.classes.shape == (1, 40, 56)
-    assert (predicted.classes == logits.argmax(dim=1)).double().mean() > 0.999
-
-
 def test_the_oracle_knows_the_labels_of_every_view(model) -> None:
     images, labels = torch.randn(1, 3, 40, 56, dtype=torch.float64), torch.randint(19, (1, 40, 56), dtype=torch.uint8)
     oracle, mirrored = build_strategy(operating_point("pause", "oracle", "2:0.6")), View((40, 56), mirrored=True)
@@ -267,9 +214,6 @@ def test_windows_that_would_not_cover_the_image_are_refused(model, shape, argume
         sliding_window_logits(model, torch.zeros(shape), *arguments)
 
 
-SIDES = st.integers(1, 3000)
-
-
 @given(st.integers(1, 300), st.integers(1, 100), st.integers(1, 100))
 def test_windows_cover_the_side_and_end_at_its_border(length, window, stride) -> None:
     stride = min(stride, window)
@@ -285,15 +229,6 @@ def test_cityscapes_needs_8_windows() -> None:
     assert corners == [(top, left) for top in (0, 256) for left in (0, 512, 1024, 1280)]
 
 
-@given(SIDES, SIDES, st.integers(1, 600), st.sampled_from([0.5, 1.0, 1.75]))
-def test_images_come_to_the_short_side_unless_they_are_very_long(height, width, short_side, scale) -> None:
-    seen = Evaluation(short_side=short_side).seen_size((height, width), scale)
-    short, long = (max(1, side * scale) for side in (short_side, 4 * short_side))
-    assert min(seen) <= short + 0.5
-    assert max(seen) <= long + 0.5
-    assert min(seen) >= short - 0.5 or max(seen) >= long - 0.5
-
-
 def test_sizes_are_those_of_mmsegmentation_for_ade20k() -> None:
     """Its test images are brought to a short side of 512, and a long side of 2048 at most."""
     settings = Evaluation(short_side=512)
@@ -301,18 +236,6 @@ def test_sizes_are_those_of_mmsegmentation_for_ade20k() -> None:
     assert settings.seen_size((768, 1024)) == (512, 683)
     assert settings.seen_size((300, 200)) == (768, 512)
     assert settings.seen_size((200, 1600)) == (256, 2048)
-
-
-def test_views_are_all_scales_each_mirrored_too() -> None:
-    settings = Evaluation(scales=(0.5, 1.25), flip=True)
-    assert views(settings, (40, 56)) == [
-        View((20, 28), False),
-        View((20, 28), True),
-        View((50, 70), False),
-        View((50, 70), True),
-    ]
-    assert settings.views == 4
-    assert views(Evaluation(), (40, 56)) == [View((40, 56))]
 
 
 def test_a_view_of_the_same_size_changes_nothing_and_mirroring_is_undone() -> None:
@@ -327,12 +250,6 @@ def test_a_view_of_the_same_size_changes_nothing_and_mirroring_is_undone() -> No
     labels = torch.arange(96).view(1, 8, 12).to(torch.uint8)
     assert torch.equal(enlarged.apply_to_labels(labels)[:, ::2, ::2], labels.flip(-1))
     assert enlarged.apply_to_labels(labels).dtype == torch.uint8
-
-
-def test_windows_are_no_larger_than_what_is_seen() -> None:
-    sliding = Evaluation(inference="sliding", window=(32, 48), stride=(32, 48))
-    assert sliding.window_size((40, 40)) == (32, 40)
-    assert Evaluation().window_size((40, 40)) == (40, 40)
 
 
 @pytest.mark.parametrize(

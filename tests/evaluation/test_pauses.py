@@ -35,14 +35,6 @@ def test_thresholds_at_which_nothing_pauses_are_not_mixed_up_with_others(model) 
     assert set(blocks.flatten().tolist()) == {0, 3}
 
 
-def test_the_most_certain_patches_pause_first(model) -> None:
-    image = torch.randn(1, 3, 32, 64, dtype=torch.float64)
-    blocks = watch_pauses(model, image, pause("2:0.25")).blocks
-    tokens, state = model.encode(image, EarlyExit(Exit(2)))
-    entropy = state.scores("entropy", 2, tokens)[0]
-    assert set(entropy.argsort()[:8].tolist()) == set(blocks.flatten().nonzero().flatten().tolist())
-
-
 def test_entropy_is_seen_until_a_patch_pauses(model) -> None:
     image = torch.randn(1, 3, 32, 64, dtype=torch.float64)
     seen = watch_pauses(model, image, pause("2:0.25"), watched=(2, 3))

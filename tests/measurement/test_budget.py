@@ -32,12 +32,6 @@ def test_the_best_at_a_speed_up_is_the_most_accurate_that_reaches_it(points, spe
     assert found is None or (found.miou == max(reaching) and found.speedup >= 0.99 * speedup)
 
 
-@given(POINTS, st.floats(1, 4), st.floats(1, 2))
-def test_more_speed_never_gives_more_accuracy(points, speedup, more) -> None:
-    if (faster := best(points, Budget(more * speedup))) is not None:
-        assert faster.miou <= best(points, Budget(speedup)).miou
-
-
 @given(POINTS, st.floats(-50, 50))
 def test_the_best_within_a_drop_is_the_fastest_of_those_within_it(points, limit) -> None:
     within = [point.speedup for point in points if point.drop <= limit]

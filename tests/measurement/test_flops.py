@@ -1,14 +1,11 @@
 """GMAC: against publications, a closed form, and torch's own counter."""
 
-from itertools import accumulate
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from tiers import first
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from paumer.config.measuring import SweepItem
 from paumer.config.network import Backbone, Decoder, Heads
@@ -19,7 +16,6 @@ from paumer.strategies.early_exit import EarlyExit, Exit
 from paumer.strategies.merge import Merge
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
-from paumer.strategies.registry import build_strategy, operating_point
 
 MASK = Decoder(name="mask_transformer")
 SIZE = (32, 64)
@@ -48,16 +44,6 @@ POINTS = [
 NAMES = [f"{point.name} {point.schedule_text}" for point in POINTS]
 
 
-def test_what_is_compared_was_published() -> None:
-    assert len(COUNTED_AS_WE_DO) >= 15
-    g2tm = COUNTED_AS_WE_DO[COUNTED_AS_WE_DO["source"] == "G2TM RESULTS"].set_index(["backbone", "crop"])["gmac"]
-    at = {
-        size: [g2tm[f"vit_{name}_patch16_384", size] for name in ("tiny", "small", "base", "large")]
-        for size in (512, 768)
-    }
-    assert at == {512: [12.8, 38.6, 129.6, 400.1], 768: [43.5, 116, 348, 1045]}
-
-
 @pytest.mark.parametrize(
     ("architecture", "crop", "classes", "published"),
     first(
@@ -71,30 +57,6 @@ def test_dense_segmenter_costs_what_was_published(make, architecture, crop, clas
         model = make(architecture, {}, MASK, heads=(), classes=classes, size=size)
     [dense] = model.sweep(torch.zeros(1, 3, *size, device="meta"), [Dense()], count=True)
     assert published == pytest.approx(len(published) * [dense.macs.item() / 1e9], rel=0.02)
-
-
-@pytest.mark.parametrize(("name", "size", "classes"), first([("tiny", 768, 19), ("small", 512, 150)]))
-def test_counting_a_real_network_is_counting_its_shapes(make, name, size, classes) -> None:
-    model = make(f"vit_{name}_patch16_384", {}, MASK, heads=(), classes=classes, size=(size, size))
-    gmac = count(model, (size, size), Dense())
-    [dense] = model.to("meta").sweep(torch.zeros(1, 3, size, size, device="meta"), [Dense()], count=True)
-    assert gmac["gmac_total"] == pytest.approx(dense.macs.item() / 1e9)
-    assert gmac["gmac_heads"] == 0
-
-
-@pytest.mark.parametrize("text", first(["3:0.2+6:0.2", "3:0.4", "6:0.6", "3:0.2+6:0.2+9:0.2"]))
-def test_pausing_saves_what_the_tokens_cost_that_do_not_run(make, text) -> None:
-    """Segmenter-S at 512: blocks on fewer tokens, a head at each location, and the decoder on all patches."""
-    patches, width, classes, depth = 32**2, 384, 150, 12
-    with torch.device("meta"):
-        model = make("vit_small_patch16_384", {}, MASK, heads=(3, 6, 9), classes=classes, size=(512, 512))
-    outputs = model.sweep(torch.zeros(1, 3, 512, 512, device="meta"), [Dense(), pause(text)], count=True)
-    dense, paused = (output.macs.item() for output in outputs)
-    running = Schedule(text).running(patches)
-    left = list(accumulate(range(1, depth), lambda now, block: running.get(block, now), initial=patches))
-    saved = sum(block_cost(1 + patches, width) - block_cost(1 + tokens, width) for tokens in left)
-    heads = sum(left[block - 1] * width * classes for block in running)
-    assert paused == pytest.approx(dense - saved + heads, rel=1e-9)
 
 
 def block_cost(tokens: int, width: int = WIDTH, fed: int | None = None) -> int:
@@ -147,47 +109,6 @@ def test_count_is_the_closed_form(make, point, decoder, architecture, prefix) ->
     assert count(model, SIZE, point) == pytest.approx(expected)
     [output] = model.sweep(torch.zeros(1, 3, *SIZE), [point], count=True)
     assert output.macs.item() / 1e9 == pytest.approx(expected["gmac_total"])
-
-
-@pytest.mark.parametrize("point", POINTS, ids=NAMES)
-@pytest.mark.parametrize("decoder", first([LINEAR, MASK]), ids=["linear", "mask transformer"])
-def test_count_is_half_of_torchs(make, point, decoder) -> None:
-    model = make(decoder=decoder)
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model.patch_logits(torch.zeros(1, 3, *SIZE), point)
-    assert count(model, SIZE, point)["gmac_total"] == pytest.approx(counter.get_total_flops() / 2 / 1e9, rel=0.01)
-
-
-def macs_of(model, *strategies) -> list[float]:
-    return [output.macs.item() for output in model.sweep(torch.zeros(1, 3, *SIZE), strategies, count=True)]
-
-
-def test_cost_falls_as_more_pauses_and_as_it_pauses_earlier(make) -> None:
-    model = make()
-    more = macs_of(model, Dense(), *(pause(f"2:{fraction}") for fraction in (0.1, 0.2, 0.4, 0.6, 0.9)))
-    assert more[1:] == sorted(more[1:], reverse=True)
-    assert more[2] < more[0]  # 0.1 saves less than its head costs in so small a network
-    early, late, split, less = macs_of(model, *map(pause, ["2:0.4", "4:0.4", "2:0.2+4:0.2", "2:0.2"]))
-    assert early < late
-    assert early < split < less
-
-
-@pytest.mark.parametrize(
-    ("name", "less", "more"),
-    [
-        ("merge", "1-4:0.1", "1-4:0.05"),
-        ("local-merge", "1:0.6", "1:0.3"),
-        ("resize", "scale:0.5", "scale:0.75"),
-        ("token-exit", "2:0.6 keep 1", "2:0.3 keep 1"),
-        ("early-exit", "exit:2", "exit:4"),
-        ("merge>pause", "1:0.3>2:0.4", "1:0.1>2:0.4"),
-    ],
-)
-def test_less_to_do_costs_less(make, name, less, more) -> None:
-    model = make()
-    points = [build_strategy(operating_point(name, "", text)) for text in (less, more)]
-    costs = macs_of(model, *points, Dense())
-    assert costs == sorted(costs)
 
 
 def test_sizes_that_are_no_multiple_of_the_patch_cost_what_their_padding_costs(make) -> None:

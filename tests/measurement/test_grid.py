@@ -13,7 +13,7 @@ from paumer.config.runs import CostSettings
 from paumer.measurement import timing
 from paumer.measurement.throughput import throughput
 from paumer.system import machine as watched
-from paumer.system.machine import OtherLoad, PeakMemory, clocks
+from paumer.system.machine import OtherLoad, PeakMemory
 
 CPU = torch.device("cpu")
 OPTIONS = {"patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2}
@@ -60,17 +60,13 @@ def test_every_combination_is_measured(measure) -> None:
     assert settings_of(table) == settings_of(rounds) == expected
     for _, group in table.groupby(["height", "width", "dtype", "scope", "batch"]):
         assert list(group["strategy"]) == ["dense", "pause", "dense-again"]
-    assert (table[table["strategy"] == "pause"]["floor_low"] <= table[table["strategy"] == "pause"]["floor_high"]).all()
+    floor = table.loc[table["strategy"] == "pause", ["floor_low", "floor_high"]].astype(float)  # empty elsewhere: text
+    assert (floor["floor_low"] <= floor["floor_high"]).all()
 
 
 def test_a_size_larger_than_the_images_is_measured_all_the_same(measure) -> None:
     table, _, _ = measure(sizes={"net": ((64, 64),)})
     assert settings_of(table) == {(64, 64, "float32", "eager", "logits", 1)}
-
-
-def test_without_sizes_the_images_decide(measure) -> None:
-    table, _, _ = measure()
-    assert settings_of(table) == {(32, 64, "float32", "eager", "logits", 1)}
 
 
 def test_explicit_attention_is_one_more_row(measure) -> None:
@@ -135,21 +131,9 @@ def test_other_load_is_what_others_kept_busy(monkeypatch) -> None:
     assert OtherLoad().processors() == pytest.approx(0.5)
 
 
-def test_own_work_is_no_other_load() -> None:
-    load = OtherLoad()
-    values = torch.randn(512, 512)
-    for _ in range(40):
-        values @ values
-    assert 0 <= load.processors() < 64
-
-
 def test_peak_memory_counts_what_a_call_needed_and_gave_back() -> None:
     memory = PeakMemory(CPU)
     del (large := [torch.ones(2**20) for _ in range(64)])[:]
     assert large == []
     peak = memory.megabytes()
     assert peak != peak or 200 < peak < 400  # 256 MB, where the operating system tells
-
-
-def test_clocks_are_text() -> None:
-    assert isinstance(clocks(CPU), str)

@@ -47,16 +47,6 @@ def test_interval_is_two_of_the_values_and_scales_with_them(values: list[float],
         assert (low, high) == (min(values), max(values))
 
 
-def test_interval_narrows_with_rounds() -> None:
-    generator = np.random.default_rng(0)
-
-    def width(rounds: int) -> float:
-        _, low, high = ratio(*generator.lognormal(sigma=0.1, size=(2, rounds)))
-        return high - low
-
-    assert np.mean([width(100) for _ in range(20)]) < 0.6 * np.mean([width(10) for _ in range(20)])
-
-
 @pytest.mark.parametrize("count", [2, 3, 6, 30])
 def test_interval_of_a_mean_holds_the_truth_as_often_as_it_says(count: int) -> None:
     values = np.random.default_rng(0).normal(7, 3, size=(4000, count))

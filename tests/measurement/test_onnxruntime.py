@@ -13,14 +13,11 @@ from paumer.config.measuring import Evaluation, SweepItem, Throughput
 from paumer.config.network import Backbone, Heads
 from paumer.config.runs import CostSettings
 from paumer.measurement import modes
-from paumer.measurement.flops import flops
-from paumer.measurement.intervals import ratio
 from paumer.measurement.modes import callable_of
 from paumer.measurement.throughput import throughput
 from paumer.models import graphs as onnx_model
 from paumer.models import graphs as session
 from paumer.models.graphs import trace
-from paumer.reporting.tables.speed import read_speed, write_speed
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
 from paumer.system.errors import PaumerError
@@ -89,37 +86,10 @@ def test_every_operating_point_is_timed_beside_eager(measured) -> None:
 
 
 @pytest.mark.exhaustive
-def test_speedups_are_of_dense_in_the_same_mode(measured) -> None:
-    table, rounds, _ = measured
-    seconds = {key: group["seconds"].tolist() for key, group in rounds.groupby(["mode", "batch", "variant"])}
-    for row in table[table["strategy"] == "pause"].itertuples():
-        dense, own = (seconds[row.mode, row.batch, name] for name in ("dense dense", "pause 1:0.4"))
-        assert (row.speedup, row.speedup_low, row.speedup_high) == pytest.approx(ratio(dense, own), rel=1e-2, abs=1e-3)
-        floor = seconds[row.mode, row.batch, "floor 1:0.4"]
-        assert row.floor_ratio == pytest.approx(ratio(own, floor)[0], rel=1e-2, abs=1e-3)
-
-
-@pytest.mark.exhaustive
-def test_tables_and_report_show_the_mode(measured, manifest, folder) -> None:
-    flops(settings_of(), manifest, folder / "flops.csv")
-    write_speed(folder / "flops.csv", folder / "throughput.csv", folder / "tables")
-    shown = (folder / "tables/speed.md").read_text(encoding="utf-8")
-    for strategy in ("dense", "pause"):
-        assert len([line for line in shown.splitlines() if "onnxruntime" in line and f"| {strategy} " in line]) == 2
-    speed = read_speed(folder / "tables/speed.csv")
-    assert speed.loc[speed["strategy"] == "pause", "realised"].notna().all()
-
-
-@pytest.mark.exhaustive
 def test_every_variant_is_exported_once_for_all_batch_sizes(measured, exported) -> None:
     table, _, _ = measured
     assert Counter(exported) == {"dense dense": 2, "pause 1:0.4": 1, "floor 1:0.4": 1}  # dense and dense again
     assert table.loc[table["mode"] == "onnxruntime", "compile_s"].notna().all()  # exporting is told apart
-
-
-@pytest.mark.exhaustive
-def test_versions_are_noted(measured) -> None:
-    assert {"onnx", "onnxruntime"} <= set(measured[2]["environment"])
 
 
 def test_other_number_types_are_rows_that_say_so(manifest, tmp_path, capsys) -> None:

@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 VARIANTS = {
     "class token": {},
+    "distilled": {"architecture": "deit_tiny_distilled_patch16_224"},
     "registers": {"architecture": "vit_small_patch14_reg4_dinov2"},
     "registers with positions": {
         "architecture": "vit_small_patch14_reg4_dinov2",
@@ -29,7 +30,9 @@ def test_embedding_blocks_and_norm_are_timms_features(make, variant, size) -> No
     assert_close(tokens, expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("variant", "prefix"), [("class token", 1), ("registers", 5), ("no prefix", 0)])
+@pytest.mark.parametrize(
+    ("variant", "prefix"), [("class token", 1), ("distilled", 2), ("registers", 5), ("no prefix", 0)]
+)
 def test_prefix_stands_before_the_patches(make, images, variant, prefix) -> None:
     encoder = make(**VARIANTS[variant]).encoder
     assert encoder.prefix == prefix

@@ -61,21 +61,6 @@ def test_every_labelled_pixel_counts_once_for_its_class(grid, patch, side, seed,
         assert counts[image].sum(dim=(0, 1)).tolist() == present.bincount(minlength=CLASSES).tolist()
 
 
-def test_the_cells_of_a_patch_add_up_to_the_patch() -> None:
-    labels = draw_labels(24, 32)
-    whole, cells = (class_counts(labels, (3, 4), 8, side, CLASSES) for side in (1, 4))
-    assert torch.equal(cells.sum(dim=2, keepdim=True), whole)
-
-
-def test_cells_are_what_pooling_gives() -> None:
-    labels = draw_labels(24, 32)
-    one_hot = functional.one_hot(labels.long().clamp(max=CLASSES), CLASSES + 1)[..., :CLASSES].permute(0, 3, 1, 2)
-    pooled = functional.avg_pool2d(one_hot.double(), 4) * 16
-    counts = class_counts(labels, (3, 4), 8, 2, CLASSES)
-    arranged = counts.view(2, 3, 4, 2, 2, CLASSES).permute(0, 5, 1, 3, 2, 4).reshape(2, CLASSES, 6, 8)
-    assert torch.equal(arranged.double(), pooled)
-
-
 def test_ignored_and_missing_pixels_count_for_nothing() -> None:
     assert class_counts(torch.full((2, 24, 32), IGNORE), (3, 4), 8, 2, CLASSES).sum() == 0
     counts = class_counts(torch.zeros(1, 8, 8, dtype=torch.uint8), (3, 4), 8, 1, CLASSES)

@@ -48,13 +48,6 @@ def test_network_built_for_one_size_runs_at_its_own_as_at_another(make) -> None:
     assert_close(own(images), other(images))
 
 
-def test_the_decoder_sees_the_normed_patches_without_the_prefix(make, images) -> None:
-    model = make(architecture="vit_small_patch14_reg4_dinov2", decoder={"name": "mask_transformer"})
-    encoder = model.encoder
-    patches = encoder.norm(encoder.blocks(encoder.embed(images)))[:, 5:]
-    assert_close(model.patch_logits(images), cells_to_map(model.decoder(patches), (4, 8)))
-
-
 @pytest.mark.parametrize("size", [(32, 64), (27, 60)])
 def test_labels_become_the_truth_of_the_cells_that_the_heads_predict(make, size) -> None:
     model, labels = make(decoder={"sub_patch": 2}), torch.randint(5, (2, *size))

@@ -1,43 +1,18 @@
 """Street scenes drawn by rule, with label maps, and writing them in the layout of Cityscapes on disk."""
 
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter
 
 from paumer.data.cityscapes import DATASET as CITYSCAPES
 from paumer.data.cityscapes import IMAGE_ENDING, LABEL_IDS_ENDING
-from paumer.data.scenes.canvas import (
-    EGO_VEHICLE,
-    FINE,
-    GRASS,
-    LEAVES,
-    ROUGH,
-    SKY,
-    SMOOTH,
-    VEHICLES,
-    Camera,
-    Canvas,
-    Ink,
-    chance,
-    pick,
-    random_camera,
-    shaded,
-    tinted,
-)
+from paumer.data.scenes import paint
+from paumer.data.scenes.canvas import Camera, Canvas, Ink, random_camera
+from paumer.data.scenes.paint import chance, pick, shaded, tinted
 from paumer.data.scenes.street import draw_far_end, draw_row
-from paumer.data.scenes.surroundings import (
-    AVENUE,
-    CITY,
-    SUBURB,
-    Side,
-    draw_ground,
-    draw_rails,
-    draw_sky,
-    random_light,
-    random_side,
-)
+from paumer.data.scenes.surroundings import STREETS, Side, draw_ground, draw_rails, draw_sky, random_light, random_side
 from paumer.data.scenes.traffic import populate
 from paumer.system.errors import PaumerError
 from paumer.system.files import writing_folder
@@ -59,9 +34,9 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[np.nd
 
 
 def _draw_street(rng: np.random.Generator, camera: Camera) -> Canvas:
-    character = pick(rng, (CITY, CITY, SUBURB, AVENUE))
+    character = pick(rng, STREETS)
     sky, haze = draw_sky(rng, camera.height, camera.width, camera.horizon)
-    canvas = Canvas(camera, random_light(rng, haze), sky, SKY)
+    canvas = Canvas(camera, random_light(rng, haze), sky, paint.SKY)
     sides = (random_side(rng, -1, character.green), random_side(rng, 1, character.green))
     end = draw_far_end(canvas, rng, character)
     draw_ground(canvas, rng, sides)
@@ -96,18 +71,18 @@ def _draw_building_shadow(canvas: Canvas, rng: np.random.Generator, sides: tuple
 def _draw_bonnet(canvas: Canvas, rng: np.random.Generator) -> None:
     """The bonnet of the car that carries the camera."""
     height, width = canvas.camera.height, canvas.camera.width
-    colour, rise = shaded(tinted(rng, VEHICLES), 0.6), rng.uniform(0.03, 0.09)
+    colour, rise = shaded(tinted(rng, paint.VEHICLES), 0.6), rng.uniform(0.03, 0.09)
     centre = (rng.uniform(0.45, 0.55) * width, height * 1.02)
-    canvas.ellipse(centre, (rng.uniform(0.45, 0.7) * width, rise * height), Ink(colour, EGO_VEHICLE), 1.0)
+    canvas.ellipse(centre, (rng.uniform(0.45, 0.7) * width, rise * height), Ink(colour, paint.EGO_VEHICLE), 1.0)
 
 
 # Share of fine, of horizontal and of blotchy noise in each material's brightness.
 GRAIN = {
-    SMOOTH: (0.01, 0.0, 0.03),
-    FINE: (0.025, 0.01, 0.035),
-    ROUGH: (0.035, 0.05, 0.035),
-    GRASS: (0.1, 0.06, 0.1),
-    LEAVES: (0.12, 0.0, 0.2),
+    paint.SMOOTH: (0.01, 0.0, 0.03),
+    paint.FINE: (0.025, 0.01, 0.035),
+    paint.ROUGH: (0.035, 0.05, 0.035),
+    paint.GRASS: (0.1, 0.06, 0.1),
+    paint.LEAVES: (0.12, 0.0, 0.2),
 }
 
 
@@ -161,17 +136,6 @@ SMALLEST = 32
 TRAIN_IDS = CITYSCAPES.tables[LABEL_IDS_ENDING].astype(np.uint8)
 
 
-class _Task(NamedTuple):
-    """A scene to write: all that its bytes depend on, and the folder."""
-
-    root: Path
-    split: str
-    number: int
-    height: int
-    width: int
-    seed: int
-
-
 def generate(
     folder: Path, train_images: int, val_images: int, height: int, width: int, seed: int, processes: int = 1
 ) -> None:
@@ -199,18 +163,17 @@ def generate(
         raise PaumerError(f"processes of scenes is {processes}; give 1 or more")
     counts = dict(zip(SPLITS, (train_images, val_images), strict=True))
     with writing_folder(folder) as root:
-        tasks = [_Task(root, split, k, height, width, seed) for split in SPLITS for k in range(counts[split])]
-        run_all(_write_scene, tasks, "scenes", processes)
+        scenes = [(split, number) for split in SPLITS for number in range(counts[split])]
+        run_all(partial(_write_scene, root, height, width, seed), scenes, "scenes", processes)
 
 
-def _write_scene(task: _Task) -> None:
-    rng = np.random.default_rng([task.seed, SPLITS.index(task.split), task.number])
-    image, label_ids = draw_scene(rng, task.height, task.width)
-    city = CITIES[task.number // CITY_BLOCK % len(CITIES)]
-    layout = CITYSCAPES.layout
-    name = f"{city}_{task.number:06d}_000000{IMAGE_ENDING}"
-    image_path = layout.image_folder(task.root, task.split) / city / name
-    train_ids_path, label_ids_path = layout.label_paths(task.root, task.split, image_path)
+def _write_scene(root: Path, height: int, width: int, seed: int, scene: tuple[str, int]) -> None:
+    """Write a scene, by its split and number."""
+    split, number = scene
+    image, label_ids = draw_scene(np.random.default_rng([seed, SPLITS.index(split), number]), height, width)
+    city, layout = CITIES[number // CITY_BLOCK % len(CITIES)], CITYSCAPES.layout
+    image_path = layout.image_folder(root, split) / city / f"{city}_{number:06d}_000000{IMAGE_ENDING}"
+    train_ids_path, label_ids_path = layout.label_paths(root, split, image_path)
     for path, pixels in ((image_path, image), (label_ids_path, label_ids), (train_ids_path, TRAIN_IDS[label_ids])):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path, compress_level=1)

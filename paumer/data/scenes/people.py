@@ -2,25 +2,9 @@
 
 import numpy as np
 
-from paumer.data.scenes.canvas import (
-    BICYCLE,
-    CLOTHES,
-    FINE,
-    GREYS,
-    MOTORCYCLE,
-    PERSON,
-    RIDER,
-    SKINS,
-    VEHICLES,
-    Canvas,
-    Colour,
-    Ink,
-    Plane,
-    Point,
-    chance,
-    facing,
-    tinted,
-)
+from paumer.data.scenes import paint
+from paumer.data.scenes.canvas import Canvas, Ink, Plane, Point, facing, tinted_ink
+from paumer.data.scenes.paint import Colour, chance, tinted
 
 HAIR: tuple[Colour, ...] = ((25, 20, 18), (60, 42, 28), (130, 100, 60), (120, 120, 120))
 BLACK: Colour = (22, 22, 24)
@@ -46,17 +30,18 @@ def draw_person(canvas: Canvas, rng: np.random.Generator, x: float, z: float) ->
     size = rng.normal(1.0, 0.06) * (rng.uniform(0.6, 0.8) if chance(rng, 0.1) else 1.0)
     plane, stride = facing(canvas, x, z), rng.uniform(0.03, 0.28)
     _shadow(canvas, x, z, 1.7 * size, 0.22)
-    coat, trousers = Ink(tinted(rng, CLOTHES), PERSON, FINE), Ink(tinted(rng, CLOTHES[:9]), PERSON, FINE)
+    coat = tinted_ink(rng, paint.CLOTHES, paint.PERSON, paint.FINE)
+    trousers = tinted_ink(rng, paint.CLOTHES[:9], paint.PERSON, paint.FINE)
     for foot in (-stride, stride):
         plane.bar((1.0, 0.88 * size), (1.0 + foot, 0.03), 0.17 * size, trousers)
-        plane.rectangle(1.0 + foot - 0.09, 1.0 + foot + 0.11, 0.0, 0.09, Ink(BLACK, PERSON))
+        plane.rectangle(1.0 + foot - 0.09, 1.0 + foot + 0.11, 0.0, 0.09, Ink(BLACK, paint.PERSON))
     long = rng.uniform(0.6, 0.88) * size
     torso = ((0.83, long), (1.17, long), (1.0 + 0.25 * size, 1.42 * size), (1.0 - 0.25 * size, 1.42 * size))
     plane.polygon(torso, coat)
     _draw_arms(plane, rng, coat, size)
-    _draw_head(plane, rng, 1.0, 1.58 * size, PERSON, helmet=False)
+    _draw_head(plane, rng, 1.0, 1.58 * size, paint.PERSON, helmet=False)
     if chance(rng, 0.25):
-        plane.rectangle(0.78, 1.0, 0.95 * size, 1.35 * size, Ink(tinted(rng, CLOTHES)))
+        plane.rectangle(0.78, 1.0, 0.95 * size, 1.35 * size, tinted_ink(rng, paint.CLOTHES))
 
 
 def _draw_arms(plane: Plane, rng: np.random.Generator, coat: Ink, size: float) -> None:
@@ -67,32 +52,32 @@ def _draw_arms(plane: Plane, rng: np.random.Generator, coat: Ink, size: float) -
 
 
 def _draw_head(plane: Plane, rng: np.random.Generator, along: float, up: float, label: int, helmet: bool) -> None:
-    hair = tinted(rng, CLOTHES if helmet else HAIR)
+    hair = tinted(rng, paint.CLOTHES if helmet else HAIR)
     plane.disc(along, up + 0.04, 0.15 if helmet else 0.13, Ink(hair, label))
-    plane.disc(along + 0.02, up - 0.02, 0.1, Ink(tinted(rng, SKINS), label))
+    plane.disc(along + 0.02, up - 0.02, 0.1, tinted_ink(rng, paint.SKINS, label))
 
 
 def draw_bicycle(canvas: Canvas, rng: np.random.Generator, x: float, z: float, along: bool = False) -> Ink:
     """A bicycle, seen from the side or (`along` the street) from behind; returns the ink of its frame."""
-    plane, frame = facing(canvas, x, z), Ink(tinted(rng, CLOTHES), BICYCLE)
+    plane, frame = facing(canvas, x, z), tinted_ink(rng, paint.CLOTHES, paint.BICYCLE)
     _shadow(canvas, x, z, 0.9, 0.1 if along else 0.8)
     if along:
-        plane.rectangle(0.95, 1.05, 0.0, 0.7, Ink(BLACK, BICYCLE))
+        plane.rectangle(0.95, 1.05, 0.0, 0.7, Ink(BLACK, paint.BICYCLE))
         plane.rectangle(0.93, 1.07, 0.45, 0.95, frame)
-        plane.rectangle(0.72, 1.28, 0.98, 1.06, Ink(BLACK, BICYCLE))
+        plane.rectangle(0.72, 1.28, 0.98, 1.06, Ink(BLACK, paint.BICYCLE))
         return frame
     for hub in (0.46, 1.54):
         _draw_spoked_wheel(plane, hub, 0.36)
     for first, second in TUBES:
         plane.bar(first, second, 0.07, frame)
-    plane.bar((0.7, 0.95), (0.94, 0.95), 0.08, Ink(BLACK, BICYCLE))
-    plane.bar((1.26, 1.06), (1.44, 1.04), 0.07, Ink(BLACK, BICYCLE))
+    plane.bar((0.7, 0.95), (0.94, 0.95), 0.08, Ink(BLACK, paint.BICYCLE))
+    plane.bar((1.26, 1.06), (1.44, 1.04), 0.07, Ink(BLACK, paint.BICYCLE))
     return frame
 
 
 def _draw_spoked_wheel(plane: Plane, hub: float, radius: float) -> None:
     """A transparent wheel: the label covers the disc, the colour only the ring."""
-    plane.disc(hub, radius, radius, Ink(None, BICYCLE))
+    plane.disc(hub, radius, radius, Ink(None, paint.BICYCLE))
     rim = [(hub + radius * a, radius + radius * b) for a, b in RING]
     for first, second in zip(rim, rim[1:] + rim[:1], strict=True):
         plane.bar(first, second, 0.06, Ink(BLACK))
@@ -100,8 +85,8 @@ def _draw_spoked_wheel(plane: Plane, hub: float, radius: float) -> None:
 
 def draw_motorcycle(canvas: Canvas, rng: np.random.Generator, x: float, z: float, along: bool = False) -> Ink:
     """A motorcycle or scooter: fat wheels and a solid body; returns the ink of its body."""
-    plane, body = facing(canvas, x, z), Ink(tinted(rng, VEHICLES), MOTORCYCLE)
-    black, steel = Ink(BLACK, MOTORCYCLE), Ink(tinted(rng, GREYS[2:]), MOTORCYCLE)
+    plane, body = facing(canvas, x, z), tinted_ink(rng, paint.VEHICLES, paint.MOTORCYCLE)
+    black, steel = Ink(BLACK, paint.MOTORCYCLE), tinted_ink(rng, paint.GREYS[2:], paint.MOTORCYCLE)
     _shadow(canvas, x, z, 1.1, 0.25 if along else 0.95)
     if along:
         plane.rectangle(0.88, 1.12, 0.0, 0.62, black)
@@ -124,18 +109,19 @@ def draw_rider(canvas: Canvas, rng: np.random.Generator, x: float, z: float, alo
     """A rider on a bicycle or motorcycle; rider and vehicle have separate labels."""
     (draw_motorcycle if motor else draw_bicycle)(canvas, rng, x, z, along)
     plane = facing(canvas, x, z)
-    coat, trousers = Ink(tinted(rng, CLOTHES), RIDER, FINE), Ink(tinted(rng, CLOTHES[:9]), RIDER, FINE)
+    coat = tinted_ink(rng, paint.CLOTHES, paint.RIDER, paint.FINE)
+    trousers = tinted_ink(rng, paint.CLOTHES[:9], paint.RIDER, paint.FINE)
     helmet = motor or chance(rng, 0.5)
     if along:
         for side in (-1, 1):
             plane.bar((1.0 + 0.1 * side, 0.95), (1.0 + 0.16 * side, 0.25), 0.15, trousers)
             plane.bar((1.0 + 0.2 * side, 1.42), (1.0 + 0.3 * side, 1.05), 0.12, coat)
         plane.polygon(((0.83, 0.85), (1.17, 0.85), (1.24, 1.48), (0.76, 1.48)), coat)
-        _draw_head(plane, rng, 1.0, 1.65, RIDER, helmet)
+        _draw_head(plane, rng, 1.0, 1.65, paint.RIDER, helmet)
         return
     knee = (1.15, 0.72)
     plane.bar((0.85, 0.95), knee, 0.19, trousers)
     plane.bar(knee, (1.02, 0.25), 0.15, trousers)
     plane.polygon(((0.72, 0.92), (0.97, 0.92), (1.24, 1.42), (0.98, 1.52)), coat)
     plane.bar((1.12, 1.38), (1.36, 1.06), 0.11, coat)
-    _draw_head(plane, rng, 1.2, 1.63, RIDER, helmet)
+    _draw_head(plane, rng, 1.2, 1.63, paint.RIDER, helmet)

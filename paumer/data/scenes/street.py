@@ -2,41 +2,20 @@
 
 import numpy as np
 
-from paumer.data.scenes.canvas import (
-    BUILDING,
-    EARTHS,
-    FACADES,
-    FENCE,
-    FINE,
-    GLASS,
-    GREENS,
-    GREYS,
-    PALES,
-    ROUGH,
-    VIVIDS,
-    WALL,
-    Box,
-    Canvas,
-    Colour,
-    Ink,
-    Plane,
-    chance,
-    mixed,
-    pick,
-    shaded,
-    tinted,
-)
+from paumer.data.scenes import paint
+from paumer.data.scenes.canvas import Box, Canvas, Ink, Plane
+from paumer.data.scenes.paint import Colour, chance, mixed, pick, shaded, tinted
 from paumer.data.scenes.surroundings import KINDS, Character, Side, draw_hedge, draw_tree
 
 
 def draw_building(canvas: Canvas, rng: np.random.Generator, box: Box, height: float) -> None:
     """A house: the flank along the street and the end that faces the camera, in one style."""
-    colour = tinted(rng, FACADES)
+    colour = tinted(rng, paint.FACADES)
     style = _Style(rng, colour)
     for plane in (box.flank(canvas), box.front(canvas)):
         if plane is None or not plane.shows(0.0, plane.length):
             continue
-        plane.band(0.0, height, Ink(colour, BUILDING, style.material))
+        plane.band(0.0, height, Ink(colour, paint.BUILDING, style.material))
         style.draw_ground_floor(plane)
         style.draw_windows(plane, height)
         plane.band(height - 0.35, height, Ink(shaded(colour, style.trim)))
@@ -47,14 +26,14 @@ class _Style:
 
     def __init__(self, rng: np.random.Generator, colour: Colour) -> None:
         self.rng, self.colour = rng, colour
-        self.material = pick(rng, (FINE, FINE, ROUGH))
+        self.material = pick(rng, (paint.FINE, paint.FINE, paint.ROUGH))
         self.trim = rng.uniform(0.7, 1.3)
         self.storey, self.spacing = rng.uniform(2.8, 3.8), rng.uniform(1.8, 4.5)
         self.window_width, self.window_height = rng.uniform(0.35, 0.75), rng.uniform(0.4, 0.65)
-        self.glass = tinted(rng, GLASS)
+        self.glass = tinted(rng, paint.GLASS)
         self.frame = shaded(colour, rng.uniform(0.6, 1.35))
         self.bands, self.blank = chance(rng, 0.2), chance(rng, 0.1)
-        self.shop = tinted(rng, VIVIDS + GREYS + PALES + EARTHS) if chance(rng, 0.45) else None
+        self.shop = tinted(rng, paint.VIVIDS + paint.GREYS + paint.PALES + paint.EARTHS) if chance(rng, 0.45) else None
 
     def draw_ground_floor(self, plane: Plane) -> None:
         """A shop front with panes and an awning, or a plain plinth."""
@@ -104,8 +83,8 @@ def _visible_rows(plane: Plane, storey: float) -> int:
 
 def draw_wall(canvas: Canvas, rng: np.random.Generator, plane: Plane, height: float) -> None:
     """A free-standing wall: concrete, brick or painted, with a coping and joints."""
-    colour = tinted(rng, FACADES + EARTHS + EARTHS + GREENS[:2])
-    plane.band(0.0, height, Ink(colour, WALL, pick(rng, (FINE, ROUGH))))
+    colour = tinted(rng, paint.FACADES + paint.EARTHS + paint.EARTHS + paint.GREENS[:2])
+    plane.band(0.0, height, Ink(colour, paint.WALL, pick(rng, (paint.FINE, paint.ROUGH))))
     joint = Ink(shaded(colour, rng.uniform(0.6, 0.75)))
     for along in np.arange(rng.uniform(0.5, 2.0), plane.length, rng.uniform(1.2, 2.4)):
         plane.rectangle(along, along + 0.1, 0.0, height, joint)
@@ -116,12 +95,12 @@ def draw_wall(canvas: Canvas, rng: np.random.Generator, plane: Plane, height: fl
 
 def draw_fence(canvas: Canvas, rng: np.random.Generator, plane: Plane, height: float) -> None:
     """A fence: planks, or bars between which the background shows."""
-    colour = tinted(rng, GREYS + EARTHS + GREENS[:2] + PALES[:3])
+    colour = tinted(rng, paint.GREYS + paint.EARTHS + paint.GREENS[:2] + paint.PALES[:3])
     if chance(rng, 0.3):
-        plane.band(0.0, height, Ink(colour, FENCE, FINE))
+        plane.band(0.0, height, Ink(colour, paint.FENCE, paint.FINE))
         bar, gap = Ink(shaded(colour, 0.62)), 0.3
     else:
-        plane.band(0.0, height, Ink(None, FENCE))
+        plane.band(0.0, height, Ink(None, paint.FENCE))
         bar, gap = Ink(shaded(colour, pick(rng, (0.5, 1.3)))), 0.4
     # Bars closer than three pixels would merge into a plain wall.
     gap = max(gap, 3.0 / plane.scale)

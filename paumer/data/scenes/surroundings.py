@@ -5,31 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from paumer.data.scenes.canvas import (
-    ASPHALTS,
-    EARTHS,
-    FINE,
-    GRASS,
-    GRASSES,
-    GREYS,
-    LEAVES,
-    PAVEMENTS,
-    PLANTS,
-    ROAD,
-    ROUGH,
-    SIDEWALK,
-    TERRAIN,
-    VEGETATION,
-    Canvas,
-    Colour,
-    Ink,
-    Light,
-    chance,
-    mixed,
-    pick,
-    shaded,
-    tinted,
-)
+from paumer.data.scenes import paint
+from paumer.data.scenes.canvas import Canvas, Ink, Light, tinted_ink
+from paumer.data.scenes.paint import Colour, chance, mixed, pick, shaded, tinted
 
 DEPTHS = (1.0, 3.0, 5.0, 8.0, 12.0, 18.0, 28.0, 45.0, 75.0, 130.0, 260.0)
 KERB_HEIGHT = 0.13
@@ -64,6 +42,7 @@ class Character(NamedTuple):
 CITY = Character((0.66, 0.06, 0.1, 0.08, 0.1), (3, 8), 0.15, 1.3)
 SUBURB = Character((0.3, 0.24, 0.17, 0.18, 0.11), (1, 4), 0.6, 0.8)
 AVENUE = Character((0.2, 0.4, 0.14, 0.16, 0.1), (2, 6), 0.7, 0.8)
+STREETS = (CITY, CITY, SUBURB, AVENUE)  # half of all streets are of cities
 
 
 def random_side(rng: np.random.Generator, sign: int, green: float) -> Side:
@@ -71,18 +50,25 @@ def random_side(rng: np.random.Generator, sign: int, green: float) -> Side:
     kerb = rng.uniform(2.3, 5.6) if sign > 0 else rng.uniform(3.0, 8.4)
     pavement = rng.uniform(2.0, 5.5)
     verge = kerb + (rng.uniform(0.8, 3.0) if chance(rng, 0.75 * green) else 0.0)
-    return Side(sign, kerb, verge, verge + pavement, TERRAIN if chance(rng, green) else pick(rng, (SIDEWALK, ROAD)))
+    return Side(
+        sign,
+        kerb,
+        verge,
+        verge + pavement,
+        paint.TERRAIN if chance(rng, green) else pick(rng, (paint.SIDEWALK, paint.ROAD)),
+    )
 
 
 def draw_ground(canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, Side]) -> None:
     """Everything flat: outer ground, pavements with kerbs, verges, the road and its markings."""
-    asphalt = tinted(rng, ASPHALTS)
-    road = Ink(asphalt, ROAD, FINE)
+    asphalt = tinted(rng, paint.ASPHALTS)
+    road = Ink(asphalt, paint.ROAD, paint.FINE)
     left, right = sides
     for side in sides:
-        pavement = Ink(tinted(rng, (*PAVEMENTS, asphalt)), SIDEWALK, pick(rng, (FINE, ROUGH)))
-        grass = Ink(tinted(rng, GRASSES), TERRAIN, GRASS)
-        outer = {TERRAIN: grass, SIDEWALK: pavement, ROAD: road}[side.outer_label]
+        colour = tinted(rng, (*paint.PAVEMENTS, asphalt))
+        pavement = Ink(colour, paint.SIDEWALK, pick(rng, (paint.FINE, paint.ROUGH)))
+        grass = tinted_ink(rng, paint.GRASSES, paint.TERRAIN, paint.GRASS)
+        outer = {paint.TERRAIN: grass, paint.SIDEWALK: pavement, paint.ROAD: road}[side.outer_label]
         _draw_strip(canvas, side.x(side.line), side.x(200.0), outer)
         _draw_strip(canvas, side.x(side.verge), side.x(side.line), pavement)
         _draw_joints(canvas, rng, side, pavement)
@@ -101,13 +87,15 @@ def _draw_strip(canvas: Canvas, first: float, second: float, ink: Ink) -> None:
 
 
 def _draw_kerb(canvas: Canvas, rng: np.random.Generator, side: Side) -> None:
-    colour = tinted(rng, PAVEMENTS)
+    colour = tinted(rng, paint.PAVEMENTS)
     project, x = canvas.camera.project, side.x(side.kerb)
     top = side.x(side.kerb + 0.18)
     for far, near in zip(DEPTHS[-2:0:-1], DEPTHS[-3::-1], strict=True):
         face = [project(x, 0, near), project(x, 0, far), project(x, KERB_HEIGHT, far), project(x, KERB_HEIGHT, near)]
-        canvas.polygon(face, Ink(shaded(colour, 0.72), SIDEWALK, FINE), near)
-        canvas.ground(((x, near), (x, far), (top, far), (top, near)), Ink(colour, SIDEWALK, FINE), KERB_HEIGHT)
+        canvas.polygon(face, Ink(shaded(colour, 0.72), paint.SIDEWALK, paint.FINE), near)
+        canvas.ground(
+            ((x, near), (x, far), (top, far), (top, near)), Ink(colour, paint.SIDEWALK, paint.FINE), KERB_HEIGHT
+        )
 
 
 def _draw_joints(canvas: Canvas, rng: np.random.Generator, side: Side, pavement: Ink) -> None:
@@ -135,29 +123,29 @@ def _draw_wear(canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, Side
 
 def _draw_markings(canvas: Canvas, rng: np.random.Generator, sides: tuple[Side, Side], asphalt: Colour) -> None:
     """Lane lines, sometimes a crossing or a bicycle lane; worn paint is close to the asphalt."""
-    paint = Ink(tinted(rng, ((225, 225, 220), (200, 200, 195), shaded(asphalt, 1.35), (205, 175, 70))))
+    marking = tinted_ink(rng, ((225, 225, 220), (200, 200, 195), shaded(asphalt, 1.35), (205, 175, 70)))
     left, right = sides[0].x(sides[0].kerb), sides[1].x(sides[1].kerb)
     if chance(rng, 0.15):
-        canvas.strip(right - 1.5, right, 2, 90, Ink(tinted(rng, EARTHS[:2])))
+        canvas.strip(right - 1.5, right, 2, 90, tinted_ink(rng, paint.EARTHS[:2]))
     if chance(rng, 0.8):
         for x in (-1.9, 1.9, -5.2):
             if left + 1.0 < x < right - 1.0:
-                _draw_line(canvas, rng, x, paint)
+                _draw_line(canvas, rng, x, marking)
     if chance(rng, 0.25):
         z = rng.uniform(6.0, 22.0)
         for x in np.arange(left + 0.4, right - 0.6, 1.1):
-            canvas.strip(x, x + 0.55, z, z + 3.0, paint)
+            canvas.strip(x, x + 0.55, z, z + 3.0, marking)
 
 
-def _draw_line(canvas: Canvas, rng: np.random.Generator, x: float, paint: Ink) -> None:
+def _draw_line(canvas: Canvas, rng: np.random.Generator, x: float, marking: Ink) -> None:
     dash, start = pick(rng, (3.0, 4.0, 6.0, 100.0)), rng.uniform(0.0, 4.0)
     for z in np.arange(start, 60.0, 2.2 * dash):
-        canvas.strip(x, x + 0.14, z, z + dash, paint)
+        canvas.strip(x, x + 0.14, z, z + dash, marking)
 
 
 def draw_rails(canvas: Canvas, rng: np.random.Generator, x: float) -> None:
     """Tram rails sunk into the road around `x`."""
-    steel = Ink(tinted(rng, ((60, 60, 62), (150, 150, 152))))
+    steel = tinted_ink(rng, ((60, 60, 62), (150, 150, 152)))
     for rail in (x - 0.72, x + 0.72):
         canvas.strip(rail - 0.06, rail + 0.06, 2, 90, steel)
 
@@ -176,23 +164,23 @@ def draw_foliage(
         tone = 0.6 + 0.65 * index / count
         centre = (u + right * width * scale, v - (up + 0.12 * (tone - 0.9)) * height * scale)
         radii = (size * width * scale, size * height * scale)
-        canvas.ellipse(centre, radii, Ink(shaded(colour, tone), VEGETATION, LEAVES), z)
+        canvas.ellipse(centre, radii, Ink(shaded(colour, tone), paint.VEGETATION, paint.LEAVES), z)
 
 
 def draw_tree(canvas: Canvas, rng: np.random.Generator, x: float, z: float, height: float) -> None:
     """A tree on a trunk; the trunk counts as vegetation too."""
-    trunk, thickness = tinted(rng, EARTHS[1:] + GREYS[:3]), rng.uniform(0.12, 0.3) * height / 6
+    trunk, thickness = tinted(rng, paint.EARTHS[1:] + paint.GREYS[:3]), rng.uniform(0.12, 0.3) * height / 6
     crown, lift = rng.uniform(0.5, 0.95) * height, rng.uniform(0.3, 0.45) * height
     project = canvas.camera.project
     corners = [(x - thickness, 0.0), (x + thickness, 0.0), (x + thickness / 2, 0.8 * height), (x, 0.8 * height)]
-    canvas.polygon([project(a, b, z) for a, b in corners], Ink(trunk, VEGETATION, FINE), z)
-    colour = tinted(rng, PLANTS)
+    canvas.polygon([project(a, b, z) for a, b in corners], Ink(trunk, paint.VEGETATION, paint.FINE), z)
+    colour = tinted(rng, paint.PLANTS)
     draw_foliage(canvas, rng, x, lift + 0.4 * height, z, crown, 0.8 * height, colour)
 
 
 def draw_hedge(canvas: Canvas, rng: np.random.Generator, x: float, near: float, far: float, height: float) -> None:
     """A row of bushes or trees along the street, from far to near."""
-    colour = tinted(rng, PLANTS)
+    colour = tinted(rng, paint.PLANTS)
     z = far
     while z > near:
         spread = height * rng.uniform(0.9, 1.6)

@@ -6,27 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from paumer.data.scenes.canvas import (
-    EARTHS,
-    FINE,
-    GREENS,
-    GREYS,
-    PALES,
-    POLE,
-    SMOOTH,
-    STATIC,
-    TRAFFIC_LIGHT,
-    TRAFFIC_SIGN,
-    VIVIDS,
-    Canvas,
-    Colour,
-    Ink,
-    Plane,
-    chance,
-    facing,
-    pick,
-    tinted,
-)
+from paumer.data.scenes import paint
+from paumer.data.scenes.canvas import Canvas, Ink, Plane, facing, tinted_ink
+from paumer.data.scenes.paint import Colour, chance, pick, tinted
 from paumer.data.scenes.people import draw_bicycle, draw_motorcycle, draw_person, draw_rider
 from paumer.data.scenes.surroundings import Character, Side, draw_tree
 from paumer.data.scenes.vehicles import draw_bus, draw_car, draw_train, draw_truck
@@ -43,7 +25,7 @@ def _post(canvas: Canvas, rng: np.random.Generator, x: float, z: float, height: 
     plane = facing(canvas, x, z, 5.0)
     reach = canvas.light.sun * height
     canvas.shadow(((x - width / 2, z), (x + width / 2, z), (x + reach + width / 2, z + 0.4), (x + reach, z + 0.4)))
-    ink = Ink(tinted(rng, GREYS + PALES[:2] + EARTHS[4:] + GREENS[4:]), POLE)
+    ink = tinted_ink(rng, paint.GREYS + paint.PALES[:2] + paint.EARTHS[4:] + paint.GREENS[4:], paint.POLE)
     plane.rectangle(5.0 - width / 2, 5.0 + width / 2, 0.0, height, ink)
     return plane
 
@@ -53,7 +35,7 @@ def draw_lamp_post(canvas: Canvas, rng: np.random.Generator, x: float, z: float)
     height, width = rng.uniform(4.5, 9.0), rng.uniform(0.16, 0.28)
     plane = _post(canvas, rng, x, z, height, width)
     arm = 5.0 - np.sign(x) * rng.uniform(0.6, 2.4)
-    ink = Ink(tinted(rng, GREYS), POLE)
+    ink = tinted_ink(rng, paint.GREYS, paint.POLE)
     plane.bar((5.0, height), (arm, height + 0.3), 0.14, ink)
     plane.bar((arm - 0.3, height + 0.25), (arm + 0.3, height + 0.25), 0.22, ink)
 
@@ -70,7 +52,7 @@ def draw_traffic_light(canvas: Canvas, rng: np.random.Generator, x: float, z: fl
         base = rng.uniform(3.6, 4.6)
         plane = _post(canvas, rng, x, z, base + 0.8, 0.2)
         arm = 5.0 - np.sign(x) * rng.uniform(1.0, 3.0)
-        plane.bar((5.0, base + 0.6), (arm, base + 0.6), 0.14, Ink(tinted(rng, GREYS), POLE))
+        plane.bar((5.0, base + 0.6), (arm, base + 0.6), 0.14, tinted_ink(rng, paint.GREYS, paint.POLE))
         _draw_lamps(plane, rng, arm, base)
     else:
         plane = _post(canvas, rng, x, z, base + 0.5, 0.2)
@@ -79,7 +61,9 @@ def draw_traffic_light(canvas: Canvas, rng: np.random.Generator, x: float, z: fl
 
 def _draw_lamps(plane: Plane, rng: np.random.Generator, along: float, base: float) -> None:
     height, half = 1.3, 0.29
-    housing = Ink(tinted(rng, ((25, 27, 28), (40, 42, 40), (35, 45, 38), (150, 125, 40))), TRAFFIC_LIGHT, SMOOTH)
+    housing = Ink(
+        tinted(rng, ((25, 27, 28), (40, 42, 40), (35, 45, 38), (150, 125, 40))), paint.TRAFFIC_LIGHT, paint.SMOOTH
+    )
     plane.rectangle(along - half, along + half, base, base + height, housing)
     lit = int(rng.integers(3)) if chance(rng, 0.92) else -1
     for index, (share, colour) in enumerate(LAMPS):
@@ -98,7 +82,9 @@ def draw_sign(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> N
 
 def _draw_plate(plane: Plane, rng: np.random.Generator, up: float, size: float) -> None:
     kind = pick(rng, ("ban", "blue disc", "triangle", "board", "diamond"))
-    edge = Ink(tinted(rng, (SIGN_BLUE if kind in ("blue disc", "board") else SIGN_RED,)), TRAFFIC_SIGN, SMOOTH)
+    edge = Ink(
+        tinted(rng, (SIGN_BLUE if kind in ("blue disc", "board") else SIGN_RED,)), paint.TRAFFIC_SIGN, paint.SMOOTH
+    )
     if kind in ("ban", "blue disc"):
         plane.disc(5.0, up, size, edge)
         if kind == "ban":
@@ -113,7 +99,7 @@ def _draw_plate(plane: Plane, rng: np.random.Generator, up: float, size: float) 
             half, low = scale * size, up - 0.55 * scale * size
             plane.polygon(((5.0 - half, low), (5.0 + half, low), (5.0, low + 1.75 * half)), ink)
     else:
-        for scale, ink in ((1.1, Ink(WHITE, TRAFFIC_SIGN)), (0.8, Ink(SIGN_YELLOW))):
+        for scale, ink in ((1.1, Ink(WHITE, paint.TRAFFIC_SIGN)), (0.8, Ink(SIGN_YELLOW))):
             half = scale * size
             plane.polygon(((5.0 - half, up), (5.0, up - half), (5.0 + half, up), (5.0, up + half)), ink)
 
@@ -125,7 +111,7 @@ def draw_guide_board(canvas: Canvas, rng: np.random.Generator, x: float, z: floa
     colour = tinted(rng, (SIGN_BLUE, SIGN_YELLOW, WHITE, (25, 95, 60)))
     text = (30, 30, 34) if sum(colour) > 380 else WHITE
     left, right = 5.0 - width / 2, 5.0 + width / 2
-    plane.rectangle(left, right, base, base + height, Ink(WHITE, TRAFFIC_SIGN))
+    plane.rectangle(left, right, base, base + height, Ink(WHITE, paint.TRAFFIC_SIGN))
     plane.rectangle(left + 0.06, right - 0.06, base + 0.06, base + height - 0.06, Ink(colour))
     for line in (0.25, 0.55, 0.8):
         end = left + width * rng.uniform(0.45, 0.9)
@@ -136,9 +122,9 @@ def draw_bin(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> No
     """A bin, a switch box or a crate: a thing that no evaluated class covers."""
     plane = facing(canvas, x, z)
     half, height = rng.uniform(0.25, 0.6), rng.uniform(0.7, 1.5)
-    ink = Ink(tinted(rng, GREYS + GREENS + VIVIDS + EARTHS), STATIC, FINE)
+    ink = tinted_ink(rng, paint.GREYS + paint.GREENS + paint.VIVIDS + paint.EARTHS, paint.STATIC, paint.FINE)
     plane.rectangle(1.0 - half, 1.0 + half, 0.0, height, ink)
-    plane.rectangle(1.0 - half, 1.0 + half, height - 0.15, height, Ink(tinted(rng, GREYS)))
+    plane.rectangle(1.0 - half, 1.0 + half, height - 0.15, height, tinted_ink(rng, paint.GREYS))
 
 
 class Item(NamedTuple):

@@ -5,27 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from paumer.data.scenes.canvas import (
-    BUS,
-    CAR,
-    EARTHS,
-    FINE,
-    GLASS,
-    GREENS,
-    PALES,
-    TRAIN,
-    TRUCK,
-    VEHICLES,
-    VIVIDS,
-    Box,
-    Canvas,
-    Colour,
-    Ink,
-    Plane,
-    chance,
-    mixed,
-    tinted,
-)
+from paumer.data.scenes import paint
+from paumer.data.scenes.canvas import Box, Canvas, Ink, Plane, tinted_ink
+from paumer.data.scenes.paint import Colour, chance, mixed, tinted
 
 TYRE: Colour = (24, 24, 26)
 RED: Colour = (190, 25, 25)
@@ -59,13 +41,13 @@ def _cast_shadow(canvas: Canvas, box: Box, height: float) -> None:
     canvas.shadow(((box.left, box.near), (box.right, box.near), (box.right, box.far), (box.left, box.far)))
 
 
-def _draw_sides(canvas: Canvas, box: Box, look: Look, flank: Side, front: Side) -> None:
+def _draw_sides(canvas: Canvas, box: Box, look: Look, flank: Side, end: Side, across: bool) -> None:
     """Shadow, the side along the street where it is visible, and the side that faces the camera."""
     _cast_shadow(canvas, box, look.height)
-    plane = box.flank(canvas)
-    if plane:
-        flank(plane, look)
-    front(box.front(canvas), look)
+    along, facing = (end, flank) if across else (flank, end)
+    if plane := box.flank(canvas):
+        along(plane, look)
+    facing(box.front(canvas), look)
 
 
 def draw_car(canvas: Canvas, rng: np.random.Generator, x: float, z: float, across: bool = False) -> None:
@@ -75,8 +57,8 @@ def draw_car(canvas: Canvas, rng: np.random.Generator, x: float, z: float, acros
     height += rng.uniform(0.15, 0.6) if tall else 0.0
     box = footprint(x, z, width, length, across)
     _cast_shadow(canvas, box, height)
-    body = Ink(tinted(rng, VEHICLES), CAR)
-    look = Look(height, body, Ink(tinted(rng, GLASS[:3])), Ink(RED), chance(rng, 0.6))
+    body = tinted_ink(rng, paint.VEHICLES, paint.CAR)
+    look = Look(height, body, tinted_ink(rng, paint.GLASS[:3]), Ink(RED), chance(rng, 0.6))
     flank, front = box.flank(canvas), box.front(canvas)
     if across:
         if flank:
@@ -124,7 +106,7 @@ def _join_cabin(canvas: Canvas, flank: Plane, front: Plane, look: Look) -> None:
 
 def _car_end(plane: Plane, look: Look) -> None:
     width, height, belt = plane.length, look.height, 0.58 * look.height
-    plane.band(0.0, 0.4, Ink(TYRE, CAR))
+    plane.band(0.0, 0.4, Ink(TYRE, paint.CAR))
     plane.band(0.0, 0.2, Ink((40, 40, 42)), 0.22, 0.78)
     plane.polygon(((0.02, belt), (width - 0.02, belt), (0.88 * width, height), (0.12 * width, height)), look.body)
     plane.band(0.25, belt, look.body)
@@ -140,16 +122,16 @@ def draw_truck(canvas: Canvas, rng: np.random.Generator, x: float, z: float, acr
     """A truck: a cab and a cargo box of another colour."""
     height = rng.uniform(2.9, 3.8)
     box = footprint(x, z, rng.uniform(2.2, 2.5), rng.uniform(6.5, 11.0), across)
-    cargo = Ink(tinted(rng, VEHICLES + PALES + GREENS + EARTHS), TRUCK, FINE)
-    look = Look(height, cargo, Ink(tinted(rng, GLASS[:3])), Ink(tinted(rng, VEHICLES), TRUCK), chance(rng, 0.6))
-    _draw_sides(canvas, box, look, *((_truck_end, _truck_flank) if across else (_truck_flank, _truck_end)))
+    cargo = tinted_ink(rng, paint.VEHICLES + paint.PALES + paint.GREENS + paint.EARTHS, paint.TRUCK, paint.FINE)
+    glass, cab = tinted_ink(rng, paint.GLASS[:3]), tinted_ink(rng, paint.VEHICLES, paint.TRUCK)
+    _draw_sides(canvas, box, Look(height, cargo, glass, cab, chance(rng, 0.6)), _truck_flank, _truck_end, across)
 
 
 def _truck_flank(plane: Plane, look: Look) -> None:
     length, height = plane.length, look.height
     start, end = (0.0, 0.74) if look.rear else (0.26, 1.0)
     cab = (0.77, 1.0) if look.rear else (0.0, 0.23)
-    plane.rectangle(0.1, length - 0.1, 0.5, 1.0, Ink(TYRE, TRUCK))
+    plane.rectangle(0.1, length - 0.1, 0.5, 1.0, Ink(TYRE, paint.TRUCK))
     plane.band(1.0, height, look.body, start, end)
     plane.band(0.45, 0.85 * height, look.accent, *cab)
     plane.band(0.5 * height, 0.75 * height, look.glass, cab[0] + 0.06, cab[1] - 0.04)
@@ -159,7 +141,7 @@ def _truck_flank(plane: Plane, look: Look) -> None:
 
 def _truck_end(plane: Plane, look: Look) -> None:
     height = look.height
-    plane.band(0.0, 0.9, Ink(TYRE, TRUCK))
+    plane.band(0.0, 0.9, Ink(TYRE, paint.TRUCK))
     plane.band(0.0, 0.5, Ink((45, 45, 48)), 0.25, 0.75)
     plane.band(0.85, height, look.body)
     if look.rear:
@@ -180,9 +162,9 @@ def draw_bus(canvas: Canvas, rng: np.random.Generator, x: float, z: float, acros
     """A city bus: tall, with a band of windows and a lit sign."""
     height = rng.uniform(2.9, 3.3)
     box = footprint(x, z, 2.5, rng.uniform(9.0, 13.0), across)
-    body = Ink(tinted(rng, (*VIVIDS, *VIVIDS[2:3] * 6, *PALES[:2])), BUS)
-    look = Look(height, body, Ink(tinted(rng, GLASS[:3])), Ink(tinted(rng, VIVIDS + PALES)), chance(rng, 0.5))
-    _draw_sides(canvas, box, look, *((_bus_end, _bus_flank) if across else (_bus_flank, _bus_end)))
+    body = tinted_ink(rng, (*paint.VIVIDS, *paint.VIVIDS[2:3] * 6, *paint.PALES[:2]), paint.BUS)
+    glass, stripe = tinted_ink(rng, paint.GLASS[:3]), tinted_ink(rng, paint.VIVIDS + paint.PALES)
+    _draw_sides(canvas, box, Look(height, body, glass, stripe, chance(rng, 0.5)), _bus_flank, _bus_end, across)
 
 
 def _bus_flank(plane: Plane, look: Look) -> None:
@@ -198,7 +180,7 @@ def _bus_flank(plane: Plane, look: Look) -> None:
 
 def _bus_end(plane: Plane, look: Look) -> None:
     width, height = plane.length, look.height
-    plane.band(0.0, 0.4, Ink(TYRE, BUS))
+    plane.band(0.0, 0.4, Ink(TYRE, paint.BUS))
     plane.band(0.3, height, look.body)
     plane.rectangle(0.08, width - 0.08, 1.7 if look.rear else 1.15, 0.8 * height, look.glass)
     plane.band(0.84 * height, 0.95 * height, Ink((30, 30, 30)), 0.2, 0.8)
@@ -211,10 +193,10 @@ def draw_train(canvas: Canvas, rng: np.random.Generator, x: float, z: float, acr
     """A tram: long and low over its rails, windows all along, a roof with gear and a rounded nose."""
     height, length = rng.uniform(3.2, 3.7), rng.uniform(20.0, 34.0)
     box = footprint(x, z, 2.5, length, across)
-    body = Ink(tinted(rng, (*VIVIDS, *VIVIDS[3:4] * 5, *PALES[:2])), TRAIN)
-    stripe = mixed(tinted(rng, VIVIDS + PALES), (255, 255, 255), 0.2)
-    look = Look(height, body, Ink(tinted(rng, GLASS[:2])), Ink(stripe), True)
-    _draw_sides(canvas, box, look, *((_train_end, _train_flank) if across else (_train_flank, _train_end)))
+    body = tinted_ink(rng, (*paint.VIVIDS, *paint.VIVIDS[3:4] * 5, *paint.PALES[:2]), paint.TRAIN)
+    stripe = Ink(mixed(tinted(rng, paint.VIVIDS + paint.PALES), (255, 255, 255), 0.2))
+    look = Look(height, body, tinted_ink(rng, paint.GLASS[:2]), stripe, True)
+    _draw_sides(canvas, box, look, _train_flank, _train_end, across)
 
 
 def _train_flank(plane: Plane, look: Look) -> None:

@@ -1,7 +1,6 @@
 """A trained network on the images that a schedule is chosen on: its mIoU, multiply-accumulates and speed."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ from paumer.deployment.presets import TunedPoint
 from paumer.deployment.settings import TuneSettings
 from paumer.deployment.tuning.search import UNPAUSED, scale_of, schedule_of
 from paumer.evaluation.evaluate import evaluate_split, mean_iou
-from paumer.measurement.modes import callable_of
+from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.throughput import input_images, input_size, mean_windows
-from paumer.measurement.timing import BenchmarkSetting, Variant, measure
+from paumer.measurement.timing import BenchmarkSetting, measure
 from paumer.models.build import load_run, require_classes
 from paumer.models.encoder import block_macs
 from paumer.models.segmenter import Segmenter
@@ -89,21 +88,22 @@ class Bench:
         Raises:
             PaumerError: a batch does not fit into the device's memory.
         """
-        settings = self.settings
-        timed = [(Label(), UNPAUSED), (Label(DENSE_AGAIN), UNPAUSED), *((point.label, point) for point in points)]
+        settings, protocol = self.settings, self.settings.throughput
         images = self.model.normalize(input_images(self.data, settings.batch, self.size).to(self.device))
-        runs = [(label, callable_of(self.model, build_strategy(point), SCOPE, MODE)) for label, point in timed]
-        variants = [Variant(label, partial(run, images)) for label, run in runs]
+        timed = {Label(): UNPAUSED, Label(DENSE_AGAIN): UNPAUSED} | {point.label: point for point in points}
+        variants = {
+            label: on_batches(callable_of(self.model, build_strategy(point), SCOPE, MODE), [images])
+            for label, point in timed.items()
+        }
         common = (self.device, settings.evaluation.precision, MODE, SCOPE, self.size, settings.batch, settings.batch)
         setting = BenchmarkSetting(self.run["backbone"], "", *common, self.windows)
-        protocol = settings.throughput.model_copy(update={"rounds": longer * settings.throughput.rounds})
-        rows = measure(variants, setting, protocol).rows
-        if any(row["status"] != "ok" for row in rows):
+        measured = measure(variants, setting, protocol.model_copy(update={"rounds": longer * protocol.rounds}))
+        rows = dict(zip(timed, measured.rows, strict=True))
+        if any(row["status"] != "ok" for row in rows.values()):
             raise PaumerError(f"--batch {settings.batch}: does not fit into the memory of this device; lower it")
-        unpaused, again, *reduced = rows
-        self.unpaused_per_s = unpaused["images_per_s"]
-        self.noise = max(self.noise, abs(again["speedup"] - 1))
-        return [TunedPoint(**row, gmac_ratio=self.macs(point)) for point, row in zip(points, reduced, strict=True)]
+        self.unpaused_per_s = rows[Label()]["images_per_s"]
+        self.noise = max(self.noise, abs(rows[Label(DENSE_AGAIN)]["speedup"] - 1))
+        return [TunedPoint(**rows[point.label], gmac_ratio=self.macs(point)) for point in points]
 
     def scored(self, timed: Sequence[TunedPoint]) -> list[TunedPoint]:
         """What was timed, with its mIoU on all images."""

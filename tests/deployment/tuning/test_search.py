@@ -11,7 +11,6 @@ from tiers import examples
 from paumer.deployment.presets import TunedPoint
 from paumer.deployment.tuning.search import (
     ABOVE,
-    ATTEMPTS,
     FINE,
     MOST,
     PARTS,
@@ -31,7 +30,6 @@ from paumer.deployment.tuning.search import (
     within_drop,
 )
 from paumer.measurement.budget import Budget
-from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import OperatingPoint, operating_point
 
 DEPTH = 12
@@ -115,12 +113,6 @@ class TestFamilies:
     def test_members_are_operating_points(self, family, total, point) -> None:
         assert family.at(total) == point
 
-    @some
-    @given(st.sampled_from(families), st.integers(0, MOST - 1), st.integers(1, 3000))
-    def test_a_larger_total_never_lets_more_patches_run(self, family, total, patches) -> None:
-        less, more = (schedule_of(family.at(one)).running(patches) for one in (total, total + 1))
-        assert all(more[block] <= count for block, count in less.items())
-
     @pytest.mark.parametrize("locations", [1, 2, 3, 4])
     def test_every_choice_of_places_and_splits_is_there_once(self, locations) -> None:
         found = schedule_families([9, 3, 6], locations)
@@ -132,20 +124,6 @@ class TestFamilies:
         scales = [family.scale for family in schedule_families([9, 3, 6], locations, (1.0, 0.8))]
         assert scales == [1.0] * expected + [0.8] * expected
 
-    @pytest.mark.parametrize("blocks", [[3], [3, 6], [3, 6, 9], list(range(1, 12))])
-    @pytest.mark.parametrize("locations", [1, 2])
-    def test_calibration_points_are_few_and_begin_with_the_least_work(self, blocks, locations) -> None:
-        timed = calibration_points(blocks, locations)
-        assert timed[0] == ScheduleFamily((blocks[0],), (PARTS,)).at(MOST)
-        assert len(set(timed)) == len(timed) <= 7
-        assert max(len(schedule_of(one).locations) for one in timed) == min(locations, len(blocks))
-
-    def test_calibration_points_on_smaller_inputs_tell_what_resizing_costs(self) -> None:
-        timed, smallest = calibration_points([3, 6, 9], 2, (0.9, 0.8, 1.0)), ScheduleFamily((3,), (PARTS,), 0.8)
-        assert timed[0] == smallest.at(MOST)
-        assert smallest.at(0) in timed
-        assert set(calibration_points([3, 6, 9], 2)) < set(timed)
-
 
 class TestSpeedModel:
     @some
@@ -154,19 +132,12 @@ class TestSpeedModel:
         point = family.at(total)
         assert device.model(POINTS)(point) == pytest.approx(device.speed(point).speedup)
 
-    def test_where_nothing_is_resized_resizing_costs_nothing(self) -> None:
-        model = Device(0.8, 0.01).model(calibration_points([3, 6, 9], 2))
-        assert (model.resizing, model.realised, model.overhead) == pytest.approx((0, 0.8, 0.01))
-
     def test_prediction_never_falls_where_more_pauses_even_on_a_device_that_gains_nothing(self) -> None:
         predict = Device(-0.2, 0.01).model(POINTS)
         for family in FAMILIES:
             speedups = [predict(family.at(total)) for total in range(1, MOST + 1, 25)]
             assert speedups == sorted(speedups)
             assert max(speedups) <= 1
-
-    def test_the_law_of_the_device_is_that_of_counting(self) -> None:
-        assert macs(ONE.at(400)) == pytest.approx(1 - 0.4 * 9 / 12)
 
 
 class TestCandidates:
@@ -206,23 +177,6 @@ class TestCandidates:
         assert candidate.total == MOST
         assert not Budget(3.0).met_by(speed.speedup)
 
-    def test_what_measures_right_is_measured_once(self) -> None:
-        device = Device(0.8, 0.01)
-        candidates = candidates_for(FAMILIES, 1.3, device.model(POINTS))
-        refine(candidates, Budget(1.3), device.model(POINTS), device.time)
-        assert device.timed == [candidate.point for candidate in candidates]
-
-    def test_of_noisy_attempts_one_that_meets_the_budget_counts(self) -> None:
-        measured = iter([1.2, 1.9, 1.45, 1.7])
-
-        def time(points):
-            return [timed(next(measured)) for _ in points]
-
-        [(_, speed)] = refine([Candidate(ONE, 400)], Budget(1.5), Device(1.0, 0.0).model(POINTS), time)
-        assert speed.speedup == 1.7
-        assert next(measured, None) is None
-        assert ATTEMPTS == 4
-
 
 class TestAccuracy:
     families, points = search_space([2, 3, 6, 9], 1.0, 0.9)
@@ -230,10 +184,6 @@ class TestAccuracy:
 
     def drops(self, points) -> list[float]:
         return [loss(point) for point in points]
-
-    def fastest_within(self, limit: float) -> float:
-        found = within_drop(self.families, limit, self.drops, self.predict)
-        return max((self.predict(one.point) for one in found), default=1.0)
 
     @some
     @given(st.integers(1, 40), st.integers(1, 500), st.integers(1, 6))
@@ -251,16 +201,6 @@ class TestAccuracy:
         assert spent[-1] == images  # the best are ranked on all images
         assert all(1 <= scored_on <= images for scored_on in spent)
 
-    def test_halving_spends_less_than_scoring_everything(self) -> None:
-        candidates, spent = candidates_for(self.families, 1.4, self.predict), []
-
-        def score(points, scored_on):
-            spent.append(len(points) * scored_on)
-            return [-loss(point) for point in points]
-
-        successive_halving(candidates, score, 1000, 2)
-        assert sum(spent) < 0.75 * len(candidates) * 1000
-
     @some
     @given(st.floats(0.001, 8))
     def test_what_holds_holds_and_the_fastest_is_nearly_found(self, limit) -> None:
@@ -275,17 +215,6 @@ class TestAccuracy:
         best = max(self.families, key=lambda family: self.predict(family.at(truth[family])))
         reached = max([candidate.total for candidate in found if candidate.family == best], default=0)
         assert truth[best] - reached < FINE
-
-    @pytest.mark.parametrize(("drop", "totals"), [(1.0, set()), (0.0, {MOST})])
-    def test_nothing_or_everything_holds_at_the_first_look(self, drop, totals) -> None:
-        calls = []
-
-        def same(points):
-            calls.append(len(points))
-            return [drop for _ in points]
-
-        assert {candidate.total for candidate in within_drop(self.families, 0.5, same, self.predict)} == totals
-        assert len(calls) == 1
 
     def test_bisection_begins_at_the_first_that_fails(self) -> None:
         """A total that holds by luck beyond one that does not is not taken."""
@@ -312,10 +241,6 @@ class TestAccuracy:
         assert refined
         assert last.blocks not in refined
 
-    @pytest.mark.parametrize("limit", [0.5, 1.0, 2.0])
-    def test_a_larger_drop_never_gives_a_slower_schedule(self, limit) -> None:
-        assert self.fastest_within(1.5 * limit) >= self.fastest_within(limit)
-
 
 SMALL, FITTED = search_space([3, 6, 9], 1.0, 0.9)
 DEVICE = Device(0.85, 0.01, -0.1)
@@ -333,7 +258,3 @@ def test_the_whole_search_meets_the_budget_and_is_nearly_as_accurate_as_any_sche
     lost, reached = min((loss(one.point), speed.speedup) for one, speed in refined if budget.met_by(speed.speedup))
     assert reached <= ABOVE * speedup
     assert lost <= min((least for rival, least in RIVALS if rival >= ABOVE * speedup), default=100.0)
-
-
-def test_unpaused_pauses_nothing() -> None:
-    assert (schedule_of(UNPAUSED), scale_of(UNPAUSED)) == (Schedule(), 1.0)
