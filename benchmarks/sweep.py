@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import torch
-import typer
 
 from paumer.config.base import parse, read_yaml
 from paumer.config.experiment import Experiment
@@ -50,4 +50,7 @@ def main(results: Path, backbone: str, recipe: str, config: Path = Path("config.
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    arguments = [click.Argument(["results"], type=click.Path(path_type=Path))]
+    arguments += [click.Argument([name]) for name in ("backbone", "recipe")]
+    options = [click.Option(["--config"], default="config.yaml"), click.Option(["--images"], default=64)]
+    click.Command(None, callback=main, params=[*arguments, *options])()

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import typer
+import click
 
 from paumer.config.base import parse, read_yaml
 from paumer.config.experiment import Experiment
@@ -49,4 +49,7 @@ def main(manifest: Path, config: Path = Path("config.yaml"), steps: int = 30) ->
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    options = [click.Option(["--config"], default="config.yaml"), click.Option(["--steps"], default=30)]
+    click.Command(
+        None, callback=main, params=[click.Argument(["manifest"], type=click.Path(path_type=Path)), *options]
+    )()
