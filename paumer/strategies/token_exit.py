@@ -80,7 +80,7 @@ class TokenExit(Strategy):
     name = "token-exit"
     description = "certain patches take the auxiliary head's prediction as final; the best of every class keep running"
     examples = ("3:0.4", "3@0.95+6@0.95", "3:0.4 keep 10")
-    recipes = ("multi-exit",)
+    recipes = ("multi-exit", "token-exit")
     criteria = ("confidence", "entropy", "margin")
     reads_heads = True
     outputs_logits = True
