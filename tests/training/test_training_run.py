@@ -54,7 +54,7 @@ def test_a_run_goes_on_at_any_step(settings, manifest, tmp_path, interrupt, asse
     assert_whole(tmp_path / "run", described)
 
 
-@pytest.mark.parametrize("recipe", first(["merge", "resize"]))
+@pytest.mark.parametrize("recipe", first(["token-exit", "merge", "resize"]))
 def test_a_run_of_any_recipe_goes_on_where_it_stopped(
     of_recipe, manifest, tmp_path, interrupt, assert_whole, recipe
 ) -> None:
@@ -63,7 +63,7 @@ def test_a_run_of_any_recipe_goes_on_where_it_stopped(
     train(*arguments)
     assert_whole(tmp_path / "run", of_recipe(recipe))
     model, run = load_run(tmp_path / "run")
-    assert (run["recipe"], len(model.heads)) == (recipe, 0)
+    assert (run["recipe"], len(model.heads)) == (recipe, 2 if recipe == "token-exit" else 0)
 
 
 @pytest.mark.parametrize("other", ["settings", "start", "data"])

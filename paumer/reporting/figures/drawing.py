@@ -149,35 +149,44 @@ def draw(panel: Axes, plot: Plot, data: pd.DataFrame) -> None:
     panel.set(xlabel=plot.x.title, ylabel=plot.y.title)
     if data.empty:
         return
-    axes = {"x": plot.x, "y": plot.y}
     shown = {name: style for name, style in plot.styles.items() if name in set(data[plot.by])}
-    frame = pd.DataFrame({name: data[axis.value] for name, axis in axes.items()})
-    frame["pale"], frame["unit"] = data[plot.pale] if plot.pale else False, data[plot.unit] if plot.unit else 0
-    for name, axis in axes.items():
-        if axis.scale == "names":
-            frame[name] = _positions(panel, name, frame[name])
-            if plot.dodged:
-                order = data[plot.by].map(list(shown).index)
-                frame[name] += DODGED * ((order + 0.5) / len(shown) - 0.5)
-    for name in plot.intervals:
-        frame[f"{name}_low"], frame[f"{name}_high"] = ends(data, axes[name].value)
+    frame = _placed(panel, plot, data, list(shown))
     for series, style in shown.items():
         look = _look(style, plot)
         panel.plot([], [], **look, label=series)
-        bars: dict[str, Any] = {"color": style.colour, "linewidth": sized(0.9), "zorder": 2.5}
-        rows = frame[data[plot.by] == series].sort_values("y" if plot.intervals == "x" else "x", kind="stable")
-        for (pale, _), group in rows.groupby(["pale", "unit"]):
+        for (pale, _), group in frame[frame["series"] == series].groupby(["pale", "unit"]):
             alpha = PALE if pale else 1
             panel.plot(group["x"], group["y"], **look, alpha=alpha, zorder=3)
             for name, lines, other in (("y", panel.vlines, "x"), ("x", panel.hlines, "y")):
                 if name in plot.intervals:
                     known = group.dropna(subset=[f"{name}_low", f"{name}_high"])
-                    lines(known[other], known[f"{name}_low"], known[f"{name}_high"], **bars, alpha=alpha)
+                    bars: dict[str, Any] = {
+                        "color": style.colour,
+                        "linewidth": sized(0.9),
+                        "alpha": alpha,
+                        "zorder": 2.5,
+                    }
+                    lines(known[other], known[f"{name}_low"], known[f"{name}_high"], **bars)
     if plot.y.scale == "log":
         panel.set_yscale("log")
         panel.yaxis.set_major_locator(LogLocator(subs=LOG_TICKS))
         panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         panel.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _placed(panel: Axes, plot: Plot, data: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
+    """Columns series, pale, unit, and x and y as numbers with `_low` and `_high`, sorted along the lines."""
+    frame = pd.DataFrame({"series": data[plot.by], "pale": False, "unit": 0})
+    for name, column in (("pale", plot.pale), ("unit", plot.unit)):
+        frame[name] = data[column] if column else frame[name]
+    for name, axis in (("x", plot.x), ("y", plot.y)):
+        frame[name] = data[axis.value]
+        if name in plot.intervals:
+            frame[f"{name}_low"], frame[f"{name}_high"] = ends(data, axis.value)
+        if axis.scale == "names":
+            aside = frame["series"].map(shown.index) + 0.5 if plot.dodged else len(shown) / 2
+            frame[name] = _positions(panel, name, data[axis.value]) + DODGED * (aside / len(shown) - 0.5)
+    return frame.sort_values("y" if plot.intervals == "x" else "x", kind="stable")
 
 
 def _positions(panel: Axes, axis: str, names: pd.Series) -> pd.Series:
