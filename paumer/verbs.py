@@ -24,7 +24,7 @@ def named(name: str) -> Any:
     return getattr(import_module(f"paumer.{module}"), attribute)
 
 
-def run_stage(function: str, section: str = "", table: str | None = None, **options: Any) -> None:
+def run_stage(function: str, section: str = "", table: str | None = None, /, **options: Any) -> None:
     """Run a stage on its settings, with the GPU and the threads that they name, and record its table.
 
     Args:

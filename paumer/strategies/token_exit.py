@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from paumer.strategies.contract import Strategy
-from paumer.strategies.notation import WHOLE, Schedule, WithSchedule, read_fractions_or_thresholds
+from paumer.strategies.notation import Schedule, WithSchedule, read_with_number
 from paumer.strategies.reductions import KeptTokens
 from paumer.strategies.tokens import complement, log_probabilities, of_two, scatter_rows
-from paumer.system.errors import PaumerError
 from paumer.system.lazy import lazy
 
 if TYPE_CHECKING:
@@ -48,13 +47,8 @@ class TokenExitParameters(WithSchedule):
 
 def parse_token_exit(text: str) -> TokenExitParameters:
     """Read fractions or thresholds, and how many patches of every class to keep."""
-    where, _, keep = text.partition(" keep ")
-    schedule = read_fractions_or_thresholds(where)
-    if not keep:
-        return TokenExitParameters(schedule)
-    if not WHOLE.fullmatch(keep.strip()):
-        raise PaumerError(f"{text!r}: keep {keep!r} is no whole number above 0; write it like 3:0.4 keep 5")
-    return TokenExitParameters(schedule, int(keep))
+    schedule, keep = read_with_number(text, "keep")
+    return TokenExitParameters(schedule) if keep is None else TokenExitParameters(schedule, keep)
 
 
 class ExitedTokens(KeptTokens):

@@ -21,8 +21,9 @@ from paumer.models.heads import AuxiliaryOutput
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.notation import DECIMALS, Location, Schedule
-from paumer.strategies.pause import Pause, Rejoining
+from paumer.strategies.pause import Pause
 from paumer.strategies.registry import build_strategy
+from paumer.strategies.rejoin import Rejoining
 from paumer.strategies.resize import Resize, Scale
 from paumer.strategies.token_exit import TokenExit, TokenExitParameters
 from paumer.system.errors import PaumerError

@@ -9,7 +9,7 @@ from torch.nn import ModuleDict
 from torch.testing import assert_close
 
 from paumer.strategies.early_exit import ExitedImages
-from paumer.strategies.merge import MergedTokens
+from paumer.strategies.merged_tokens import MergedTokens
 from paumer.strategies.notation import Schedule
 from paumer.strategies.reductions import PausedTokens, Selection
 from paumer.strategies.state import State
