@@ -3,11 +3,12 @@
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from paumer.config.base import Size
 from paumer.config.measuring import Evaluation
 from paumer.config.network import Normalization
 from paumer.models.base import EncoderDecoder
@@ -20,6 +21,10 @@ from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import OperatingPoint, build_strategy, read_point
 from paumer.strategies.state import State
 from paumer.system.errors import PaumerError
+
+if TYPE_CHECKING:
+    from paumer.models.optimized import Mode, NumberType, Optimized
+    from paumer.models.optimized import Output as OutputName
 
 DENSE = Dense()
 
@@ -127,6 +132,32 @@ class Segmenter(EncoderDecoder):
         if reason := strategy.skip(self):
             raise PaumerError(f"{point}: {reason}; choose another operating point")
         return strategy
+
+    def optimized(
+        self,
+        size: Size,
+        batch: int = 1,
+        schedules: Sequence[str | Schedule] = (),
+        dtype: "NumberType" = "auto",
+        mode: "Mode" = "eager",
+        output: "OutputName" = "logits",
+    ) -> "Optimized":
+        """The inference form: a copy for images of one size, with less to do in a pass, at dense and some schedules.
+
+        Args:
+            size: height and width of the images.
+            batch: how many at a time.
+            schedules: as for `with_schedule`; each has a place of its own, so that changing between them is free.
+            dtype: number type between embedding and final norms; `auto` is bfloat16 where the device is fast at it.
+            mode: `eager`; `compile`, for the static shapes; or `cuda-graphs`.
+            output: `logits` at the size of the images, `labels` there, or `patch-logits`.
+
+        Raises:
+            PaumerError: a schedule is not possible in this network, or an option is unknown.
+        """
+        from paumer.models.optimized import Optimized
+
+        return Optimized(self, size, batch, schedules, dtype, mode, output)
 
     def patch_logits(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
         """Logits before upsampling, (batch, classes, grid height, grid width), finer where the decoder is."""
