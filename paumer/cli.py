@@ -74,10 +74,11 @@ OPTIONS: dict[str, click.Parameter] = {
     "ACCURACIES": click.Argument(["accuracy"], type=PATH, nargs=-1, required=True),  # confusions.npz beside each
     "FILE": click.Argument(["file"], type=PATH),
     "FOLDER": click.Argument(["folder"], type=PATH),
-    "points": option("--points", "candidates.csv or chosen.csv, whose operating points are added.", **OPTIONAL),
+    "points": several("--points", "candidates.csv or chosen.csv, whose operating points are added."),
     "intervals": option("--intervals", "intervals.csv.", **OPTIONAL),
     "select": option("--select", "Accuracy on the split that points are chosen on.", **OPTIONAL),
     "chosen": option("--chosen", "chosen.csv.", **OPTIONAL),
+    "transferred": option("--transferred", "chosen.csv of another experiment.", **OPTIONAL),
     "candidates": option("--candidates", "candidates.csv."),
     "trained": several("--run", "Folder of a trained run, once per backbone and recipe."),
     "all accuracy": option("--accuracy", "accuracy.csv of all recipes."),
@@ -267,7 +268,7 @@ app.verb(
     "tables",
     "Join accuracy, GMAC and images/s into the tables.",
     "reporting.tables.write:write_tables",
-    "accuracy, flops, throughput, bounds, published, data, attribution, intervals, select, chosen, output",
+    "accuracy, flops, throughput, bounds, published, data, attribution, intervals, select, chosen, transferred, output",
 )
 app.verb(
     "ablation",

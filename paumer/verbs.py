@@ -24,7 +24,7 @@ def named(name: str) -> Any:
     return getattr(import_module(f"paumer.{module}"), attribute)
 
 
-def run_stage(function: str, section: str = "", table: str | None = None, **options: Any) -> None:
+def run_stage(function: str, section: str = "", table: str | None = None, /, **options: Any) -> None:
     """Run a stage on its settings, with the GPU and the threads that they name, and record its table.
 
     Args:
@@ -113,15 +113,14 @@ def train(settings: str, devices: int, threads: int | None, **paths: Path | None
 
 
 def throughput(
-    settings: str, run: Sequence[Path], points: Path | None, quick: bool, threads: int | None, **paths: Path
+    settings: str, run: Sequence[Path], points: Sequence[Path], quick: bool, threads: int | None, **paths: Path
 ) -> None:
     """Measure images/s on the trained networks of these folders, one process at a time."""
-    from paumer.config.measuring import read_sweep
+    from paumer.config.measuring import read_sweeps
     from paumer.models.weights import find_network, read_run
 
     chosen = _read("config.runs:CostSettings", settings)
-    if points is not None:
-        chosen = chosen.model_copy(update={"sweep": (*chosen.sweep, *read_sweep(points))})
+    chosen = chosen.model_copy(update={"sweep": (*chosen.sweep, *read_sweeps(points))})
     hold_gpus(chosen.device)
     use_threads(threads)
     described = {folder: read_run(folder, backbone=str, recipe=str) for folder in map(find_network, run)}

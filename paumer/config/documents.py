@@ -35,6 +35,10 @@ SCHEDULES = """\
 - `rejoin 9`: paused patches run again in block 9 and after it, instead of waiting for the decoder.
 - `keep 10`: so many of the best patches of every predicted class keep running; 5 where nothing is said.
 - `exit:6`: the block after which the whole image leaves. `scale:0.75`: the part of height and width that is seen.
+- `2+5`: the blocks after which pairs merge; the images say how many there are.
+- Merging `unweighted`: tokens do not count by their sizes in attention. `std`: thresholds are standard deviations above
+  the mean of the similarities in an image.
+- `share:0.4`: the part of all squares of 2 x 2 patches that share a token; it saves three quarters as many tokens.
 """
 
 EXPLANATION = """\

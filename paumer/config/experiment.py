@@ -12,6 +12,7 @@ from paumer.config.idle import Idle, first_idle, idle_keys, set_keys
 from paumer.config.measuring import Comparison, Evaluation, Figures, Method, Robustness, Sweep, Throughput
 from paumer.config.network import Backbone, Data, Decoder, Heads, NetworkChoice, Scenes, check_heads
 from paumer.config.training import Ablation, Training
+from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import WITH_HEADS, OperatingPoint
 from paumer.system.errors import PaumerError
 
@@ -138,7 +139,10 @@ class Experiment(NetworkChoice, Section):
             raise ValueError("ablations: they are variants of recipe paumer; add it to training.recipes")
         for name in self.ablations:
             ablated = self.ablated(name)
-            ablated._check_heads()
+            try:
+                ablated._check_heads()
+            except ValueError as error:
+                raise ValueError(f"ablations.{name}: {error}") from None
             if ablated == self.model_copy(update={"ablations": {}}):
                 raise ValueError(f"ablations.{name}: changes nothing; name keys of heads or pausing with other values")
 
@@ -159,7 +163,8 @@ class Experiment(NetworkChoice, Section):
             reason = f"without a recipe that trains heads; add {' or '.join(WITH_HEADS)} to training.recipes"
             yield from set_keys(self.heads, "heads", ["weight", "gradient"], reason)
             yield from set_keys(training, "training", ["shared_heads"], reason)
-        of_recipes = [("paumer", "training.pausing"), ("merge", "training.merging"), ("resize", "training.resizing")]
+        sections = {"paumer": "pausing", "token-exit": "exiting", "merge": "merging", "resize": "resizing"}
+        of_recipes = [(recipe, f"training.{section}") for recipe, section in sections.items()]
         for recipe, path in [*of_recipes, *[("paumer", "figures")] * bool(recipes)]:
             if recipe not in recipes:
                 section = attrgetter(path)(self)
@@ -167,7 +172,7 @@ class Experiment(NetworkChoice, Section):
                 yield from set_keys(section, path, list(type(section).model_fields), reason)
         if not self.comparison.methods:
             reason = "without methods; add comparison.methods"
-            yield from set_keys(self.comparison, "comparison", ["speedups", "candidates"], reason)
+            yield from set_keys(self.comparison, "comparison", ["speedups", "candidates", "transferred"], reason)
         if not self.robustness.sweep:
             yield from set_keys(self.robustness, "robustness", ["images"], "without operating points; add a sweep")
         if self.data.dataset != "scenes":
@@ -175,15 +180,21 @@ class Experiment(NetworkChoice, Section):
             yield from set_keys(self.data.scenes, "data.scenes", list(Scenes.model_fields), reason)
         # Of an ablation what it names itself; what it makes idle by changing something else is what it ablates.
         for name, change in self.ablations.items():
-            for key, reason in idle_keys(self.ablated(name).heads, f"ablations.{name}.heads"):
-                if key.rpartition(".")[2] in change.heads:
-                    yield key, reason
+            ablated = self.ablated(name)
+            for section, changed, given in (
+                (ablated.heads, "heads", change.heads),
+                (ablated.training.pausing, "pausing", change.pausing),
+            ):
+                for key, reason in idle_keys(section, f"ablations.{name}.{changed}"):
+                    if key.rpartition(".")[2] in given:
+                        yield key, reason
 
     def _check_heads(self) -> None:
         """Refuse operating points that read a head that is not there."""
         shown = self.figures.pause_schedule
         wanted = [("figures.pause_schedule", str(shown), block) for block in shown.blocks]
         wanted += [(key, point.schedule, block) for key, point in self._points() for block in point.head_blocks]
+        wanted += [(key, str(schedule), block) for key, schedule in self._trained() for block in schedule.blocks]
         for backbone in self.main_backbones:
             heads = backbone.heads or self.heads
             key = f"backbones.{backbone.name}.heads" if backbone.heads else "heads"
@@ -202,7 +213,7 @@ class Experiment(NetworkChoice, Section):
         Raises:
             PaumerError: one of them lies there.
         """
-        points = self._points()
+        points: list[tuple[str, OperatingPoint | Schedule]] = [*self._points(), *self._trained()]
         if "merge" in self.training.recipes:
             points += [("training.merging.schedules", point) for point in self.training.merging.schedules]
         key = f"backbones.{backbone.name}"
@@ -214,6 +225,17 @@ class Experiment(NetworkChoice, Section):
                 point.check_depth(depth)
         except PaumerError as error:
             raise PaumerError(f"{origin}{error}, or change depth or control_for of {key}") from None
+
+    def _trained(self) -> list[tuple[str, Schedule]]:
+        """The schedules that recipes always train by, where they draw none, each with its key."""
+        training, found = self.training, []
+        for recipe, name, leaving in (
+            ("paumer", "pausing", training.pausing),
+            ("token-exit", "exiting", training.exiting),
+        ):
+            if recipe in training.recipes and leaving.schedule is not None:
+                found.append((f"training.{name}.schedule", leaving.schedule))
+        return found
 
     def _points(self) -> list[tuple[str, OperatingPoint]]:
         """The operating points of all sweeps, each with the key that names it."""

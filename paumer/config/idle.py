@@ -22,6 +22,16 @@ class OnlyWith(NamedTuple):
     value: str | None = None
 
 
+class Without(NamedTuple):
+    """Metadata of a field that does nothing where another field of its section is set.
+
+    Attributes:
+        key: the other field.
+    """
+
+    key: str
+
+
 def idle_keys(section: Section, path: str) -> Iterator[Idle]:
     """The keys of a section and those below it that are set beside others with which they do nothing."""
     for name, field in type(section).model_fields.items():
@@ -29,6 +39,8 @@ def idle_keys(section: Section, path: str) -> Iterator[Idle]:
         if isinstance(value, Section):
             yield from idle_keys(value, f"{path}.{name}")
         for only in field.metadata:
+            if isinstance(only, Without) and (found := getattr(section, only.key)) is not None:
+                yield from set_keys(section, path, [name], f"with {only.key}: {found}; remove {path}.{only.key}")
             if isinstance(only, OnlyWith):
                 found = getattr(section, only.key)
                 if found <= 0 if only.value is None else found != only.value:
@@ -42,8 +54,8 @@ def set_keys(section: Section, path: str, names: Collection[str], reason: str) -
     """Those of the named keys that have another value than by default: what a stage stores names all of them."""
     values = section.model_dump(mode="json", include=set(names))
     for name in names:
-        default = type(section).model_fields[name].get_default(call_default_factory=True)
-        if values[name] != to_jsonable_python(default):
+        default = to_jsonable_python(type(section).model_fields[name].get_default(call_default_factory=True))
+        if values.get(name, default) != default:
             yield f"{path}.{name}", reason
 
 

@@ -91,6 +91,11 @@ def sweep_points(sweep: Sequence[SweepItem], recipe: str | None = None) -> list[
     return list(dict.fromkeys([OperatingPoint(), *(point for item in items for point in item.points())]))
 
 
+def read_sweeps(paths: Sequence[Path], backbone: str | None = None) -> Sweep:
+    """The operating points of several files, see `read_sweep`."""
+    return tuple(item for path in paths for item in read_sweep(path, backbone))
+
+
 def read_sweep(path: Path, backbone: str | None = None) -> Sweep:
     """The operating points of a file that stage `candidates` or `choose` wrote, as a sweep.
 
@@ -215,6 +220,11 @@ class Comparison(Section):
         (1.25, 1.5, 1.75, 2.0, 2.5), min_length=1, description="Images/s over those of dense."
     )
     candidates: int = Field(3, ge=1, description="Parameters of each method that are tried for each speed-up.")
+    transferred: str | None = Field(
+        None,
+        description="chosen.csv of another experiment with the same backbones: what was chosen there is measured here, "
+        "unchanged, beside what is chosen here.",
+    )
 
     @field_validator("methods")
     @classmethod

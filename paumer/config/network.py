@@ -186,8 +186,8 @@ class Backbone(Section):
         "none",
         description="`none` (from scratch), `hub` (timm's pretrained weights), a file of such weights, also within a "
         "checkpoint (of mmsegmentation, Lightning, DINO), `demo` (the network that comes with the package), or the "
-        "folder of a trained network. From a network decoder and heads "
-        "start too where they have the same shapes, and a network of fewer blocks takes the first ones.",
+        "folder of a trained network. From a network decoder and heads start too where they have the same shapes. "
+        "With `options: {depth: 8}` all of these give their first 8 blocks.",
     )
     positions: Literal["learned", "sincos"] = Field(
         "learned", description="How position embeddings start; `sincos` helps a network trained from scratch."

@@ -14,7 +14,7 @@ from paumer.config.experiment import Experiment
 from paumer.config.measuring import Comparison, Evaluation, Figures, Robustness, Sweep, Throughput, sweep_points
 from paumer.config.network import Backbone, Decoder, Heads, NetworkChoice
 from paumer.config.points import ScheduleText
-from paumer.config.training import Merging, Pausing, Phase, Resizing, TrainingOptions
+from paumer.config.training import Exiting, Merging, Pausing, Phase, Resizing, TrainingOptions
 from paumer.strategies.criteria import CONTROLS, CRITERIA
 from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import RECIPES, WITH_HEADS, OperatingPoint, RecipeName, pauses_last
@@ -54,6 +54,7 @@ class TrainSettings(StageSettings):
     decoder: Decoder = Field(default_factory=Decoder)
     heads: Heads | None = None
     pausing: Pausing | None = None
+    exiting: Exiting | None = None
     merging: Merging | None = None
     resizing: Resizing | None = None
     phase: Phase = Field(default_factory=lambda: Phase())
@@ -61,7 +62,7 @@ class TrainSettings(StageSettings):
 
     @classmethod
     def of(cls, experiment: Experiment, backbone: str, name: str, seed: int) -> Self:
-        """The settings of a run; heads, pausing, merging and resizing only for the recipes that train with them.
+        """The settings of a run; heads, pausing and the like only for the recipes that train with them.
 
         Args:
             experiment: the experiment.
@@ -86,6 +87,7 @@ class TrainSettings(StageSettings):
             decoder=experiment.decoder_of(trained),
             heads=heads if recipe in ("shared", *WITH_HEADS) else None,
             pausing=training.pausing if recipe == "paumer" else None,
+            exiting=training.exiting if recipe == "token-exit" else None,
             merging=training.merging if recipe == "merge" else None,
             resizing=training.resizing if recipe == "resize" else None,
             phase=phase,

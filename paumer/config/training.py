@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from paumer.config.base import Different, PositiveSize, Section, written
-from paumer.config.idle import OnlyWith
-from paumer.config.points import ScheduleOf, read_schedule_of
+from paumer.config.idle import OnlyWith, Without
+from paumer.config.points import ScheduleOf, ScheduleText, read_schedule_of
+from paumer.strategies.pause import Rejoining
 from paumer.strategies.registry import OperatingPoint, RecipeName
 
 
@@ -57,19 +58,22 @@ class Augmentation(Section):
         return scale
 
 
-class Pausing(Section):
-    """How recipe `paumer` draws the schedule of each training step. Our choice: the paper's was not available."""
+class Leaving(Section):
+    """How a recipe draws the schedule of each training step, by which patches leave the encoder. Our choice."""
 
-    none: float = Field(0.25, ge=0, le=1, description="Probability of a step without pausing.")
-    fraction: tuple[float, float] = Field(
-        (0.2, 0.8), description="Range of the total fraction paused, drawn evenly and split over the locations."
+    none: float = Field(0.25, ge=0, le=1, description="Probability of a step in which all patches run.")
+    fraction: Annotated[tuple[float, float], Without("schedule")] = Field(
+        (0.2, 0.8), description="Range of the total fraction that leaves, drawn evenly and split over the locations."
     )
-    locations: int = Field(3, ge=1, description="Locations are one to this many, each count as likely.")
+    locations: Annotated[int, Without("schedule")] = Field(
+        3, ge=1, description="Locations are one to this many, each count as likely."
+    )
+    schedule: ScheduleText | None = Field(
+        None,
+        description="Taken in the place of drawn ones: a network for one budget, with `none: 0` in every step.",
+    )
     after: float = Field(
-        0.0, ge=0, lt=1, description="Share of the steps before pausing starts, in which heads learn to choose."
-    )
-    rejoin: int | None = Field(
-        None, ge=3, description="Block in which paused patches run again; without it they wait for the decoder."
+        0.0, ge=0, lt=1, description="Share of the steps before patches leave, in which heads learn to choose."
     )
 
     @field_validator("fraction")
@@ -78,6 +82,29 @@ class Pausing(Section):
         if not 0 < fraction[0] <= fraction[1] < 1:
             raise ValueError("must be [low, high] with 0 < low <= high < 1")
         return fraction
+
+
+class Pausing(Leaving):
+    """How recipe `paumer` pauses patches in each training step."""
+
+    criterion: Literal["entropy", "confidence", "spaced", "smoothed"] = Field(
+        "entropy", description="Criterion by which patches pause."
+    )
+    rejoin: int | None = Field(
+        None, ge=3, description="Block in which paused patches run again; without it they wait for the decoder."
+    )
+
+    @model_validator(mode="after")
+    def _skips(self) -> Self:
+        if self.schedule is not None and self.rejoin is not None:
+            Rejoining(self.schedule, self.rejoin)
+        return self
+
+
+class Exiting(Leaving):
+    """How recipe `token-exit` lets patches exit in each training step."""
+
+    keep: int = Field(5, ge=1, description="How many patches of every predicted class never exit.")
 
 
 class Ablation(Section):
@@ -165,7 +192,8 @@ class Training(Section):
         "comes out as without.",
     )
     recipe_phase: Phase = Field(default_factory=lambda: Phase(), description="Training of each recipe.")
-    pausing: Pausing = Field(default_factory=Pausing, description="Schedules drawn by recipe `paumer`.")
+    pausing: Pausing = Field(default_factory=Pausing, description="How recipe `paumer` pauses.")
+    exiting: Exiting = Field(default_factory=Exiting, description="How patches exit in recipe `token-exit`.")
     merging: Merging = Field(default_factory=Merging, description="Schedules drawn by recipe `merge`.")
     resizing: Resizing = Field(default_factory=Resizing, description="Input scales drawn by recipe `resize`.")
     options: TrainingOptions = Field(default_factory=TrainingOptions, description="What all runs share.")

@@ -37,27 +37,12 @@ def samples(manifest: Path, split: str) -> tuple[Dataset, list[Sample]]:
     found = dataset.samples(root, split)
     record = Record.beside(manifest)
     if record is not None and split in record.splits:
-        change = _first_change(record, manifest, dataset, root, {split: _current(found, root)})
+        change = record.first_change(manifest, dataset, root, {split: _current(found, root)})
         if change is not None:
             raise PaumerError(
                 f"{change} since stage data checked it; run the workflow again, which measures anew what rests on it"
             )
     return dataset, found
-
-
-def blocks(manifest: Path, split: str) -> dict[str, str]:
-    """The block of every image of a split, by its name below the dataset's folder, in the order of the split.
-
-    As stage `data` recorded them: the dataset itself is not needed. Where a record is of before there were blocks,
-    every image is its own.
-
-    Raises:
-        PaumerError: the split was not recorded.
-    """
-    record = Record.beside(manifest)
-    if record is None or split not in record.splits:
-        raise PaumerError(f"{manifest.with_name(RECORD)}: has no split {split!r}; run stage data again")
-    return {sample.image: sample.block or sample.image for sample in record.splits[split]}
 
 
 def split_info(manifest: Path, split: str, classes: int) -> dict[str, Any]:
@@ -95,7 +80,7 @@ def state(data: Data, manifest: Path) -> str:
         dataset = find_dataset(data.dataset, root)
         now = {split: _current(dataset.samples(root, split), root) for split in data.splits}
         if record.folder == stored_folder(root, manifest):
-            change = _first_change(record, manifest, dataset, root, now)
+            change = record.first_change(manifest, dataset, root, now)
             if change is None:
                 return record.state
         else:
@@ -155,38 +140,33 @@ class Record:
         """Write the record beside `data.json`."""
         write_text(manifest.with_name(RECORD), json.dumps(vars(self)))
 
-    def first_change(self, dataset: Dataset, root: Path, now: Current) -> str | None:
-        """The first difference between the record and the given splits, in a few words; None where there is none."""
+    def first_change(self, manifest: Path, dataset: Dataset, root: Path, now: Current) -> str | None:
+        """The first difference between the record and the given splits, in a few words; None where there is none.
+
+        Where only sizes and times differ, the record beside `manifest` is updated.
+        """
         if self.meaning != dataset.meaning:
             return f"{root}: its classes or their values were changed"
+        touched = False
         for split, current in now.items():
             before = {(record.image, record.label): record for record in self.splits.get(split, ())}
             for names in sorted(before.keys() ^ current.keys()):
                 return f"{root / names[0]}: it or its label was {'added' if names in current else 'removed'}"
             moved = [names for names, (_, stamps) in current.items() if stamps != before[names].stamps]
+            touched = touched or bool(moved)
             with ThreadPoolExecutor(READERS) as pool:
                 checksums = pool.map(_checksum, [current[names][0] for names in moved])
                 for names, checksum in zip(moved, checksums, strict=True):
                     if checksum != before[names].sha256:
                         return f"{root / names[0]}: it or its label was changed"
+        if touched:
+            stamped = {
+                split: [record._replace(stamps=current[record.image, record.label][1]) for record in self.splits[split]]
+                for split, current in now.items()
+            }
+            with suppress(PaumerError):  # results may be read-only
+                replace(self, splits={**self.splits, **stamped}).write(manifest)
         return None
-
-    def with_stamps(self, now: Current) -> Self:
-        """The same record with the sizes and times of now in the given splits."""
-        updated = {
-            split: [record._replace(stamps=current[record.image, record.label][1]) for record in self.splits[split]]
-            for split, current in now.items()
-        }
-        return replace(self, splits={**self.splits, **updated})
-
-
-def _first_change(record: Record, manifest: Path, dataset: Dataset, root: Path, now: Current) -> str | None:
-    """`Record.first_change`; where only sizes and times differ, the record on disk is updated."""
-    change = record.first_change(dataset, root, now)
-    if change is None and (refreshed := record.with_stamps(now)) != record:
-        with suppress(PaumerError):  # results may be read-only
-            refreshed.write(manifest)
-    return change
 
 
 def _current(found: Sequence[Sample], root: Path) -> dict[Names, tuple[Sample, list[int]]]:

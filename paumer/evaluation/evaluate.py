@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from paumer.config.base import IGNORE
-from paumer.config.measuring import Evaluation, read_sweep, sweep_points
+from paumer.config.measuring import Evaluation, read_sweeps, sweep_points
 from paumer.config.network import Backbone
 from paumer.config.runs import EvaluateSettings
 from paumer.data.datasets import Dataset
@@ -78,21 +78,19 @@ def patch_errors(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def evaluate(
-    settings: EvaluateSettings, manifest: Path, run_folder: Path, output: Path, points: Path | None = None
+    settings: EvaluateSettings, manifest: Path, run_folder: Path, output: Path, points: Sequence[Path] = ()
 ) -> None:
     """Write one row per operating point of a trained network to `output`; those that it cannot run are named.
 
     The confusion matrices of all images go to confusions.npz beside it. Operating points are those of the settings, and
-    those that a file of stage `candidates` or `choose` has for the network.
+    those that files of stage `candidates` or `choose` have for the network.
     """
     model, run = load_run(run_folder)
-    sweep = settings.sweep
-    if points is not None:
-        sweep = (*sweep, *(item for item in read_sweep(points, run["backbone"]) if item.runs_on(run["recipe"])))
+    more = [item for item in read_sweeps(points, run["backbone"]) if item.runs_on(run["recipe"])]
     data = SegmentationData(*samples(manifest, settings.split))
     require_classes(model, data.dataset.classes, run_folder)
     require_writable(output, ".csv")
-    runs = runnable(model, sweep_points(sweep), run["recipe"])
+    runs = runnable(model, sweep_points([*settings.sweep, *more]), run["recipe"])
     backbone = network_of(run, run_folder).backbone
     model.to(find_device(settings.device))
     results = evaluate_split(model, data, [strategy for _, strategy in runs], settings.evaluation)

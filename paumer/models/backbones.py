@@ -1,11 +1,13 @@
 """Plain vision transformers from timm, whose blocks the encoder runs one by one, and how their images are normalised.
 
 Weights come from the hub, a local file, or nowhere. Those of the hub are fetched as a file, and every file is read the
-same way: strictly, except for its classifier of images, and resampled by timm to the network's patch and image size.
+same way: strictly, except for its classifier of images and, where `depth` is given, its last blocks, and resampled by
+timm to the network's patch and image size.
 """
 
 import difflib
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,7 @@ OBSTACLES = {
 }
 
 
+BLOCK = re.compile(r"blocks\.(\d+)\.")  # the beginning of the names of a block's weights
 LOGGER = logging.getLogger("paumer")
 
 
@@ -201,7 +204,17 @@ def _read(path: Path, backbone: Backbone) -> dict[str, Any]:
         raise _misfit(backbone, error) from None
     if prefix:
         LOGGER.warning("%s: took the weights under %s, and left out the others", path, prefix)
-    return weights
+    depth = backbone.options.get("depth")
+    return first_blocks(weights, depth, path) if type(depth) is int else weights
+
+
+def first_blocks(weights: dict[str, Any], depth: int, path: Path) -> dict[str, Any]:
+    """Of the weights of a backbone those of its first `depth` blocks, and all that belong to no block."""
+    blocks = {name: int(found[1]) for name in weights if (found := BLOCK.match(name))}
+    there = max(blocks.values(), default=-1) + 1
+    if there > depth:
+        LOGGER.warning("%s: took the first %d of %d blocks", path, depth, there)
+    return {name: value for name, value in weights.items() if blocks.get(name, -1) < depth}
 
 
 def _tensors(path: Path) -> dict[str, Any]:
@@ -233,7 +246,9 @@ def _fill_from_npz(vit: VisionTransformer, path: Path, backbone: Backbone) -> Vi
         require_weights(dict(vit.named_parameters()))
         with np.load(path) as archive:
             if any(f"/encoderblock_{len(vit.blocks)}/" in name for name in archive.files):
-                raise ValueError(f"it has more than {len(vit.blocks)} blocks")
+                if "depth" not in backbone.options:
+                    raise ValueError(f"it has more than {len(vit.blocks)} blocks")
+                LOGGER.warning("%s: took the first %d blocks", path, len(vit.blocks))
     except Exception as error:  # a missing array, a wrong shape, no archive at all
         raise _misfit(backbone, error) from None
     return vit

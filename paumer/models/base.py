@@ -105,7 +105,7 @@ class EncoderDecoder(nn.Module):
         seen = self._shrink(images, scale) if scale < 1 else self._pad(images)
         tokens = self.encoder.embed(seen)
         grid = self.encoder.grid(*seen.shape[-2:])
-        state = State(self.encoder.prefix, grid, heads=self.heads, class_weights=self.class_weights)
+        state = State(self.encoder.prefix, grid, heads=self.heads, pixels=seen, class_weights=self.class_weights)
         if labels is not None and self.sub_patch is not None:
             if scale < 1:
                 shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")
@@ -113,6 +113,12 @@ class EncoderDecoder(nn.Module):
             truth = class_counts(labels, grid, self.encoder.patch_size, self.sub_patch, self.classes)
             state.side_tensors = {"truth": truth}
         return tokens, state
+
+    def embed_squares(self, pixels: Tensor, state: State) -> Tensor:
+        """Tokens (batch, squares, width) of 2 x 2 patches, from their pixels at half the size."""
+        squares = self.encoder.embed_squares(pixels, state.grid)
+        state.add_macs(lambda: self.encoder.embed_macs(squares.shape[1]))
+        return squares
 
     def classify(self, patches: Tensor, state: State) -> Tensor:
         """Norm and decode patches (batch, patches, width) into logits (batch, patches, cells, classes)."""

@@ -84,6 +84,22 @@ class Encoder(nn.Module):
             tokens = torch.cat([*prefix, patches], dim=1) + positions
         return self.vit.norm_pre(self.vit.pos_drop(tokens))
 
+    def embed_squares(self, pixels: Tensor, grid: Grid) -> Tensor:
+        """One token for every 2 x 2 patches: embedded at half the size, with the mean of their position embeddings.
+
+        Args:
+            pixels: the squares at half the size, (batch, 3, height, width).
+            grid: patches of the whole image along height and width.
+
+        Returns:
+            (batch, squares, width), row by row.
+        """
+        squares, positions = self.vit.patch_embed(pixels).flatten(1, 2), self._positions(grid)
+        if positions is not None:
+            apart = positions[:, -grid[0] * grid[1] :].transpose(1, 2).unflatten(2, grid)
+            squares = squares + functional.avg_pool2d(apart, 2).flatten(2).transpose(1, 2)
+        return self.vit.norm_pre(self.vit.pos_drop(squares))
+
     def norm(self, tokens: Tensor) -> Tensor:
         """The network's final norm, which average-pooling networks keep in `fc_norm`."""
         return self.vit.fc_norm(self.vit.norm(tokens))

@@ -207,7 +207,9 @@ class Segmenter(EncoderDecoder):
         if count:
             state.macs = torch.zeros(len(images), dtype=torch.float64)
             state.add_macs(lambda: self.encoder.embed_macs(state.patches))
-        self._sweep_tree(tokens, state, 0, group, results)
+        for subgroup in group_by(group, lambda strategy: strategy.action_key(0)):
+            fork = state.fork()
+            self._sweep_tree(self._start(tokens, fork, subgroup[0][1]), fork, 0, subgroup, results)
         return results
 
     def _sweep_tree(
@@ -243,12 +245,19 @@ class Segmenter(EncoderDecoder):
             strategy: what happens between the blocks.
             visit: called with every block's number and output, before the strategy acts.
         """
+        tokens = self._start(tokens, state, strategy)
         for number in range(1, strategy.last_block(self.encoder.depth) + 1):
             if tokens.shape[0]:
                 tokens = self._run_block(number, tokens, state, strategy)
                 if visit is not None:
                     visit(number, tokens)
                 tokens = self._act(number, tokens, state, strategy)
+        return tokens
+
+    def _start(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
+        """What a strategy does before the first block, if anything; pixels are not kept for longer."""
+        tokens = tokens if strategy.action_key(0) is None else strategy.before_blocks(self, tokens, state)
+        state.pixels = None
         return tokens
 
     def _act(self, number: int, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:

@@ -40,6 +40,9 @@ class Network(Protocol):
     @property
     def splits_blocks(self) -> bool: ...  # noqa: D102
 
+    def embed_squares(self, pixels: Tensor, state: State) -> Tensor:
+        """Tokens (batch, squares, width) of 2 x 2 patches, from their pixels at half the size."""
+
     def classify(self, patches: Tensor, state: State) -> Tensor:
         """Norm and decode patches (batch, patches, width) into logits (batch, patches, cells, classes)."""
 
@@ -159,7 +162,10 @@ class Strategy:
         return depth
 
     def action_key(self, block: int) -> Hashable:
-        """Whether `after_block` acts after a block: None if not; in a sweep, equal keys share its computation."""
+        """Whether `after_block` acts after a block: None if not; in a sweep, equal keys share its computation.
+
+        At block 0: whether `before_blocks` acts.
+        """
         return None if self.within_block else self._key(block)
 
     def merge_key(self, block: int) -> Hashable:
@@ -169,6 +175,10 @@ class Strategy:
     def _key(self, block: int) -> Hashable:
         at = None if self.parameters is None else self.parameters.at(block)
         return None if at is None else (self.name, self.criterion_name, at)
+
+    def before_blocks(self, network: Network, tokens: Tensor, state: State) -> Tensor:
+        """Reduce the embedded tokens (batch, prefix + patches, width), where it acts before the first block."""
+        return tokens
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Reduce the tokens after a block where it acts.
@@ -270,6 +280,13 @@ class Chain(Strategy):
     def merge_key(self, block: int) -> Hashable:
         """The key of the one link that acts inside a block."""
         return next((key for link in self.links if (key := link.merge_key(block)) is not None), None)
+
+    def before_blocks(self, network: Network, tokens: Tensor, state: State) -> Tensor:
+        """Let the links act in turn."""
+        for link in self.links:
+            if link.action_key(0) is not None:
+                tokens = link.before_blocks(network, tokens, state)
+        return tokens
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Let the links act in turn."""

@@ -16,9 +16,15 @@ from typing import TYPE_CHECKING
 
 from paumer.strategies.contract import Strategy
 from paumer.strategies.families import Family
-from paumer.strategies.notation import DECIMALS, Schedule, Thresholds, read_fractions_or_thresholds, read_schedule
-from paumer.strategies.reductions import Reduction
-from paumer.strategies.tokens import complement, gather_rows, scatter_add_rows
+from paumer.strategies.merged_tokens import merge
+from paumer.strategies.notation import (
+    DECIMALS,
+    Schedule,
+    Thresholds,
+    WithSchedule,
+    read_fractions_or_thresholds,
+    read_schedule,
+)
 from paumer.system.errors import PaumerError
 from paumer.system.lazy import lazy
 
@@ -31,15 +37,41 @@ else:
     torch = lazy("torch")
 
 
-def parse_merging(text: str) -> Schedule:
+UNWEIGHTED, DEVIATIONS = "unweighted", "std"
+
+
+@dataclass(frozen=True)
+class Otherwise(WithSchedule):
+    """Merging with an option, written behind the schedule.
+
+    Attributes:
+        option: `unweighted`: tokens do not count by their sizes in attention; `std`: thresholds are standard deviations
+            above the mean of an image's similarities.
+    """
+
+    option: str
+
+    def __str__(self) -> str:
+        """The notation."""
+        return f"{self.schedule} {self.option}"
+
+    @property
+    def options(self) -> str:
+        """The option."""
+        return self.option
+
+
+def parse_merging(text: str) -> Schedule | Otherwise:
     """Read fractions to merge away; one block merges at most half of its tokens, as pairs do."""
-    schedule = read_schedule(text)
+    schedule = read_schedule(text.removesuffix(f" {UNWEIGHTED}"))
     _check_pairs(schedule, 0)
-    return schedule
+    return Otherwise(schedule, UNWEIGHTED) if text.endswith(f" {UNWEIGHTED}") else schedule
 
 
-def parse_local_merging(text: str) -> Schedule | Thresholds:
+def parse_local_merging(text: str) -> Schedule | Thresholds | Otherwise:
     """Read fractions or thresholds; the first location merges 2 x 2 neighbours, the others pairs."""
+    if text.endswith(f" {DEVIATIONS}"):
+        return Otherwise(Thresholds.parse(text.removesuffix(f" {DEVIATIONS}")), DEVIATIONS)
     schedule = read_fractions_or_thresholds(text)
     if isinstance(schedule, Thresholds):
         return schedule
@@ -63,78 +95,20 @@ def _check_pairs(schedule: Schedule, start: int) -> None:
         left -= location.fraction
 
 
-@dataclass(frozen=True)
-class MergedTokens(Reduction):
-    """Several patches became one token, the mean of their values weighted by their sizes.
-
-    Attributes:
-        gone: patches that merged away, (batch, count).
-        kept: all others, rising, (batch, after).
-        target: the token that each of `gone` became a part of, (batch, count).
-        index: the token that each patch became, (batch, before).
-        sizes: how many patches each patch stood for before, (batch, before).
-        merged_sizes: how many each token stands for, (batch, after).
-    """
-
-    gone: Tensor
-    kept: Tensor
-    target: Tensor
-    index: Tensor
-    sizes: Tensor
-    merged_sizes: Tensor
-
-    @classmethod
-    def of(cls, by: str, gone: Tensor, partner: Tensor, sizes: Tensor) -> MergedTokens:
-        """Merge every patch of `gone` (batch, count) into its partner (batch, count), which is not gone itself."""
-        before = sizes.shape[1]
-        kept = complement(gone, before)
-        numbers = torch.arange(before - gone.shape[1], device=kept.device).expand_as(kept)
-        index = kept.new_zeros(kept.shape[0], before).scatter(1, kept, numbers)
-        target = index.gather(1, partner)
-        merged_sizes = scatter_add_rows(gather_rows(sizes, kept), target, gather_rows(sizes, gone))
-        return cls(by, gone, kept, target, index.scatter(1, gone, target), sizes, merged_sizes)
-
-    @property
-    def before(self) -> int:
-        """Patches before."""
-        return int(self.index.shape[1])
-
-    def reduce(self, values: Tensor) -> Tensor:
-        """The sums over the patches of every token."""
-        return scatter_add_rows(gather_rows(values, self.kept), self.target, gather_rows(values, self.gone))
-
-    def reduce_tokens(self, tokens: Tensor, prefix: int) -> Tensor:
-        """The prefix, and the means over the patches of every token."""
-        summed = self.reduce(tokens[:, prefix:] * self.sizes.unsqueeze(-1))
-        return torch.cat([tokens[:, :prefix], summed / self.merged_sizes.unsqueeze(-1)], dim=1)
-
-    def reduce_positions(self, positions: Tensor) -> Tensor:
-        """The position of the first patch of every token."""
-        first = positions.new_zeros(self.merged_sizes.shape)
-        return first.scatter_reduce(1, self.index, positions, "amin", include_self=False)
-
-    def reduce_sizes(self, sizes: Tensor | None) -> Tensor:
-        """How many patches each token stands for."""
-        return self.merged_sizes
-
-    def restore(self, values: Tensor) -> Tensor:
-        """Give every patch a copy of its token's values."""
-        return gather_rows(values, self.index)
-
-
 class Merge(Strategy):
     """Merge the most similar pairs inside the blocks of the schedule; fractions are of all patches it receives.
 
-    Merged tokens count by their size in every later attention, and are copied back to their places in the end.
+    Merged tokens count by their size in every later attention, unless `unweighted`, and are copied back to their places
+    in the end.
     """
 
     name = "merge"
     description = "similar patches merge by bipartite matching and are copied back before the decoder (after ToMe)"
-    examples = ("1-8:0.05",)
+    examples = ("1-8:0.05", "1-8:0.05 unweighted")
     recipes = ("dense",)
     within_block = True
 
-    parameters: Schedule
+    parameters: Schedule | Otherwise
     parse = staticmethod(parse_merging)
 
     @classmethod
@@ -145,29 +119,32 @@ class Merge(Strategy):
 
     def within(self, block: int, tokens: Tensor, keys: Tensor, state: State) -> Tensor:
         """Merge; returns prefix and merged patches."""
-        running = state.running(tokens)
-        count = running - state.num_kept(self.name, self.parameters, block, running)
+        running, weighted = state.running(tokens), isinstance(self.parameters, Schedule)
+        schedule = self.parameters if isinstance(self.parameters, Schedule) else self.parameters.schedule
+        assert isinstance(schedule, Schedule)
+        count = running - state.num_kept(self.name, schedule, block, running)
         state.add_macs(lambda: match_macs(running, keys.shape[-1]))
         gone, partner = most_similar_pairs(keys[:, state.prefix :], count, 0.0)
-        return merge(tokens, gone, partner, state, self.name)
+        return merge(tokens, gone, partner, state, self.name, proportional=weighted)
 
 
 class LocalMerge(Strategy):
     """At the first location merge 2 x 2 neighbours into one token, at the later ones the most similar pairs.
 
-    A square merges where the mean cosine similarity of its patches is highest (fractions) or above the threshold.
+    A square merges where the mean cosine similarity of its patches is highest (fractions) or above the threshold, which
+    may be so many standard deviations above the mean over an image (ALGM takes one, over a training set).
     """
 
     name = "local-merge"
     description = (
         "alike 2 x 2 neighbours merge early, pairs anywhere later; copied back before the decoder (after ALGM)"
     )
-    examples = ("1:0.3+6:0.2", "1@0.9+6@0.9")
+    examples = ("1:0.3+6:0.2", "1@0.9+6@0.9", "1@1+6@1 std")
     recipes = ("dense", "merge")
     within_block = True
     needs_full_grid = True
 
-    parameters: Schedule | Thresholds
+    parameters: Schedule | Thresholds | Otherwise
     parse = staticmethod(parse_local_merging)
 
     @classmethod
@@ -179,15 +156,16 @@ class LocalMerge(Strategy):
 
     def within(self, block: int, tokens: Tensor, keys: Tensor, state: State) -> Tensor:
         """Merge; returns prefix and merged patches."""
-        running, count = state.running(tokens), None
-        if isinstance(self.parameters, Schedule):
-            count = running - state.num_kept(self.name, self.parameters, block, running)
-        threshold = self.parameters.values[block]
-        if block == self.parameters.blocks[0]:
-            gone, partner = alike_squares(tokens[:, state.prefix :], state.grid, count, threshold)
+        running, count, relative = state.running(tokens), None, isinstance(self.parameters, Otherwise)
+        schedule = self.parameters.schedule if isinstance(self.parameters, Otherwise) else self.parameters
+        if isinstance(schedule, Schedule):
+            count = running - state.num_kept(self.name, schedule, block, running)
+        threshold = schedule.values[block]
+        if block == schedule.blocks[0]:
+            gone, partner = alike_squares(tokens[:, state.prefix :], state.grid, count, threshold, relative)
         else:
             state.add_macs(lambda: match_macs(running, keys.shape[-1]))
-            gone, partner = most_similar_pairs(keys[:, state.prefix :], count, threshold)
+            gone, partner = most_similar_pairs(keys[:, state.prefix :], count, threshold, relative)
         return merge(tokens, gone, partner, state, self.name)
 
 
@@ -204,15 +182,20 @@ def match(keys: Tensor) -> tuple[Tensor, Tensor]:
         Similarity of patches 0, 2, 4, ... to their best match, (batch, half), and the match's place among all
         running patches, (batch, half).
     """
-    unit = torch.nn.functional.normalize(at_least_float32(keys), dim=-1)
-    with torch.autocast(keys.device.type, enabled=False):
-        similarity, match = (unit[:, ::2] @ unit[:, 1::2].transpose(1, 2)).max(dim=-1)
+    units = unit_vectors(keys)
+    similarity, match = products(units[:, ::2], units[:, 1::2]).max(dim=-1)
     return similarity, 2 * match + 1
 
 
-def at_least_float32(values: Tensor) -> Tensor:
-    """The values in float32 where they are less precise."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
+def unit_vectors(values: Tensor) -> Tensor:
+    """The values (..., channels) at length 1, in float32 where they are less precise."""
+    return torch.nn.functional.normalize(values.to(torch.promote_types(values.dtype, torch.float32)), dim=-1)
+
+
+def products(first: Tensor, second: Tensor) -> Tensor:
+    """Products (batch, some, others) of vectors (batch, some, channels) and (batch, others, channels), unrounded."""
+    with torch.autocast(first.device.type, enabled=False):
+        return first @ second.transpose(1, 2)
 
 
 def match_macs(running: int, channels: int) -> float:
@@ -220,13 +203,16 @@ def match_macs(running: int, channels: int) -> float:
     return (running - running // 2) * (running // 2) * channels
 
 
-def most_similar_pairs(keys: Tensor, count: int | None, threshold: float) -> tuple[Tensor, Tensor]:
+def most_similar_pairs(
+    keys: Tensor, count: int | None, threshold: float, relative: bool = False
+) -> tuple[Tensor, Tensor]:
     """Choose which patches merge away into which.
 
     Args:
         keys: (batch, running, channels).
         count: pairs per image; None: all above the threshold, of one image.
         threshold: on the cosine of the keys.
+        relative: in standard deviations above the mean of the image's.
 
     Returns:
         Patches that go, and where each goes to, both (batch, pairs) among the running patches.
@@ -235,32 +221,21 @@ def most_similar_pairs(keys: Tensor, count: int | None, threshold: float) -> tup
         return (empty := keys.new_zeros(keys.shape[0], 0, dtype=torch.long)), empty
     similarity, target = match(keys)
     if count is None:
-        count = int((similarity > threshold).sum())
+        count = _above(similarity, threshold, relative)
     pairs = similarity.topk(min(count, similarity.shape[1]), dim=1, sorted=False).indices
     return 2 * pairs, target.gather(1, pairs)
 
 
-def merge(tokens: Tensor, gone: Tensor, partner: Tensor, state: State, by: str) -> Tensor:
-    """Average patches by their sizes.
-
-    Args:
-        tokens: (batch, prefix + running, width).
-        gone: patches that merge away, (batch, count), each once.
-        partner: the patch that each merges into, (batch, count); none of these is gone.
-        state: the forward pass.
-        by: name of the strategy.
-
-    Returns:
-        Tokens (batch, prefix + running - count, width), in the old order.
-    """
-    if gone.shape[1] == 0:
-        return tokens
-    patches = state.patches_of(tokens)
-    sizes = patches.new_ones(patches.shape[:2]) if state.sizes is None else state.sizes
-    return state.apply(MergedTokens.of(by, gone, partner, sizes), tokens)
+def squares_of(grid: tuple[int, int], device: torch.device) -> Tensor:
+    """The four patches of every whole square of 2 x 2 on a grid, upper left first, (squares, 4)."""
+    corners = torch.arange(grid[0] // 2, device=device)[:, None] * 2 * grid[1]
+    corners = (corners + 2 * torch.arange(grid[1] // 2, device=device)).flatten()
+    return torch.stack([corners, corners + 1, corners + grid[1], corners + grid[1] + 1], dim=1)
 
 
-def alike_squares(patches: Tensor, grid: tuple[int, int], count: int | None, threshold: float) -> tuple[Tensor, Tensor]:
+def alike_squares(
+    patches: Tensor, grid: tuple[int, int], count: int | None, threshold: float, relative: bool = False
+) -> tuple[Tensor, Tensor]:
     """Choose the squares of 2 x 2 patches whose patches are most similar.
 
     Args:
@@ -269,17 +244,21 @@ def alike_squares(patches: Tensor, grid: tuple[int, int], count: int | None, thr
         count: patches to merge away per image, rounded to whole squares of three; None: all squares above the
             threshold, of one image.
         threshold: on the mean cosine similarity of the pairs of a square.
+        relative: in standard deviations above the mean of the image's squares.
 
     Returns:
         Patches that go, and where each goes to (the upper left one of its square), both (batch, 3 x squares).
     """
-    rows, columns = grid[0] // 2, grid[1] // 2
-    corners = torch.arange(rows, device=patches.device)[:, None] * 2 * grid[1]
-    corners = (corners + 2 * torch.arange(columns, device=patches.device)).flatten()
-    members = torch.stack([corners, corners + 1, corners + grid[1], corners + grid[1] + 1], dim=1)
-    unit = torch.nn.functional.normalize(at_least_float32(patches), dim=-1)[:, members]
+    members = squares_of(grid, patches.device)
     # Sum over all ordered pairs of a square, each patch with itself included: the squared length of the sum.
-    similarity = (unit.sum(dim=2).square().sum(dim=-1) - 4) / 12
-    chosen = int((similarity > threshold).sum()) if count is None else min(round(count / 3), rows * columns)
+    similarity = (unit_vectors(patches)[:, members].sum(dim=2).square().sum(dim=-1) - 4) / 12
+    chosen = _above(similarity, threshold, relative) if count is None else min(round(count / 3), len(members))
     squares = members[similarity.topk(chosen, dim=1, sorted=False).indices]
     return squares[..., 1:].flatten(1), squares[..., :1].expand(-1, -1, 3).flatten(1)
+
+
+def _above(similarity: Tensor, threshold: float, relative: bool) -> int:
+    """How many similarities lie above a threshold."""
+    if not relative:
+        return int((similarity > threshold).sum())
+    return int((similarity > similarity.mean() + threshold * similarity.std(correction=0)).sum())

@@ -261,6 +261,21 @@ def read_schedule(text: str) -> Schedule:
     return schedule
 
 
+def read_with_number(text: str, word: str) -> tuple[Schedule | Thresholds, int | None]:
+    """Read fractions or thresholds, and the number behind a word, where there is one.
+
+    Raises:
+        PaumerError: the text is none of these.
+    """
+    where, _, number = text.partition(f" {word} ")
+    schedule = read_fractions_or_thresholds(where)
+    if not number:
+        return schedule, None
+    if not WHOLE.fullmatch(number.strip()):
+        raise PaumerError(f"{text!r}: {word} {number!r} is no whole number above 0; write it like 3:0.4 {word} 5")
+    return schedule, int(number)
+
+
 def read_fractions_or_thresholds(text: str) -> Schedule | Thresholds:
     """Read thresholds, `3@0.9`, or else fractions.
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import CRITERIA
 from paumer.strategies.families import Family, by_fractions
-from paumer.strategies.notation import WHOLE, Schedule, Thresholds, WithSchedule, read_fractions_or_thresholds
+from paumer.strategies.notation import Schedule, Thresholds, read_with_number
 from paumer.strategies.reductions import PausedTokens, Selection
-from paumer.strategies.tokens import scatter_rows
-from paumer.system.errors import PaumerError
+from paumer.strategies.rejoin import Rejoining, WaitingTokens, rejoin
 from paumer.system.lazy import lazy
 
 if TYPE_CHECKING:
@@ -24,68 +22,10 @@ else:
     torch = lazy("torch")
 
 
-@dataclass(frozen=True)
-class Rejoining(WithSchedule):
-    """Pausing until a block, in and after which all patches run; written `3:0.4 rejoin 11`.
-
-    Known as last layer fusion: Bergner et al., "Token Cropr: Faster ViTs for Quite a Few Tasks", CVPR 2025.
-
-    Attributes:
-        rejoin: the block.
-    """
-
-    rejoin: int
-
-    def __post_init__(self) -> None:
-        if self.rejoin < self.blocks[-1] + 2:
-            raise PaumerError(
-                f"{self}: patches that pause after block {self.blocks[-1]} skip nothing before block {self.rejoin}; "
-                f"use block {self.blocks[-1] + 2} or a later one"
-            )
-
-    def __str__(self) -> str:
-        """The notation."""
-        return f"{self.schedule} rejoin {self.rejoin}"
-
-    @property
-    def options(self) -> str:
-        """What tells it from pausing until the decoder, at the blocks where patches pause."""
-        return "rejoin"
-
-    def at(self, block: int) -> Hashable:
-        """What happens at a block: after the one before `rejoin` the patches come back."""
-        return "rejoin" if block == self.rejoin - 1 else super().at(block)
-
-    def check_depth(self, depth: int) -> None:
-        """Refuse a block that the network lacks."""
-        if self.rejoin > depth:
-            raise PaumerError(f"{self}: no block {self.rejoin} in a network of {depth} blocks; use one that there is")
-
-
-@dataclass(frozen=True)
-class WaitingTokens(PausedTokens):
-    """Paused patches that will run on.
-
-    Attributes:
-        tokens: prefix and patches before, as they wait, (batch, prefix + before, width); as packed.
-    """
-
-    tokens: Tensor
-
-    def restore_tokens(self, tokens: Tensor, prefix: int) -> Tensor:
-        """Write the tokens that ran among those that wait."""
-        return scatter_rows(self.tokens, self.kept.token_rows, tokens)
-
-
 def parse_pause(text: str) -> Schedule | Thresholds | Rejoining:
     """Read fractions or thresholds, and the block in which paused patches run again."""
-    where, _, block = text.partition(" rejoin ")
-    schedule = read_fractions_or_thresholds(where)
-    if not block:
-        return schedule
-    if not WHOLE.fullmatch(block.strip()):
-        raise PaumerError(f"{text!r}: rejoin {block!r} is no number of a block; write it like 3:0.4 rejoin 11")
-    return Rejoining(schedule, int(block))
+    schedule, block = read_with_number(text, "rejoin")
+    return schedule if block is None else Rejoining(schedule, block)
 
 
 class Pause(Strategy):
@@ -123,7 +63,7 @@ class Pause(Strategy):
         parameters, rejoining = self.parameters, isinstance(self.parameters, Rejoining)
         if isinstance(parameters, Rejoining):
             if block == parameters.rejoin - 1:
-                return self._rejoin(tokens, state)
+                return rejoin(tokens, state, self.name)
             parameters = parameters.schedule
         needs = state.scores(self.criterion_name, block, tokens)
         patches = state.patches_of(tokens) if rejoining else state.adapt(block, tokens)
@@ -137,12 +77,6 @@ class Pause(Strategy):
             return tokens
         waiting = (self.name, kept, patches)
         return state.apply(WaitingTokens(*waiting, tokens) if rejoining else PausedTokens(*waiting), tokens)
-
-    def _rejoin(self, tokens: Tensor, state: State) -> Tensor:
-        """Undo all reductions since the first pause; returns prefix and the patches before it."""
-        while any(reduction.by == self.name for reduction in state.reductions):
-            tokens = state.undo().restore_tokens(tokens, state.prefix)
-        return tokens
 
 
 def _largest(values: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ that keep some patches and set the others aside; merges and exits of images are 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,7 +21,7 @@ else:
 
 
 @dataclass(frozen=True)
-class Reduction:
+class Reduction(ABC):
     """A step after which fewer patches (or images) run.
 
     Attributes:
@@ -40,17 +41,17 @@ class Reduction:
         return None
 
     @property
+    @abstractmethod
     def before(self) -> int:
         """Patches of an image before it; their mean where images have different ones."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reduce(self, values: Tensor) -> Tensor:
         """From values of the patches before it, (batch, before, ...), to those after, (batch, after, ...)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reduce_tokens(self, tokens: Tensor, prefix: int) -> Tensor:
         """As `reduce` does, for tokens with their prefix, (batch, prefix + before, width)."""
-        raise NotImplementedError
 
     def reduce_positions(self, positions: Tensor) -> Tensor:
         """As `reduce` does, for the numbers of the patches on the grid, (batch, before)."""
@@ -60,9 +61,9 @@ class Reduction:
         """As `reduce` does, for how many patches each stands for, (batch, before); None where each stands for one."""
         return None if sizes is None else self.reduce(sizes)
 
+    @abstractmethod
     def restore(self, values: Tensor) -> Tensor:
         """From values of the patches after it, (batch, after, ...), to those before, (batch, before, ...)."""
-        raise NotImplementedError
 
     def restore_tokens(self, tokens: Tensor, prefix: int) -> Tensor:
         """As `restore` does, for tokens with their prefix, (batch, prefix + after, width); not of packed images."""

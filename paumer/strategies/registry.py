@@ -21,15 +21,16 @@ from paumer.system.errors import PaumerError
 SCALES, ON_EACH_SCALE = (0.95, 0.9, 0.85, 0.75), 2  # inputs of a composition with resize, and families on each
 NAMED = re.compile(r"(?P<strategy>[a-z-]+(\s*>\s*[a-z-]+)*)\s+(?P<schedule>.+)")  # an operating point of any strategy
 
-RecipeName = Literal["dense", "multi-exit", "paumer", "merge", "resize"]
+RecipeName = Literal["dense", "multi-exit", "paumer", "token-exit", "merge", "resize"]
 RECIPES: dict[RecipeName, str] = {
     "dense": "plain Segmenter",
     "multi-exit": "auxiliary losses, no pausing",
     "paumer": "auxiliary losses and random pausing",
+    "token-exit": "auxiliary losses, and certain patches exit while it trains",
     "merge": "alike neighbours merge while it trains",
     "resize": "trained on inputs of several sizes",
 }
-WITH_HEADS: tuple[RecipeName, ...] = ("multi-exit", "paumer")
+WITH_HEADS: tuple[RecipeName, ...] = ("multi-exit", "paumer", "token-exit")
 # In tables, in the place of a strategy: a control network, dense timed again, and dense in its plain formulation.
 SMALLER_BACKBONE, DENSE_AGAIN, EXPLICIT_ATTENTION = "smaller-backbone", "dense-again", "explicit-attention"
 

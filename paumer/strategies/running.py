@@ -31,6 +31,7 @@ class RunningTokens:
         grid: patches along height and width.
         positions: the number of each running patch on the grid, (batch, running); None while none is reduced.
         sizes: how many patches each running token represents, (batch, running); None while each represents one.
+        proportional: whether tokens count in attention by their sizes.
         bias: what attention adds to its logits so that tokens count by their sizes, (batch, 1, 1, prefix + running).
         packing: the place of each image in one long sequence, once the images have different numbers of patches. Tokens
             are then (1, of all images, width), and values of patches (1, patches of all images, ...).
@@ -44,6 +45,7 @@ class RunningTokens:
     grid: tuple[int, int]
     positions: Tensor | None = None
     sizes: Tensor | None = None
+    proportional: bool = True
     bias: Tensor | None = None
     packing: Packing | None = None
     side_tensors: Mapping[str, Tensor] = field(default_factory=dict)
@@ -134,7 +136,7 @@ class RunningTokens:
         self.packing = reduction.packing
         self.reductions = (*self.reductions, reduction)
         tokens = reduction.reduce_tokens(tokens, self.prefix)
-        self.bias = None if self.sizes is None else self._size_bias(tokens, self.sizes)
+        self.bias = self._size_bias(tokens, self.sizes) if self.proportional and self.sizes is not None else None
         return tokens
 
     def undo(self) -> Reduction:

@@ -25,6 +25,7 @@ class State(RunningTokens):
 
     Attributes:
         heads: auxiliary heads by block number (as text).
+        pixels: what was embedded, (batch, channels, height, width); None from the first block on.
         class_weights: how much each class counts, (classes,), for criteria that ask; None: unknown.
         head_gradient: share of the gradient that flows through heads and adapters back to the encoder, in training.
         predictions: auxiliary logits of the running patches after the present block, by block; cached.
@@ -34,6 +35,7 @@ class State(RunningTokens):
     """
 
     heads: nn.ModuleDict
+    pixels: Tensor | None = None
     class_weights: Tensor | None = None
     head_gradient: float = 1.0
     predictions: Mapping[int, Tensor] = field(default_factory=dict)

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from paumer.strategies.contract import Strategy
 from paumer.strategies.families import Family, by_fractions
-from paumer.strategies.notation import WHOLE, Schedule, WithSchedule, read_fractions_or_thresholds
+from paumer.strategies.notation import Schedule, WithSchedule, read_with_number
 from paumer.strategies.reductions import KeptTokens
 from paumer.strategies.tokens import complement, log_probabilities, of_two, scatter_rows
-from paumer.system.errors import PaumerError
 from paumer.system.lazy import lazy
 
 if TYPE_CHECKING:
@@ -50,13 +49,8 @@ class TokenExitParameters(WithSchedule):
 
 def parse_token_exit(text: str) -> TokenExitParameters:
     """Read fractions or thresholds, and how many patches of every class to keep."""
-    where, _, keep = text.partition(" keep ")
-    schedule = read_fractions_or_thresholds(where)
-    if not keep:
-        return TokenExitParameters(schedule)
-    if not WHOLE.fullmatch(keep.strip()):
-        raise PaumerError(f"{text!r}: keep {keep!r} is no whole number above 0; write it like 3:0.4 keep 5")
-    return TokenExitParameters(schedule, int(keep))
+    schedule, keep = read_with_number(text, "keep")
+    return TokenExitParameters(schedule) if keep is None else TokenExitParameters(schedule, keep)
 
 
 class ExitedTokens(KeptTokens):
@@ -82,7 +76,7 @@ class TokenExit(Strategy):
     name = "token-exit"
     description = "certain patches take the auxiliary head's prediction as final; the best of every class keep running"
     examples = ("3:0.4", "3@0.95+6@0.95", "3:0.4 keep 10")
-    recipes = ("multi-exit",)
+    recipes = ("multi-exit", "token-exit")
     criteria = ("confidence", "entropy", "margin")
     reads_heads = True
     outputs_logits = True

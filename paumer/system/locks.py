@@ -1,4 +1,4 @@
-"""Locks: one run in a folder at a time, one process on a GPU, and no job that outlives its workflow.
+"""Locks: one run in a folder at a time, as many processes on a GPU as it shall have, no job that outlives its workflow.
 
 The operating system releases a lock when its process ends, even by a kill, so that nobody has to remove one. On a host
 with several GPUs and no scheduler, Snakemake counts the GPUs in use but does not say which; a lock file per GPU does.
@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -145,6 +146,7 @@ def _take(file_lock: FileLock, path: Path, work: str, patience: float) -> None:
 
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+SHARE = "PAUMER_JOBS_PER_GPU"
 HELD = "PAUMER_GPUS_HELD"  # child processes may use the visible GPUs without locking them
 WAIT_SECONDS = 0.5
 _held: list[FileLock] = []  # for the life of the process
@@ -153,12 +155,16 @@ _held: list[FileLock] = []  # for the life of the process
 def hold_gpus(device: str, count: int = 1) -> None:
     """Lock `count` free GPUs until this process ends, and make only them visible. Waits while too few are free.
 
-    Does nothing on another device than `auto` or `cuda`, in a Slurm job, which has its own GPUs, in processes of
-    `torchrun`, which take the GPU of their number, and if no more than `count` are visible.
+    A GPU is free while fewer processes hold it than PAUMER_JOBS_PER_GPU says, without it one. Does nothing on another
+    device than `auto` or `cuda`, in a Slurm job, which has its own GPUs, in processes of `torchrun`, which take the GPU
+    of their number, and if no more than `count` are visible.
 
     Args:
         device: as in the configuration.
         count: number of GPUs.
+
+    Raises:
+        PaumerError: PAUMER_JOBS_PER_GPU is no number of jobs.
     """
     if device not in ("auto", "cuda") or any(name in os.environ for name in (HELD, "SLURM_JOB_ID", "LOCAL_RANK")):
         return
@@ -185,14 +191,24 @@ def visible_gpus() -> list[str]:
         return []
 
 
+def _jobs_per_gpu() -> int:
+    """How many processes may hold a GPU at once."""
+    text = os.environ.get(SHARE, "1")
+    if not text.isdecimal() or int(text) < 1:
+        raise PaumerError(f"{SHARE}: {text!r} is no whole number above 0; set it like {SHARE}=3, or leave it out")
+    return int(text)
+
+
 def _take_gpu(names: list[str], count: int) -> list[str]:
-    """Lock the first `count` free GPUs and return their names; none if fewer are free."""
+    """Lock the first `count` free GPUs and return their names, emptier ones first; none if fewer are free."""
     user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""  # Windows has a folder for each user
     folder = Path(tempfile.gettempdir()) / f"paumer-gpus{user}"
     folder.mkdir(exist_ok=True)
     taken: dict[str, FileLock] = {}
-    for name in names:
-        lock = FileLock(folder / f"{name.replace('/', '-')}.lock")
+    for place, name in product(range(_jobs_per_gpu()), names):
+        lock = FileLock(folder / f"{name.replace('/', '-')}{f'-{place}' if place else ''}.lock")
+        if name in taken:
+            continue
         try:
             lock.acquire(blocking=False)
         except Timeout:

@@ -16,14 +16,16 @@ from torch.nn import functional
 from paumer.config.base import IGNORE
 from paumer.config.network import Heads
 from paumer.config.runs import TrainSettings
-from paumer.config.training import Pausing
+from paumer.config.training import Leaving
 from paumer.models.heads import AuxiliaryOutput
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.notation import DECIMALS, Location, Schedule
-from paumer.strategies.pause import Pause, Rejoining
+from paumer.strategies.pause import Pause
 from paumer.strategies.registry import build_strategy
+from paumer.strategies.rejoin import Rejoining
 from paumer.strategies.resize import Resize, Scale
+from paumer.strategies.token_exit import TokenExit, TokenExitParameters
 from paumer.system.errors import PaumerError
 
 
@@ -108,13 +110,15 @@ def auxiliary_loss(output: AuxiliaryOutput, class_weights: Tensor | None = None)
 SMALLEST = 10**-DECIMALS
 
 
-def draw_schedule(settings: Pausing, blocks: tuple[int, ...], generator: random.Random) -> Schedule:
+def draw_schedule(settings: Leaving, blocks: tuple[int, ...], generator: random.Random) -> Schedule:
     """Draw the schedule of a training step, from none to heavy, at one or several of `blocks`.
 
     The total fraction is uniform over its range, and uniform cuts split it over the locations.
     """
     if generator.random() < settings.none:
         return Schedule()
+    if settings.schedule is not None:
+        return settings.schedule
     count = min(generator.randint(1, settings.locations), len(blocks))
     chosen = sorted(generator.sample(blocks, count))
     total = generator.uniform(*settings.fraction)
@@ -137,20 +141,35 @@ def draw_strategy(settings: TrainSettings, depth: int, generator: random.Random,
         done: fraction of the steps that are done.
 
     Raises:
-        PaumerError: recipe `paumer` has no head to pause at.
+        PaumerError: there is no head after which patches may leave.
     """
-    if settings.pausing is not None and settings.heads is not None:
-        rejoin = settings.pausing.rejoin
+    if (pausing := settings.pausing) is not None:
+        rejoin = pausing.rejoin
         if rejoin is not None and rejoin > depth:
             raise PaumerError(f"training.pausing.rejoin: no block {rejoin} in a network of {depth} blocks; lower it")
-        last = depth if rejoin is None else rejoin - 1
-        blocks = tuple(block for block in settings.heads.blocks if block < last)
-        if not blocks:
-            raise PaumerError(f"heads.blocks: pausing needs a head before block {last}; add one")
-        drawn = Schedule() if done < settings.pausing.after else draw_schedule(settings.pausing, blocks, generator)
-        return Pause(drawn if rejoin is None or not drawn.locations else Rejoining(drawn, rejoin))
+        drawn = _draw_leaving(pausing, settings, depth if rejoin is None else rejoin - 1, generator, done)
+        parameters = drawn if rejoin is None or not drawn.locations else Rejoining(drawn, rejoin)
+        return Pause(parameters, pausing.criterion)
+    if (exiting := settings.exiting) is not None:
+        drawn = _draw_leaving(exiting, settings, depth, generator, done)
+        return TokenExit(TokenExitParameters(drawn, exiting.keep))
     if settings.merging is not None and generator.random() >= settings.merging.none:
         return build_strategy(generator.choice(settings.merging.schedules))
     if settings.resizing is not None:
         return Resize(Scale(generator.choice(settings.resizing.scales)))
     return Dense()
+
+
+def _draw_leaving(
+    leaving: Leaving, settings: TrainSettings, last: int, generator: random.Random, done: float
+) -> Schedule:
+    """Draw where patches leave, before block `last`; nowhere in the first steps.
+
+    Raises:
+        PaumerError: there is no head after which they may leave.
+    """
+    heads = settings.heads.blocks if settings.heads else ()
+    blocks = tuple(block for block in heads if block < last)
+    if not blocks:
+        raise PaumerError(f"heads.blocks: pausing needs a head before block {last}; add one")
+    return Schedule() if done < leaving.after else draw_schedule(leaving, blocks, generator)

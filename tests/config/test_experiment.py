@@ -19,7 +19,7 @@ from paumer.system.errors import PaumerError
 
 SIX = "backbones: [{name: net, options: {depth: 6}}]\nheads: {blocks: [2, 4]}\nfigures: {pause_schedule: '2:0.4'}\n"
 TWELVE = "backbones: [{name: net, options: {depth: 12}}]\n"
-RECIPES = "training: {recipes: [dense, multi-exit, paumer, merge, resize]"  # further keys follow
+RECIPES = "training: {recipes: [dense, multi-exit, paumer, token-exit, merge, resize]"  # further keys follow
 
 
 def make(text: str, base: str = SIX) -> Experiment:
@@ -89,6 +89,10 @@ MISTAKES = {
     RECIPES + ", merging: {schedules: ['1:0.2+6:0.1']}}": ("1:0.2+6:0.1", "block 6", "6 blocks"),
     RECIPES + ", resizing: {scales: [0.5, 1.5]}}": ("training.resizing.scales.1", "less than or equal to 1"),
     RECIPES + ", pausing: {fraction: [0.5, 1]}}": ("training.pausing.fraction", "< 1"),
+    "training: {pausing: {schedule: '3:0.4'}}": ("training.pausing.schedule: 3:0.4", "after block 3", "heads.blocks"),
+    "ablations: {x: {pausing: {schedule: '3:0.4'}}}": ("ablations.x", "after block 3", "heads.blocks"),
+    "training: {pausing: {schedule: '4:0.4', rejoin: 5}}": ("training.pausing", "skip nothing before block 5"),
+    RECIPES + ", exiting: {schedule: '2:0.4+4:0.1 keep 3'}}": ("training.exiting.schedule", "'2:0.4+4:0.1 keep 3'"),
     "backbones: [{name: a, control_for: b}, {name: c}]": ("backbones.a.control_for", "'b'", "use c"),
     "backbones: [{name: a, control_for: a}]": ("backbones.a.control_for", "one without control_for"),
     "backbones: [{name: a}, {name: b, control_for: a}, {name: c, control_for: b}]": (
@@ -180,7 +184,7 @@ IDLE = {
     "heads.layers": ("heads: {layers: 3}", "set heads.adapter above 0", "heads: {adapter: 8, layers: 3}"),
     "heads.weight": (
         "heads: {weight: 1}\ntraining: {recipes: [dense]}",
-        "add multi-exit or paumer to training.recipes",
+        "add multi-exit or paumer or token-exit to training.recipes",
         "heads: {weight: 1}\ntraining: {recipes: [dense, multi-exit]}",
     ),
     "backbones.net.heads.layers": (
@@ -233,6 +237,21 @@ IDLE = {
         "training: {recipes: [dense, multi-exit], pausing: {locations: 1}}",
         "add it to training.recipes",
         "training: {pausing: {locations: 1}}",
+    ),
+    "training.pausing.fraction": (
+        "training: {pausing: {schedule: '3:0.4', fraction: [0.1, 0.2]}}",
+        "remove training.pausing.schedule",
+        "training: {pausing: {schedule: '3:0.4'}}",
+    ),
+    "ablations.x.pausing.locations": (
+        "ablations: {x: {pausing: {schedule: '3:0.4', locations: 1}}}",
+        "remove ablations.x.pausing.schedule",
+        "training: {pausing: {locations: 2}}\nablations: {x: {pausing: {schedule: '3:0.4'}}}",
+    ),
+    "training.exiting.keep": (
+        "training: {exiting: {keep: 1}}",
+        "without recipe token-exit; add it",
+        "training: {recipes: [dense, token-exit], exiting: {keep: 1}}",
     ),
     "training.merging.none": (
         "training: {merging: {none: 0.5}}",

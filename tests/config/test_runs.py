@@ -25,13 +25,13 @@ from paumer.strategies.registry import OperatingPoint
 from paumer.system.errors import PaumerError
 
 SIX = {"depth": 6}
-RECIPES = ["dense", "multi-exit", "paumer", "merge", "resize"]
+RECIPES = ["dense", "multi-exit", "paumer", "token-exit", "merge", "resize"]
 TRAINING = {"recipes": RECIPES, "merging": {"schedules": ["1:0.3+3:0.1"]}}
 SWEEP = [
     {"strategy": "pause", "schedules": ["2:0.3", "2:0.3+4:0.3"], "criteria": ["random", "entropy", "oracle"]},
     {"strategy": "early-exit", "schedules": ["exit:4"]},
     {"strategy": "adaptive-exit", "schedules": ["2@0.3"], "criteria": ["entropy", "margin"]},
-    {"strategy": "token-exit", "schedules": ["2:0.4", "2@0.3"], "recipes": ["multi-exit", "paumer"]},
+    {"strategy": "token-exit", "schedules": ["2:0.4", "2@0.3"], "recipes": ["multi-exit", "paumer", "token-exit"]},
     {"strategy": "merge", "schedules": ["1-3:0.1"], "recipes": ["dense", "paumer"]},
     {"strategy": "local-merge", "schedules": ["1:0.3", "1@0.9"]},
     {"strategy": "merge>pause", "schedules": ["1-2:0.1>4:0.4"]},
@@ -63,6 +63,7 @@ POINTS = {
         "token-exit confidence 2:0.4",
         "token-exit confidence 2@0.3",
     ],
+    "token-exit": ["token-exit confidence 2:0.4", "token-exit confidence 2@0.3"],
     "merge": ["local-merge 1:0.3", "local-merge 1@0.9"],
     "resize": ["resize scale:0.5"],
 }
@@ -125,7 +126,7 @@ def test_costs_that_depend_on_the_image_are_measured_on_each_recipes_network() -
         "token-exit confidence 2@0.3",
     ]
     assert settings.image_points("resize") == []
-    assert settings.timed_recipes() == ["dense", "multi-exit", "paumer", "merge"]
+    assert settings.timed_recipes() == ["dense", "multi-exit", "paumer", "token-exit", "merge"]
     few = CostSettings.of(make_experiment(**sweep_of(strategy="pause", schedules=["2:0.4"])), timed=True)
     assert few.timed_recipes() == ["paumer"]
 
@@ -146,8 +147,9 @@ def test_a_stage_gets_no_more_than_it_depends_on() -> None:
 def test_a_run_gets_what_its_recipe_trains_with(recipe: str) -> None:
     settings = TrainSettings.of(make_experiment(), "large", recipe, 3)  # type: ignore[arg-type]
     assert (settings.recipe, settings.seed, settings.backbone.name) == (recipe, 3, "large")
-    assert (settings.heads is not None) == (recipe in ("multi-exit", "paumer"))
+    assert (settings.heads is not None) == (recipe in ("multi-exit", "paumer", "token-exit"))
     assert (settings.pausing is not None) == (recipe == "paumer")
+    assert (settings.exiting is not None) == (recipe == "token-exit")
     assert (settings.merging is not None) == (recipe == "merge")
     assert (settings.resizing is not None) == (recipe == "resize")
 

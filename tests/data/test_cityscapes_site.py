@@ -111,18 +111,6 @@ def test_folder_that_is_there_is_only_made_ready(site: Site, tmp_path: Path) -> 
     assert len(list(folder.rglob("*_labelTrainIds.png"))) == 3
 
 
-def test_interrupted_download_goes_on(known: Site, tmp_path: Path) -> None:
-    content = known.archives[IMAGES]
-    half = len(content) // 2
-    known.cuts = [None, half, *[0] * (download.ATTEMPTS - 1)]
-    assert "could not be fetched" in failure(tmp_path)
-    assert left(tmp_path) == {LABELS, f"{IMAGES}.part", f"{IMAGES}.part.json"}
-    known.requests.clear()
-    get(tmp_path)
-    assert known.requests == [(f"bytes={half}-", f'"{IMAGES}"')]  # and the labels are not asked for again
-    assert left(tmp_path) == {"cityscapes"}
-
-
 def test_archives_that_are_there_need_no_login(known: Site, tmp_path: Path) -> None:
     known.archives[IMAGES], good = b"no zip", known.archives[IMAGES]
     assert "no sound zip archive" in failure(tmp_path)
@@ -179,16 +167,6 @@ def test_answers_of_the_site(known: Site, tmp_path: Path, monkeypatch: pytest.Mo
     change(known, monkeypatch)
     assert problem in failure(tmp_path)
     assert known.requests == [] or name == "another checksum"
-
-
-def test_disk_nearly_full(known: Site, tmp_path: Path, full_disk) -> None:
-    full_disk(3000)  # each of two archives is listed with a KiB, and written twice
-    assert f"{tmp_path / 'data'}: 4.10kB are needed here and 3.00kB are free; make room" in failure(tmp_path)
-    assert not list((tmp_path / "data").rglob("*"))
-    assert known.requests == []
-    full_disk(4500)
-    assert "are free; make room" in failure(tmp_path)  # for what the server announces
-    assert known.requests == [(None, None)]
 
 
 def test_disk_full_while_unpacking(known: Site, tmp_path: Path, small_files) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 import miniature
 import pytest
 from hostile import refusal
+from stage import Stage
 
 from paumer.config.base import parse
 from paumer.config.network import Data
 from paumer.data.catalogue import DATASETS
 from paumer.data.datasets import REST, SELECT, Sample
-from paumer.data.manifest import RECORD, blocks, samples, state
+from paumer.data.manifest import RECORD, samples, state
 from paumer.data.preparation import prepare
 from paumer.system.files import read_json
 
@@ -28,6 +29,11 @@ def data(request: pytest.FixtureRequest, tmp_path: Path) -> Data:
 
 def listed(data: Data, split: str) -> list[Sample]:
     return DATASETS[data.dataset].samples(Path(data.folder or ""), split)
+
+
+def recorded(manifest: Path, split: str) -> list[str]:
+    """The blocks in the record beside a manifest."""
+    return [row[-1] for row in read_json(manifest.with_name(RECORD))["splits"][split]]
 
 
 def names(found: list[Sample]) -> list[str]:
@@ -65,7 +71,7 @@ def test_stage_data_prepares_the_split_to_choose_on(data: Data, tmp_path: Path) 
     assert "notes" not in content  # of files that were left out, for instance
     found = samples(manifest, SELECT)[1]
     assert content["splits"][SELECT]["images"] == len(found)
-    assert list(blocks(manifest, SELECT).values()) == [sample.block for sample in found]
+    assert recorded(manifest, SELECT) == [sample.block for sample in found]
     assert state(data, manifest) == ""
     found[0].label.unlink()
     assert str(found[0].image) in state(data, manifest)
@@ -119,14 +125,19 @@ def test_images_that_show_the_same_are_of_one_block(dataset: str, image: str, bl
     assert rule(Path(image), 0) == block
 
 
-def test_elsewhere_and_in_older_records_every_image_is_its_own_block(tmp_path: Path) -> None:
-    own = Data(dataset="folder", folder=str(miniature.own(tmp_path / "own")))
-    prepare(own, tmp_path / "data.json", threads=1)
-    recorded = blocks(tmp_path / "data.json", "val")
-    assert recorded == {name: name for name in ("images/val/photo0.jpg", "images/val/station/photo1.png")}
+def test_elsewhere_every_image_is_its_own_block(tmp_path: Path) -> None:
+    stage = Stage(miniature.own(tmp_path / "own"))
+    stage.prepare()
+    assert recorded(stage.manifest, "val") == ["images/val/photo0.jpg", "images/val/station/photo1.png"]
+
+
+def test_records_of_before_there_were_blocks_are_read(tmp_path: Path) -> None:
+    stage = Stage(miniature.own(tmp_path / "own"))
+    stage.prepare()
     record = read_json(tmp_path / RECORD)
     record["splits"] = {split: [row[:4] for row in rows] for split, rows in record["splits"].items()}
     (tmp_path / RECORD).write_text(json.dumps(record))
-    assert blocks(tmp_path / "data.json", "val") == recorded
-    assert state(own, tmp_path / "data.json") == ""
-    assert "has no split 'test'; run stage data again" in refusal(blocks, tmp_path / "data.json", "test")
+    assert state(stage.data, stage.manifest) == ""
+    assert samples(stage.manifest, "val")[1][0].block == "images/val/photo0.jpg"
+    (stage.folder / "labels/val/photo0.png").unlink()
+    assert "photo0.jpg: it or its label was changed" in state(stage.data, stage.manifest)

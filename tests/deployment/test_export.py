@@ -37,7 +37,9 @@ POINTS = {  # strategy, schedule
     "early-exit": ("early-exit", "exit:1"),
     "dense": ("pause", "dense"),
     "pause twice": ("pause", "1:0.2+2:0.3"),
+    "rejoin": ("pause", "1:0.4 rejoin 3"),
     "merge": ("merge", "1:0.2"),
+    "shared patches": ("shared-patches", "share:0.4"),
 }
 ALONE = """
 import sys, torch

@@ -306,11 +306,27 @@ def test_jax_archives_are_resampled_as_timm_does(describe, tmp_path: Path) -> No
 OTHERS = [
     {"embed_dim": 48},
     {"depth": 6},
-    {"depth": 2},
     {"reg_tokens": 2},
     {"init_values": 0.1},
     {"architecture": "deit_tiny_distilled_patch16_224"},
 ]
+
+
+@pytest.mark.parametrize("file", ["vit.safetensors", "vit.npz"])
+def test_a_network_of_fewer_blocks_takes_the_first_ones(describe, tmp_path: Path, file: str, caplog) -> None:
+    """`depth` asks for it; an architecture of fewer blocks than the file has does not."""
+    vit, path = make_vit(img_size=(32, 64), patch_size=8), tmp_path / file
+    (save_npz(vit, path) if path.suffix == ".npz" else save_file(vit.state_dict(), path))
+    cut = create_vit(describe(options={"depth": 3}, weights=str(path)))
+    vit.blocks = vit.blocks[:3]
+    check_equal(cut, vit)
+    assert any("took the first 3" in message for message in caplog.messages)
+    undemanded = describe(weights=str(path)).backbone
+    options = {name: value for name, value in undemanded.options.items() if name != "depth"}
+    deeper = make_vit(img_size=(32, 64), patch_size=8, depth=13)
+    (save_npz(deeper, path) if path.suffix == ".npz" else save_file(deeper.state_dict(), path))
+    text = error_of(describe().model_copy(update={"backbone": undemanded.model_copy(update={"options": options})}))
+    assert text.startswith(f"backbones.net.weights: '{path}' does not load into vit_tiny_patch16_224 (")
 
 
 @pytest.mark.parametrize("file", ["vit.safetensors", "vit.npz"])

@@ -14,7 +14,8 @@ from torch.testing import assert_close
 
 from paumer.models.encoder import attend, feed_forward
 from paumer.strategies.contract import Dense
-from paumer.strategies.merge import LocalMerge, alike_squares, match, merge, most_similar_pairs
+from paumer.strategies.merge import LocalMerge, alike_squares, match, most_similar_pairs
+from paumer.strategies.merged_tokens import merge
 from paumer.strategies.notation import Schedule, Thresholds
 from paumer.strategies.state import State
 
@@ -291,3 +292,26 @@ def test_rounding_to_whole_squares_is_made_good_later_and_never_undone() -> None
         tokens = step.within(block, tokens, tokens, state)
         counts.append(tokens.shape[1])
     assert counts == [20, 20, 32 - round(0.451 * 32)]
+
+
+def test_a_threshold_in_deviations_is_that_of_the_images_own_similarities(plain, images) -> None:
+    tokens = plain.encoder.embed(images[:1])[:, 1:]
+    each = torch.tensor(list(square_similarities(tokens[0], (4, 8)).values()))
+    for deviations in (0.0, 0.5, 1.0, 9.0):
+        limit = float(each.mean() + deviations * each.std(correction=0))
+        relative = alike_squares(tokens, (4, 8), None, deviations, relative=True)
+        for found, expected in zip(relative, alike_squares(tokens, (4, 8), None, limit), strict=True):
+            assert torch.equal(found.sort().values, expected.sort().values)
+    similarity = match(tokens)[0]
+    limit = float(similarity.mean() + similarity.std(correction=0))
+    assert most_similar_pairs(tokens, None, 1.0, relative=True)[0].shape[1] == int((similarity > limit).sum()) > 0
+
+
+def test_unweighted_tokens_attend_as_one_patch(plain, images) -> None:
+    """Spelled out: after merging in block 1 the other blocks run as they are."""
+    block, merging = plain.blocks[0], strategy("merge", "1:0.25 unweighted")
+    tokens, state = plain.embed(images)
+    tokens, keys = attend(block, tokens, None)
+    tokens = plain.blocks[1:](feed_forward(block, merging.within(1, tokens, keys.mean(dim=1), state)))
+    assert torch.equal(plain.encode(images, merging)[0], tokens)
+    assert not torch.allclose(plain(images, merging), plain(images, strategy("merge", "1:0.25")))

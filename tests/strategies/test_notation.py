@@ -165,3 +165,8 @@ def test_paused_share_is_the_fraction_to_half_a_patch(schedule: Schedule, patche
 def test_a_range_names_each_of_its_blocks() -> None:
     assert Schedule("1-4:0.1").running(100) == {1: 90, 2: 80, 3: 70, 4: 60}
     assert Thresholds.parse("2-4@0.9").blocks == (2, 3, 4)
+
+
+def test_no_thresholds_at_all_are_refused() -> None:
+    with pytest.raises(PaumerError, match="there is none"):
+        Thresholds(())

@@ -9,7 +9,7 @@ from torch.nn import ModuleDict
 from torch.testing import assert_close
 
 from paumer.strategies.early_exit import ExitedImages
-from paumer.strategies.merge import MergedTokens
+from paumer.strategies.merged_tokens import MergedTokens
 from paumer.strategies.notation import Schedule
 from paumer.strategies.reductions import PausedTokens, Selection
 from paumer.strategies.state import State
@@ -83,6 +83,14 @@ def test_finished_patches_take_the_heads_logits_and_the_others_the_decoders(choi
     assert_close(gather_rows(restored, chosen), decoded.log_softmax(dim=-1))
     assert_close(gather_rows(restored, others), gather_rows(predicted, others).log_softmax(dim=-1))
     assert_close(restored.exp().sum(dim=-1), torch.ones(BATCH, count, 4, dtype=torch.float64))
+
+
+def test_a_single_logit_is_taken_as_it_is() -> None:
+    predicted, decoded = draw_values(6, 4, 1), draw_values(2, 4, 1)
+    chosen = torch.tensor([[4, 0], [1, 2], [3, 5]])
+    restored = ExitedTokens("token-exit", kept_of(chosen, 6), predicted).restore(decoded)
+    assert torch.equal(gather_rows(restored, chosen), decoded)
+    assert torch.equal(gather_rows(restored, complement(chosen, 6)), gather_rows(predicted, complement(chosen, 6)))
 
 
 def test_images_that_left_take_the_heads_logits() -> None:

@@ -51,9 +51,11 @@ def test_it_needs_the_heads_that_it_reads(deep, point) -> None:
 def test_what_a_network_cannot_run_is_named_with_the_reason(deep, capsys) -> None:
     headless = copy.copy(deep)
     headless._modules = deep._modules | {"heads": torch.nn.ModuleDict()}
-    runnable(headless, [OperatingPoint(), operating_point("pause", "", "3:0.4")], "net dense")
+    points = [operating_point("pause", "", "3:0.4"), operating_point("merge>pause", "", "1:0.1>3:0.4")]
+    runnable(headless, [OperatingPoint(), *points], "net dense")
     assert capsys.readouterr().out == (
         "net dense: pause 3:0.4 left out: the network has no auxiliary head after block 3\n"
+        "net dense: merge>pause 1:0.1>3:0.4 left out: the network has no auxiliary head after block 3\n"
     )
 
 
@@ -83,8 +85,10 @@ def test_images_run_as_if_they_were_alone(deep, images, point) -> None:
         ("pause", "3:0.4 rejoin 8", "3:0.4 rejoin 9", ["3:0.3 rejoin 8"]),
         ("adaptive-exit", "3@0.4", "3@0.4+6@0.9", ["3@0.8"]),
         ("token-exit", "3:0.4", "3:0.4+5:0.1", ["3:0.4 keep 2", "3:0.3", "3@0.4"]),
-        ("merge", "2:0.1", "1-3:0.1", ["2:0.2"]),
+        ("merge", "2:0.1", "1-3:0.1", ["2:0.2", "2:0.1 unweighted"]),
+        ("mutual-merge", "2", "2+5", []),
         ("local-merge", "2:0.4", "2:0.4+5:0.1", ["2:0.2", "2@0.4"]),
+        ("local-merge", "2@0.4", "2@0.4+5@0.1", ["2@0.4 std"]),
     ],
 )
 def test_keys_are_equal_where_the_same_is_computed(name, text, same, others) -> None:

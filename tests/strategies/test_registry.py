@@ -9,6 +9,7 @@ import pytest
 from paumer.strategies.criteria import CONTROLS, INFORMED
 from paumer.strategies.early_exit import parse_exit
 from paumer.strategies.merge import parse_local_merging, parse_merging
+from paumer.strategies.mutual_merge import parse_blocks
 from paumer.strategies.notation import Parameters, Thresholds, read_schedule
 from paumer.strategies.pause import parse_pause
 from paumer.strategies.registry import (
@@ -21,6 +22,7 @@ from paumer.strategies.registry import (
     recipes_of,
 )
 from paumer.strategies.resize import parse_scale
+from paumer.strategies.shared_patches import parse_share
 from paumer.strategies.token_exit import parse_token_exit
 from paumer.system.errors import PaumerError
 
@@ -42,6 +44,10 @@ Parse = Callable[[str], Parameters]
         (parse_scale, "scale:.5", "scale:0.5"),
         (parse_scale, "scale:1", "scale:1"),
         (parse_scale, "scale:0.66666", "scale:0.6667"),
+        (parse_share, "share:.4", "share:0.4"),
+        (parse_blocks, " 2 + 05 ", "2+5"),
+        (parse_merging, "1:0.10 unweighted", "1:0.1 unweighted"),
+        (parse_local_merging, "1@1.0+6@2 std", "1@1+6@2 std"),
         (parse_merging, "1:0.05+2:0.05+3:0.05", "1-3:0.05"),
         (parse_merging, "1:0.5+2:0.25", "1:0.5+2:0.25"),
         (parse_local_merging, "1:0.75", "1:0.75"),
@@ -80,6 +86,13 @@ def test_every_spelling_has_one_format(parse: Parse, text: str, written: str) ->
         (parse_scale, "scale:nan", "'scale:nan'"),
         (parse_scale, "scale:", "'scale:'"),
         (parse_scale, "scale:0.00001", "'scale:0.00001'"),
+        (parse_share, "share:0", "'share:0'"),
+        (parse_share, "share:x", "'share:x'"),
+        (parse_blocks, "5+2", "'5+2'"),
+        (parse_merging, "1:0.6 unweighted", "more than half"),
+        (parse_local_merging, "1:0.2 std", "'1:0.2'"),
+        (parse_blocks, "0+2", "'0+2'"),
+        (parse_blocks, "2:0.1", "'2:0.1'"),
         (parse_merging, "1:0.51", "merging 0.51 in block 1 is more than half of the 1"),
         (parse_merging, "1:0.5+2:0.26", "merging 0.26 in block 2 is more than half of the 0.5"),
         (parse_merging, "1-4:0.22", "merging 0.22 in block 4 is more than half of the 0.34"),
@@ -101,7 +114,7 @@ def test_parameters_beyond_the_last_block_are_refused(name: str) -> None:
     for text in REGISTRY[name].examples:
         parameters = REGISTRY[name].parse(text)
         parameters.check_depth(9)
-        if parameters.blocks:
+        if any(parameters.blocks):
             depth = parameters.blocks[-1] - 1
             with pytest.raises(PaumerError, match=f"network of {depth} blocks; use") as caught:
                 parameters.check_depth(depth)

@@ -31,7 +31,8 @@ def test_everything_registered_is_described() -> None:
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name in REGISTRY for text in REGISTRY[name].examples])
 def test_only_merging_by_thresholds_runs_images_one_by_one(name: str, text: str) -> None:
     assert "only merging runs them one by one" in strategies_text()
-    assert build_strategy(operating_point(name, "", text)).per_image == ("merge" in name and "@" in text)
+    point = operating_point(name, "", text)
+    assert build_strategy(point).per_image == ("merge" in name and point.varies)
 
 
 def test_default_of_keep_is_the_real_one() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from paumer.system.errors import PaumerError
 from paumer.system.locks import hold_gpus, visible_gpus
 
 HOLD = """
@@ -99,6 +100,29 @@ def test_several_are_taken_together_or_not_at_all(tmp_path: Path) -> None:
     single = hold(tmp_path, 60, **listed)
     assert first_line(single) == "2"  # the one that waits for two keeps none
     end(pair, waiting, single)
+
+
+def test_as_many_jobs_share_a_gpu_as_the_environment_says(tmp_path: Path, three_gpus: list[str]) -> None:
+    """Emptier ones are taken first, and none twice by one process."""
+    shared = {"PAUMER_JOBS_PER_GPU": "2"}
+    holders = [hold(tmp_path, 60, **shared) for _ in range(3)]
+    assert sorted(map(first_line, holders)) == three_gpus
+    pair = hold(tmp_path, 60, count=2, **shared)
+    assert first_line(pair) == "GPU-aa,GPU-bb"
+    last = hold(tmp_path, 60, **shared)
+    assert first_line(last) == "GPU-cc"
+    waiting = hold(tmp_path, 60, **shared)
+    assert waiting.stderr
+    assert "waiting for 1 of the GPUs" in waiting.stderr.readline()
+    end(*holders, pair, last, waiting)
+
+
+@pytest.mark.parametrize("text", ["0", "two", ""])
+def test_a_number_of_jobs_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setenv("PAUMER_JOBS_PER_GPU", text)
+    with pytest.raises(PaumerError, match=f"PAUMER_JOBS_PER_GPU: '{text}' is no whole number above 0"):
+        hold_gpus("auto")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from paumer.cli import main
 from paumer.config.base import parse
 from paumer.config.network import Backbone, Decoder, Heads, NetworkSettings
 from paumer.config.runs import TrainSettings
-from paumer.config.training import Merging, Pausing, Resizing
+from paumer.config.training import Exiting, Merging, Pausing, Resizing
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
 from paumer.models.build import build
@@ -101,6 +101,7 @@ def of_recipe(settings: Callable[..., TrainSettings]) -> Callable[..., TrainSett
         parts = {
             "heads": Heads(blocks=(1, 2)) if recipe in WITH_HEADS else None,
             "pausing": Pausing() if recipe == "paumer" else None,
+            "exiting": Exiting(keep=1) if recipe == "token-exit" else None,
             "merging": Merging(schedules=("1:0.3+2:0.1", "1:0.5")) if recipe == "merge" else None,
             "resizing": Resizing() if recipe == "resize" else None,
         }

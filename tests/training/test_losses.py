@@ -143,8 +143,19 @@ def assert_teaches_every_part(model, strategy, heads) -> None:
     assert all(block.mlp.fc1.weight.grad.abs().max() > 0 for block in model.encoder.blocks)
 
 
-def test_gradients_reach_every_part_when_patches_pause(make) -> None:
-    assert_teaches_every_part(make(), pause("1:0.4+2:0.4"), Heads(blocks=(1, 2)))
+@pytest.mark.parametrize("strategy", ["pause", "token-exit"])
+def test_gradients_reach_every_part_when_patches_leave(make, strategy) -> None:
+    leaving = build_strategy(operating_point(strategy, "", "1:0.4+2:0.4"))
+    assert_teaches_every_part(make(), leaving, Heads(blocks=(1, 2)))
+
+
+def test_patches_that_exit_teach_their_head_the_final_loss(make) -> None:
+    """Those that leave after block 1 all have its prediction: the loss is that of the head, not of the decoder."""
+    model, images, labels = make(), torch.randn(2, 3, 32, 64, dtype=torch.float64), draw_labels(32, 64)
+    exits = build_strategy(operating_point("token-exit", "", "1:0.9 keep 1"))
+    compute_losses(model, images, labels, exits, Heads(blocks=(1, 2), weight=0)).final.backward()
+    assert model.heads["1"].linear.weight.grad.abs().max() > 0
+    assert model.heads["2"].linear.weight.grad is None
 
 
 @pytest.mark.parametrize("recipe", ["merge", "resize"])

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paumer.config.network import Heads
-from paumer.config.training import Merging, Pausing, Resizing
+from paumer.config.training import Exiting, Merging, Pausing, Resizing
 from paumer.data.loading import draw_seed
 from paumer.strategies.contract import Dense
 from paumer.strategies.merge import LocalMerge
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
 from paumer.strategies.resize import Resize
+from paumer.strategies.token_exit import TokenExit
 from paumer.system.errors import PaumerError
 from paumer.training.objective import draw_schedule, draw_strategy
 
@@ -74,6 +75,7 @@ ALWAYS = Pausing(none=0.0)
         ("multi-exit", {Dense}),
         ("shared", {Dense}),
         ("paumer", {Pause}),
+        ("token-exit", {TokenExit}),
         ("merge", {Dense, LocalMerge}),
         ("resize", {Resize}),
     ],
@@ -85,7 +87,7 @@ def test_a_recipe_draws_its_own_strategies(of_recipe, recipe, kinds) -> None:
     assert not any(strategy.per_image for strategy in drawn)
 
 
-@pytest.mark.parametrize("recipe", ["dense", "paumer", "merge", "resize"])
+@pytest.mark.parametrize("recipe", ["dense", "paumer", "token-exit", "merge", "resize"])
 def test_the_same_seed_draws_the_same_strategy(of_recipe, recipe) -> None:
     def draw(seed: int) -> str:
         strategy = draw_strategy(of_recipe(recipe), 4, random.Random(seed))
@@ -122,6 +124,35 @@ def test_pausing_is_drawn_where_a_head_is_and_a_block_follows(of_recipe) -> None
     with pytest.raises(PaumerError, match=r"heads\.blocks: pausing needs a head before block 1"):
         draw_strategy(described, 1, random.Random(0))
     assert draw_strategy(of_recipe("paumer", pausing=NONE), 4, random.Random(0)) == Pause(Schedule())
+
+
+def test_patches_exit_as_others_pause(of_recipe) -> None:
+    """Both recipes draw alike, so that only what happens to a patch that leaves differs."""
+    drawn = {"none": 0.5, "locations": 2, "after": 0.5}
+    pausing = of_recipe("paumer", pausing=Pausing(**drawn))
+    exiting = of_recipe("token-exit", exiting=Exiting(**drawn, keep=20))
+    for seed in range(50):
+        pauses, exits = (draw_strategy(of, 4, random.Random(seed), seed / 50) for of in (pausing, exiting))
+        assert (exits.parameters.schedule, exits.parameters.keep) == (pauses.parameters, 20)
+
+
+def test_patches_pause_by_the_criterion_of_the_configuration(of_recipe) -> None:
+    names = {
+        name: draw_strategy(of_recipe("paumer", pausing=Pausing(criterion=name)), 4, random.Random(0)).criterion_name
+        for name in ("entropy", "confidence", "spaced", "smoothed")
+    }
+    assert all(name == used for name, used in names.items())
+    assert draw_strategy(of_recipe("paumer"), 4, random.Random(0)).criterion_name == "entropy"
+
+
+@pytest.mark.parametrize("rejoin", [None, 4])
+def test_a_network_may_be_trained_for_one_schedule(of_recipe, rejoin) -> None:
+    described = of_recipe("paumer", pausing=Pausing(none=0.25, schedule="1:0.4", rejoin=rejoin, after=0.1))
+    drawn = [str(draw_strategy(described, 4, random.Random(seed)).parameters) for seed in range(400)]
+    always = "1:0.4" if rejoin is None else "1:0.4 rejoin 4"
+    assert set(drawn) == {"dense", always}
+    assert 0.2 < drawn.count("dense") / 400 < 0.3
+    assert str(draw_strategy(described, 4, random.Random(1), 0.05).parameters) == "dense"
 
 
 def test_paused_patches_rejoin_where_the_configuration_says_so(of_recipe) -> None:

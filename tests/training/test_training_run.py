@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import timm
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiers import first
 
 from paumer.config.network import Data, Heads, Scenes
@@ -54,7 +55,7 @@ def test_a_run_goes_on_at_any_step(settings, manifest, tmp_path, interrupt, asse
     assert_whole(tmp_path / "run", described)
 
 
-@pytest.mark.parametrize("recipe", first(["merge", "resize"]))
+@pytest.mark.parametrize("recipe", first(["token-exit", "merge", "resize"]))
 def test_a_run_of_any_recipe_goes_on_where_it_stopped(
     of_recipe, manifest, tmp_path, interrupt, assert_whole, recipe
 ) -> None:
@@ -63,7 +64,7 @@ def test_a_run_of_any_recipe_goes_on_where_it_stopped(
     train(*arguments)
     assert_whole(tmp_path / "run", of_recipe(recipe))
     model, run = load_run(tmp_path / "run")
-    assert (run["recipe"], len(model.heads)) == (recipe, 0)
+    assert (run["recipe"], len(model.heads)) == (recipe, 2 if recipe == "token-exit" else 0)
 
 
 @pytest.mark.parametrize("other", ["settings", "start", "data"])
@@ -133,6 +134,26 @@ def test_recipe_goes_on_where_the_shared_phase_ended(settings, manifest, tmp_pat
     assert pd.read_csv(recipe / "train.csv")["epoch"].tolist() == [3.0]
     name = "decoder.linear.weight"  # at a vanishing learning rate it stays what it was
     torch.testing.assert_close(weights(recipe)[name], weights(shared)[name], rtol=0, atol=1e-6)
+
+
+def test_a_network_cut_in_depth_is_trained_in_both_phases(settings, manifest, tmp_path) -> None:
+    """The control of a network with pretrained weights: its first blocks, trained for as many steps."""
+    plain = {"heads": None, "pausing": None, "epochs": 1}
+    torch.manual_seed(0)
+    backbone = settings().backbone
+    deeper = timm.create_model(backbone.architecture, **backbone.options, num_classes=0)
+    save_file(deeper.state_dict(), tmp_path / "vit.safetensors")
+    cut = backbone.model_copy(
+        update={"options": backbone.options | {"depth": 3}, "weights": str(tmp_path / "vit.safetensors")}
+    ).model_dump()
+    still = {"phase": {"optimizer": "adamw", "weight_decay": 0}, "rate": 1e-12, **plain, "backbone": cut}
+    train(settings(recipe="shared", **still), manifest, tmp_path / "shared", tmp_path / "none", None)
+    train(settings(recipe="dense", **still), manifest, tmp_path / "dense", tmp_path / "none", tmp_path / "shared")
+    trained = weights(tmp_path / "dense")
+    assert {name.split(".")[3] for name in trained if ".blocks." in name} == {"0", "1", "2"}
+    for number in range(3):  # at a vanishing learning rate they stay what they were
+        name = f"blocks.{number}.mlp.fc1.weight"
+        torch.testing.assert_close(trained[f"encoder.vit.{name}"], deeper.state_dict()[name], rtol=0, atol=1e-6)
 
 
 def test_runs_of_two_seeds_differ_and_of_one_seed_agree(settings, manifest, tmp_path, assert_same_run) -> None:

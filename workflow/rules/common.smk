@@ -58,6 +58,10 @@ SEMANTICS = [
 ]
 # The parameters of the methods that are compared at equal speed.
 CHOSEN = f"{RESULTS}/chosen.csv"
+COMPARED = []
+if experiment.comparison.methods:
+    elsewhere = experiment.comparison.transferred
+    COMPARED = [CHOSEN, *([os.path.expanduser(elsewhere)] if elsewhere else [])]
 TIMED = stages.CostSettings.of(experiment, timed=True)
 SHARED = ["shared"] if experiment.training.shared_phase else []
 ABLATIONS = [f"{stages.ABLATION}{name}" for name in experiment.ablations]
@@ -116,11 +120,7 @@ def class_colours(wildcards):
 
 def chosen_points(wildcards):
     """What was chosen for a comparison at equal speed; of ablations none."""
-    compared = (
-        experiment.comparison.methods
-        and wildcards.recipe in experiment.training.recipes
-    )
-    return CHOSEN if compared else []
+    return COMPARED if wildcards.recipe in experiment.training.recipes else []
 
 
 def run_folder(wildcards, input):
@@ -197,7 +197,7 @@ def repeated(option, name, folders=False):
 
 def further_tables(wildcards, input):
     """Intervals over images, and what was chosen on another split, where there is one."""
-    names = ("intervals", "select", "chosen")
+    names = ("intervals", "select", "chosen", "transferred")
     return " ".join(repeated(f"--{name}", name)(wildcards, input) for name in names)
 
 

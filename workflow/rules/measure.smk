@@ -48,7 +48,7 @@ rule throughput:
         manifest=rules.data.output.manifest,
         weights=timed_runs("model.safetensors"),
         run=timed_runs("run.json"),
-        points=CHOSEN if experiment.comparison.methods else [],
+        points=COMPARED,
     output:
         table=f"{RESULTS}/throughput.csv",
         rounds=f"{RESULTS}/throughput_rounds.csv",

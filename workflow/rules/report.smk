@@ -30,7 +30,8 @@ rule tables:
         published=local(PUBLISHED),
         intervals=rules.uncertainty.output.table,
         select=rules.collect_select.output if experiment.data.select_split else [],
-        chosen=rules.choose.output if experiment.comparison.methods else [],
+        chosen=COMPARED[:1],
+        transferred=COMPARED[1:],
         attribution=(
             runs(f"{RUN}/semantics/attribution.csv", ["paumer"]) if PAUSES else []
         ),
@@ -46,7 +47,12 @@ rule tables:
         attribution=multiext(f"{RESULTS}/tables/attribution", ".csv", ".md"),
         equal_speed=(
             multiext(f"{RESULTS}/tables/equal_speed", ".csv", ".md", ".tex")
-            if experiment.comparison.methods
+            if COMPARED
+            else []
+        ),
+        transfer=(
+            multiext(f"{RESULTS}/tables/transfer", ".csv", ".md", ".tex")
+            if COMPARED[1:]
             else []
         ),
     log:

@@ -33,7 +33,7 @@ class Plot:
         styles: of each series, in the order of the legend.
         intervals: the axes whose intervals are drawn, `x`, `y` or both.
         line: width in points of a line through the points of a series; 0: none.
-        dots: draw markers and intervals.
+        dots: draw markers.
         unit: column whose values have a line each.
         dodged: set the series apart where they have one name.
         pale: column of booleans, whose true rows are drawn pale.
@@ -80,4 +80,6 @@ def class_plot(by: str, series: Iterable[object]) -> Plot:
 def training_plot(recipes: Iterable[object]) -> Plot:
     """Training loss of every run, a line per seed."""
     loss = Axis("loss", "training loss", "log")
-    return Plot(Axis("step", "step"), loss, "recipe", series_styles(recipes), line=LINE, dots=False, unit="seed")
+    return Plot(
+        Axis("step", "step"), loss, "recipe", series_styles(recipes), intervals="", line=LINE, dots=False, unit="seed"
+    )

@@ -131,11 +131,11 @@ def _layers(plot: Plot, data: alt.Chart, texts: Mapping[str, str], legend: alt.L
         own = place | ({"detail": f"{plot.unit}:N"} if plot.unit else {})
         line = data.mark_line(strokeWidth=4 / 3 * plot.line)
         layers.append(line.encode(**own, color=colour, strokeDash=strokes, tooltip=tooltip))
+    for name, axis in (("x", plot.x), ("y", plot.y)):
+        if name in plot.intervals:
+            ends = {name: f"{axis.value}_low:Q", f"{name}2": f"{axis.value}_high:Q"}
+            layers.append(data.mark_rule(strokeWidth=1.2).encode(**place | ends, color=colour, opacity=pale))
     if plot.dots:
-        for name, axis in (("x", plot.x), ("y", plot.y)):
-            if name in plot.intervals:
-                ends = {name: f"{axis.value}_low:Q", f"{name}2": f"{axis.value}_high:Q"}
-                layers.append(data.mark_rule(strokeWidth=1.2).encode(**place | ends, color=colour, opacity=pale))
         looks = {
             "shape": _styled(alt.Shape, plot, lambda style: outline(style.marker)),
             "fill": _styled(alt.Fill, plot, lambda style: "white" if style.hollow else style.colour),

@@ -19,6 +19,7 @@ from paumer.reporting.sheets import (
     spread_note,
 )
 
+METHOD = ["backbone", "recipe", "strategy", "criterion"]
 CHOSEN = ["asked_speedup", "candidates", "select_drop"]
 EQUAL = (
     "Of every method the same number of parameters was tried for each speed-up, or as many as it has; the best on a "
@@ -27,23 +28,21 @@ EQUAL = (
 )
 
 
-def equal_speed_table(main: pd.DataFrame, chosen: Path | None) -> pd.DataFrame:
+def equal_speed_table(main: pd.DataFrame, chosen: Path) -> pd.DataFrame:
     """What was chosen for each speed-up, as measured on the reported split, at the largest batch.
 
     Args:
         main: the main table.
-        chosen: chosen.csv; None where nothing is compared.
+        chosen: chosen.csv.
 
     Returns:
         Columns of the main table, `asked_speedup`, `candidates` and `chosen_drop`, the drop where it was chosen; from
-        the smallest speed-up on, and for each from the smallest drop on. Empty where nothing is compared.
+        the smallest speed-up on, and for each from the smallest drop on.
 
     Raises:
         PaumerError: the file is unusable, or an operating point in it was not evaluated.
     """
     points = at_largest_batch(main)
-    if chosen is None:
-        return points.head(0).assign(asked_speedup=[], candidates=[], chosen_drop=[])
     table = read_table(chosen, [*POINT, *CHOSEN]).rename(columns={"select_drop": "chosen_drop"})
     joined = join(table, points, POINT, "accuracy and throughput", "evaluate and time it: run the workflow again")
     return sorted_by(joined, ["backbone", "asked_speedup", "drop", "recipe", "strategy", "schedule", "criterion"])

@@ -59,6 +59,8 @@ WORDS = {
     "token-exit": "token exits",
     "merge": "merging",
     "local-merge": "merging",
+    "mutual-merge": "merging",
+    "shared-patches": "shared tokens",
     "resize": "smaller input",
     SMALLER_BACKBONE: "smaller network",
 }

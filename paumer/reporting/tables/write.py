@@ -19,6 +19,7 @@ from paumer.reporting.tables.main import main_by_backbone, main_sheet, main_tabl
 from paumer.reporting.tables.methods import methods_by_backbone, methods_sheet, methods_table, read_claims, with_claims
 from paumer.reporting.tables.noise import noise_warnings
 from paumer.reporting.tables.published import published_sheet, published_table
+from paumer.reporting.tables.transfer import transfer_sheets, transfer_table
 from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.reporting.writing import files_of
 from paumer.system.errors import PaumerError
@@ -38,10 +39,12 @@ def write_tables(
     intervals: Path | None = None,
     select: Path | None = None,
     chosen: Path | None = None,
+    transferred: Path | None = None,
 ) -> None:
     """Write headline, methods, main, classes, drops, criteria and bounds.{csv,md,tex}, published and attribution.*.
 
-    Where methods are compared at equal speed also equal_speed.{csv,md,tex}.
+    Where methods are compared at equal speed also equal_speed.{csv,md,tex}, and with parameters of another experiment
+    transfer.{csv,md,tex}.
     headline.csv holds the cells of headline.md, as text; methods.csv and main.csv hold numbers. All are built before
     any is written.
 
@@ -58,6 +61,7 @@ def write_tables(
         select: accuracy on the split that operating points are chosen on; without it they are chosen on the one that
             is reported.
         chosen: what was chosen for each speed-up where methods are compared at equal speed.
+        transferred: the same of another experiment.
 
     Raises:
         PaumerError: a file is unusable, a dense, GMAC or throughput row is missing, or two rest on different data.
@@ -65,7 +69,6 @@ def write_tables(
     refuse_mixed_data([manifest, *accuracy, flops, throughput, bounds, *attribution, *filter(None, [select])])
     warnings = noise_warnings(in_first_setting(read_throughput(throughput)))
     main = main_table(accuracy, flops, throughput, intervals, select)
-    equal = equal_speed_table(main, chosen)
     claims = read_claims(published)
     headline = headline_sheet(main, claims, warnings)
     shares = attribution_table(attribution)
@@ -79,7 +82,6 @@ def write_tables(
     files = {
         **files_of("main", to_wide(main), [main_sheet(main, warnings)], main_by_backbone(main, warnings)),
         **files_of("headline", pd.DataFrame(headline.rows, columns=headline.headings), [summary], [headline]),
-        **(files_of("equal_speed", equal, equal_speed_sheets(equal), equal_speed_sheets(equal)) if chosen else {}),
         **files_of("methods", methods, [methods_sheet(methods, warnings)], methods_by_backbone(methods, warnings)),
         **files_of("classes", classes, class_sheets(classes), class_sheets(classes)),
         **files_of("drops", drops, drop_sheets(drops), drop_sheets(drops)),
@@ -88,6 +90,12 @@ def write_tables(
         **files_of("published", elsewhere, [published_sheet(elsewhere)]),
         **files_of("attribution", shares, [attribution_sheet(shares)]),
     }
+    if chosen is not None:
+        equal = equal_speed_table(main, chosen)
+        files |= files_of("equal_speed", equal, equal_speed_sheets(equal), equal_speed_sheets(equal))
+    if chosen is not None and transferred is not None:
+        moved = transfer_table(main, chosen, transferred)
+        files |= files_of("transfer", moved, transfer_sheets(moved), transfer_sheets(moved))
     for name, text in files.items():
         write_text(output / name, text)
 
