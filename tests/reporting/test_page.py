@@ -25,7 +25,19 @@ from paumer.system.errors import PaumerError
 from paumer.system.files import ExperimentFiles, read_json, write_json
 
 SECTIONS = [
-    *("headline", "about", "explorer", "methods", "maps", "classes", "semantics", "criteria", "speed", "bounds"),
+    *(
+        "headline",
+        "equal",
+        "about",
+        "explorer",
+        "methods",
+        "maps",
+        "classes",
+        "semantics",
+        "criteria",
+        "speed",
+        "bounds",
+    ),
     *("published", "table", "training", "provenance", "files"),
 ]
 PUBLISHED = Path(__file__).parents[2] / "results/reference/published.csv"
@@ -114,7 +126,7 @@ def test_headline_is_shown_as_it_is_written(text, reported):
 
 def test_every_image_has_a_text(page):
     images = attributes(page, "img")
-    assert len(images) == 13  # the overview, seven figures, four of semantics, and the pause maps
+    assert len(images) == 14  # the overview, eight figures, four of semantics, and the pause maps
     assert all(len(values["alt"]) > 20 for values in images)
 
 
@@ -233,6 +245,7 @@ def test_small_experiments_report_too(measured, edit, run_reporting, strategies)
     text = small.page.read_text(encoding="utf-8")
     Page(text)
     assert "No network was trained for pausing" in text
+    assert ("Methods at equal speed" in text) == ("pause" in strategies)
 
 
 def write(reported, folder, runs=None, **changes):
