@@ -74,6 +74,12 @@ OPTIONS: dict[str, click.Parameter] = {
     "ACCURACIES": click.Argument(["accuracy"], type=PATH, nargs=-1, required=True),  # confusions.npz beside each
     "FILE": click.Argument(["file"], type=PATH),
     "FOLDER": click.Argument(["folder"], type=PATH),
+    "points": several("--points", "candidates.csv or chosen.csv, whose operating points are added."),
+    "intervals": option("--intervals", "intervals.csv.", **OPTIONAL),
+    "select": option("--select", "Accuracy on the split that points are chosen on.", **OPTIONAL),
+    "chosen": option("--chosen", "chosen.csv.", **OPTIONAL),
+    "transferred": option("--transferred", "chosen.csv of another experiment.", **OPTIONAL),
+    "candidates": option("--candidates", "candidates.csv."),
     "trained": several("--run", "Folder of a trained run, once per backbone and recipe."),
     "all accuracy": option("--accuracy", "accuracy.csv of all recipes."),
     "accuracy": several("--accuracy", "accuracy.csv of all runs, if there are any."),
@@ -198,7 +204,7 @@ app.verb(
     "evaluate",
     "Measure the accuracy of a trained network at all its operating points.",
     "evaluation.evaluate:evaluate",
-    "settings, data, run, output, threads",
+    "settings, data, run, points, output, threads",
     section="config.runs:EvaluateSettings",
     table="",
 )
@@ -227,10 +233,24 @@ app.verb(
     table="",
 )
 app.verb(
+    "candidates",
+    "Find parameters of every method for the same speed-ups, by timing this device.",
+    "measurement.candidates:candidates",
+    "settings, data, output, threads",
+    section="config.runs:CandidateSettings",
+    table="",
+)
+app.verb(
+    "choose",
+    "Of the candidates for a speed-up take the most accurate one of every method.",
+    "reporting.choose:choose",
+    "all accuracy, candidates, output",
+)
+app.verb(
     "throughput",
     "Measure images/s of every operating point against dense, interleaved, with intervals.",
     verbs.throughput,
-    "settings, data, trained, output, rounds, machine, quick, threads",
+    "settings, data, trained, points, output, rounds, machine, quick, threads",
 )
 app.verb(
     "collect",
@@ -248,7 +268,7 @@ app.verb(
     "tables",
     "Join accuracy, GMAC and images/s into the tables.",
     "reporting.tables.write:write_tables",
-    "accuracy, flops, throughput, bounds, published, data, attribution, output",
+    "accuracy, flops, throughput, bounds, published, data, attribution, intervals, select, chosen, transferred, output",
 )
 app.verb(
     "ablation",

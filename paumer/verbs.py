@@ -112,11 +112,15 @@ def train(settings: str, devices: int, threads: int | None, **paths: Path | None
     named("training.distributed:launch")(["train", *arguments], devices, chosen.options.batch)
 
 
-def throughput(settings: str, run: Sequence[Path], quick: bool, threads: int | None, **paths: Path) -> None:
+def throughput(
+    settings: str, run: Sequence[Path], points: Sequence[Path], quick: bool, threads: int | None, **paths: Path
+) -> None:
     """Measure images/s on the trained networks of these folders, one process at a time."""
+    from paumer.config.measuring import read_sweeps
     from paumer.models.weights import find_network, read_run
 
     chosen = _read("config.runs:CostSettings", settings)
+    chosen = chosen.model_copy(update={"sweep": (*chosen.sweep, *read_sweeps(points))})
     hold_gpus(chosen.device)
     use_threads(threads)
     described = {folder: read_run(folder, backbone=str, recipe=str) for folder in map(find_network, run)}

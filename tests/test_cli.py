@@ -16,6 +16,8 @@ VERBS = ["doctor", "schema", "data", "colours", "samples", "bounds", "train", "e
 VERBS += [
     "robustness",
     "flops",
+    "candidates",
+    "choose",
     "throughput",
     "collect",
     "uncertainty",

@@ -1,7 +1,7 @@
 """The configuration of a whole experiment, and what its sections must agree on."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Annotated, Any, Self
 
@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from paumer.config.base import NAME, Different, Section, parse, written
 from paumer.config.idle import Idle, first_idle, idle_keys, set_keys
-from paumer.config.measuring import Evaluation, Figures, Robustness, Sweep, Throughput
+from paumer.config.measuring import Comparison, Evaluation, Figures, Method, Robustness, Sweep, Throughput
 from paumer.config.network import Backbone, Data, Decoder, Heads, NetworkChoice, Scenes, check_heads
 from paumer.config.training import Ablation, Training
 from paumer.strategies.notation import Schedule
@@ -40,6 +40,7 @@ class Experiment(NetworkChoice, Section):
         default_factory=dict, description="Variants of recipe `paumer` by name, each trained and evaluated like it."
     )
     evaluation: Evaluation = Field(default_factory=Evaluation, description="Accuracy.")
+    comparison: Comparison = Field(default_factory=Comparison, description="Methods at equal speed.")
     robustness: Robustness = Field(default_factory=Robustness, description="Accuracy on corrupted images.")
     throughput: Throughput = Field(default_factory=Throughput, description="Images/s.")
     figures: Figures = Field(default_factory=Figures, description="Figures.")
@@ -111,8 +112,10 @@ class Experiment(NetworkChoice, Section):
         self._check_ablations()
         if self.training.recipes and "dense" not in self.training.recipes:
             raise ValueError("training.recipes: `dense` is missing; every drop is counted from it")
-        for key, sweep in self._sweeps().items():
-            for item in sweep:
+        if self.comparison.methods and self.data.select_split is None:
+            raise ValueError("comparison.methods: nothing to choose their parameters on; name data.select_split")
+        for key, methods in self._methods().items():
+            for item in methods:
                 for recipe in item.recipes:
                     if self.training.recipes and recipe not in self.training.recipes:
                         raise ValueError(
@@ -167,6 +170,9 @@ class Experiment(NetworkChoice, Section):
                 section = attrgetter(path)(self)
                 reason = f"without recipe {recipe}; add it to training.recipes"
                 yield from set_keys(section, path, list(type(section).model_fields), reason)
+        if not self.comparison.methods:
+            reason = "without methods; add comparison.methods"
+            yield from set_keys(self.comparison, "comparison", ["speedups", "candidates", "transferred"], reason)
         if not self.robustness.sweep:
             yield from set_keys(self.robustness, "robustness", ["images"], "without operating points; add a sweep")
         if self.data.dataset != "scenes":
@@ -243,3 +249,7 @@ class Experiment(NetworkChoice, Section):
     def _sweeps(self) -> dict[str, Sweep]:
         """The sweeps of operating points by their keys."""
         return {"sweep": self.sweep, "robustness.sweep": self.robustness.sweep}
+
+    def _methods(self) -> dict[str, Sequence[Method]]:
+        """What is run on networks of several recipes, by key."""
+        return {**self._sweeps(), "comparison.methods": self.comparison.methods}

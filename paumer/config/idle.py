@@ -54,8 +54,8 @@ def set_keys(section: Section, path: str, names: Collection[str], reason: str) -
     """Those of the named keys that have another value than by default: what a stage stores names all of them."""
     values = section.model_dump(mode="json", include=set(names))
     for name in names:
-        default = type(section).model_fields[name].get_default(call_default_factory=True)
-        if values[name] != to_jsonable_python(default):
+        default = to_jsonable_python(type(section).model_fields[name].get_default(call_default_factory=True))
+        if values.get(name, default) != default:
             yield f"{path}.{name}", reason
 
 

@@ -1,7 +1,9 @@
 """The configuration of operating points, and of what is measured at them."""
 
+import csv
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
@@ -20,8 +22,16 @@ from paumer.config.base import (
 from paumer.config.idle import OnlyWith, first_idle, idle_keys
 from paumer.config.points import ScheduleOf, ScheduleText, read_schedule_of
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import OperatingPoint, RecipeName, check_criterion, check_strategy, recipes_of
+from paumer.strategies.registry import (
+    OperatingPoint,
+    RecipeName,
+    check_criterion,
+    check_strategy,
+    families_of,
+    recipes_of,
+)
 from paumer.system.errors import PaumerError
+from paumer.system.files import read_bytes
 
 MOST_LOCATIONS = 4  # of a schedule in the pause maps, one colour each
 
@@ -31,14 +41,11 @@ def _of_item(schedule: object, info: ValidationInfo) -> OperatingPoint:
     return read_schedule_of(info.data["strategy"], schedule) if "strategy" in info.data else OperatingPoint()
 
 
-class SweepItem(Section):
-    """One strategy at several operating points."""
+class Method(Section):
+    """One strategy, by some criteria, on some networks."""
 
     strategy: str = Field(
         description="Strategy, or a composition such as `merge>pause`; docs/strategies.md lists them."
-    )
-    schedules: tuple[Annotated[ScheduleOf, BeforeValidator(_of_item)], ...] = Field(
-        min_length=1, description="Its parameters, one operating point each; a composition joins them by `>` too."
     )
     criteria: tuple[str, ...] = Field((), description="Criteria; without them the strategy's usual one.")
     recipes: tuple[RecipeName, ...] = Field((), description="Networks to run it on; without them the usual ones.")
@@ -60,6 +67,14 @@ class SweepItem(Section):
         """Whether a network of this recipe runs it."""
         return recipe in (self.recipes or recipes_of(self.strategy))
 
+
+class SweepItem(Method):
+    """One strategy at several operating points."""
+
+    schedules: tuple[Annotated[ScheduleOf, BeforeValidator(_of_item)], ...] = Field(
+        min_length=1, description="Its parameters, one operating point each; a composition joins them by `>` too."
+    )
+
     def points(self) -> list[OperatingPoint]:
         """Its operating points."""
         if not self.criteria:
@@ -74,6 +89,44 @@ def sweep_points(sweep: Sequence[SweepItem], recipe: str | None = None) -> list[
     """Dense and all operating points of a recipe (None: of all recipes), each once."""
     items = [item for item in sweep if recipe is None or item.runs_on(recipe)]
     return list(dict.fromkeys([OperatingPoint(), *(point for item in items for point in item.points())]))
+
+
+def read_sweeps(paths: Sequence[Path], backbone: str | None = None) -> Sweep:
+    """The operating points of several files, see `read_sweep`."""
+    return tuple(item for path in paths for item in read_sweep(path, backbone))
+
+
+def read_sweep(path: Path, backbone: str | None = None) -> Sweep:
+    """The operating points of a file that stage `candidates` or `choose` wrote, as a sweep.
+
+    Args:
+        path: a CSV file with columns backbone, recipe, strategy, criterion and schedule.
+        backbone: whose points; None: of all.
+
+    Raises:
+        PaumerError: the file is unusable.
+    """
+    names, content = ("recipe", "strategy", "criterion", "schedule"), read_bytes(path)
+    try:
+        reader = csv.DictReader(content.decode().splitlines())
+        if missing := {"backbone", *names} - set(reader.fieldnames or ()):
+            raise ValueError(f"lacks column {min(missing)}")
+        keys = [tuple(row[name] for name in names) for row in reader if backbone in (None, row["backbone"])]
+    except (ValueError, csv.Error) as error:
+        raise PaumerError(f"{path}: {error}; run stages candidates and choose again") from None
+    return tuple(
+        parse(
+            SweepItem,
+            {
+                "strategy": strategy,
+                "schedules": [schedule],
+                "criteria": [criterion] if criterion else [],
+                "recipes": [recipe],
+            },
+            str(path),
+        )
+        for recipe, strategy, criterion, schedule in dict.fromkeys(keys)
+    )
 
 
 class Evaluation(Section):
@@ -154,6 +207,31 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
     """Where windows start along a side; the last one ends at the border."""
     last = max(0, length - window)
     return [*range(0, last, stride), last]
+
+
+class Comparison(Section):
+    """Methods at equal speed, with the same chances: of each the same number of parameters is tried for each speed-up.
+
+    They are found by timing this device, chosen on `data.select_split`, and reported on `data.eval_split`.
+    """
+
+    methods: tuple[Method, ...] = Field((), description="What is compared. Without any there is no comparison.")
+    speedups: Annotated[tuple[Annotated[float, Field(gt=1)], ...], Different] = Field(
+        (1.25, 1.5, 1.75, 2.0, 2.5), min_length=1, description="Images/s over those of dense."
+    )
+    candidates: int = Field(3, ge=1, description="Parameters of each method that are tried for each speed-up.")
+    transferred: str | None = Field(
+        None,
+        description="chosen.csv of another experiment with the same backbones: what was chosen there is measured here, "
+        "unchanged, beside what is chosen here.",
+    )
+
+    @field_validator("methods")
+    @classmethod
+    def _searchable(cls, methods: tuple[Method, ...]) -> tuple[Method, ...]:
+        for method in methods:
+            families_of(method.strategy, heads=(1,), depth=2)
+        return methods
 
 
 class Robustness(Section):

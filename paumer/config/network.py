@@ -23,9 +23,15 @@ class Scenes(Section):
 
     train_images: int = Field(2048, ge=1, description="Training images to draw.")
     val_images: int = Field(256, ge=1, description="Validation images to draw.")
+    select_images: int = Field(0, ge=0, description="Images of split `select` to draw, for data.select_split.")
     height: int = Field(96, ge=32, description="Image height in pixels.")
     width: int = Field(192, ge=32, description="Image width in pixels.")
     seed: int = Field(0, ge=0, description="Same seed, same bytes.")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without images to select on, the text as before there were any, so that nothing is drawn a second time."""
+        return {name: value for name, value in dump(self).items() if (name, value) != ("select_images", 0)}
 
 
 class Data(Section):

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from paumer.config.base import Section, Size, written
 from paumer.config.experiment import Experiment
-from paumer.config.measuring import Evaluation, Figures, Robustness, Sweep, Throughput, sweep_points
+from paumer.config.measuring import Comparison, Evaluation, Figures, Robustness, Sweep, Throughput, sweep_points
 from paumer.config.network import Backbone, Decoder, Heads, NetworkChoice
 from paumer.config.points import ScheduleText
 from paumer.config.training import Exiting, Merging, Pausing, Phase, Resizing, TrainingOptions
@@ -262,3 +262,9 @@ class CostSettings(NetworkChoice, StageSettings):
         """The recipes whose trained networks are timed: paumer, on which every strategy of fixed cost runs, and others
         only for costs that depend on the image."""
         return [recipe for recipe in self.recipes if recipe == "paumer" or self.image_points(recipe)]
+
+
+class CandidateSettings(CostSettings):
+    """What the parameters of methods at equal speed depend on."""
+
+    comparison: Comparison = Field(default_factory=Comparison)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from paumer.config.base import IGNORE
-from paumer.config.measuring import Evaluation, sweep_points
+from paumer.config.measuring import Evaluation, read_sweeps, sweep_points
 from paumer.config.network import Backbone
 from paumer.config.runs import EvaluateSettings
 from paumer.data.datasets import Dataset
@@ -77,19 +77,23 @@ def patch_errors(logits: Tensor, truth: Tensor) -> Tensor:
     return 1 - hits.sum(dim=(-2, -1)) / truth.sum(dim=(-2, -1))
 
 
-def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, output: Path) -> None:
+def evaluate(
+    settings: EvaluateSettings, manifest: Path, run_folder: Path, output: Path, points: Sequence[Path] = ()
+) -> None:
     """Write one row per operating point of a trained network to `output`; those that it cannot run are named.
 
-    The confusion matrices of all images go to confusions.npz beside it.
+    The confusion matrices of all images go to confusions.npz beside it. Operating points are those of the settings, and
+    those that files of stage `candidates` or `choose` have for the network.
     """
     model, run = load_run(run_folder)
+    more = [item for item in read_sweeps(points, run["backbone"]) if item.runs_on(run["recipe"])]
     data = SegmentationData(*samples(manifest, settings.split))
     require_classes(model, data.dataset.classes, run_folder)
     require_writable(output, ".csv")
-    points = runnable(model, sweep_points(settings.sweep), run["recipe"])
+    runs = runnable(model, sweep_points([*settings.sweep, *more]), run["recipe"])
     backbone = network_of(run, run_folder).backbone
     model.to(find_device(settings.device))
-    results = evaluate_split(model, data, [strategy for _, strategy in points], settings.evaluation)
+    results = evaluate_split(model, data, [strategy for _, strategy in runs], settings.evaluation)
     rows = [
         {
             "experiment": settings.experiment,
@@ -98,7 +102,7 @@ def evaluate(settings: EvaluateSettings, manifest: Path, run_folder: Path, outpu
             "images": len(data),
             **_costs(result),
         }
-        for (point, _), result in zip(points, results, strict=True)
+        for (point, _), result in zip(runs, results, strict=True)
     ]
     images = Images(
         tuple(sample.image.name for sample in data.samples),

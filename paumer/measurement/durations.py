@@ -14,6 +14,7 @@ from paumer.config.measuring import sweep_points
 from paumer.config.network import Backbone
 from paumer.config.runs import CostSettings, EvaluateSettings, TrainSettings
 from paumer.data import ade20k, camvid, cityscapes, idd_lite, nyuv2
+from paumer.strategies.registry import families_of
 from paumer.system.progress import STARTUP
 
 MACS_PER_SECOND = 5e10  # of one thread
@@ -25,6 +26,7 @@ DRAW_PIXEL, READ_PIXEL = 1.4e-6, 4e-8  # thread-seconds
 BOUNDS_PIXEL = 3e-7  # seconds
 SEMANTICS = 3  # an image of stage semantics in forward passes
 KINDS_OF_CORRUPTION = 16  # with their strengths, and none
+ROUNDS = 7  # of timing candidates, at most
 WARM_UP = 4  # calibration and first calls in rounds of timing
 WIDTHS = {"tiny": 192, "small": 384, "base": 768, "large": 1024}  # in timm's names
 SIZES: dict[str, Size] = {  # of most images
@@ -88,6 +90,19 @@ class Durations:
     def bounds(self) -> int:
         """Stage `bounds`: two passes over each split."""
         return round(STARTUP + 2 * (self._train_images + self._eval_images) * math.prod(self._size) * BOUNDS_PIXEL)
+
+    def candidates(self, threads: int) -> int:
+        """Times of a few schedules of every method, and of dense."""
+        timing = self.experiment.throughput
+        strategies = {method.strategy for method in self.experiment.comparison.methods}
+        seconds = 0.0
+        for backbone in self.experiment.main_backbones:
+            heads, (_, depth) = (backbone.heads or self.experiment.heads).blocks, _shape(backbone)
+            families = [family for strategy in strategies for family in families_of(strategy, heads, depth)]
+            timed = sum(len(family.amounts) for family in families) + len(strategies)
+            block = max(timing.block_seconds, max(timing.batches) * self._forward(backbone, self._seen, threads))
+            seconds += (min(ROUNDS, timing.rounds) + WARM_UP) * timed * block
+        return round(STARTUP + seconds)
 
     def throughput(self, threads: int) -> int:
         """Images/s of every operating point in every setting."""

@@ -27,6 +27,11 @@ SPREAD = (
     "seeds; brackets hold 95% intervals: of a drop that of its mean over seeds (Student's t, which knows of training "
     "again and not of other images), of a speed-up that over rounds."
 )
+RESAMPLED = (
+    "Drop is counted in mIoU points from the network trained and run without pausing. ± is the standard deviation over "
+    "seeds; brackets hold 95% intervals: of a drop over seeds and blocks of images that are drawn anew (paired "
+    "bootstrap), of a speed-up over rounds."
+)
 FEW_SEEDS = "Fewer than three seeds: differences between methods may be chance."
 LARGEST_BATCH = "Speed-ups are those at the backbone's largest batch."
 Row = Mapping[Any, Any] | pd.Series
@@ -179,8 +184,15 @@ def speedup_cell(row: Row, prefix: str = "", decimals: int = 2) -> str:
 
 
 def drop_cell(row: Row, prefix: str = "") -> str:
-    """The drop of a row with its 95% interval, from the columns drop and drop_spread, and seeds."""
+    """The drop of a row with its 95% interval: from drop_low and drop_high, or else from drop_spread and seeds."""
+    if f"{prefix}drop_low" in row:
+        return with_interval(*(row[f"{prefix}drop{end}"] for end in ("", "_low", "_high")))
     return with_seeds(row[f"{prefix}drop"], row[f"{prefix}drop_spread"], row["seeds"])
+
+
+def spread_note(table: pd.DataFrame) -> str:
+    """The note on what the intervals of a table say."""
+    return RESAMPLED if any(name.endswith("drop_low") for name in table.columns) else SPREAD
 
 
 def few_seeds(table: pd.DataFrame) -> list[str]:

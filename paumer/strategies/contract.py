@@ -5,11 +5,12 @@ Imports no torch before a network runs: the workflow plans with these declaratio
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from paumer.strategies.criteria import CRITERIA
+from paumer.strategies.families import Family
 from paumer.strategies.notation import Parameters
 
 if TYPE_CHECKING:
@@ -91,6 +92,16 @@ class Strategy:
     def parse(text: str) -> Parameters:
         """Read the parameters from their notation; raises PaumerError."""
         raise NotImplementedError
+
+    @classmethod
+    def families(cls, heads: Sequence[int], depth: int) -> tuple[Family, ...]:
+        """Its schedules for a network, as families that a search solves for a speed; none where it has no such.
+
+        Args:
+            heads: the blocks with an auxiliary head that others follow.
+            depth: number of blocks.
+        """
+        return ()
 
     def __post_init__(self) -> None:
         if not self.criterion_name and self.criteria:

@@ -5,10 +5,12 @@ Adaptive exit: each image leaves after the first block where the auxiliary head 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from paumer.strategies.contract import Network, Strategy
+from paumer.strategies.families import Family
 from paumer.strategies.notation import WHOLE, Parameters, Thresholds
 from paumer.strategies.reductions import Reduction
 from paumer.strategies.tokens import Head
@@ -66,6 +68,11 @@ class EarlyExit(Strategy):
 
     parameters: Exit
     parse = staticmethod(parse_exit)
+
+    @classmethod
+    def families(cls, heads: Sequence[int], depth: int) -> tuple[Family, ...]:
+        """An exit at each head, the last one first."""
+        return (Family("exit:{}", choices=tuple(reversed(heads))),) if heads else ()
 
     def last_block(self, depth: int) -> int:
         """The block of the exit."""

@@ -10,10 +10,12 @@ Fractions instead of thresholds, the sizes in the attention, and what the simila
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paumer.strategies.contract import Strategy
+from paumer.strategies.families import Family
 from paumer.strategies.merged_tokens import merge
 from paumer.strategies.notation import (
     DECIMALS,
@@ -109,6 +111,12 @@ class Merge(Strategy):
     parameters: Schedule | Otherwise
     parse = staticmethod(parse_merging)
 
+    @classmethod
+    def families(cls, heads: Sequence[int], depth: int) -> tuple[Family, ...]:
+        """The same share in each of the first half, two thirds, or nearly all of the blocks."""
+        lasts = dict.fromkeys((max(1, depth // 2), max(1, 2 * depth // 3), max(1, depth - 1)))
+        return tuple(Family(f"1-{last}:{{}}", (1 / last,), most=0.85) for last in lasts)
+
     def within(self, block: int, tokens: Tensor, keys: Tensor, state: State) -> Tensor:
         """Merge; returns prefix and merged patches."""
         running, weighted = state.running(tokens), isinstance(self.parameters, Schedule)
@@ -138,6 +146,13 @@ class LocalMerge(Strategy):
 
     parameters: Schedule | Thresholds | Otherwise
     parse = staticmethod(parse_local_merging)
+
+    @classmethod
+    def families(cls, heads: Sequence[int], depth: int) -> tuple[Family, ...]:
+        """Neighbours after the first or second block, alone or with pairs in the middle."""
+        middle = max(3, depth // 2)
+        late = [Family(f"{first}:{{}}+{middle}:{{}}", (0.7, 0.3), most=0.75) for first in (1, 2)]
+        return (*late, Family("1:{}", most=0.75), Family(f"1:{{}}+{middle}:{{}}", (0.5, 0.5), most=0.66))
 
     def within(self, block: int, tokens: Tensor, keys: Tensor, state: State) -> Tensor:
         """Merge; returns prefix and merged patches."""

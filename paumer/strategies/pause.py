@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import CRITERIA
+from paumer.strategies.families import Family, by_fractions
 from paumer.strategies.notation import Schedule, Thresholds, read_with_number
 from paumer.strategies.reductions import PausedTokens, Selection
 from paumer.strategies.rejoin import Rejoining, WaitingTokens, rejoin
@@ -50,6 +52,11 @@ class Pause(Strategy):
 
     parameters: Schedule | Thresholds | Rejoining
     parse = staticmethod(parse_pause)
+
+    @classmethod
+    def families(cls, heads: Sequence[int], depth: int) -> tuple[Family, ...]:
+        """Any share of the patches, after one head or two."""
+        return by_fractions(heads)
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Pause the least uncertain patches, or let those that pause rejoin; returns prefix and running patches."""

@@ -15,8 +15,10 @@ from typing import Literal, NamedTuple
 
 import paumer.strategies
 from paumer.strategies.contract import CHAIN, Chain, Dense, Network, Strategy
+from paumer.strategies.families import Family
 from paumer.system.errors import PaumerError
 
+SCALES, ON_EACH_SCALE = (0.95, 0.9, 0.85, 0.75), 2  # inputs of a composition with resize, and families on each
 NAMED = re.compile(r"(?P<strategy>[a-z-]+(\s*>\s*[a-z-]+)*)\s+(?P<schedule>.+)")  # an operating point of any strategy
 
 RecipeName = Literal["dense", "multi-exit", "paumer", "token-exit", "merge", "resize"]
@@ -178,6 +180,36 @@ def check_strategy(strategy: str) -> list[type[Strategy]]:
     kinds = [REGISTRY[name] for name in names]
     _check_order(CHAIN.join(names), kinds)
     return kinds
+
+
+def families_of(strategy: str, heads: Sequence[int], depth: int) -> tuple[Family, ...]:
+    """The families of schedules of a strategy, or of a smaller input and a strategy on it, `resize>pause`.
+
+    Args:
+        strategy: one strategy, or a composition.
+        heads: the blocks with an auxiliary head that others follow.
+        depth: number of blocks.
+
+    Raises:
+        PaumerError: it has none: its cost depends on the image, or it is another composition.
+    """
+    *before, last = check_strategy(strategy)
+    families = last.families(heads, depth)
+    if [kind.name for kind in before] == ["resize"]:
+        families = tuple(family.after(f"scale:{scale:g}") for scale in SCALES for family in families[:ON_EACH_SCALE])
+    elif before:
+        families = ()
+    if not families:
+        raise PaumerError(
+            f"strategy {strategy}: no parameters to search for a speed; use {', '.join(searchable())}, or one of them "
+            "after resize>"
+        )
+    return families
+
+
+def searchable() -> list[str]:
+    """The strategies whose parameters can be searched for a speed."""
+    return [name for name, kind in REGISTRY.items() if kind.families(heads=(1,), depth=2)]
 
 
 def criteria_of(strategy: str) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
 """A smaller input: the plainest way to use less, and what every reduction of tokens has to beat."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paumer.strategies.contract import Strategy
+from paumer.strategies.families import Family
 from paumer.strategies.notation import DECIMALS, Parameters
 from paumer.system.errors import PaumerError
 
@@ -40,6 +42,11 @@ class Resize(Strategy):
 
     parameters: Scale
     parse = staticmethod(parse_scale)
+
+    @classmethod
+    def families(cls, heads: Sequence[int], depth: int) -> tuple[Family, ...]:
+        """Any smaller input."""
+        return (Family("scale:{}", (-1.0,), start=1.0, most=0.6),)
 
     @property
     def input_scale(self) -> float:

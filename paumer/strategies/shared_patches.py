@@ -8,11 +8,12 @@ class; to take the squares with the smallest gradients, which needs no training,
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paumer.strategies.contract import Network, Strategy
+from paumer.strategies.families import Family
 from paumer.strategies.merge import squares_of
 from paumer.strategies.merged_tokens import merge
 from paumer.strategies.notation import DECIMALS, Parameters
@@ -75,6 +76,11 @@ class SharedPatches(Strategy):
 
     parameters: Share
     parse = staticmethod(parse_share)
+
+    @classmethod
+    def families(cls, heads: Sequence[int], depth: int) -> tuple[Family, ...]:
+        """Any share of the squares."""
+        return (Family("share:{}", most=1.0),)
 
     def before_blocks(self, network: Network, tokens: Tensor, state: State) -> Tensor:
         """Share tokens; returns prefix and the tokens of squares and of the other patches."""

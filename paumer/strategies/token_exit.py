@@ -7,10 +7,12 @@ the classes look like. Fractions instead of a threshold are ours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from paumer.strategies.contract import Strategy
+from paumer.strategies.families import Family, by_fractions
 from paumer.strategies.notation import Schedule, WithSchedule, read_with_number
 from paumer.strategies.reductions import KeptTokens
 from paumer.strategies.tokens import complement, log_probabilities, of_two, scatter_rows
@@ -82,6 +84,11 @@ class TokenExit(Strategy):
 
     parameters: TokenExitParameters
     parse = staticmethod(parse_token_exit)
+
+    @classmethod
+    def families(cls, heads: Sequence[int], depth: int) -> tuple[Family, ...]:
+        """Any share of the patches, after one head or two."""
+        return by_fractions(heads)
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Exit the certain patches; returns prefix and running patches."""

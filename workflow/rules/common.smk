@@ -56,6 +56,12 @@ SEMANTICS = [
     f"{RUN}/semantics/{name}.csv"
     for name in ("composition", "groups", "boundary", "correlation", "attribution")
 ]
+# The parameters of the methods that are compared at equal speed.
+CHOSEN = f"{RESULTS}/chosen.csv"
+COMPARED = []
+if experiment.comparison.methods:
+    elsewhere = experiment.comparison.transferred
+    COMPARED = [CHOSEN, *([os.path.expanduser(elsewhere)] if elsewhere else [])]
 TIMED = stages.CostSettings.of(experiment, timed=True)
 SHARED = ["shared"] if experiment.training.shared_phase else []
 ABLATIONS = [f"{stages.ABLATION}{name}" for name in experiment.ablations]
@@ -110,6 +116,11 @@ def class_colours(wildcards):
     except ModuleNotFoundError:
         return ""
     return colours_now(experiment.data, Path(MANIFEST))
+
+
+def chosen_points(wildcards):
+    """What was chosen for a comparison at equal speed; of ablations none."""
+    return COMPARED if wildcards.recipe in experiment.training.recipes else []
 
 
 def run_folder(wildcards, input):
@@ -182,6 +193,12 @@ def repeated(option, name, folders=False):
         return " ".join(f"{option} {shlex.quote(path)}" for path in paths)
 
     return text
+
+
+def further_tables(wildcards, input):
+    """Intervals over images, and what was chosen on another split, where there is one."""
+    names = ("intervals", "select", "chosen", "transferred")
+    return " ".join(repeated(f"--{name}", name)(wildcards, input) for name in names)
 
 
 def timed_runs(file):

@@ -3,6 +3,7 @@ rule evaluate:
         manifest=rules.data.output.manifest,
         weights=rules.train.output.weights,
         run=rules.train.output.run,
+        points=chosen_points,
     output:
         table=f"{RUN}/accuracy.csv",
         confusions=f"{RUN}/confusions.npz",
@@ -18,15 +19,21 @@ rule evaluate:
     params:
         settings=evaluate_settings,
         folder=run_folder,
+        points=repeated("--points", "points"),
     message:
         "Evaluating {wildcards.backbone}, recipe {wildcards.recipe}, seed {wildcards.seed}"
     shell:
         "paumer evaluate --settings {params.settings:q} --data {input.manifest:q} --run {params.folder:q}"
-        " --output {output.table:q} --threads {threads} > {log:q} 2>&1"
+        " {params.points} --output {output.table:q} --threads {threads} > {log:q} 2>&1"
 
 
 # On the split that operating points are chosen on.
 use rule evaluate as evaluate_select with:
+    input:
+        manifest=rules.data.output.manifest,
+        weights=rules.train.output.weights,
+        run=rules.train.output.run,
+        points=f"{RESULTS}/candidates.csv" if experiment.comparison.methods else [],
     output:
         table=f"{RUN}/select/accuracy.csv",
         confusions=f"{RUN}/select/confusions.npz",
@@ -35,6 +42,7 @@ use rule evaluate as evaluate_select with:
     params:
         settings=select_settings,
         folder=run_folder,
+        points=repeated("--points", "points"),
     message:
         "Evaluating {wildcards.backbone}, recipe {wildcards.recipe}, seed {wildcards.seed}, where points are chosen"
 
@@ -119,6 +127,26 @@ use rule collect_accuracy as collect_select with:
         f"{LOGS}/collect_select.log",
     message:
         "Collecting the accuracy of all runs where points are chosen"
+
+
+rule choose:
+    input:
+        accuracy=rules.collect_select.output.table,
+        candidates=f"{RESULTS}/candidates.csv",
+    output:
+        table=CHOSEN,
+    log:
+        f"{LOGS}/choose.log",
+    localrule: True
+    conda:
+        "../../envs/paumer.yaml"
+    resources:
+        mem_mb=1000,
+    message:
+        "Choosing the parameters of every method for each speed-up"
+    shell:
+        "paumer choose --accuracy {input.accuracy:q} --candidates {input.candidates:q} --output {output.table:q}"
+        " > {log:q} 2>&1"
 
 
 use rule collect_accuracy as collect_robustness with:

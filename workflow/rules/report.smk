@@ -28,6 +28,10 @@ rule tables:
         bounds=rules.bounds.output.table,
         manifest=rules.data.output.manifest,
         published=local(PUBLISHED),
+        intervals=rules.uncertainty.output.table,
+        select=rules.collect_select.output if experiment.data.select_split else [],
+        chosen=COMPARED[:1],
+        transferred=COMPARED[1:],
         attribution=(
             runs(f"{RUN}/semantics/attribution.csv", ["paumer"]) if PAUSES else []
         ),
@@ -41,6 +45,16 @@ rule tables:
         criteria=multiext(f"{RESULTS}/tables/criteria", ".csv", ".md", ".tex"),
         published=multiext(f"{RESULTS}/tables/published", ".csv", ".md"),
         attribution=multiext(f"{RESULTS}/tables/attribution", ".csv", ".md"),
+        equal_speed=(
+            multiext(f"{RESULTS}/tables/equal_speed", ".csv", ".md", ".tex")
+            if COMPARED
+            else []
+        ),
+        transfer=(
+            multiext(f"{RESULTS}/tables/transfer", ".csv", ".md", ".tex")
+            if COMPARED[1:]
+            else []
+        ),
     log:
         f"{LOGS}/tables.log",
     localrule: True
@@ -51,11 +65,13 @@ rule tables:
     params:
         folder=output_folder,
         attribution=repeated("--attribution", "attribution"),
+        more=further_tables,
     message:
         "Joining accuracy, GMAC and images/s into the tables"
     shell:
         "paumer tables --accuracy {input.accuracy:q} --flops {input.flops:q} --throughput {input.throughput:q}"
         " --bounds {input.bounds:q} --published {input.published:q} --data {input.manifest:q} {params.attribution}"
+        " {params.more}"
         " --output {params.folder:q} > {log:q} 2>&1"
 
 

@@ -129,7 +129,7 @@ def _expose(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     return image
 
 
-SPLITS = ("train", "val")
+SPLITS = ("train", "val", "select")
 CITIES = ("aldenburg", "brunnstadt", "corvingen", "dornheim")
 CITY_BLOCK = 64  # Scenes in a row that share a city.
 SMALLEST = 32
@@ -137,7 +137,14 @@ TRAIN_IDS = CITYSCAPES.tables[LABEL_IDS_ENDING].astype(np.uint8)
 
 
 def generate(
-    folder: Path, train_images: int, val_images: int, height: int, width: int, seed: int, processes: int = 1
+    folder: Path,
+    train_images: int,
+    val_images: int,
+    height: int,
+    width: int,
+    seed: int,
+    select_images: int = 0,
+    processes: int = 1,
 ) -> None:
     """Write a data set of street scenes into `folder`, whole or not at all; what was there is replaced.
 
@@ -147,6 +154,7 @@ def generate(
         folder: the data set's root, as Cityscapes has it: `leftImg8bit` and `gtFine` lie below it.
         train_images: scenes in the split "train".
         val_images: scenes in the split "val".
+        select_images: scenes in the split "select".
         height: of each scene, in pixels, at least 32.
         width: of each scene, in pixels, at least 32.
         seed: same seed, same bytes.
@@ -157,11 +165,11 @@ def generate(
     """
     if min(height, width) < SMALLEST:
         raise PaumerError(f"scenes of {height}x{width} pixels are too small; give at least {SMALLEST}x{SMALLEST}")
-    if min(train_images, val_images, seed) < 0:
-        raise PaumerError("train_images, val_images and seed of scenes must not be negative")
+    if min(train_images, val_images, select_images, seed) < 0:
+        raise PaumerError("train_images, val_images, select_images and seed of scenes must not be negative")
     if processes < 1:
         raise PaumerError(f"processes of scenes is {processes}; give 1 or more")
-    counts = dict(zip(SPLITS, (train_images, val_images), strict=True))
+    counts = dict(zip(SPLITS, (train_images, val_images, select_images), strict=True))
     with writing_folder(folder) as root:
         scenes = [(split, number) for split in SPLITS for number in range(counts[split])]
         run_all(partial(_write_scene, root, height, width, seed), scenes, "scenes", processes)

@@ -11,13 +11,12 @@ from paumer.reporting.frames import POINT, is_dense, operating_points
 from paumer.reporting.sheets import (
     LARGEST_BATCH,
     NOT_TIMED,
-    SPREAD,
     Sheet,
     drop_cell,
     few_seeds,
     number,
     speedup_cell,
-    with_seeds,
+    spread_note,
 )
 from paumer.reporting.tables.methods import CLAIM, PAUMER, SHORT, Claim, family_points
 
@@ -35,8 +34,13 @@ BEST_OF_ALL = (
 CHOSEN = "Chosen on the split that is reported, which flatters those with many operating points to choose from:"
 
 
+CHOSEN_ELSEWHERE = "Chosen on a split of its own, and reported on another. Operating points to choose from:"
+
+
 def best_points(points: pd.DataFrame, speedup: float) -> pd.DataFrame:
     """Of each backbone and family the smallest drop among the operating points that are at least this fast.
+
+    Where there is a split to choose on, the drop there decides.
 
     Args:
         points: operating points with their `family`, see `family_points`.
@@ -45,7 +49,10 @@ def best_points(points: pd.DataFrame, speedup: float) -> pd.DataFrame:
     Returns:
         Rows of `points`, from the smallest drop to the largest.
     """
-    budget, families = Budget(speedup=speedup, tolerance=0), points.groupby(["backbone", "family"])
+    budget, by = Budget(speedup=speedup, tolerance=0), points
+    if "select_miou" in points:  # chosen on one split, reported on another
+        by = points.assign(miou=points["select_miou"], drop=points["select_drop"])
+    families = by.groupby(["backbone", "family"])
     chosen = [point.Index for _, family in families if (point := best(family.itertuples(), budget)) is not None]
     return points.loc[chosen].sort_values(["drop", "speedup", "schedule"], ascending=[True, False, True])
 
@@ -109,7 +116,8 @@ def headline_notes(main: pd.DataFrame) -> list[str]:
     """The notes on the headline table; one counts the operating points that each family was chosen from."""
     counts = family_points(main).groupby("family").size().sort_values(ascending=False, kind="stable")
     tried = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return [SPREAD, LARGEST_BATCH, BEST_OF_ALL, *([f"{CHOSEN} {tried}."] if tried else []), *few_seeds(main)]
+    chosen = CHOSEN_ELSEWHERE if "select_miou" in main else CHOSEN
+    return [spread_note(main), LARGEST_BATCH, BEST_OF_ALL, *([f"{chosen} {tried}."] if tried else []), *few_seeds(main)]
 
 
 def counted(warnings: Sequence[str]) -> str:
@@ -204,5 +212,13 @@ def _rival(row: pd.Series, called: str, compared: str = "") -> str:
 def _verb(row: pd.Series, compared: str = "") -> str:
     """`loses 1.33`, or `gains 0.08 [-0.15, 0.30]` where there is more mIoU than that of dense."""
     gains = row["drop"] < 0
-    size = with_seeds(abs(row["drop"]), row["drop_spread"], row["seeds"])
+    size = drop_cell(_negated(row) if gains else row)
     return f"gains {size}" if gains else f"loses{compared} {size}"
+
+
+def _negated(row: pd.Series) -> pd.Series:
+    """A row with its drop as a gain."""
+    gain = {"drop": -row["drop"]}
+    if "drop_low" in row:
+        gain |= {"drop_low": -row["drop_high"], "drop_high": -row["drop_low"]}
+    return pd.Series({**row, **gain})

@@ -23,7 +23,6 @@ from paumer.reporting.reading import describe, join, read_table, refuse_duplicat
 from paumer.reporting.sheets import (
     DECIMALS,
     NOT_TIMED,
-    SPREAD,
     Columns,
     Row,
     Sheet,
@@ -37,11 +36,13 @@ from paumer.reporting.sheets import (
     sheet_of,
     significant,
     speedup_cell,
+    spread_note,
     with_range,
 )
 from paumer.reporting.timings import in_first_setting, of_points, read_throughput, runs_on_windows
 from paumer.system.errors import PaumerError
 
+MIOU = "mIoU"  # the measure of intervals.csv that the main table shows
 KEYS = [*NETWORK, *POINT[1:]]
 ACCURACY = [*KEYS, "seed", "miou", *COST]
 FLOPS = [*NETWORK, "strategy", "schedule", "gmac_total"]
@@ -80,8 +81,22 @@ def _read_run(path: Path) -> pd.DataFrame:
     return table
 
 
-def main_table(accuracy: Sequence[Path], flops: Path, throughput: Path) -> pd.DataFrame:
+def main_table(
+    accuracy: Sequence[Path],
+    flops: Path,
+    throughput: Path,
+    intervals: Path | None = None,
+    select: Path | None = None,
+) -> pd.DataFrame:
     """Join the measured files into one row per operating point and batch size, rounded as it is written.
+
+    Args:
+        accuracy: accuracy.csv of every run.
+        flops: GMAC of what costs the same for every image.
+        throughput: timings.
+        intervals: 95% intervals of drops over seeds and images, which add columns drop_low and drop_high.
+        select: accuracy on the split that points are chosen on, which adds select_miou and select_drop, means over
+            seeds, NaN where a point was not evaluated there.
 
     Returns:
         Columns backbone, recipe, strategy, criterion, schedule, seeds, miou, miou_spread, drop, drop_spread (points;
@@ -97,10 +112,34 @@ def main_table(accuracy: Sequence[Path], flops: Path, throughput: Path) -> pd.Da
     table = read_accuracy(accuracy)
     points = over_seeds(add_drop(table, "miou", [*NETWORK, "seed"]), ["miou", "drop", *COST], KEYS)
     points = _add_gmac(points, flops)
+    more: list[str] = []
+    if intervals is not None:
+        points, more = _add_intervals(points, intervals), [*more, "drop_low", "drop_high"]
+    if select is not None:
+        points, more = _add_selection(points, select), [*more, "select_miou", "select_drop"]
     points["size"] = (points["gmac"] * points["gmac_ratio"]).round(DECIMALS)  # small networks first
     order = ["size", "backbone", "recipe", "strategy", "gmac_ratio", "schedule", "criterion"]
-    points = sorted_by(points, order)[QUALITY].reset_index(drop=True)
+    points = sorted_by(points, order)[[*QUALITY, *more]].reset_index(drop=True)
     return _add_throughput(points, throughput).round(DECIMALS)
+
+
+def _add_intervals(points: pd.DataFrame, intervals: Path) -> pd.DataFrame:
+    """Add drop_low and drop_high from intervals.csv.
+
+    Raises:
+        PaumerError: the file is unusable, or lacks an operating point.
+    """
+    table = read_table(intervals, [*POINT, "measure", "low", "high"])
+    of_miou = table.loc[table["measure"] == MIOU, [*POINT, "low", "high"]]
+    named = of_miou.rename(columns={"low": "drop_low", "high": "drop_high"})
+    return join(points, named, POINT, str(intervals), "run the uncertainty stage again")
+
+
+def _add_selection(points: pd.DataFrame, select: Path) -> pd.DataFrame:
+    """Add select_miou and select_drop from the accuracy on the split that points are chosen on."""
+    table = add_drop(read_accuracy([select]), "miou", [*NETWORK, "seed"])
+    means = table.groupby(POINT, as_index=False)[["miou", "drop"]].mean()
+    return points.merge(means.rename(columns={"miou": "select_miou", "drop": "select_drop"}), how="left", on=POINT)
 
 
 def add_drop(accuracy: pd.DataFrame, value: str, keys: Sequence[str]) -> pd.DataFrame:
@@ -203,7 +242,7 @@ def _rate(row: Row) -> str:
 def _notes(main: pd.DataFrame, varying: Sequence[str]) -> list[str]:
     windows = WINDOWS.format(", ".join(map(significant, main["windows"].unique())))
     return [
-        SPREAD,
+        spread_note(main),
         *(varying if main["varies"].any() else []),
         *([f"{NOT_TIMED.capitalize()}: out of memory or skipped."] if main["images_per_s"].isna().any() else []),
         *([windows] if runs_on_windows(main) else []),

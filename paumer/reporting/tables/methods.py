@@ -13,7 +13,6 @@ from paumer.reporting.reading import read_table
 from paumer.reporting.sheets import (
     LARGEST_BATCH,
     NOT_TIMED,
-    SPREAD,
     Columns,
     Sheet,
     beside,
@@ -23,6 +22,7 @@ from paumer.reporting.sheets import (
     rounded,
     sheet_of,
     speedup_cell,
+    spread_note,
 )
 from paumer.strategies.registry import SMALLER_BACKBONE
 from paumer.system.errors import PaumerError
@@ -59,6 +59,8 @@ WORDS = {
     "token-exit": "token exits",
     "merge": "merging",
     "local-merge": "merging",
+    "mutual-merge": "merging",
+    "shared-patches": "shared tokens",
     "resize": "smaller input",
     SMALLER_BACKBONE: "smaller network",
 }
@@ -129,11 +131,12 @@ def methods_table(main: pd.DataFrame, claim: Claim = CLAIM) -> pd.DataFrame:
     Returns:
         Columns backbone, method, batch, seeds, then fastest_* (the fastest operating point that drops no more than the
         claim) and most_accurate_* (the smallest drop among those at least as fast as the claim) with schedule, speedup,
-        speedup_low, speedup_high, drop, drop_spread and gmac_ratio. Schedule `none`: no point qualifies; `not timed`:
+        speedup_low, speedup_high, drop, drop_spread and gmac_ratio, and drop_low and drop_high where they are known.
+        Schedule `none`: no point qualifies; `not timed`:
         the method has no speed-up at this batch.
     """
     budgets = {"fastest": Budget(max_drop=claim.drop), "most_accurate": Budget(speedup=claim.speedup, tolerance=0)}
-    rows = []
+    rows, shown = [], [*SHOWN, *(name for name in ("drop_low", "drop_high") if name in main)]
     for (backbone, method), group in methods_at_largest_batch(main).groupby(["backbone", "method"], sort=False):
         row: dict[str, Any] = {"backbone": backbone, "method": method}
         row |= {"batch": group["batch"].iloc[0], "seeds": group["seeds"].min()}
@@ -141,9 +144,10 @@ def methods_table(main: pd.DataFrame, claim: Claim = CLAIM) -> pd.DataFrame:
             point = best(group.itertuples(index=False), budget)
             row[f"{question}_schedule"] = NONE if group["speedup"].notna().any() else NOT_TIMED
             if point is not None:
-                row |= {f"{question}_{name}": getattr(point, name) for name in SHOWN}
+                row |= {f"{question}_{name}": getattr(point, name) for name in shown}
         rows.append(row)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    more = [f"{question}_{name}" for question in ASKED for name in shown[len(SHOWN) :]]
+    return pd.DataFrame(rows, columns=[*COLUMNS, *more])
 
 
 def stated(claim: Claim, asked: Claim) -> dict[str, Any]:
@@ -175,7 +179,7 @@ def with_claims(methods: pd.DataFrame, claims: Sequence[Claim]) -> pd.DataFrame:
 def methods_sheet(methods: pd.DataFrame, warnings: Sequence[str] = ()) -> Sheet:
     """The two questions of the claim: measured methods, then the published claims with their remarks."""
     names: Columns = {**named("backbone", "method"), "batch": rounded("batch", 0), "seeds": rounded("seeds", 0)}
-    notes = [SPREAD, LARGEST_BATCH, *few_seeds(methods), *warnings]
+    notes = [spread_note(methods), LARGEST_BATCH, *few_seeds(methods), *warnings]
     return beside(sheet_of(methods, names, notes), *answers(methods, ASKED), sheet_of(methods, named("remark")))
 
 
@@ -184,7 +188,7 @@ def methods_by_backbone(methods: pd.DataFrame, warnings: Sequence[str]) -> list[
     measured = methods["remark"] == ""
     claims = methods[~measured].assign(method="claimed for " + methods["backbone"])
     claimed = "Claims are those of PAUMER's abstract, on other data and devices."
-    notes = [SPREAD, LARGEST_BATCH, *few_seeds(methods), claimed, *warnings]
+    notes = [spread_note(methods), LARGEST_BATCH, *few_seeds(methods), claimed, *warnings]
     sheets = []
     for (backbone, batch), group in methods[measured].groupby(["backbone", "batch"], sort=False):
         rows = pd.concat([group, claims])

@@ -16,7 +16,6 @@ from paumer.reporting.sheets import (
     DECIMALS,
     LARGEST_BATCH,
     NOT_TIMED,
-    SPREAD,
     Columns,
     Row,
     Sheet,
@@ -29,6 +28,7 @@ from paumer.reporting.sheets import (
     number,
     rounded,
     sheet_of,
+    spread_note,
 )
 from paumer.reporting.tables.choices import assumptions_sheet, assumptions_table
 from paumer.reporting.tables.methods import Claim, answers, methods_table, read_claims, stated
@@ -142,7 +142,7 @@ def _claims_sheet(pausing: pd.DataFrame, claims: Sequence[Claim]) -> Sheet:
     rows = pd.concat(parts).fillna(dict.fromkeys(texts, ""))
     asked = {"most_accurate": "smallest drop at the claimed speed-up", "fastest": "fastest within the claimed drop"}
     names: Columns = {**named(*SHOWN_NETWORK, "criterion"), "seeds": rounded("seeds", 0)}
-    notes = [CLAIM_NOTE, SPREAD, LARGEST_BATCH, *few_seeds(pausing)]
+    notes = [CLAIM_NOTE, spread_note(pausing), LARGEST_BATCH, *few_seeds(pausing)]
     first = sheet_of(rows, names, notes, title="PAUMER beside its published claims")
     return beside(first, *answers(rows, asked), sheet_of(rows, {"claim reached": "reached"}))
 
@@ -159,7 +159,7 @@ def _methods_sheet(methods: pd.DataFrame, claims: Sequence[Claim]) -> Sheet:
         }
         for question, heading in asked.items():
             rows = crossed(rows, own.assign(heading=heading), names, "heading", partial(_compact, question))
-    notes = ["Each cell: schedule, speed-up, drop in points.", SPREAD, LARGEST_BATCH, *few_seeds(methods)]
+    notes = ["Each cell: schedule, speed-up, drop in points.", spread_note(methods), LARGEST_BATCH, *few_seeds(methods)]
     return sheet_of(rows.replace("", "not run"), named(*rows.columns), notes, title="All methods side by side")
 
 

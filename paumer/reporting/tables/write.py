@@ -13,11 +13,13 @@ from paumer.reporting.tables.bounds import bounds_sheet, bounds_table
 from paumer.reporting.tables.classes import class_sheets, class_table
 from paumer.reporting.tables.criteria import criteria_sheet, criteria_table
 from paumer.reporting.tables.drops import drop_sheets, drops_table
+from paumer.reporting.tables.equal_speed import equal_speed_sheets, equal_speed_table
 from paumer.reporting.tables.headline import findings, headline_points, headline_sheet, paragraph
 from paumer.reporting.tables.main import main_by_backbone, main_sheet, main_table
 from paumer.reporting.tables.methods import methods_by_backbone, methods_sheet, methods_table, read_claims, with_claims
 from paumer.reporting.tables.noise import noise_warnings
 from paumer.reporting.tables.published import published_sheet, published_table
+from paumer.reporting.tables.transfer import transfer_sheets, transfer_table
 from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.reporting.writing import files_of
 from paumer.system.errors import PaumerError
@@ -34,9 +36,15 @@ def write_tables(
     *,
     manifest: Path,
     attribution: Sequence[Path] = (),
+    intervals: Path | None = None,
+    select: Path | None = None,
+    chosen: Path | None = None,
+    transferred: Path | None = None,
 ) -> None:
     """Write headline, methods, main, classes, drops, criteria and bounds.{csv,md,tex}, published and attribution.*.
 
+    Where methods are compared at equal speed also equal_speed.{csv,md,tex}, and with parameters of another experiment
+    transfer.{csv,md,tex}.
     headline.csv holds the cells of headline.md, as text; methods.csv and main.csv hold numbers. All are built before
     any is written.
 
@@ -49,13 +57,18 @@ def write_tables(
         output: folder for the tables.
         manifest: data.json, which names the dataset.
         attribution: attribution.csv of every run that has one.
+        intervals: 95% intervals of drops over seeds and images; without it drops have those over seeds alone.
+        select: accuracy on the split that operating points are chosen on; without it they are chosen on the one that
+            is reported.
+        chosen: what was chosen for each speed-up where methods are compared at equal speed.
+        transferred: the same of another experiment.
 
     Raises:
         PaumerError: a file is unusable, a dense, GMAC or throughput row is missing, or two rest on different data.
     """
-    refuse_mixed_data([manifest, *accuracy, flops, throughput, bounds, *attribution])
+    refuse_mixed_data([manifest, *accuracy, flops, throughput, bounds, *attribution, *filter(None, [select])])
     warnings = noise_warnings(in_first_setting(read_throughput(throughput)))
-    main = main_table(accuracy, flops, throughput)
+    main = main_table(accuracy, flops, throughput, intervals, select)
     claims = read_claims(published)
     headline = headline_sheet(main, claims, warnings)
     shares = attribution_table(attribution)
@@ -77,6 +90,12 @@ def write_tables(
         **files_of("published", elsewhere, [published_sheet(elsewhere)]),
         **files_of("attribution", shares, [attribution_sheet(shares)]),
     }
+    if chosen is not None:
+        equal = equal_speed_table(main, chosen)
+        files |= files_of("equal_speed", equal, equal_speed_sheets(equal), equal_speed_sheets(equal))
+    if chosen is not None and transferred is not None:
+        moved = transfer_table(main, chosen, transferred)
+        files |= files_of("transfer", moved, transfer_sheets(moved), transfer_sheets(moved))
     for name, text in files.items():
         write_text(output / name, text)
 
