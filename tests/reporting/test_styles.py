@@ -9,7 +9,8 @@ from paumer.reporting.figures.drawing import draw
 from paumer.reporting.figures.plots import Axis, accuracy_plot
 from paumer.reporting.figures.styles import COLOURS, MARKERS, method_styles
 from paumer.reporting.frames import descriptions, in_order, recipe_key, strategy_key
-from paumer.strategies.registry import RECIPES, REGISTRY
+from paumer.strategies.declared import RECIPES
+from paumer.strategies.registry import REGISTRY
 
 
 def methods(*rows):
