@@ -12,7 +12,7 @@ from paumer.config.base import Size
 from paumer.config.measuring import Evaluation
 from paumer.models.graphs import Session, to_onnx, trace
 from paumer.models.inference import View, WindowMean
-from paumer.models.optimized import METHODS, Output, compiled, inference_form, runner
+from paumer.models.optimized import METHODS, Scope, compiled, inference_form, runner
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Strategy
 from paumer.strategies.tokens import of_two
@@ -44,7 +44,7 @@ def callable_of(
     """
     if scope == "image":
         return on_full_images(callable_of(model, strategy, "logits", mode, dtype=dtype), evaluation or Evaluation())
-    method = METHODS[cast(Output, scope)]
+    method = METHODS[cast(Scope, scope)]
     if mode == "optimized":
         return runner(form_of(model, dtype), strategy, method)
     if mode == "onnxruntime":

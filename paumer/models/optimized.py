@@ -8,10 +8,10 @@ once, where a head predicts by the decoder.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, ClassVar, Literal, cast, get_args
+from typing import Any, ClassVar, Literal, TypeVar, cast, get_args
 
 import torch
 from timm.models.vision_transformer import Block, LayerScale
@@ -19,9 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from paumer.config.base import Size
-from paumer.models.heads import Adapter, AdapterLayer, AuxiliaryHead, DecoderHead, LinearHead, MaskTransformer
-from paumer.models.segmenter import Segmenter
-from paumer.models.wrap import TokenHead
+from paumer.models.base import EncoderDecoder
+from paumer.models.heads import Adapter, AdapterLayer, DecoderHead, LinearHead, MaskTransformer
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import entropy_order
 from paumer.strategies.notation import Schedule
@@ -34,11 +33,12 @@ from paumer.system.machine import fast_at_bfloat16
 
 NumberType = Literal["auto", "float32", "bfloat16"]
 Mode = Literal["eager", "compile", "cuda-graphs"]
-Output = Literal["logits", "labels", "patch-logits"]
-METHODS: dict[Output, str] = {"logits": "forward", "labels": "predict_labels", "patch-logits": "patch_logits"}
+Scope = Literal["logits", "labels", "patch-logits"]
+METHODS: dict[Scope, str] = {"logits": "forward", "labels": "predict_labels", "patch-logits": "patch_logits"}
 CONSTANT = 2.0  # bias of a hidden unit that is always the same
 ALIGNED = 8  # hidden units come in multiples of this, which matrix products like
 Run = Callable[[Tensor], Tensor]
+Network = TypeVar("Network", bound=EncoderDecoder)
 
 
 class Optimized:
@@ -52,15 +52,15 @@ class Optimized:
 
     def __init__(
         self,
-        network: Segmenter,
+        network: EncoderDecoder,
         size: Size,
         batch: int,
-        schedules: Sequence[str | Schedule],
+        strategies: Mapping[str, Strategy],
         dtype: NumberType,
         mode: Mode,
-        output: Output,
+        output: Scope,
     ) -> None:
-        for name, value, possible in (("dtype", dtype, NumberType), ("mode", mode, Mode), ("output", output, Output)):
+        for name, value, possible in (("dtype", dtype, NumberType), ("mode", mode, Mode), ("output", output, Scope)):
             if value not in get_args(possible):
                 raise PaumerError(f"{name}: {value!r} is unknown; use {', '.join(get_args(possible))}")
         if mode == "cuda-graphs" and network.device.type != "cuda":
@@ -68,8 +68,8 @@ class Optimized:
         self.shape = (batch, channels_of(network), *size)
         self.network = inference_form(network, dtype)
         self.runs: dict[str, Run] = {}
-        for schedule in dict.fromkeys(["dense", *map(str, schedules)]):
-            run = runner(self.network, network.with_schedule(schedule).strategy, METHODS[output])
+        for schedule, strategy in strategies.items():
+            run = runner(self.network, strategy, METHODS[output])
             self.runs[schedule] = run if mode == "eager" else compiled(run, f"run_{len(self.runs)}", mode)
 
     def __getitem__(self, schedule: str | Schedule) -> Run:
@@ -101,7 +101,7 @@ class Optimized:
         return self[schedule](images)
 
 
-def runner(form: Segmenter, strategy: Strategy, method: str) -> Run:
+def runner(form: EncoderDecoder, strategy: Strategy, method: str) -> Run:
     """A network in inference form under a strategy, as a function of images.
 
     Args:
@@ -118,7 +118,7 @@ def runner(form: Segmenter, strategy: Strategy, method: str) -> Run:
     return run
 
 
-def _normalizer(form: Segmenter) -> Run:
+def _normalizer(form: EncoderDecoder) -> Run:
     """What normalises images of uint8 by one call; `Segmenter.normalize` where it would refuse them."""
     mean, std = form.mean, form.std
     if mean is None or std is None or channels_of(form) != len(mean):
@@ -127,7 +127,7 @@ def _normalizer(form: Segmenter) -> Run:
     return lambda images: torch.addcmul(shift, images, scale) if images.dtype == torch.uint8 else images
 
 
-def channels_of(network: Segmenter) -> int:
+def channels_of(network: EncoderDecoder) -> int:
     """Channels of the images that a network takes."""
     return int(network.encoder.vit.patch_embed.proj.weight.shape[1])
 
@@ -143,7 +143,7 @@ def compiled(run: Run, name: str, mode: str) -> Run:
     return torch.compile(own, dynamic=False, mode="reduce-overhead" if mode == "cuda-graphs" else "default")
 
 
-def inference_form(network: Segmenter, dtype: str = "auto") -> Segmenter:
+def inference_form(network: Network, dtype: str = "auto") -> Network:
     """A copy of a network with less to do in a pass; of no use for training.
 
     Args:
@@ -190,7 +190,7 @@ class Cast(nn.Module):
         return values.to(self.dtype)
 
 
-def _convert(form: Segmenter, dtype: torch.dtype) -> None:
+def _convert(form: EncoderDecoder, dtype: torch.dtype) -> None:
     """Give blocks, adapters and a mask transformer another number type; what is around them converts at its ends."""
     vit = form.encoder.vit
     form.blocks.to(dtype)
@@ -203,10 +203,8 @@ def _convert(form: Segmenter, dtype: torch.dtype) -> None:
     else:
         vit.norm = nn.Sequential(Cast(torch.float32), vit.norm)
     for head in form.heads.values():
-        if isinstance(head, AuxiliaryHead):
-            head.norm = nn.Sequential(Cast(torch.float32), head.norm)
-        elif isinstance(head, TokenHead):
-            head.head = nn.Sequential(Cast(torch.float32), head.head)
+        if not isinstance(head, DecoderHead):
+            head.register_forward_pre_hook(lambda _, values: (values[0].float(),))
         if getattr(head, "adapter", None) is not None:
             cast(nn.Module, head.adapter).to(dtype)
 
@@ -247,7 +245,7 @@ class FoldedLayer(nn.Module):
         return torch.addmm(patches.flatten(0, 1), hidden.flatten(0, 1), self.last).view_as(patches)
 
 
-def lean(strategy: Strategy, network: Segmenter) -> Strategy:
+def lean(strategy: Strategy, network: EncoderDecoder) -> Strategy:
     """The strategy, or where it pauses at fixed shares by heads that predict as the decoder does, a leaner one."""
     fixed = type(strategy) is Pause and isinstance(strategy.parameters, Schedule)
     heads = [network.heads[str(block)] for block in strategy.head_blocks] if fixed else []

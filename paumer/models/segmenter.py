@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +15,13 @@ from paumer.models.base import EncoderDecoder
 from paumer.models.encoder import Encoder, attend, block_macs, feed_forward
 from paumer.models.heads import AuxiliaryOutput, cells_to_map
 from paumer.models.inference import predict, require_images
+from paumer.models.optimized import Mode, NumberType, Optimized, Scope
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import ORACLE, patch_loss
 from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import OperatingPoint, build_strategy, read_point
 from paumer.strategies.state import State
 from paumer.system.errors import PaumerError
-
-if TYPE_CHECKING:
-    from paumer.models.optimized import Mode, NumberType, Optimized
-    from paumer.models.optimized import Output as OutputName
 
 DENSE = Dense()
 
@@ -138,10 +135,10 @@ class Segmenter(EncoderDecoder):
         size: Size,
         batch: int = 1,
         schedules: Sequence[str | Schedule] = (),
-        dtype: "NumberType" = "auto",
-        mode: "Mode" = "eager",
-        output: "OutputName" = "logits",
-    ) -> "Optimized":
+        dtype: NumberType = "auto",
+        mode: Mode = "eager",
+        output: Scope = "logits",
+    ) -> Optimized:
         """The inference form: a copy for images of one size, with less to do in a pass, at dense and some schedules.
 
         Args:
@@ -155,9 +152,9 @@ class Segmenter(EncoderDecoder):
         Raises:
             PaumerError: a schedule is not possible in this network, or an option is unknown.
         """
-        from paumer.models.optimized import Optimized
-
-        return Optimized(self, size, batch, schedules, dtype, mode, output)
+        named = dict.fromkeys(["dense", *map(str, schedules)])
+        strategies = {schedule: self.with_schedule(schedule).strategy for schedule in named}
+        return Optimized(self, size, batch, strategies, dtype, mode, output)
 
     def patch_logits(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
         """Logits before upsampling, (batch, classes, grid height, grid width), finer where the decoder is."""

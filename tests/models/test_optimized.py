@@ -85,6 +85,16 @@ def test_logits_are_those_of_the_network(kind: str, batch: int, images: Tensor) 
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("kind", first(KINDS))
+def test_bfloat16_is_near(kind: str, images: Tensor) -> None:
+    model = network(**KINDS[kind])
+    form = model.optimized(SIZE, 2, SCHEDULES, "bfloat16")
+    with torch.inference_mode():
+        expected = model(images)
+    assert_close(form.run(images), expected, rtol=0.1, atol=0.1 * float(expected.std()))
+    assert {form.run(images, schedule).dtype for schedule in SCHEDULES} == {torch.float32}
+
+
 def test_patches_are_decoded_once_where_heads_predict_by_the_decoder() -> None:
     seen: list[Tensor] = []
     form = network(**KINDS["decoder as classifier"]).optimized(SIZE, 1, ["2:0.4"], "float32")
