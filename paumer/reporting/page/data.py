@@ -138,9 +138,9 @@ def library() -> Markup:
     return _inside_script(vl_convert.javascript_bundle())  # type: ignore[call-arg]  # the snippet may be left out
 
 
-def scripts() -> Markup:
-    """The page's own scripts, in one scope."""
-    parts = [(TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+def scripts(*names: str) -> Markup:
+    """The scripts of a page, by default those of the report, in one scope."""
+    parts = [(TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in names or SCRIPTS]
     return _inside_script('(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n")
 
 
