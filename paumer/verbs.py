@@ -131,7 +131,7 @@ def throughput(
         named("measurement.throughput:throughput")(chosen, runs=runs, **paths)
 
 
-def figures(table: Path, accuracy: Sequence[Path], output: Path, paper: bool, **drawn: Sequence[Path]) -> None:
+def figures(table: Path, accuracy: Sequence[Path], output: Path, paper: bool, **drawn: Any) -> None:
     """Draw all plots, or where no accuracy was measured those of speed."""
     if accuracy:
         named("reporting.figures.write:write_figures")(table, accuracy, output=output, paper=paper, **drawn)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from paumer.evaluation.semantics import tabulate
+from paumer.reporting.frames import at_largest_batch
 from paumer.strategies.notation import Schedule
 from paumer.system.files import write_json
 
@@ -152,6 +153,18 @@ def write_semantics(folder: Path, backbone: str, seed: int, noise: float = 0.2, 
     shares = {name: miou + seed for name, miou in {"none": 70, "paused": 69.75, "running": 69, "all": 68.7}.items()}
     row = {"backbone": backbone, "seed": seed, "schedule": "3:0.4", **shares}
     pd.DataFrame([row]).to_csv(folder / "attribution.csv", index=False)
+
+
+def write_equal_speed(main: pd.DataFrame, folder: Path) -> Path | None:
+    """equal_speed.csv of what merges or pauses by entropy, with narrow intervals; None where nothing does."""
+    points = at_largest_batch(main[main["criterion"].isin(["", "entropy"])]).dropna(subset="speedup")
+    points = points[points["strategy"].isin(["merge", "pause"])]
+    ends = {"drop_low": points["drop"] - 0.2, "drop_high": points["drop"] + 0.2, "chosen_drop": points["drop"]}
+    table = points.assign(asked_speedup=points["speedup"].round(1), candidates=3, **ends)
+    if table.empty:
+        return None
+    table.to_csv(folder / "equal_speed.csv", index=False)
+    return folder / "equal_speed.csv"
 
 
 def _accuracy(backbone: str, recipe: str, seed: int, random: np.random.Generator) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Every experiment file is valid, and every backbone it names exists under that very name and can be built."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from timm.models import get_pretrained_cfg
 
 from paumer.config.base import parse
 from paumer.config.experiment import Experiment
+from paumer.config.measuring import sweep_points
 from paumer.config.network import NetworkSettings, statistics_of
 from paumer.models.backbones import normalization_of
 from paumer.models.build import build
+from paumer.strategies.criteria import CONTROLS
 
 REPOSITORY = Path(__file__).parents[2]
 FILES = {
@@ -45,6 +48,24 @@ def test_cityscapes_offers_other_families() -> None:
     offered = set(read_backbones(read("cityscapes.yaml"))) - set(read_backbones(FILES["cityscapes.yaml"].read_text()))
     for family in ("deit_small", "distilled", "dinov2_small", "reg4"):
         assert any(family in name for name in offered)
+
+
+@pytest.mark.parametrize("name", ["camvid.yaml", "idd_lite.yaml", "nyuv2.yaml", "cityscapes.yaml", "ade20k.yaml"])
+def test_no_method_has_more_operating_points_to_choose_from(name: str) -> None:
+    """All have as many, by fractions and by thresholds; early exits as many as there are heads, or fewer."""
+    experiment: Experiment = parse(Experiment, yaml.safe_load(read(name)), name)
+    counts: Counter[tuple[str, str, str, bool]] = Counter()
+    for recipe in experiment.training.recipes:
+        for point in sweep_points(experiment.sweep, recipe):
+            if point.parts and point.criterion not in CONTROLS and point.strategy not in ("early-exit", "merge>pause"):
+                merges = "local-merge" in point.strategy  # its fractions and thresholds together
+                counts[recipe, point.strategy, point.criterion, point.varies and not merges] += 1
+    [number] = set(counts.values())
+    assert number in (6, 12)
+    rivals = {"token-exit", "adaptive-exit", "merge", "local-merge", "mutual-merge", "shared-patches", "resize"}
+    found = {strategy for _, strategy, _, _ in counts}
+    assert rivals <= found
+    assert {f"resize>{rival}" for rival in rivals - {"resize"}} <= found
 
 
 @pytest.mark.parametrize(("name", "backbone_name"), first(BACKBONES, kind=lambda case: case[0]))

@@ -26,15 +26,25 @@ def plan(arguments: list[str], folder: Path) -> dict[str, int]:
 @pytest.mark.parametrize("name", ["cityscapes", "ade20k"])
 def test_the_whole_experiment_is_planned(name: str, tmp_path: Path) -> None:
     jobs = plan(["--configfile", f"workflow/experiments/{name}.yaml"], tmp_path)
-    networks = 3 * 2 * 3  # sizes, decoders, seeds
-    assert jobs["train"] == networks * 6  # the shared phase, and five recipes
-    assert jobs["evaluate"] == networks * 5
+    networks, controls = 3 * 2 * 3, 3  # sizes, decoders, seeds
+    assert jobs["train"] == networks * 7 + controls * 2  # the shared phase, and six recipes, of a control one
+    assert jobs["evaluate"] == networks * 6 + controls
     assert {"tables", "figures", "report", "throughput", "flops", "bounds"} <= set(jobs)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("name", "seeds"), [("camvid", 3), ("idd_lite", 3), ("nyuv2", 1)])
+def test_points_of_others_are_chosen_on_a_split_of_their_own(name: str, seeds: int, tmp_path: Path) -> None:
+    jobs = plan(["all", "uncertainty", "--configfile", f"workflow/experiments/{name}.yaml"], tmp_path)
+    recipes = 6 if name == "camvid" else 4
+    ablations = 15 if name == "camvid" else 0
+    assert jobs["train"] == seeds * (1 + recipes + 2 * 2 + ablations)  # two controls in two phases
+    assert {"tables", "figures", "report", "throughput", "flops", "robustness", "choose", "uncertainty"} <= set(jobs)
 
 
 def test_both_are_planned_for_the_paper(tmp_path: Path) -> None:
     jobs = plan(["--snakefile", "workflow/paper.smk"], tmp_path)
-    assert jobs["cityscapes_train"] == jobs["ade20k_train"] == 108
+    assert jobs["cityscapes_train"] == jobs["ade20k_train"] == 132
     assert jobs["paper"] == jobs["cityscapes_report"] == jobs["ade20k_tables"] == 1
 
 
@@ -44,7 +54,7 @@ def test_another_file_takes_the_place_of_an_experiment(tmp_path: Path) -> None:
     text = (REPOSITORY / "workflow/experiments/ade20k.yaml").read_text(encoding="utf-8")
     small.write_text(text.replace("seeds: [0, 1, 2]", "seeds: [0]"), encoding="utf-8")
     jobs = plan(["--snakefile", "workflow/paper.smk", "--config", f"ade20k={small}"], tmp_path)
-    assert (jobs["cityscapes_train"], jobs["ade20k_train"]) == (108, 36)
+    assert (jobs["cityscapes_train"], jobs["ade20k_train"]) == (132, 44)
 
 
 @pytest.mark.exhaustive

@@ -9,6 +9,8 @@ if TRAINS:
         "drop_per_class",
         "training",
     ]
+if COMPARED:
+    FIGURES += ["drop_speedup"]
 if PAUSES:
     FIGURES += [
         "semantics_composition",
@@ -191,6 +193,7 @@ rule figures:
         accuracy=[rules.collect_accuracy.output.table] if TRAINS else [],
         logs=runs(f"{RUN}/train.csv"),
         semantics=runs(SEMANTICS, ["paumer"]) if PAUSES else [],
+        equal_speed=rules.tables.output.equal_speed[:1],
     output:
         expand(
             f"{RESULTS}/figures/{{figure}}.{{ending}}",
@@ -211,11 +214,13 @@ rule figures:
         accuracy=repeated("--accuracy", "accuracy"),
         logs=repeated("--log", "logs"),
         semantics=repeated("--semantics", "semantics", folders=True),
+        equal_speed=repeated("--equal-speed", "equal_speed"),
         format="",
     message:
         "Drawing the plots"
     shell:
-        "paumer figures --table {input.table:q} {params.accuracy} {params.logs} {params.semantics} {params.format}"
+        "paumer figures --table {input.table:q} {params.accuracy} {params.logs} {params.semantics} {params.equal_speed}"
+        " {params.format}"
         " --output {params.folder:q} > {log:q} 2>&1"
 
 
@@ -225,6 +230,7 @@ use rule figures as figures_paper with:
         accuracy=rules.figures.input.accuracy,
         logs=rules.figures.input.logs,
         semantics=rules.figures.input.semantics,
+        equal_speed=rules.figures.input.equal_speed,
         # Only so that this target makes all that a paper shows.
         maps=rules.maps_paper.output if PAUSES else [],
     output:
@@ -240,6 +246,7 @@ use rule figures as figures_paper with:
         accuracy=repeated("--accuracy", "accuracy"),
         logs=repeated("--log", "logs"),
         semantics=repeated("--semantics", "semantics", folders=True),
+        equal_speed=repeated("--equal-speed", "equal_speed"),
         format="--paper",
     message:
         "Drawing the plots for a paper"

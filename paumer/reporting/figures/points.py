@@ -39,6 +39,7 @@ FAMILY = [
     *("backbone", "family", "method", "schedule", "seeds", "batch", "miou", "miou_spread", "drop", "drop_spread"),
     *(*SPEEDUP, *RATE),
 ]
+EQUAL = ["backbone", "method", "schedule", "asked_speedup", "seeds", "drop", "drop_low", "drop_high", *SPEEDUP]
 CURVE = ["backbone", "recipe", "seed", "step", "loss"]
 # Of a training curve; more show nothing more.
 MOST_STEPS = 150
@@ -179,6 +180,15 @@ def speedup_points(timed: pd.DataFrame) -> pd.DataFrame:
 def floor_points(timed: pd.DataFrame) -> pd.DataFrame:
     """Time over floor of what was timed against its floor: columns `POINT`, batch, gmac_ratio, `FLOOR`."""
     return timed.loc[timed["floor_ratio"].notna(), [*POINT, "batch", "gmac_ratio", *FLOOR]].reset_index(drop=True)
+
+
+def equal_speed_points(path: Path) -> pd.DataFrame:
+    """What was chosen for each speed-up, from tables/equal_speed.csv: columns `EQUAL`.
+
+    Raises:
+        PaumerError: the file is unusable.
+    """
+    return read_table(path, EQUAL)[EQUAL]
 
 
 def class_points(classes: pd.DataFrame) -> pd.DataFrame:

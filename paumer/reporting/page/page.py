@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from paumer.reporting.figures.points import CURVE
+from paumer.reporting.figures.points import EQUAL as COMPARED
 from paumer.reporting.figures.points import SEMANTICS as SEMANTIC_COLUMNS
 from paumer.reporting.frames import POINT, descriptions, read_main
 from paumer.reporting.page.data import as_json, interactive_sections, library, scripts
@@ -31,6 +32,8 @@ from paumer.reporting.tables.bounds import bounds_sheet
 from paumer.reporting.tables.classes import class_sheets
 from paumer.reporting.tables.criteria import CRITERIA, criteria_sheet
 from paumer.reporting.tables.drops import DROPS, drop_sheets
+from paumer.reporting.tables.equal_speed import TABLE as EQUAL
+from paumer.reporting.tables.equal_speed import equal_speed_sheets
 from paumer.reporting.tables.headline import SPEEDUPS, counted, findings, headline_notes
 from paumer.reporting.tables.main import main_sheet
 from paumer.reporting.tables.methods import CLAIM, methods_sheet
@@ -60,6 +63,8 @@ def write_report(files: ExperimentFiles, runs: Sequence[Path]) -> None:
     """
     main, speed = read_main(files.main), read_speed(files.tables / "speed.csv")
     classes = read_table(files.tables / "classes.csv", CLASSES)
+    curves, equal = read_table(files.figures / "training.csv", CURVE), files.figures / "drop_speedup.csv"
+    compared = read_table(equal, COMPARED)[COMPARED] if equal.exists() else None
     output = files.folder / PAGE
     context = {
         "experiment": files.folder.resolve().name,
@@ -71,7 +76,7 @@ def write_report(files: ExperimentFiles, runs: Sequence[Path]) -> None:
         **_timings(speed, files.flops, files.throughput),
         **_pictures(files.figures),
         **_origins(files, runs),
-        **interactive_sections(main, speed, classes, read_table(files.figures / "training.csv", CURVE)),
+        **interactive_sections(main, speed, classes, curves, compared),
     }
     environment = templates()
     environment.globals |= {"library": library(), "scripts": scripts()}
@@ -83,10 +88,11 @@ def _tables(folder: Path, main: pd.DataFrame, classes: pd.DataFrame) -> dict[str
     """Sheets of the tables on accuracy."""
     headline = read_text(folder / "headline.csv")
     methods = read_table(folder / "methods.csv", ["backbone", "method", "remark"])
-    ablation = folder / "ablation.csv"
+    ablation, equal = folder / "ablation.csv", folder / "equal_speed.csv"
     return {
         "findings": findings(main, reasons(read_table(folder / "attribution.csv", ATTRIBUTION))),
         "headline": Sheet(list(headline.columns), headline.to_numpy().tolist(), headline_notes(main)),
+        "equal": equal_speed_sheets(read_table(equal, EQUAL)) if equal.exists() else [],
         "methods": _compact(methods_sheet(methods, [])),
         "main": _compact(main_sheet(main, [])),
         "criteria": criteria_sheet(read_table(folder / "criteria.csv", CRITERIA)),
