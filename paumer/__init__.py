@@ -6,10 +6,10 @@ exports it, and chooses a schedule for a budget; `system` has files, locks, prog
 
 For use as a library: `paumer.load` gives a trained network, a `paumer.Segmenter`; `paumer.Schedule` says where and how
 much to pause; `paumer.sweep` and `paumer.measure` compare operating points by accuracy, cost and speed; `paumer.scenes`
-draws images to try them on. `paumer.Segmenter.from_pretrained` loads a network from the hub, `paumer.wrap` lets any
-plain timm ViT with any dense head pause, `paumer.load_segmenter` loads a published Segmenter, and
-`paumer.sliding_window_logits` runs a network on windows. They are imported when first used: importing `paumer` imports
-no torch.
+draws images to try them on; `paumer.Governor` keeps to a time per frame. `paumer.Segmenter.from_pretrained` loads a
+network from the hub, `paumer.wrap` lets any plain timm ViT with any dense head pause, `paumer.load_segmenter` loads a
+published Segmenter, and `paumer.sliding_window_logits` runs a network on windows. They are imported when first used:
+importing `paumer` imports no torch.
 """
 
 from importlib import import_module
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     __version__: str
 
     from paumer.deployment.api import measure, scenes, sweep
+    from paumer.deployment.governor import Governor
     from paumer.deployment.network import HubSegmenter as Segmenter
     from paumer.deployment.network import load
     from paumer.models.published import load_segmenter
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from paumer.strategies.notation import Schedule
 
 __all__ = [
+    "Governor",
     "Schedule",
     "Segmenter",
     "__version__",
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Governor": ("paumer.deployment.governor", "Governor"),
     "Schedule": ("paumer.strategies.notation", "Schedule"),
     "Segmenter": ("paumer.deployment.network", "HubSegmenter"),
     "load": ("paumer.deployment.network", "load"),
