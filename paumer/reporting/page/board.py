@@ -5,8 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from paumer.reporting.page.data import scripts
-from paumer.reporting.page.rendering import templates
+from paumer.reporting.page.rendering import scripts, templates
 from paumer.reporting.sheets import (
     Columns,
     Sheet,

@@ -11,7 +11,7 @@ from paumer.reporting.figures.points import CURVE
 from paumer.reporting.figures.points import EQUAL as COMPARED
 from paumer.reporting.figures.points import SEMANTICS as SEMANTIC_COLUMNS
 from paumer.reporting.frames import POINT, descriptions, read_main
-from paumer.reporting.page.data import as_json, interactive_sections, library, scripts
+from paumer.reporting.page.data import as_json, interactive_sections, library
 from paumer.reporting.page.provenance import (
     data_sheet,
     environment_sheet,
@@ -20,7 +20,7 @@ from paumer.reporting.page.provenance import (
     runs_sheet,
     settings_groups,
 )
-from paumer.reporting.page.rendering import templates
+from paumer.reporting.page.rendering import scripts, templates
 from paumer.reporting.page.semantics import SENTENCES as SEMANTICS
 from paumer.reporting.page.semantics import semantic_findings
 from paumer.reporting.reading import read_table, read_text
