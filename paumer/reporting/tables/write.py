@@ -75,7 +75,7 @@ def write_tables(
     summary = replace(headline, opening=paragraph(findings(main, reasons(shares))))
     methods = with_claims(methods_table(main), claims)
     classes = class_table(accuracy, main)
-    drops = drops_table(accuracy, headline_points(main))
+    drops = drops_table(accuracy, headline_points(main), intervals)
     criteria = criteria_table(accuracy, main)
     limits = bounds_table(bounds, main)
     elsewhere = published_table(main, published, manifest, flops, throughput)
