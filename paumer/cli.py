@@ -84,8 +84,10 @@ OPTIONS: dict[str, click.Parameter] = {
     "all accuracy": option("--accuracy", "accuracy.csv of all recipes."),
     "accuracy": several("--accuracy", "accuracy.csv of all runs, if there are any."),
     "attribution": several("--attribution", "attribution.csv of `paumer semantics`, once per run."),
+    "calibration": several("--calibration", "calibration.csv of `paumer semantics`, once per run."),
     "variants": several("--variant variants", "accuracy.csv of a run of an ablation; once for each.", required=True),
     "table": option("--table", "tables/main.csv; without accuracy, tables/speed.csv."),
+    "equal speed": option("--equal-speed", "tables/equal_speed.csv.", **OPTIONAL),
     "logs": several("--log logs", "train.csv, once per run."),
     "semantics": several("--semantics", "Folder of `paumer semantics`, once per run."),
     "as paper": flag("--paper", "As pdf, for one and for two columns of a paper."),
@@ -268,7 +270,8 @@ app.verb(
     "tables",
     "Join accuracy, GMAC and images/s into the tables.",
     "reporting.tables.write:write_tables",
-    "accuracy, flops, throughput, bounds, published, data, attribution, intervals, select, chosen, transferred, output",
+    "accuracy, flops, throughput, bounds, published, data, attribution, calibration, output",
+    "intervals, select, chosen, transferred",
 )
 app.verb(
     "ablation",
@@ -293,7 +296,7 @@ app.verb(
     "figures",
     "Draw the plots of the report, or with --paper those of a paper.",
     verbs.figures,
-    "table, accuracy, logs, semantics, as paper, output",
+    "table, accuracy, logs, semantics, equal speed, as paper, output",
 )
 app.verb("report", "Write report.html of a FOLDER results/EXPERIMENT, one page.", verbs.report, "FOLDER, runs")
 app.verb(

@@ -63,7 +63,8 @@ def _read(section: str, text: str) -> Any:
     """A section of the configuration from a YAML file, or from text in braces."""
     from paumer.config.base import parse, read_yaml
 
-    return parse(named(section), *read_yaml(text))
+    content, origin = read_yaml(text)
+    return parse(named(section), content, origin, [Path(origin).parent])
 
 
 def read_evaluation(text: str | None) -> "Evaluation | None":
@@ -131,7 +132,7 @@ def throughput(
         named("measurement.throughput:throughput")(chosen, runs=runs, **paths)
 
 
-def figures(table: Path, accuracy: Sequence[Path], output: Path, paper: bool, **drawn: Sequence[Path]) -> None:
+def figures(table: Path, accuracy: Sequence[Path], output: Path, paper: bool, **drawn: Any) -> None:
     """Draw all plots, or where no accuracy was measured those of speed."""
     if accuracy:
         named("reporting.figures.write:write_figures")(table, accuracy, output=output, paper=paper, **drawn)

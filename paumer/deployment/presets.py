@@ -191,6 +191,17 @@ def table_presets(experiment: ExperimentFiles, run: dict[str, Any]) -> list[Pres
         raise PaumerError(f"{experiment.main}: damaged; remove it and run its stage again") from None
 
 
+def accuracies(presets: Sequence[Preset]) -> dict[OperatingPoint, float]:
+    """The mIoU of operating points in points, by what measured the first of them: other images give other figures.
+
+    Dense has what another point has lost, where it was not measured itself.
+    """
+    scored = [preset for preset in presets if preset.miou is not None and preset.source == presets[0].source]
+    found = {preset.point: preset.miou for preset in scored if preset.miou is not None}
+    lost = [preset.miou + preset.drop for preset in scored if preset.miou is not None and preset.drop is not None]
+    return ({OperatingPoint(): lost[0]} if lost else {}) | found
+
+
 def choose_preset(presets: Sequence[Preset], speedup: float, name: str | Path) -> Preset:
     """The most accurate of the measured operating points that reach a speed-up over dense.
 

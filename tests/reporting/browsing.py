@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-CHARTS = ["pareto-chart", "methods-chart", "classes-chart", "training-chart"]
+CHARTS = ["equal-chart", "pareto-chart", "methods-chart", "classes-chart", "training-chart"]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 120_000  # milliseconds; other programs may keep the machine busy
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from browsing import Opened, browser
-from synthetic import Measured, Reported, write_measurements
+from synthetic import Measured, Reported, write_equal_speed, write_measurements
 from synthetic_maps import maps
 from tiers import once
 
@@ -58,7 +58,8 @@ def printed(reported: Reported) -> Path:
     """The folder of the figures for a paper."""
     inputs, output = reported.measured, reported.figures / "paper"
     table = reported.tables / "main.csv"
-    write_figures(table, inputs.accuracy, inputs.training, inputs.semantics, output, paper=True)
+    equal = reported.tables / "equal_speed.csv"
+    write_figures(table, inputs.accuracy, inputs.training, inputs.semantics, output, equal_speed=equal, paper=True)
     return output
 
 
@@ -88,7 +89,9 @@ def report(measured: Measured) -> Reported:
     result = Reported(measured, folder / "tables", folder / "figures", folder / "report.html")
     tabulate(measured, result.tables)
     write_speed(measured.flops, measured.throughput, result.tables)
-    write_figures(result.tables / "main.csv", measured.accuracy, measured.training, measured.semantics, result.figures)
+    table, drawn = result.tables / "main.csv", (measured.accuracy, measured.training, measured.semantics)
+    equal = write_equal_speed(read_main(table), result.tables)
+    write_figures(table, *drawn, result.figures, equal_speed=equal)
     # The smallest PNG there is stands in for the pause maps.
     (result.figures / "pause_maps.png").write_bytes(base64.b64decode(PIXEL))
     write_json(result.figures / "pause_maps.json", maps())
@@ -107,6 +110,7 @@ def tabulate(measured: Measured, output: Path) -> None:
         output,
         manifest=measured.data,
         attribution=[folder / "attribution.csv" for folder in measured.semantics],
+        calibration=[folder / "calibration.csv" for folder in measured.semantics],
     )
 
 
@@ -151,10 +155,10 @@ def shared(chromium: Any, reported: Reported) -> Iterator[Opened]:
 def opened(shared: Opened) -> Opened:
     """The report, with its controls as they were when it opened."""
     shared.page.eval_on_selector_all("form", "(forms) => forms.forEach((form) => form.reset())")
-    shared.set("[name=backbone]", "tiny")
+    shared.set("#explorer-form [name=backbone]", "tiny")
     shared.set("[name=batch]", "8")
     shared.set("[name=budget]", "drop")
-    for form in ("#classes-form", "#training-form"):
+    for form in ("#equal-form", "#classes-form", "#training-form"):
         shared.set(f"{form} [name=backbone]", "tiny")
     return shared
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
+from paumer.evaluation.calibration import FINAL, Calibration
 from paumer.evaluation.semantics import tabulate
+from paumer.reporting.frames import at_largest_batch
 from paumer.strategies.notation import Schedule
 from paumer.system.files import write_json
 
@@ -149,9 +152,28 @@ def write_semantics(folder: Path, backbone: str, seed: int, noise: float = 0.2, 
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tabulate(patches, HEADS, ("entropy", "confidence", "random"), FRACTIONS).items():
         table.assign(backbone=backbone, seed=seed).to_csv(folder / f"{name}.csv", index=False)
+    calibration, generator = Calibration(), torch.Generator().manual_seed(seed)
+    for block in (*HEADS, FINAL):
+        logits = torch.randn(400, len(classes), generator=generator)
+        calibration.add(
+            block, logits, (logits + torch.randn(logits.shape, generator=generator)).softmax(-1).round().long()
+        )
+    calibration.table().assign(backbone=backbone, seed=seed).to_csv(folder / "calibration.csv", index=False)
     shares = {name: miou + seed for name, miou in {"none": 70, "paused": 69.75, "running": 69, "all": 68.7}.items()}
     row = {"backbone": backbone, "seed": seed, "schedule": "3:0.4", **shares}
     pd.DataFrame([row]).to_csv(folder / "attribution.csv", index=False)
+
+
+def write_equal_speed(main: pd.DataFrame, folder: Path) -> Path | None:
+    """equal_speed.csv of what merges or pauses by entropy, with narrow intervals; None where nothing does."""
+    points = at_largest_batch(main[main["criterion"].isin(["", "entropy"])]).dropna(subset="speedup")
+    points = points[points["strategy"].isin(["merge", "pause"])]
+    ends = {"drop_low": points["drop"] - 0.2, "drop_high": points["drop"] + 0.2, "chosen_drop": points["drop"]}
+    table = points.assign(asked_speedup=points["speedup"].round(1), candidates=3, **ends)
+    if table.empty:
+        return None
+    table.to_csv(folder / "equal_speed.csv", index=False)
+    return folder / "equal_speed.csv"
 
 
 def _accuracy(backbone: str, recipe: str, seed: int, random: np.random.Generator) -> pd.DataFrame:

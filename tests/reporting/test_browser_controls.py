@@ -54,12 +54,14 @@ def shown(opened):
 
 
 def test_backbone_changes_everything(opened):
-    opened.set("[name=backbone]", "small")
+    opened.set("#explorer-form [name=backbone]", "small")
     assert {row["backbone"] for row in opened.rows("pareto-chart", "points")} == {"small"}
     opened.set("#classes-form [name=backbone]", "small")
     opened.set("#training-form [name=backbone]", "small")
+    opened.set("#equal-form [name=backbone]", "small")
     assert {row["backbone"] for row in opened.rows("classes-chart", "classes")} == {"small"}
     assert {row["backbone"] for row in opened.rows("training-chart", "training")} == {"small"}
+    assert {row["backbone"] for row in opened.rows("equal-chart", "equal")} == {"small"}
 
 
 def test_claim_is_counted_from_dense_and_named_as_a_claim(opened):

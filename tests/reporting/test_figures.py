@@ -9,9 +9,10 @@ from paumer.reporting.figures.drawing import save, style
 from paumer.reporting.figures.labels import label_points
 from paumer.reporting.figures.overview import overview
 from paumer.reporting.figures.pareto import cost_spread
-from paumer.reporting.figures.points import PUBLISHED, dominated, gmac_points, loss_curves, speed_points
-from paumer.reporting.figures.results import floor_overhead, speedup_gmac
+from paumer.reporting.figures.points import CLAIMED, PUBLISHED, dominated, gmac_points, loss_curves, speed_points
+from paumer.reporting.figures.results import drop_speedup, floor_overhead, speedup_gmac
 from paumer.reporting.figures.write import write_speed_figures
+from paumer.reporting.frames import DENSE
 from paumer.reporting.tables.speed import timed, timed_alone
 from paumer.system.errors import PaumerError
 
@@ -179,6 +180,18 @@ def test_dense_is_drawn_once_and_its_other_timings_not_at_all(reported):
     points = timed_alone(reported.tables / "speed.csv")
     assert not {"explicit-attention", "dense-again"} & set(points["strategy"])
     assert len(points[points["strategy"] == "dense"]) == 2 * 2  # backbones and batches
+
+
+def test_methods_at_equal_speed_are_drawn_as_tabulated(reported, main):
+    drawn = pd.read_csv(reported.figures / "drop_speedup.csv")
+    table = pd.read_csv(reported.tables / "equal_speed.csv")
+    pd.testing.assert_frame_equal(drawn, table[drawn.columns], check_exact=False, rtol=1e-3)
+    figure, _ = drop_speedup(reported.tables / "equal_speed.csv", main)
+    tiny, small = figure.axes
+    at = {line.get_label(): list(line.get_ydata()) for line in tiny.lines if len(line.get_ydata()) == 2}
+    assert (at[DENSE], at[CLAIMED]) == ([0, 0], [0.65, 0.65])
+    methods = set(table.loc[table["backbone"] == "small", "method"])
+    assert set(small.get_legend_handles_labels()[1]) == methods | {DENSE, CLAIMED}
 
 
 def test_bars_are_those_of_the_class_table(reported):

@@ -8,8 +8,8 @@ import pytest
 
 from paumer.reporting.figures.styles import STAR, method_styles
 from paumer.reporting.frames import DENSE
-from paumer.reporting.page.charts import explorer_chart, training_chart
-from paumer.reporting.page.data import as_json, columns, explorer_data, library, scripts
+from paumer.reporting.page.charts import equal_speed_chart, explorer_chart, training_chart
+from paumer.reporting.page.data import as_json, columns, equal_speed_data, explorer_data, library, scripts
 from paumer.reporting.page.provenance import links
 from paumer.reporting.tables.speed import read_speed
 from paumer.system.files import ExperimentFiles
@@ -53,6 +53,18 @@ def test_explorer_has_every_timing_of_every_setting(explored):
                 1000 * setting["batch"] / expected["images_per_s"], rel=1e-3
             )
             assert found.loc[at, "latency_ms_low"] <= found.loc[at, "latency_ms"] <= found.loc[at, "latency_ms_high"]
+
+
+def test_methods_at_equal_speed_are_those_of_the_figure(reported, explored):
+    drawn = pd.read_csv(reported.figures / "drop_speedup.csv")
+    data = equal_speed_data(drawn)
+    assert data["drop"] == drawn["drop"].tolist() and data["drop_low"] == drawn["drop_low"].tolist()
+    ends = "{drop:.2f} [{drop_low:.2f}, {drop_high:.2f}]"
+    assert data["drop_text"][0] == ends.format(**drawn.iloc[0])
+    spec = equal_speed_chart({name: style for name, style in method_styles(explored[0]).items() if "/pause" in name})
+    claims = [value["drop"] for one in spec["data"] for value in one.get("values", [])]
+    assert claims == [0, 0.65]
+    assert {legend["orient"] for legend in spec["legends"]} == {"bottom"}
 
 
 def test_unknown_numbers_are_null():

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 from markupsafe import escape
+from synthetic import FAMILIES
 from tiers import first
 
 from paumer.reporting.frames import SMALLER
@@ -25,7 +26,19 @@ from paumer.system.errors import PaumerError
 from paumer.system.files import ExperimentFiles, read_json, write_json
 
 SECTIONS = [
-    *("headline", "about", "explorer", "methods", "maps", "classes", "semantics", "criteria", "speed", "bounds"),
+    *(
+        "headline",
+        "equal",
+        "about",
+        "explorer",
+        "methods",
+        "maps",
+        "classes",
+        "semantics",
+        "criteria",
+        "speed",
+        "bounds",
+    ),
     *("published", "table", "training", "provenance", "files"),
 ]
 PUBLISHED = Path(__file__).parents[2] / "results/reference/published.csv"
@@ -114,7 +127,7 @@ def test_headline_is_shown_as_it_is_written(text, reported):
 
 def test_every_image_has_a_text(page):
     images = attributes(page, "img")
-    assert len(images) == 13  # the overview, seven figures, four of semantics, and the pause maps
+    assert len(images) == 15  # the overview, eight figures, five of semantics, and the pause maps
     assert all(len(values["alt"]) > 20 for values in images)
 
 
@@ -135,8 +148,9 @@ def test_page_names_noise_results_verdicts_and_skipped_timings(text):
 
 
 def test_page_explains_the_strategies_that_occur(text):
-    known = {name: entry.description for name, entry in REGISTRY.items()} | dict([SMALLER])
-    for name, description in known.items():
+    occurring = {family.strategy for family in FAMILIES} & set(REGISTRY)
+    assert len(occurring) > 6
+    for name, description in [*((name, REGISTRY[name].description) for name in occurring), SMALLER]:
         assert text.count(f"<li><code>{name}</code>: {escape(description)}</li>") == 1
     assert "merge&gt;pause</code>:" not in text  # a composition is explained by its parts
 
@@ -233,6 +247,7 @@ def test_small_experiments_report_too(measured, edit, run_reporting, strategies)
     text = small.page.read_text(encoding="utf-8")
     Page(text)
     assert "No network was trained for pausing" in text
+    assert ("Methods at equal speed" in text) == ("pause" in strategies)
 
 
 def write(reported, folder, runs=None, **changes):

@@ -13,6 +13,7 @@ from paumer.reporting.figures.overview import overview
 from paumer.reporting.figures.pareto import cost_spread, pareto_gmac, pareto_speed
 from paumer.reporting.figures.results import (
     drop_per_class,
+    drop_speedup,
     floor_overhead,
     speedup_gmac,
     throughput_batch,
@@ -72,6 +73,7 @@ def test_no_text_is_cut_off_or_too_small(reported, main, chosen):
         drawn = [
             *(overview(main), overview(main[main["backbone"] == "tiny"]), pareto_speed(main), pareto_gmac(main)),
             *(cost_spread(main), drop_per_class(inputs.accuracy, main)),
+            drop_speedup(reported.tables / "equal_speed.csv", main),
             *(throughput_batch(timed(main)), speedup_gmac(timed(main)), floor_overhead(timed(main))),
             *(getattr(plots_semantics, name)(inputs.semantics) for name in ("composition", "uniform", "boundary")),
             *(plots_semantics.correlation(inputs.semantics), training(inputs.training)),

@@ -2,14 +2,16 @@
 
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from paumer.reporting.figures.drawing import draw
-from paumer.reporting.figures.plots import Axis, accuracy_plot
-from paumer.reporting.figures.styles import COLOURS, MARKERS, method_styles
+from paumer.reporting.figures.drawing import PALE, draw
+from paumer.reporting.figures.plots import Axis, Plot, accuracy_plot
+from paumer.reporting.figures.styles import COLOURS, MARKERS, Style, method_styles
 from paumer.reporting.frames import descriptions, in_order, recipe_key, strategy_key
-from paumer.strategies.registry import RECIPES, REGISTRY
+from paumer.strategies.declared import RECIPES
+from paumer.strategies.registry import REGISTRY
 
 
 def methods(*rows):
@@ -85,3 +87,28 @@ def test_strategies_are_described_once_whether_alone_or_composed():
     names = [name for name, _ in descriptions(["merge>pause", "dense", "merge", "smaller-backbone", "unknown"])]
     assert names == ["dense", "pause", "merge", "smaller-backbone"]
     assert dict(descriptions(["pause"])) == {"pause": REGISTRY["pause"].description}
+
+
+def test_series_are_drawn_in_the_looks_of_the_table():
+    """A dashed line per unit, a marker per row, hollow where the style is, pale below the others."""
+    styles = {"first": Style(COLOURS[0], MARKERS[1], "--"), "second": Style(COLOURS[1], MARKERS[2], hollow=True)}
+    rows = pd.DataFrame({"x": [2, 1, 1, 2, 1], "y": 1.0, "seed": [0, 0, 1, 1, 0], "y_spread": 0.1})
+    rows = rows.assign(by=["first"] * 4 + ["second"], pale=[False] * 4 + [True])
+    panel = Figure().subplots()
+    draw(panel, Plot(Axis("x", "time"), Axis("y"), "by", styles, line=1, unit="seed", pale="pale"), rows)
+    lines = [line for line in panel.lines if len(line.get_xdata())]
+    assert [(to_rgb(line.get_color()), list(line.get_xdata()), line.is_dashed()) for line in lines] == [
+        (to_rgb(COLOURS[1]), [1], False),
+        (to_rgb(COLOURS[0]), [1, 2], True),
+        (to_rgb(COLOURS[0]), [1, 2], True),
+    ]
+    pale, full = (dots for dots in panel.collections if isinstance(dots, PathCollection))
+    assert pale.get_facecolor().tolist() == [[1, 1, 1, PALE]]
+    assert pale.get_edgecolor().tolist() == [[*to_rgb(COLOURS[1]), PALE]]
+    assert full.get_offsets()[:, 0].tolist() == [2, 1, 1, 2]
+    assert full.get_facecolor().tolist() == [[*to_rgb(COLOURS[0]), 1]] * 4
+    bars = [bar for bar in panel.collections if isinstance(bar, LineCollection)]
+    assert [bar.get_segments()[0][:, 1].tolist() for bar in bars] == [[0.9, 1.1]] * 2
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("time", "")
+    assert panel.get_legend_handles_labels()[1] == ["first", "second"]
+    assert panel.get_legend() is None

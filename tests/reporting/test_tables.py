@@ -235,8 +235,8 @@ def test_tables_are_the_same_bytes_twice(reported, run_tables, tmp_path):
     measured = replace(reported.measured, accuracy=reported.measured.accuracy[::-1])
     run_tables(measured, tmp_path / "tables")
     write_speed(measured.flops, measured.throughput, tmp_path / "tables")
-    for path in reported.tables.iterdir():
-        assert (tmp_path / "tables" / path.name).read_bytes() == path.read_bytes()
+    written = {path.name: path.read_bytes() for path in reported.tables.iterdir() if path.stem != "equal_speed"}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()} == written
 
 
 def test_collect_keeps_every_cell(tmp_path):

@@ -39,7 +39,7 @@ def test_points_of_others_are_chosen_on_a_split_of_their_own(name: str, seeds: i
     recipes = 6 if name == "camvid" else 4
     ablations = 15 if name == "camvid" else 0
     assert jobs["train"] == seeds * (1 + recipes + 2 * 2 + ablations)  # two controls in two phases
-    assert {"tables", "figures", "report", "throughput", "flops", "robustness", "uncertainty"} <= set(jobs)
+    assert {"tables", "figures", "report", "throughput", "flops", "robustness", "choose", "uncertainty"} <= set(jobs)
 
 
 def test_both_are_planned_for_the_paper(tmp_path: Path) -> None:

@@ -17,14 +17,14 @@ PIECES = 40
 @pytest.mark.exhaustive
 def test_the_documented_command_finishes_a_study_in_pieces(tmp_path: Path) -> None:
     tiny = yaml.safe_load((REPOSITORY / "tests/workflow/tiny.yaml").read_text(encoding="utf-8"))
-    tiny["training"]["recipe_phase"]["epochs"] = 20
+    tiny["training"]["recipe_phase"]["epochs"] = 4
     tiny["training"]["options"]["checkpoint_minutes"] = 0
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(tiny), encoding="utf-8")
     page = (REPOSITORY / "docs/cluster.md").read_text(encoding="utf-8")
     [command] = re.findall(r"^timeout .*?done'$", page, re.DOTALL | re.MULTILINE)
     command = command.replace(' "[0, 1, 2]"', "").replace("--cores 16", f"--snakefile {REPOSITORY}/Snakefile --cores 2")
     command = command.replace("FILE", str(tmp_path / "experiment.yaml"))
-    seconds, whole, pieces = 10.0, [], 0
+    seconds, whole, pieces = 20.0, [], 0
     environment = {key: value for key, value in os.environ.items() if key != "PAUMER_DATA"}
     while pieces < PIECES:
         piece = command.replace(" 540 ", f" {seconds:.0f} ")

@@ -9,12 +9,15 @@ if TRAINS:
         "drop_per_class",
         "training",
     ]
+if COMPARED:
+    FIGURES += ["drop_speedup"]
 if PAUSES:
     FIGURES += [
         "semantics_composition",
         "semantics_uniform",
         "semantics_boundary",
         "semantics_correlation",
+        "semantics_calibration",
     ]
 # For a paper, in the sizes of paumer/reporting/figures/drawing.py, which only `snakemake figures_paper` makes.
 PAPER = f"{RESULTS}/figures/paper/{{figure}}_{{columns}}.pdf"
@@ -35,6 +38,9 @@ rule tables:
         attribution=(
             runs(f"{RUN}/semantics/attribution.csv", ["paumer"]) if PAUSES else []
         ),
+        calibration=(
+            runs(f"{RUN}/semantics/calibration.csv", ["paumer"]) if PAUSES else []
+        ),
     output:
         main=multiext(f"{RESULTS}/tables/main", ".csv", ".md", ".tex"),
         headline=multiext(f"{RESULTS}/tables/headline", ".csv", ".md", ".tex"),
@@ -45,6 +51,11 @@ rule tables:
         criteria=multiext(f"{RESULTS}/tables/criteria", ".csv", ".md", ".tex"),
         published=multiext(f"{RESULTS}/tables/published", ".csv", ".md"),
         attribution=multiext(f"{RESULTS}/tables/attribution", ".csv", ".md"),
+        calibration=(
+            multiext(f"{RESULTS}/tables/calibration", ".csv", ".md", ".tex")
+            if PAUSES
+            else []
+        ),
         equal_speed=(
             multiext(f"{RESULTS}/tables/equal_speed", ".csv", ".md", ".tex")
             if COMPARED
@@ -65,12 +76,14 @@ rule tables:
     params:
         folder=output_folder,
         attribution=repeated("--attribution", "attribution"),
+        calibration=repeated("--calibration", "calibration"),
         more=further_tables,
     message:
         "Joining accuracy, GMAC and images/s into the tables"
     shell:
         "paumer tables --accuracy {input.accuracy:q} --flops {input.flops:q} --throughput {input.throughput:q}"
         " --bounds {input.bounds:q} --published {input.published:q} --data {input.manifest:q} {params.attribution}"
+        " {params.calibration}"
         " {params.more}"
         " --output {params.folder:q} > {log:q} 2>&1"
 
@@ -191,6 +204,7 @@ rule figures:
         accuracy=[rules.collect_accuracy.output.table] if TRAINS else [],
         logs=runs(f"{RUN}/train.csv"),
         semantics=runs(SEMANTICS, ["paumer"]) if PAUSES else [],
+        equal_speed=rules.tables.output.equal_speed[:1],
     output:
         expand(
             f"{RESULTS}/figures/{{figure}}.{{ending}}",
@@ -211,11 +225,13 @@ rule figures:
         accuracy=repeated("--accuracy", "accuracy"),
         logs=repeated("--log", "logs"),
         semantics=repeated("--semantics", "semantics", folders=True),
+        equal_speed=repeated("--equal-speed", "equal_speed"),
         format="",
     message:
         "Drawing the plots"
     shell:
-        "paumer figures --table {input.table:q} {params.accuracy} {params.logs} {params.semantics} {params.format}"
+        "paumer figures --table {input.table:q} {params.accuracy} {params.logs} {params.semantics} {params.equal_speed}"
+        " {params.format}"
         " --output {params.folder:q} > {log:q} 2>&1"
 
 
@@ -225,6 +241,7 @@ use rule figures as figures_paper with:
         accuracy=rules.figures.input.accuracy,
         logs=rules.figures.input.logs,
         semantics=rules.figures.input.semantics,
+        equal_speed=rules.figures.input.equal_speed,
         # Only so that this target makes all that a paper shows.
         maps=rules.maps_paper.output if PAUSES else [],
     output:
@@ -240,6 +257,7 @@ use rule figures as figures_paper with:
         accuracy=repeated("--accuracy", "accuracy"),
         logs=repeated("--log", "logs"),
         semantics=repeated("--semantics", "semantics", folders=True),
+        equal_speed=repeated("--equal-speed", "equal_speed"),
         format="--paper",
     message:
         "Drawing the plots for a paper"

@@ -1,4 +1,4 @@
-"""Draw plots with matplotlib in a theme of seaborn, lay panels out, and save figures for screens and papers."""
+"""Draw plots with seaborn, lay panels out, and save figures for screens and papers."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ from matplotlib.transforms import Affine2D
 
 from paumer.reporting.figures.fonts import all_characters
 from paumer.reporting.figures.plots import LOG_TICKS, Plot
-from paumer.reporting.figures.styles import AREA, Style
+from paumer.reporting.figures.styles import AREA, Dash, Style
 from paumer.reporting.frames import ends
 from paumer.reporting.writing import csv
 from paumer.system.files import write_text, writing
@@ -32,6 +32,8 @@ PALE = 0.4  # opacity of what another point dominates
 SIZE = 7  # points of a marker's diameter
 DODGED = 0.8  # of the room of a name, that its series share
 RADIUS = math.sqrt(AREA / math.pi)  # of a circle among the markers
+# Drawn and left out, in widths of the line, as seaborn takes dashes.
+PATTERNS: dict[Dash, Any] = {"-": "", "--": (3.7, 1.6), ":": (1, 1.65), "-.": (6.4, 1.6, 1, 1.6)}
 
 
 @dataclass(frozen=True)
@@ -146,27 +148,19 @@ def panels(
 
 def draw(panel: Axes, plot: Plot, data: pd.DataFrame) -> None:
     """Draw the rows of a long frame as a plot says, label the axes, and put each series into the legend."""
+    if not data.empty:
+        _draw_data(panel, plot, data)
     panel.set(xlabel=plot.x.title, ylabel=plot.y.title)
-    if data.empty:
-        return
+
+
+def _draw_data(panel: Axes, plot: Plot, data: pd.DataFrame) -> None:
     shown = {name: style for name, style in plot.styles.items() if name in set(data[plot.by])}
+    looks = {name: _look(style, plot) for name, style in shown.items()}
+    for name, look in looks.items():
+        panel.plot([], [], **look, label=name)
     frame = _placed(panel, plot, data, list(shown))
-    for series, style in shown.items():
-        look = _look(style, plot)
-        panel.plot([], [], **look, label=series)
-        for (pale, _), group in frame[frame["series"] == series].groupby(["pale", "unit"]):
-            alpha = PALE if pale else 1
-            panel.plot(group["x"], group["y"], **look, alpha=alpha, zorder=3)
-            for name, lines, other in (("y", panel.vlines, "x"), ("x", panel.hlines, "y")):
-                if name in plot.intervals:
-                    known = group.dropna(subset=[f"{name}_low", f"{name}_high"])
-                    bars: dict[str, Any] = {
-                        "color": style.colour,
-                        "linewidth": sized(0.9),
-                        "alpha": alpha,
-                        "zorder": 2.5,
-                    }
-                    lines(known[other], known[f"{name}_low"], known[f"{name}_high"], **bars)
+    for pale, rows in sorted(frame.groupby("pale"), key=lambda part: not part[0]):  # the pale below the others
+        _draw_rows(panel, plot, rows, looks, alpha=PALE if pale else 1)
     if plot.y.scale == "log":
         panel.set_yscale("log")
         panel.yaxis.set_major_locator(LogLocator(subs=LOG_TICKS))
@@ -174,19 +168,43 @@ def draw(panel: Axes, plot: Plot, data: pd.DataFrame) -> None:
         panel.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _placed(panel: Axes, plot: Plot, data: pd.DataFrame, shown: list[str]) -> pd.DataFrame:
-    """Columns series, pale, unit, and x and y as numbers with `_low` and `_high`, sorted along the lines."""
-    frame = pd.DataFrame({"series": data[plot.by], "pale": False, "unit": 0})
-    for name, column in (("pale", plot.pale), ("unit", plot.unit)):
-        frame[name] = data[column] if column else frame[name]
+def _placed(panel: Axes, plot: Plot, data: pd.DataFrame, series: list[str]) -> pd.DataFrame:
+    """Where rows are drawn, series by series: columns x and y with their intervals, series, unit and pale."""
+    frame = pd.DataFrame(
+        {"series": data[plot.by], "order": data[plot.by].map({name: at for at, name in enumerate(series)})}
+    )
+    frame["pale"], frame["unit"] = data[plot.pale] if plot.pale else False, data[plot.unit] if plot.unit else 0
     for name, axis in (("x", plot.x), ("y", plot.y)):
-        frame[name] = data[axis.value]
+        if axis.scale == "names":
+            offset = DODGED * ((frame["order"] + 0.5) / len(series) - 0.5) if plot.dodged else 0
+            frame[name] = _positions(panel, name, data[axis.value]) + offset
+        else:
+            frame[name] = data[axis.value]
         if name in plot.intervals:
             frame[f"{name}_low"], frame[f"{name}_high"] = ends(data, axis.value)
-        if axis.scale == "names":
-            aside = frame["series"].map(shown.index) + 0.5 if plot.dodged else len(shown) / 2
-            frame[name] = _positions(panel, name, data[axis.value]) + DODGED * (aside / len(shown) - 0.5)
-    return frame.sort_values("y" if plot.intervals == "x" else "x", kind="stable")
+    return frame.dropna(subset=["order", "x", "y"]).sort_values("order", kind="stable")
+
+
+def _draw_rows(panel: Axes, plot: Plot, rows: pd.DataFrame, looks: dict[str, dict[str, Any]], alpha: float) -> None:
+    """Lines, markers and intervals of rows that are equally pale; the looks are keywords of matplotlib by series."""
+    colours, faces, edges, widths, markers, dashes = (
+        {name: look[keyword] for name, look in looks.items()}
+        for keyword in ("color", "markerfacecolor", "markeredgecolor", "markeredgewidth", "marker", "linestyle")
+    )
+    named: dict[str, Any] = {"x": "x", "y": "y", "hue": "series", "style": "series", "legend": False, "ax": panel}
+    common: dict[str, Any] = {"alpha": alpha, "zorder": 3}
+    if plot.line:
+        patterns = {name: PATTERNS[dash] for name, dash in dashes.items()}
+        lines: dict[str, Any] = {"units": "unit", "estimator": None, "linewidth": sized(plot.line)}
+        sns.lineplot(rows, **named, palette=colours, dashes=patterns, **lines, **common)
+    if plot.dots:
+        rims = {"edgecolor": list(rows["series"].map(edges)), "linewidth": list(rows["series"].map(widths))}
+        sns.scatterplot(rows, **named, palette=faces, markers=markers, s=sized(SIZE) ** 2, **rims, **common)
+    for name, bars, other in (("y", panel.vlines, "x"), ("x", panel.hlines, "y")):
+        if name in plot.intervals:
+            known = rows.dropna(subset=[f"{name}_low", f"{name}_high"])
+            own: dict[str, Any] = {"colors": known["series"].map(colours), "linewidth": sized(0.9), "zorder": 2.5}
+            bars(known[other], known[f"{name}_low"], known[f"{name}_high"], **own, alpha=alpha)
 
 
 def _positions(panel: Axes, axis: str, names: pd.Series) -> pd.Series:

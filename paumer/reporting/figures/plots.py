@@ -71,6 +71,11 @@ def accuracy_plot(cost: Axis, methods: Mapping[str, Style]) -> Plot:
     return Plot(cost, MIOU, "method", methods, intervals="xy", pale="pale")
 
 
+def equal_speed_plot(methods: Mapping[str, Style]) -> Plot:
+    """Drop of the methods that are compared at equal speed, against the speed-ups that they reached."""
+    return Plot(COSTS["speedup"], Axis("drop", "drop (mIoU points)"), "method", methods, intervals="xy", line=0.8)
+
+
 def class_plot(by: str, series: Iterable[object]) -> Plot:
     """Drop of each class."""
     drop, name = Axis("drop", "drop (IoU points)"), Axis("class", scale="names")

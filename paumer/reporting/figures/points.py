@@ -39,6 +39,7 @@ FAMILY = [
     *("backbone", "family", "method", "schedule", "seeds", "batch", "miou", "miou_spread", "drop", "drop_spread"),
     *(*SPEEDUP, *RATE),
 ]
+EQUAL = ["backbone", "method", "schedule", "asked_speedup", "seeds", "drop", "drop_low", "drop_high", *SPEEDUP]
 CURVE = ["backbone", "recipe", "seed", "step", "loss"]
 # Of a training curve; more show nothing more.
 MOST_STEPS = 150
@@ -181,6 +182,15 @@ def floor_points(timed: pd.DataFrame) -> pd.DataFrame:
     return timed.loc[timed["floor_ratio"].notna(), [*POINT, "batch", "gmac_ratio", *FLOOR]].reset_index(drop=True)
 
 
+def equal_speed_points(path: Path) -> pd.DataFrame:
+    """What was chosen for each speed-up, from tables/equal_speed.csv: columns `EQUAL`.
+
+    Raises:
+        PaumerError: the file is unusable.
+    """
+    return read_table(path, EQUAL)[EQUAL]
+
+
 def class_points(classes: pd.DataFrame) -> pd.DataFrame:
     """Drop of each class where patches pause, with recipe paumer if there is one; rows of `class_table`."""
     paused = classes[classes["strategy"] == "pause"]
@@ -230,6 +240,21 @@ def read_semantics(folders: Sequence[Path], name: str) -> pd.DataFrame:
     table = pd.concat(runs, ignore_index=True) if runs else pd.DataFrame(columns=columns)
     refuse_duplicates(table, [*SEMANTICS, *keys, "seed"], f"semantics, {name}")
     return over_seeds(table, values, [*SEMANTICS, *keys])
+
+
+def calibration_points(folders: Sequence[Path]) -> pd.DataFrame:
+    """Confidence and accuracy by bins of confidence, means over the seeds.
+
+    Returns:
+        Columns backbone, block (0: the final prediction), bin, seeds, confidence, accuracy and ece, each with its
+        spread; a bin without pixels has neither confidence nor accuracy.
+
+    Raises:
+        PaumerError: a file is unusable.
+    """
+    keys, values = ["backbone", "block", "bin"], ["confidence", "accuracy", "ece"]
+    runs = [read_table(folder / "calibration.csv", [*keys, "seed", *values]) for folder in folders]
+    return over_seeds(pd.concat(runs, ignore_index=True), values, keys)
 
 
 def middle_fraction(table: pd.DataFrame) -> float:

@@ -1,4 +1,4 @@
-"""Plots of speed by batch size, of saved computation, of overhead, of the drop of each class, and of training."""
+"""Plots of speed by batch size, equal speed, saved computation, overhead, the drop of each class, and training."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,11 +11,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from paumer.reporting.figures.drawing import draw, legend_below, nothing, nothing_here, panels, sized
-from paumer.reporting.figures.plots import COSTS, LINE, Axis, Plot, class_plot, training_plot
-from paumer.reporting.figures.points import batch_points, class_points, floor_points, loss_curves, speedup_points
-from paumer.reporting.figures.styles import DASHES, series_styles, strategy_colours
-from paumer.reporting.frames import in_order, strategy_key
+from paumer.reporting.figures.plots import COSTS, LINE, Axis, Plot, class_plot, equal_speed_plot, training_plot
+from paumer.reporting.figures.points import (
+    CLAIMED,
+    batch_points,
+    class_points,
+    equal_speed_points,
+    floor_points,
+    loss_curves,
+    speedup_points,
+)
+from paumer.reporting.figures.styles import DASHES, method_styles, series_styles, strategy_colours
+from paumer.reporting.frames import DENSE, in_order, strategy_key
 from paumer.reporting.tables.classes import class_table
+from paumer.reporting.tables.methods import CLAIM
 
 TICKS = [0.5, 0.7, 0.85, 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20]
 GREY: dict[str, Any] = {"color": "0.35"}
@@ -80,6 +89,19 @@ def _diagonal(panel: Axes, shown: pd.DataFrame) -> None:
     panel.set(xscale="log", yscale="log")
     for axis in (panel.xaxis, panel.yaxis):
         _ticks(axis, [tick for tick in TICKS if tick <= 1.1 * end])
+
+
+def drop_speedup(equal_speed: Path, main: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Drop of methods at equal speed: the figure, and its points (see `equal_speed_points`)."""
+    data = equal_speed_points(equal_speed)
+    plot = equal_speed_plot(method_styles(main))
+    figure, parts = panels(data, width=7)
+    for shown, (panel,) in parts:
+        draw(panel, plot, shown)
+        panel.axhline(0, **GREY, linestyle=DASHES[1], linewidth=sized(1), label=DENSE)
+        panel.axhline(CLAIM.drop, **GREY, linestyle=DASHES[2], linewidth=sized(1), label=CLAIMED)
+    legend_below(figure)
+    return figure, data
 
 
 def floor_overhead(timed: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:

@@ -42,7 +42,7 @@ def _scaled(outline: Path, change: Affine2D) -> Marker:
 # Told apart with the usual colour-blindness as well (after Okabe and Ito, and Tol).
 COLOURS = (
     *("#0173B2", "#DE8F05", "#029E73", "#D55E00", "#CC78BC", "#56B4E9"),
-    *("#8C5A2B", "#332288", "#882255", "#999933", "#44AA99"),
+    *("#8C5A2B", "#332288", "#882255", "#999933", "#44AA99", "#661100"),
 )
 GREY = "#5a5a5a"
 TINT = 0.6  # how much of its colour the control by chance keeps

@@ -13,6 +13,7 @@ from paumer.reporting.figures.overview import overview
 from paumer.reporting.figures.pareto import cost_spread, pareto_gmac, pareto_speed
 from paumer.reporting.figures.results import (
     drop_per_class,
+    drop_speedup,
     floor_overhead,
     speedup_gmac,
     throughput_batch,
@@ -35,6 +36,7 @@ def write_figures(
     semantics: Sequence[Path],
     output: Path,
     *,
+    equal_speed: Path | None = None,
     paper: bool = False,
 ) -> None:
     """Write the overview and the figures of accuracy, cost, training, semantics and speed.
@@ -46,6 +48,7 @@ def write_figures(
         semantics: folders that `paumer semantics` wrote, one for every run with auxiliary heads to look at; without
             any, no figure shows them.
         output: folder for the figures; other files in it stay.
+        equal_speed: tables/equal_speed.csv, where methods are compared at equal speed.
         paper: instead of a `.png` and a `.csv` of exactly what is drawn, write a `.pdf` with embedded fonts for one and
             one for two columns; pareto_gmac, which the report has no need of, is among them.
 
@@ -61,8 +64,12 @@ def write_figures(
         "drop_per_class": partial(drop_per_class, accuracy, main),
         "training": partial(training, logs),
     }
+    if equal_speed is not None:
+        plots["drop_speedup"] = partial(drop_speedup, equal_speed, main)
     if semantics:
         plots |= {f"semantics_{name}": partial(getattr(plots_semantics, name), semantics) for name in SEMANTICS}
+        if all((folder / "calibration.csv").exists() for folder in semantics):
+            plots["semantics_calibration"] = partial(plots_semantics.calibration, semantics)
     _save(plots | _of_speed(timed(main)), output, paper)
 
 

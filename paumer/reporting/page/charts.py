@@ -10,8 +10,20 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from paumer.reporting.figures.plots import COSTS, LOG_TICKS, Axis, Plot, accuracy_plot, class_plot, training_plot
+from paumer.reporting.figures.plots import (
+    COSTS,
+    LOG_TICKS,
+    Axis,
+    Plot,
+    accuracy_plot,
+    class_plot,
+    equal_speed_plot,
+    training_plot,
+)
+from paumer.reporting.figures.points import CLAIMED
 from paumer.reporting.figures.styles import GREY, STAR, Marker, Style
+from paumer.reporting.frames import DENSE
+from paumer.reporting.tables.methods import CLAIM
 
 Spec = dict[str, Any]
 
@@ -26,6 +38,10 @@ EXPLORED = {
     **{"method": "method", "schedule": "schedule", "miou_text": "mIoU", "drop_text": "drop (points)"},
     **{"speedup_text": "speed-up [95%]", "rate_text": "images/s", "latency_text": "latency of a batch (ms)"},
     **{"gmac_text": "GMAC", "floor_text": "time over floor", "seeds": "seeds", "remark": "remark"},
+}
+EQUAL = {
+    **{"method": "method", "schedule": "schedule", "asked_speedup": "asked (x)", "drop_text": "drop (points) [95%]"},
+    **{"speedup_text": "speed-up [95%]", "seeds": "seeds"},
 }
 CLASSES = {"class": "class", "point": "of", "drop_text": "drop (points)", "iou_text": "IoU"}
 COMPARED = ("first", "second")  # operating points
@@ -98,6 +114,15 @@ def methods_chart(methods: Mapping[str, Style]) -> Spec:
     return _finished(layers, alt.Step(27), "The best operating point of every method within the budget")
 
 
+def equal_speed_chart(methods: Mapping[str, Style]) -> Spec:
+    """Drop of methods at equal speed, with lines at dense and at the claim; data set `equal`."""
+    values = [{"drop": 0, "of": DENSE}, {"drop": CLAIM.drop, "of": CLAIMED}]
+    rules = alt.Chart(alt.InlineData(values=values)).mark_rule(color=FAINT, strokeDash=STROKES["--"])
+    lines = rules.encode(y="drop:Q", tooltip=_tooltip({"of": "line", "drop": "drop (points)"}))
+    layers = [lines, *_layers(equal_speed_plot(methods), _data("equal"), EQUAL, _legend(240, symbolSize=85))]
+    return _finished(layers, 340, "Drop of methods at equal speed against the speed-ups that they reached")
+
+
 def classes_chart() -> Spec:
     """Drop of every class; data set `classes` (series, class, point, drop)."""
     zero = alt.Chart(alt.InlineData(values=[{"drop": 0}])).mark_rule(color=FAINT).encode(x="drop:Q")
@@ -107,15 +132,7 @@ def classes_chart() -> Spec:
 
 def training_chart(recipes: Iterable[object]) -> Spec:
     """Loss against steps; data set `training` (recipe, seed, step, loss)."""
-    legend = alt.Legend(
-        title=None,
-        orient="bottom",
-        labelFontSize=12,
-        symbolStrokeWidth=2.5,
-        symbolSize=500,
-        columnPadding=24,
-        columns=alt.ExprRef("max(1, floor(width / 130))"),
-    )
+    legend = _legend(130, symbolStrokeWidth=2.5, symbolSize=500)
     shown = {name: name for name in ("recipe", "seed", "step", "loss")}
     layers = _layers(training_plot(recipes), _data("training"), shown, legend)
     return _finished(layers, 300, "Training loss of every run against steps")
@@ -137,13 +154,21 @@ def _layers(plot: Plot, data: alt.Chart, texts: Mapping[str, str], legend: alt.L
             layers.append(data.mark_rule(strokeWidth=1.2).encode(**place | ends, color=colour, opacity=pale))
     if plot.dots:
         looks = {
-            "shape": _styled(alt.Shape, plot, lambda style: outline(style.marker)),
-            "fill": _styled(alt.Fill, plot, lambda style: "white" if style.hollow else style.colour),
-            "stroke": _styled(alt.Stroke, plot, lambda style: style.colour if style.hollow else "white"),
+            "shape": _styled(alt.Shape, plot, lambda style: outline(style.marker), legend),
+            "fill": _styled(alt.Fill, plot, lambda style: "white" if style.hollow else style.colour, legend),
+            "stroke": _styled(alt.Stroke, plot, lambda style: style.colour if style.hollow else "white", legend),
         }
         dots = data.mark_point(filled=True, size=85, strokeWidth=1.1)
         layers.append(dots.encode(**place, **looks, opacity=pale, tooltip=tooltip))
     return layers
+
+
+def _legend(width: int, **look: Any) -> alt.Legend:
+    """A legend below the chart, whose entries need so many pixels each."""
+    columns = alt.ExprRef(f"max(1, floor(width / {width}))")
+    return alt.Legend(
+        title=None, orient="bottom", labelFontSize=12, labelLimit=width, columns=columns, columnPadding=24, **look
+    )
 
 
 def _places(plot: Plot) -> dict[str, Any]:

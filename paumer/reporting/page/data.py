@@ -29,6 +29,7 @@ from paumer.reporting.page.charts import (
     COMPARED,
     EXPLORED,
     classes_chart,
+    equal_speed_chart,
     explorer_chart,
     methods_chart,
     outline,
@@ -84,6 +85,14 @@ def explorer_data(main: pd.DataFrame, speed: pd.DataFrame) -> dict[str, Any]:
         "axes": {name: axis.title for name, axis in COSTS.items()},
         "texts": EXPLORED,
     }
+
+
+def equal_speed_data(points: pd.DataFrame) -> Columns:
+    """The points of figure `drop_speedup` as columns, with texts for tooltips."""
+    drop, speedup = (
+        _texts(with_interval, points[[name, f"{name}_low", f"{name}_high"]]) for name in ("drop", "speedup")
+    )
+    return columns(points.assign(drop_text=drop, speedup_text=speedup))
 
 
 def columns(table: pd.DataFrame) -> Columns:
@@ -161,7 +170,11 @@ def _inside_script(text: str) -> Markup:
 
 
 def interactive_sections(
-    main: pd.DataFrame, speed: pd.DataFrame, classes: pd.DataFrame, curves: pd.DataFrame
+    main: pd.DataFrame,
+    speed: pd.DataFrame,
+    classes: pd.DataFrame,
+    curves: pd.DataFrame,
+    equal: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """What the templates of the charts take.
 
@@ -170,11 +183,14 @@ def interactive_sections(
         speed: the speed table.
         classes: the table of classes.
         curves: what the figure of training curves shows.
+        equal: what the figure of methods at equal speed shows, where there is one.
     """
     methods = method_styles(main)
+    compared = {name: style for name, style in methods.items() if equal is not None and name in set(equal["method"])}
     charts = {
         "explorer": explorer_chart(methods),
         "methods": methods_chart(methods),
+        "equal": equal_speed_chart(compared),
         "classes": classes_chart(),
         "training": training_chart(curves["recipe"]),
     }
@@ -187,6 +203,7 @@ def interactive_sections(
         "explorer": as_json(explorer_data(main, speed)),
         "class_drops": as_json(drops),
         "classes_drawn": as_json(drawn),
+        "equal_points": as_json(equal_speed_data(equal)) if equal is not None else None,
         "curves": as_json(columns(curves)) if len(curves) else None,
     }
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from paumer.reporting.figures.points import CURVE
+from paumer.reporting.figures.points import EQUAL as COMPARED
 from paumer.reporting.figures.points import SEMANTICS as SEMANTIC_COLUMNS
 from paumer.reporting.frames import POINT, descriptions, read_main
 from paumer.reporting.page.data import TEMPLATES, as_json, interactive_sections, library, scripts, stylesheet
@@ -30,9 +31,12 @@ from paumer.reporting.tables.ablation import COLUMNS as ABLATION
 from paumer.reporting.tables.ablation import ablation_sheets
 from paumer.reporting.tables.attribution import ATTRIBUTION, reasons
 from paumer.reporting.tables.bounds import bounds_sheet
+from paumer.reporting.tables.calibration import CALIBRATION, calibration_sheet
 from paumer.reporting.tables.classes import class_sheets
 from paumer.reporting.tables.criteria import CRITERIA, criteria_sheet
 from paumer.reporting.tables.drops import DROPS, drop_sheets
+from paumer.reporting.tables.equal_speed import TABLE as EQUAL
+from paumer.reporting.tables.equal_speed import equal_speed_sheets
 from paumer.reporting.tables.headline import SPEEDUPS, counted, findings, headline_notes
 from paumer.reporting.tables.main import main_sheet
 from paumer.reporting.tables.methods import CLAIM, methods_sheet
@@ -62,6 +66,8 @@ def write_report(files: ExperimentFiles, runs: Sequence[Path]) -> None:
     """
     main, speed = read_main(files.main), read_speed(files.tables / "speed.csv")
     classes = read_table(files.tables / "classes.csv", CLASSES)
+    curves, equal = read_table(files.figures / "training.csv", CURVE), files.figures / "drop_speedup.csv"
+    compared = read_table(equal, COMPARED)[COMPARED] if equal.exists() else None
     output = files.folder / PAGE
     context = {
         "experiment": files.folder.resolve().name,
@@ -73,7 +79,7 @@ def write_report(files: ExperimentFiles, runs: Sequence[Path]) -> None:
         **_timings(speed, files.flops, files.throughput),
         **_pictures(files.figures),
         **_origins(files, runs),
-        **interactive_sections(main, speed, classes, read_table(files.figures / "training.csv", CURVE)),
+        **interactive_sections(main, speed, classes, curves, compared),
     }
     write_text(output, _templates(files.figures).get_template(TEMPLATE).render(context))
 
@@ -82,10 +88,11 @@ def _tables(folder: Path, main: pd.DataFrame, classes: pd.DataFrame) -> dict[str
     """Sheets of the tables on accuracy."""
     headline = read_text(folder / "headline.csv")
     methods = read_table(folder / "methods.csv", ["backbone", "method", "remark"])
-    ablation = folder / "ablation.csv"
+    ablation, equal, calibration = (folder / f"{name}.csv" for name in ("ablation", "equal_speed", "calibration"))
     return {
         "findings": findings(main, reasons(read_table(folder / "attribution.csv", ATTRIBUTION))),
         "headline": Sheet(list(headline.columns), headline.to_numpy().tolist(), headline_notes(main)),
+        "equal": equal_speed_sheets(read_table(equal, EQUAL)) if equal.exists() else [],
         "methods": _compact(methods_sheet(methods, [])),
         "main": _compact(main_sheet(main, [])),
         "criteria": criteria_sheet(read_table(folder / "criteria.csv", CRITERIA)),
@@ -93,6 +100,7 @@ def _tables(folder: Path, main: pd.DataFrame, classes: pd.DataFrame) -> dict[str
         "classes": class_sheets(classes),
         "drops": drop_sheets(read_table(folder / "drops.csv", DROPS)),
         "ablations": ablation_sheets(read_table(ablation, ABLATION)) if ablation.exists() else [],
+        "calibration": calibration_sheet(read_table(calibration, CALIBRATION)) if calibration.exists() else None,
         "bounds": bounds_sheet(read_table(folder / "bounds.csv", ["backbone", "dense"])),
     }
 
@@ -121,7 +129,7 @@ def _pictures(figures: Path) -> dict[str, Any]:
     content = read_json(viewer) if viewer.exists() else {}
     return {
         "semantics": {
-            name: semantic_findings(read_table(figures / f"{name}.csv", SEMANTIC_COLUMNS), name) for name in drawn
+            name: semantic_findings(read_table(figures / f"{name}.csv", SEMANTIC_COLUMNS[:2]), name) for name in drawn
         },
         "samples": [path.name for path in figures.glob("samples.png")],
         "map_pictures": sorted(path.name for path in figures.glob("pause_maps*.png")),

@@ -20,6 +20,7 @@ from paumer.reporting.sheets import (
 )
 
 METHOD = ["backbone", "recipe", "strategy", "criterion"]
+TABLE = [*METHOD, "method", "schedule", "seeds", "asked_speedup", "candidates", "chosen_drop", "drop"]
 CHOSEN = ["asked_speedup", "candidates", "select_drop"]
 EQUAL = (
     "Of every method the same number of parameters was tried for each speed-up, or as many as it has; the best on a "

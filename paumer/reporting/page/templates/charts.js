@@ -1,4 +1,4 @@
-// Drop per class at two operating points, and training curves.
+// Drop per class at two operating points, and charts of the rows of one backbone.
 
 /** Two operating points of a backbone side by side, class by class. */
 async function startClasses() {
@@ -32,13 +32,13 @@ async function startClasses() {
   await redraw();
 }
 
-/** Loss of the runs of one backbone. */
-async function startTraining() {
-  const rows = rowsOf(read("training-data"));
-  const form = byId("training-form");
-  const chart = new Chart("training-chart");
+/** Rows of one backbone at a time; name is that of the data set, and part of those of the elements. */
+async function startRows(name) {
+  const rows = rowsOf(read(`${name}-data`));
+  const form = byId(`${name}-form`);
+  const chart = new Chart(`${name}-chart`);
   const { backbone } = form.elements;
-  const redraw = () => chart.show({ training: rows.filter((row) => row.backbone === backbone.value) });
+  const redraw = () => chart.show({ [name]: rows.filter((row) => row.backbone === backbone.value) });
   offer(backbone, unique(rows.map((row) => row.backbone)));
   backbone.closest("label").hidden = backbone.options.length < 2;
   form.addEventListener("input", redraw);

@@ -4,6 +4,6 @@
   await startExplorer();
   if (byId("maps-data")) await new Viewer().start();
   await startClasses();
-  if (byId("training-data")) await startTraining();
+  for (const name of ["equal", "training"]) if (byId(`${name}-data`)) await startRows(name);
   document.documentElement.dataset.ready = Math.round(performance.now());
 })().catch((error) => console.error(error));
