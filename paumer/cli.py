@@ -85,6 +85,7 @@ OPTIONS: dict[str, click.Parameter] = {
     "all accuracy": option("--accuracy", "accuracy.csv of all recipes."),
     "accuracy": several("--accuracy", "accuracy.csv of all runs, if there are any."),
     "attribution": several("--attribution", "attribution.csv of `paumer semantics`, once per run."),
+    "calibration": several("--calibration", "calibration.csv of `paumer semantics`, once per run."),
     "variants": several("--variant variants", "accuracy.csv of a run of an ablation; once for each.", required=True),
     "table": option("--table", "tables/main.csv; without accuracy, tables/speed.csv."),
     "equal speed": option("--equal-speed", "tables/equal_speed.csv.", **OPTIONAL),
@@ -270,7 +271,8 @@ app.verb(
     "tables",
     "Join accuracy, GMAC and images/s into the tables.",
     "reporting.tables.write:write_tables",
-    "accuracy, flops, throughput, bounds, published, data, attribution, intervals, select, chosen, transferred, output",
+    "accuracy, flops, throughput, bounds, published, data, attribution, calibration, output",
+    "intervals, select, chosen, transferred",
 )
 app.verb(
     "ablation",

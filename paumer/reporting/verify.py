@@ -131,9 +131,8 @@ def _tables(files: ExperimentFiles, published: Path) -> Iterator[str]:
         again = Path(temporary)
         write_speed(files.flops, files.throughput, again)
         if files.accuracy.exists():
-            shares = sorted(files.folder.glob("runs/*/*/*/semantics/attribution.csv"))
             raw = (files.flops, files.throughput, files.bounds, published)
-            write_tables([files.accuracy], *raw, again, manifest=files.manifest, attribution=shares)
+            write_tables([files.accuracy], *raw, again, manifest=files.manifest, **_further(files))
         if (files.tables / "ablation.csv").exists():
             write_ablation(files.accuracy, _variants(files), again)
         for path in sorted(again.iterdir()):
@@ -142,6 +141,16 @@ def _tables(files: ExperimentFiles, published: Path) -> Iterator[str]:
                 yield f"{table}: is missing"
             elif table.read_bytes() != path.read_bytes():
                 yield f"{table}: line {_first_difference(table, path)} is not what the raw files give"
+
+
+def _further(files: ExperimentFiles) -> dict[str, Any]:
+    """What tables are also made of, where the experiment has it, by the name that `write_tables` gives it."""
+    names = {"intervals": "intervals", "select": "select_accuracy", "chosen": "chosen"}
+    found = {name: files.folder / f"{file}.csv" for name, file in names.items()}
+    of_runs = {
+        name: sorted(files.folder.glob(f"runs/*/*/*/semantics/{name}.csv")) for name in ("attribution", "calibration")
+    }
+    return of_runs | {name: path for name, path in found.items() if path.exists()}
 
 
 def _variants(files: ExperimentFiles) -> list[Path]:

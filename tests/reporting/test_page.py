@@ -128,7 +128,7 @@ def test_headline_is_shown_as_it_is_written(text, reported):
 
 def test_every_image_has_a_text(page):
     images = attributes(page, "img")
-    assert len(images) == 14  # the overview, eight figures, four of semantics, and the pause maps
+    assert len(images) == 15  # the overview, eight figures, five of semantics, and the pause maps
     assert all(len(values["alt"]) > 20 for values in images)
 
 

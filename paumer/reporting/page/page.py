@@ -29,6 +29,7 @@ from paumer.reporting.tables.ablation import COLUMNS as ABLATION
 from paumer.reporting.tables.ablation import ablation_sheets
 from paumer.reporting.tables.attribution import ATTRIBUTION, reasons
 from paumer.reporting.tables.bounds import bounds_sheet
+from paumer.reporting.tables.calibration import CALIBRATION, calibration_sheet
 from paumer.reporting.tables.classes import class_sheets
 from paumer.reporting.tables.criteria import CRITERIA, criteria_sheet
 from paumer.reporting.tables.drops import DROPS, drop_sheets
@@ -88,7 +89,7 @@ def _tables(folder: Path, main: pd.DataFrame, classes: pd.DataFrame) -> dict[str
     """Sheets of the tables on accuracy."""
     headline = read_text(folder / "headline.csv")
     methods = read_table(folder / "methods.csv", ["backbone", "method", "remark"])
-    ablation, equal = folder / "ablation.csv", folder / "equal_speed.csv"
+    ablation, equal, calibration = (folder / f"{name}.csv" for name in ("ablation", "equal_speed", "calibration"))
     return {
         "findings": findings(main, reasons(read_table(folder / "attribution.csv", ATTRIBUTION))),
         "headline": Sheet(list(headline.columns), headline.to_numpy().tolist(), headline_notes(main)),
@@ -100,6 +101,7 @@ def _tables(folder: Path, main: pd.DataFrame, classes: pd.DataFrame) -> dict[str
         "classes": class_sheets(classes),
         "drops": drop_sheets(read_table(folder / "drops.csv", DROPS)),
         "ablations": ablation_sheets(read_table(ablation, ABLATION)) if ablation.exists() else [],
+        "calibration": calibration_sheet(read_table(calibration, CALIBRATION)) if calibration.exists() else None,
         "bounds": bounds_sheet(read_table(folder / "bounds.csv", ["backbone", "dense"])),
     }
 
@@ -128,7 +130,7 @@ def _pictures(figures: Path) -> dict[str, Any]:
     content = read_json(viewer) if viewer.exists() else {}
     return {
         "semantics": {
-            name: semantic_findings(read_table(figures / f"{name}.csv", SEMANTIC_COLUMNS), name) for name in drawn
+            name: semantic_findings(read_table(figures / f"{name}.csv", SEMANTIC_COLUMNS[:2]), name) for name in drawn
         },
         "samples": [path.name for path in figures.glob("samples.png")],
         "map_pictures": sorted(path.name for path in figures.glob("pause_maps*.png")),
