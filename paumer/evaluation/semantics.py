@@ -141,8 +141,8 @@ def patch_statistics(
         "uniform": counts.max(axis=1) == counts.sum(axis=1),
         "distance": _numbers(boundary_distances(label, state.grid, model.encoder.patch_size)),
     }
-    for number, block in enumerate(model.blocks, start=1):
-        tokens = block(tokens)
+    for number in range(1, model.encoder.depth + 1):
+        tokens = model.run_block(number, tokens, state)
         if str(number) in model.heads:
             logits = state.predict(number, tokens)
             calibration.add(number, logits, truth)

@@ -14,12 +14,14 @@ from types import FunctionType
 from typing import Any, ClassVar, Literal, TypeVar, cast, get_args
 
 import torch
-from timm.models.vision_transformer import Block, LayerScale
+from timm.models.eva import EvaBlock
+from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional
 
 from paumer.config.base import Size
 from paumer.models.base import EncoderDecoder
+from paumer.models.blocks import has_halves
 from paumer.models.heads import Adapter, AdapterLayer, DecoderHead, LinearHead, MaskTransformer
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import entropy_order
@@ -156,8 +158,8 @@ def inference_form(network: Network, dtype: str = "auto") -> Network:
     form.encoder.kept_positions = {}
     with torch.inference_mode(False), torch.no_grad():
         for block in form.blocks:
-            if isinstance(block, Block):
-                fold_scales(block)
+            if has_halves(block):
+                fold_scales(cast(Block, block))
         adapters = [cast(Any, head).adapter for head in form.heads.values()]
         for adapter in filter(None, adapters):
             if isinstance(adapter, Adapter):
@@ -167,15 +169,16 @@ def inference_form(network: Network, dtype: str = "auto") -> Network:
     return form
 
 
-def fold_scales(block: Block) -> None:
+def fold_scales(block: Block | EvaBlock) -> None:
     """Multiply the scales of a block's branches into their last layers."""
-    for branch, name, scale in ((block.attn, "proj", "ls1"), (block.mlp, "fc2", "ls2")):
-        layer, factors = getattr(branch, name, None), getattr(block, scale)
-        if isinstance(layer, nn.Linear) and isinstance(factors, LayerScale):
-            layer.weight.mul_(factors.gamma[:, None])
+    for branch, name, half in ((block.attn, "proj", 1), (block.mlp, "fc2", 2)):
+        layer, scale = getattr(branch, name, None), getattr(block, f"ls{half}", None)
+        factors = getattr(block, f"gamma_{half}", None) if scale is None else getattr(scale, "gamma", None)
+        if isinstance(layer, nn.Linear) and factors is not None:
+            layer.weight.mul_(factors[:, None])
             if layer.bias is not None:
-                layer.bias.mul_(factors.gamma)
-            setattr(block, scale, nn.Identity())
+                layer.bias.mul_(factors)
+            setattr(block, *((f"gamma_{half}", None) if scale is None else (f"ls{half}", nn.Identity())))
 
 
 class Cast(nn.Module):

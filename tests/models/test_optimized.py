@@ -40,6 +40,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "classifiers of their own": {"heads": ADAPTERS | {"classifier": "own"}},
     "mask transformer": {"heads": {"adapter": 24}, "decoder": {"name": "mask_transformer"}},
     "plain heads, registers": {"heads": {}, "architecture": "vit_small_patch14_reg4_dinov2"},
+    "rotary positions": {"heads": ADAPTERS, "architecture": "vit_small_patch16_dinov3"},
 }
 
 
