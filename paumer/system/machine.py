@@ -16,6 +16,7 @@ import torch
 from paumer.system.errors import PaumerError
 from paumer.system.files import data_checksums, sha256, write_json
 from paumer.system.locks import visible_gpus
+from paumer.system.plugins import states
 
 # Messages of torch and its libraries when a processor's memory does not suffice; GPUs have an exception for it.
 NO_MEMORY = re.compile("can't allocate memory|cannot allocate memory|not enough memory|could not create a memory", re.I)
@@ -103,12 +104,12 @@ OPTIONAL = ("onnx", "onnxruntime", "onnxruntime-gpu")
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that results depend on."""
+    """Versions of the packages that results depend on, and the checksums of plug-ins."""
     found = {package: version(package) for package in PACKAGES}
     for package in OPTIONAL:
         with suppress(PackageNotFoundError):
             found[package] = version(package)
-    return found
+    return found | states()
 
 
 def describe_code() -> dict[str, str]:

@@ -10,7 +10,8 @@ from torch.testing import assert_close
 
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import CRITERIA
-from paumer.strategies.registry import RECIPES, REGISTRY, OperatingPoint, build_strategy, operating_point, runnable
+from paumer.strategies.declared import RECIPES
+from paumer.strategies.registry import REGISTRY, OperatingPoint, build_strategy, operating_point, runnable
 
 EXAMPLES = examples()
 ENTRIES = pytest.mark.parametrize("kind", REGISTRY.values(), ids=REGISTRY)
