@@ -63,7 +63,14 @@ PAUSES = "paumer" in experiment.training.recipes
 NOTHING = "(?!)"  # matches no text
 SEMANTICS = [
     f"{RUN}/semantics/{name}.csv"
-    for name in ("composition", "groups", "boundary", "correlation", "attribution")
+    for name in (
+        "composition",
+        "groups",
+        "boundary",
+        "correlation",
+        "attribution",
+        "calibration",
+    )
 ]
 # The parameters of the methods that are compared at equal speed.
 CHOSEN = f"{RESULTS}/chosen.csv"
