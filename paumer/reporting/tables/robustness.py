@@ -49,7 +49,9 @@ def robustness_table(path: Path) -> pd.DataFrame:
 
 def _first_head(table: pd.DataFrame) -> pd.Series:
     """The share of certain patches at the first head of each network, NaN where it has none."""
-    heads = sorted((int(name.removeprefix("certain_")), name) for name in table if name.startswith("certain_"))
+    heads = sorted(
+        (int(name.removeprefix("certain_")), name) for name in map(str, table) if name.startswith("certain_")
+    )
     shares = table[[name for _, name in heads]].bfill(axis=1)
     return shares.iloc[:, 0] if heads else pd.Series(float("nan"), index=table.index)
 
