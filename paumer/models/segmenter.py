@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from paumer.config.base import Size
 from paumer.config.measuring import Evaluation
 from paumer.config.network import Normalization
-from paumer.models.base import EncoderDecoder
+from paumer.models.base import EncoderDecoder, Output
 from paumer.models.blocks import attend, block_macs, feed_forward, run_whole
 from paumer.models.encoder import Encoder
 from paumer.models.heads import AuxiliaryOutput, cells_to_map
@@ -25,19 +24,6 @@ from paumer.strategies.state import State
 from paumer.system.errors import PaumerError
 
 DENSE = Dense()
-
-
-@dataclass(frozen=True)
-class Output:
-    """The output of a sweep for one strategy.
-
-    Attributes:
-        logits: at patch resolution, (batch, classes, grid height, grid width), finer where the decoder is.
-        macs: multiply-accumulates of each image, (batch,); None unless counted.
-    """
-
-    logits: Tensor
-    macs: Tensor | None
 
 
 class Segmenter(EncoderDecoder):
