@@ -110,9 +110,15 @@ OPTIONS: dict[str, click.Parameter] = {
         verbs.read_evaluation,
         **OPTIONAL,
     ),
-    "images": option("--images -i source", "An image, or a folder of images."),
+    "images": option("--images -i source", "An image, or a folder of images; with --fps also a video."),
     "formats": several("--format formats", "overlay (the usual one), ids, or cityscapes (ids for its server).", str),
     "pause maps": flag("--pause-maps", "Also draw which patch paused after which block."),
+    "fps": option(
+        "--fps",
+        "Keep up with so many frames a second, each at the most accurate operating point that does.",
+        float,
+        **OPTIONAL,
+    ),
     "compare": option("--compare", "Operating points to draw side by side: dense,3:0.4.", str, default=""),
     "size": option("--size", "Height and width of the images, 512x1024; the windows' by default.", str, **OPTIONAL),
     "half": flag("--half", "Of a folder: store weights as float16, half the size; they run as float32."),
@@ -324,9 +330,9 @@ app.verb(
 )
 app.verb(
     "predict",
-    f"Predict images of your own: pictures, class ids, pause maps, comparisons.\n\n{RUN}",
+    f"Predict images of your own: pictures, class ids, pause maps, comparisons; videos.\n\n{RUN}",
     "deployment.predict:predict_images",
-    "RUN, images, output, formats, pause maps, schedule, strategy, criterion, speedup, compare",
+    "RUN, images, output, formats, pause maps, schedule, strategy, criterion, speedup, compare, fps",
     "data?, evaluation, device, threads",
     section="deployment.settings:PredictSettings",
 )
