@@ -8,8 +8,8 @@ For use as a library: `paumer.load` gives a trained network, a `paumer.Segmenter
 much to pause; `paumer.sweep` and `paumer.measure` compare operating points by accuracy, cost and speed; `paumer.scenes`
 draws images to try them on; `paumer.Governor` keeps to a time per frame. `paumer.Segmenter.from_pretrained` loads a
 network from the hub, `paumer.wrap` lets any plain timm ViT with any dense head pause, `paumer.load_segmenter` loads a
-published Segmenter, and `paumer.sliding_window_logits` runs a network on windows. They are imported when first used:
-importing `paumer` imports no torch.
+published Segmenter, and `paumer.sliding_window_logits` runs a network on windows. `paumer.load_plugin` registers methods
+that a file declares. They are imported when first used: importing `paumer` imports no torch.
 """
 
 from importlib import import_module
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from paumer.models.published import load_segmenter
     from paumer.models.sliding import sliding_window_logits
     from paumer.models.wrap import wrap
+    from paumer.strategies.declared import load_plugin
     from paumer.strategies.notation import Schedule
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Segmenter",
     "__version__",
     "load",
+    "load_plugin",
     "load_segmenter",
     "measure",
     "scenes",
@@ -47,6 +49,7 @@ _HOMES = {
     "Schedule": ("paumer.strategies.notation", "Schedule"),
     "Segmenter": ("paumer.deployment.network", "HubSegmenter"),
     "load": ("paumer.deployment.network", "load"),
+    "load_plugin": ("paumer.strategies.declared", "load_plugin"),
     "load_segmenter": ("paumer.models.published", "load_segmenter"),
     "measure": ("paumer.deployment.api", "measure"),
     "scenes": ("paumer.deployment.api", "scenes"),

@@ -74,6 +74,7 @@ OPTIONS: dict[str, click.Parameter] = {
     "ACCURACIES": click.Argument(["accuracy"], type=PATH, nargs=-1, required=True),  # confusions.npz beside each
     "FILE": click.Argument(["file"], type=PATH),
     "FOLDER": click.Argument(["folder"], type=PATH),
+    "FOLDERS": click.Argument(["folders"], type=PATH, nargs=-1, required=True, metavar="FOLDER..."),
     "points": several("--points", "candidates.csv or chosen.csv, whose operating points are added."),
     "intervals": option("--intervals", "intervals.csv.", **OPTIONAL),
     "select": option("--select", "Accuracy on the split that points are chosen on.", **OPTIONAL),
@@ -84,6 +85,7 @@ OPTIONS: dict[str, click.Parameter] = {
     "all accuracy": option("--accuracy", "accuracy.csv of all recipes."),
     "accuracy": several("--accuracy", "accuracy.csv of all runs, if there are any."),
     "attribution": several("--attribution", "attribution.csv of `paumer semantics`, once per run."),
+    "calibration": several("--calibration", "calibration.csv of `paumer semantics`, once per run."),
     "variants": several("--variant variants", "accuracy.csv of a run of an ablation; once for each.", required=True),
     "table": option("--table", "tables/main.csv; without accuracy, tables/speed.csv."),
     "equal speed": option("--equal-speed", "tables/equal_speed.csv.", **OPTIONAL),
@@ -275,7 +277,8 @@ app.verb(
     "tables",
     "Join accuracy, GMAC and images/s into the tables.",
     "reporting.tables.write:write_tables",
-    "accuracy, flops, throughput, bounds, published, data, attribution, intervals, select, chosen, transferred, output",
+    "accuracy, flops, throughput, bounds, published, data, attribution, calibration, output",
+    "intervals, select, chosen, transferred",
 )
 app.verb(
     "ablation",
@@ -320,6 +323,12 @@ app.verb(
     "Recompute the tables of a FOLDER results/EXPERIMENT from the raw files; fail if anything differs.",
     verbs.verify,
     "FOLDER, published",
+)
+app.verb(
+    "merge",
+    "Merge FOLDERs results/EXPERIMENT of several machines, seeds or people into one board: tables and a page.",
+    "reporting.merge:merge",
+    "FOLDERS, output",
 )
 app.verb(
     "tune",

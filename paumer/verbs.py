@@ -63,7 +63,8 @@ def _read(section: str, text: str) -> Any:
     """A section of the configuration from a YAML file, or from text in braces."""
     from paumer.config.base import parse, read_yaml
 
-    return parse(named(section), *read_yaml(text))
+    content, origin = read_yaml(text)
+    return parse(named(section), content, origin, [Path(origin).parent])
 
 
 def read_evaluation(text: str | None) -> "Evaluation | None":

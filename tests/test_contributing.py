@@ -18,7 +18,8 @@ from paumer.models.segmenter import Segmenter
 from paumer.models.wrap import wrap
 from paumer.strategies import criteria
 from paumer.strategies.contract import Dense
-from paumer.strategies.registry import REGISTRY, build_strategy, find_strategies, operating_point, runnable
+from paumer.strategies.declared import find_strategies
+from paumer.strategies.registry import REGISTRY, build_strategy, operating_point, runnable
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -15,6 +15,7 @@ from paumer.system.errors import PaumerError
 from paumer.system.files import read_bytes
 
 IGNORE = 255  # label of pixels without a class
+FOLDERS = "folders"  # in the context of a validation
 SHOWN = 100  # characters of a wrong value that are shown
 
 
@@ -111,14 +112,20 @@ Positive = Annotated[int, Field(ge=1)]
 Different = AfterValidator(different)
 
 
-def parse(model: type[Section], content: Any, origin: str) -> Any:
+def parse(model: type[Section], content: Any, origin: str, folders: Sequence[Path] = ()) -> Any:
     """Validate `content` as `model`.
+
+    Args:
+        model: the section.
+        content: keys and values.
+        origin: where they stand, for messages.
+        folders: what the files of plug-ins are relative to, beside the working folder.
 
     Raises:
         PaumerError: one line that names `origin`, the key at fault and what is wrong with it.
     """
     try:
-        return model.model_validate(content)
+        return model.model_validate(content, context={FOLDERS: folders})
     except ValidationError as error:
         raise PaumerError(explain(error, model, origin)) from None
 

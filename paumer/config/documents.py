@@ -14,7 +14,8 @@ from paumer.config.base import section_in
 from paumer.config.experiment import Experiment
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import CRITERIA
-from paumer.strategies.registry import RECIPES, REGISTRY
+from paumer.strategies.declared import RECIPES
+from paumer.strategies.registry import REGISTRY
 from paumer.system.files import write_text
 
 STRATEGIES = "strategies.md"  # its name, which the configuration's descriptions mention

@@ -5,16 +5,18 @@ from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from paumer.config.base import NAME, Different, Section, parse, written
+from paumer.config.base import FOLDERS, NAME, Different, Section, parse, written
 from paumer.config.idle import Idle, first_idle, idle_keys, set_keys
 from paumer.config.measuring import Comparison, Evaluation, Figures, Method, Robustness, Sweep, Throughput
 from paumer.config.network import Backbone, Data, Decoder, Heads, NetworkChoice, Scenes, check_heads
 from paumer.config.training import Ablation, Training
+from paumer.strategies.declared import WITH_HEADS, load_plugin
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import WITH_HEADS, OperatingPoint
+from paumer.strategies.registry import OperatingPoint
 from paumer.system.errors import PaumerError
+from paumer.system.plugins import find_file
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Different]
 DEVICE = re.compile(r"auto|cpu|(cuda|xpu)(:\d+)?|mps")
@@ -27,6 +29,11 @@ class Experiment(NetworkChoice, Section):
     results: str = Field("results", min_length=1, description="Folder of all results.")
     seeds: Seeds = Field((0,), min_length=1, description="One training run per recipe and seed.")
     device: str = Field("auto", description="`auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, ...")
+    plugins: Annotated[tuple[str, ...], Different] = Field(
+        (),
+        description="Python files with strategies, criteria and datasets of your own, relative to this file or the "
+        "working folder; docs/extending.md.",
+    )
     data: Data = Field(default_factory=Data, description="Images.")
     backbones: tuple[Backbone, ...] = Field(min_length=1, description="Vision transformers.")
     decoder: Decoder = Field(default_factory=Decoder, description="Decoder.")
@@ -81,6 +88,13 @@ class Experiment(NetworkChoice, Section):
         training = self.training.model_copy(update={"pausing": changed(self.training.pausing, "pausing")})
         parts = {"heads": changed(self.heads, "heads"), "backbones": backbones, "training": training}
         return self.model_copy(update={**parts, "ablations": {}})
+
+    @field_validator("plugins")
+    @classmethod
+    def _loaded(cls, files: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """Register what they declare, before the keys below name it; gives absolute paths."""
+        folders = (info.context or {}).get(FOLDERS, ())
+        return tuple(str(load_plugin(find_file(name, folders))) for name in files)
 
     @field_validator("results")
     @classmethod

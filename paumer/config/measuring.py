@@ -21,15 +21,9 @@ from paumer.config.base import (
 )
 from paumer.config.idle import OnlyWith, first_idle, idle_keys
 from paumer.config.points import ScheduleOf, ScheduleText, read_schedule_of
+from paumer.strategies.declared import RecipeName
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import (
-    OperatingPoint,
-    RecipeName,
-    check_criterion,
-    check_strategy,
-    families_of,
-    recipes_of,
-)
+from paumer.strategies.registry import OperatingPoint, check_criterion, check_strategy, families_of, recipes_of
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_bytes
 

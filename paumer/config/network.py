@@ -15,6 +15,7 @@ from pydantic import (
 
 from paumer.config.base import NAME, Section, Size, load_yaml
 from paumer.config.idle import OnlyWith
+from paumer.system import plugins
 from paumer.system.errors import PaumerError
 
 
@@ -34,11 +35,21 @@ class Scenes(Section):
         return {name: value for name, value in dump(self).items() if (name, value) != ("select_images", 0)}
 
 
+DATASETS = ("scenes", "cityscapes", "ade20k", "camvid", "idd_lite", "nyuv2", "folder")
+
+
+def dataset_names() -> tuple[str, ...]:
+    """The datasets of this package, and those of plug-ins."""
+    return (*DATASETS, *plugins.DATASETS)
+
+
 class Data(Section):
     """Which images to train and evaluate on."""
 
-    dataset: Literal["scenes", "cityscapes", "ade20k", "camvid", "idd_lite", "nyuv2", "folder"] = Field(
-        "scenes", description="Dataset; `folder` is data of one's own, laid out as docs/data.md describes."
+    dataset: str = Field(
+        "scenes",
+        description="Dataset; `folder` is data of one's own, laid out as docs/data.md describes.",
+        json_schema_extra=lambda schema: schema.update(enum=list(dataset_names())),
     )
     folder: str | None = Field(
         None,
@@ -51,6 +62,13 @@ class Data(Section):
         None, min_length=1, description="Split to choose operating points on, which is neither trained nor reported on."
     )
     scenes: Scenes = Field(default_factory=Scenes, description="Only for `dataset: scenes`.")
+
+    @field_validator("dataset")
+    @classmethod
+    def _known(cls, dataset: str) -> str:
+        if dataset not in dataset_names():
+            raise ValueError(f"{dataset!r} is unknown; use {', '.join(dataset_names())}")
+        return dataset
 
     @property
     def splits(self) -> tuple[str, ...]:

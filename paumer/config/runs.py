@@ -4,20 +4,24 @@ A rule passes them on the command line, so that an edit runs again only the stag
 the workflow plans with it.
 """
 
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, Literal, Self, cast
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from paumer.config.base import Section, Size, written
 from paumer.config.experiment import Experiment
-from paumer.config.measuring import Comparison, Evaluation, Figures, Robustness, Sweep, Throughput, sweep_points
+from paumer.config.measuring import Comparison, Evaluation, Figures, Method, Robustness, Sweep, Throughput, sweep_points
 from paumer.config.network import Backbone, Decoder, Heads, NetworkChoice
 from paumer.config.points import ScheduleText
 from paumer.config.training import Exiting, Merging, Pausing, Phase, Resizing, TrainingOptions
+from paumer.strategies.contract import CHAIN
 from paumer.strategies.criteria import CONTROLS, CRITERIA
+from paumer.strategies.declared import RECIPES, WITH_HEADS, RecipeName
 from paumer.strategies.notation import Schedule
-from paumer.strategies.registry import RECIPES, WITH_HEADS, OperatingPoint, RecipeName, pauses_last
+from paumer.strategies.registry import OperatingPoint, pauses_last
+from paumer.system.plugins import VARIABLE, states, states_of
 
 Recipe = Literal["shared"] | RecipeName
 ABLATION = "ablation-"  # before the name of an ablation, in the place of a recipe: the folder of its runs
@@ -33,13 +37,44 @@ PLACES = {
 
 
 class StageSettings(Section):
-    """Part of an experiment."""
+    """Part of an experiment.
+
+    Attributes:
+        plugins: state of the plug-ins whose strategies and criteria it names, by their names: where one changes, the
+            stage runs again, and where it is another one when the stage runs, that is refused.
+    """
+
+    plugins: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def _cut(cls, experiment: Experiment, **chosen: Any) -> Self:
         """Take every field from the experiment but those that are chosen."""
-        taken = cls.model_fields.keys() - chosen.keys()
-        return cls(**{name: attrgetter(PLACES.get(name, name))(experiment) for name in taken}, **chosen)
+        taken = cls.model_fields.keys() - chosen.keys() - {"plugins"}
+        cut = cls(**{name: attrgetter(PLACES.get(name, name))(experiment) for name in taken}, **chosen)
+        strategies = [name.strip() for method in cut._methods() for name in method.strategy.split(CHAIN)]
+        criteria = [name for method in cut._methods() for name in method.criteria]
+        used = states_of("strategy", strategies) | states_of("criterion", criteria)
+        return cut.model_copy(update={"plugins": used})
+
+    def _methods(self) -> Sequence[Method]:
+        """What it runs."""
+        return getattr(self, "sweep", ())
+
+    @field_validator("plugins")
+    @classmethod
+    def _as_planned(cls, plugins: dict[str, str]) -> dict[str, str]:
+        known = states()
+        for name, state in plugins.items():
+            if name not in known:
+                raise ValueError(f"{name}: not found here; install it where jobs run, or name its file in {VARIABLE}")
+            if known[name] != state:
+                raise ValueError(f"{name}: not the one that the workflow was planned with; start the workflow again")
+        return plugins
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without plug-ins the text is what it was before there were any, so that no stage runs again."""
+        return {name: value for name, value in dump(self).items() if name != "plugins" or value}
 
 
 class TrainSettings(StageSettings):
@@ -158,6 +193,9 @@ class RobustnessSettings(StageSettings):
         """The settings of an experiment."""
         return cls._cut(experiment)
 
+    def _methods(self) -> Sequence[Method]:
+        return self.robustness.sweep
+
 
 def _paused(sweep: Sweep) -> Sweep:
     """Of a sweep the pausing, alone and last of a composition, by the first of its informed criteria."""
@@ -268,3 +306,6 @@ class CandidateSettings(CostSettings):
     """What the parameters of methods at equal speed depend on."""
 
     comparison: Comparison = Field(default_factory=Comparison)
+
+    def _methods(self) -> Sequence[Method]:
+        return (*self.sweep, *self.comparison.methods)

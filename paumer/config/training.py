@@ -7,8 +7,9 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from paumer.config.base import Different, PositiveSize, Section, written
 from paumer.config.idle import OnlyWith, Without
 from paumer.config.points import ScheduleOf, ScheduleText, read_schedule_of
+from paumer.strategies.declared import RecipeName
 from paumer.strategies.pause import Rejoining
-from paumer.strategies.registry import OperatingPoint, RecipeName
+from paumer.strategies.registry import OperatingPoint
 
 
 class Phase(Section):

@@ -12,6 +12,7 @@ from paumer.config.base import IGNORE, Section, parse, read_yaml
 from paumer.config.network import Data
 from paumer.data import ade20k, camvid, cityscapes, idd_lite, nyuv2
 from paumer.data.datasets import Colour, Dataset, Layout, distinct_colours, from_hex
+from paumer.system import plugins
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_json
 
@@ -41,9 +42,22 @@ def find_dataset(name: str, root: Path) -> Dataset:
     """
     if name == FOLDER:
         return described(root)
-    if name not in DATASETS:
-        raise PaumerError(f"dataset {name!r} is unknown; use {FOLDER}, {', '.join(DATASETS)}")
-    return DATASETS[name]
+    known = all_datasets()
+    if name not in known:
+        raise PaumerError(f"dataset {name!r} is unknown; use {FOLDER}, {', '.join(known)}")
+    return known[name]
+
+
+def all_datasets() -> dict[str, Dataset]:
+    """The datasets of this package, and those of plug-ins, by name.
+
+    Raises:
+        PaumerError: a plug-in brings something else.
+    """
+    for name, dataset in plugins.DATASETS.items():
+        if not isinstance(dataset, Dataset):
+            raise PaumerError(f"dataset {name!r}: is no paumer.data.datasets.Dataset; docs/extending.md shows one")
+    return {**DATASETS, **plugins.DATASETS}
 
 
 def known_colours(name: str, root: Path, manifest: Path) -> Sequence[Colour]:

@@ -17,9 +17,9 @@ from paumer.config.network import Data
 from paumer.data.archives import fetch, read_source
 from paumer.data.catalogue import (
     CLASS_LIST,
-    DATASETS,
     FOLDER,
     REQUIRED_FILES,
+    all_datasets,
     described_folder,
     find_dataset,
     folder_of,
@@ -93,9 +93,9 @@ def fetch_dataset(name: str, folder: Path, processes: int) -> None:
     Raises:
         PaumerError: there is no such dataset to fetch, it cannot be fetched, or a tool is missing.
     """
-    dataset = DATASETS.get(name)
+    dataset = all_datasets().get(name)
     if dataset is None or dataset.download is None:
-        fetched = ", ".join(name for name, dataset in DATASETS.items() if dataset.download)
+        fetched = ", ".join(name for name, dataset in all_datasets().items() if dataset.download)
         raise PaumerError(f"{name}: no dataset that is fetched; use {fetched}")
     folder = folder.expanduser().resolve()
     require_folder(folder)
@@ -121,7 +121,7 @@ def _locate(data: Data, folder: Path, processes: int) -> None:
     elif named_folder(data) is None and data.dataset == FOLDER:
         raise PaumerError(f"data.folder: not set; name a folder there or in PAUMER_DATA that has {REQUIRED_FILES}")
     elif named_folder(data) is None:
-        dataset = DATASETS[data.dataset]
+        dataset = find_dataset(data.dataset, folder)
         if dataset.download is None:
             raise PaumerError(f"data.folder: not set, and {dataset.name} is not fetched; {dataset.manual_instructions}")
         fetch(dataset.download, folder, dataset.terms, dataset.manual_instructions)

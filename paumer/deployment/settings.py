@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from paumer.config.base import Section, Size, positive_size
 from paumer.config.measuring import Evaluation, Throughput
 from paumer.deployment.presets import Preset, choose_preset
-from paumer.strategies.criteria import INFORMED, ORACLE
+from paumer.strategies.criteria import CONTROLS, CRITERIA, ORACLE
 from paumer.strategies.registry import OperatingPoint, read_point
 from paumer.strategies.resize import parse_scale
 from paumer.system.errors import PaumerError
@@ -166,8 +166,9 @@ class TuneSettings(Section):
     @field_validator("criterion")
     @classmethod
     def _usable(cls, criterion: str) -> str:
-        if criterion not in INFORMED:
-            raise ValueError(f"{criterion!r} does not rank patches by predictions; use {', '.join(INFORMED)}")
+        informed = [name for name in CRITERIA if name not in CONTROLS]
+        if criterion not in informed:
+            raise ValueError(f"{criterion!r} does not rank patches by predictions; use {', '.join(informed)}")
         return criterion
 
     @field_validator("scales", mode="before")

@@ -106,6 +106,7 @@ class EncoderDecoder(nn.Module):
         tokens = self.encoder.embed(seen)
         grid = self.encoder.grid(*seen.shape[-2:])
         state = State(self.encoder.prefix, grid, heads=self.heads, pixels=seen, class_weights=self.class_weights)
+        state.rotation = self.encoder.rotation(grid)
         if labels is not None and self.sub_patch is not None:
             if scale < 1:
                 shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from paumer.config.measuring import Evaluation
 from paumer.config.network import Normalization
 from paumer.models.base import EncoderDecoder
-from paumer.models.encoder import Encoder, attend, block_macs, feed_forward
+from paumer.models.blocks import attend, block_macs, feed_forward, run_whole
+from paumer.models.encoder import Encoder
 from paumer.models.heads import AuxiliaryOutput, cells_to_map
 from paumer.models.inference import predict, require_images
 from paumer.strategies.contract import Dense, Strategy
@@ -224,7 +225,7 @@ class Segmenter(EncoderDecoder):
         number, group = done + 1, [item for item in group if item not in ended]
         for branch in group_by(group, lambda strategy: strategy.merge_key(number)):
             inner = state.fork()
-            after = self._run_block(number, tokens, inner, branch[0][1])
+            after = self.run_block(number, tokens, inner, branch[0][1])
             for subgroup in group_by(branch, lambda strategy: strategy.action_key(number)):
                 outer = inner.fork()
                 reduced = self._act(number, after, outer, subgroup[0][1])
@@ -248,7 +249,7 @@ class Segmenter(EncoderDecoder):
         tokens = self._start(tokens, state, strategy)
         for number in range(1, strategy.last_block(self.encoder.depth) + 1):
             if tokens.shape[0]:
-                tokens = self._run_block(number, tokens, state, strategy)
+                tokens = self.run_block(number, tokens, state, strategy)
                 if visit is not None:
                     visit(number, tokens)
                 tokens = self._act(number, tokens, state, strategy)
@@ -264,15 +265,15 @@ class Segmenter(EncoderDecoder):
         """What a strategy does after a block, if anything."""
         return tokens if strategy.action_key(number) is None else strategy.after_block(number, tokens, state)
 
-    def _run_block(self, number: int, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
+    def run_block(self, number: int, tokens: Tensor, state: State, strategy: Strategy = DENSE) -> Tensor:
         """Run a block; in two halves where tokens merge or have merged, and where images have different lengths."""
         block, attended = self.encoder.blocks[number - 1], state.token_counts(tokens)
         merging = strategy.merge_key(number) is not None
         if state.bias is None and state.packing is None and not merging:
-            tokens = block(tokens)
+            tokens = run_whole(block, tokens, state.rotation, state.prefix)
         else:
             lengths = None if state.packing is None else state.packing.lengths
-            tokens, keys = attend(block, tokens, state.bias, lengths)
+            tokens, keys = attend(block, tokens, state.bias, lengths, state.rotation)
             if merging:
                 tokens = strategy.within(number, tokens, keys.mean(dim=1), state)
             tokens = feed_forward(block, tokens)

@@ -7,6 +7,7 @@ network holds the same modules, with the interface that strategies expect.
 import math
 from collections.abc import Iterable, Mapping, Set
 from copy import copy
+from inspect import signature
 from typing import Any, Literal, get_args
 
 import torch
@@ -258,7 +259,15 @@ def _for_any_size(vit: VisionTransformer) -> VisionTransformer:
     patch_embed, view = copy(vit.patch_embed), copy(vit)
     patch_embed.flatten, patch_embed.output_fmt, patch_embed.strict_img_size = False, Format.NHWC, False
     view._modules = {**vit._modules, "patch_embed": patch_embed}
+    if (rope := getattr(vit, "rope", None)) is not None:
+        view._modules["rope"] = _for_any_grid(rope)
     return view
+
+
+def _for_any_grid(rope: nn.Module) -> nn.Module:
+    """The same rotary embedding of timm's for grids of any size; it has no weights."""
+    options = {name: getattr(rope, name) for name in signature(type(rope)).parameters if hasattr(rope, name)}
+    return type(rope)(**options | {"feat_shape": None}).to(next(rope.buffers())).train(rope.training)
 
 
 def _count_classes(head: nn.Module, layout: Layout, shape: tuple[int, ...], name: str) -> int:

@@ -13,7 +13,8 @@ import pandas as pd
 from paumer.reporting.reading import read_table, read_text
 from paumer.strategies.contract import CHAIN
 from paumer.strategies.criteria import CONTROLS
-from paumer.strategies.registry import RECIPES, REGISTRY, SMALLER_BACKBONE, operating_point
+from paumer.strategies.declared import RECIPES
+from paumer.strategies.registry import REGISTRY, SMALLER_BACKBONE, operating_point
 from paumer.system.errors import PaumerError
 
 INPUT = ["height", "width"]

@@ -21,10 +21,12 @@ SMALL = "\\scriptsize\n\\setlength{\\tabcolsep}{3pt}\n"
 FITTED = "\\sbox0{%s}%%\n\\ifdim\\wd0>\\linewidth\\resizebox{\\linewidth}{!}{\\usebox0}\\else\\usebox0\\fi%%\n"
 
 
-def files_of(name: str, table: pd.DataFrame, sheets: Sequence[Sheet], printed: Sequence[Sheet] = ()) -> dict[str, str]:
-    """The text of NAME.csv, NAME.md, and of NAME.tex where sheets are `printed`."""
+def files_of(
+    name: str, table: pd.DataFrame, sheets: Sequence[Sheet], printed: Sequence[Sheet] | None = None
+) -> dict[str, str]:
+    """The text of NAME.csv, NAME.md, and of NAME.tex unless `printed` is None; without sheets it is an empty file."""
     files = {f"{name}.csv": csv(table), f"{name}.md": markdown(*sheets)}
-    return files | ({f"{name}.tex": latex(*printed)} if printed else {})
+    return files | ({} if printed is None else {f"{name}.tex": latex(*printed)})
 
 
 def csv(table: pd.DataFrame) -> str:

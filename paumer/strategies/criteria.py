@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from paumer.strategies.tokens import TokenPositions, log_probabilities, of_two
+from paumer.system.errors import PaumerError
 from paumer.system.lazy import lazy
 
 if TYPE_CHECKING:
@@ -69,10 +70,16 @@ CRITERIA: dict[str, Criterion] = {}
 
 
 def criterion(description: str, name: str = "", **needs: bool) -> Callable[[Callable[..., Tensor]], Any]:
-    """Declare a function as the criterion of its name, or of `name`; `needs` are those of `Criterion`."""
+    """Declare a function as the criterion of its name, or of `name`; `needs` are those of `Criterion`.
+
+    Raises:
+        PaumerError: the name is taken.
+    """
 
     def declare(score: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        CRITERIA[name or score.__name__] = Criterion(description, score, **needs)
+        if (called := name or score.__name__) in CRITERIA:
+            raise PaumerError(f"the criterion name {called!r} is taken; choose another")
+        CRITERIA[called] = Criterion(description, score, **needs)
         return score
 
     return declare

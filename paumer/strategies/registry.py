@@ -1,59 +1,24 @@
-"""Operating points: from their text to the strategies of this folder, and back. The recipes that networks run by.
+"""Operating points: from their text to registered strategies, and back.
 
-Every file of this folder may declare strategies; lying here registers them. Imports no torch: the workflow plans with
-it.
+Imports no torch: the workflow plans with it.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import import_module
 from itertools import permutations
-from pkgutil import iter_modules
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import paumer.strategies
 from paumer.strategies.contract import CHAIN, Chain, Dense, Network, Strategy
+from paumer.strategies.declared import REGISTRY
 from paumer.strategies.families import Family
 from paumer.system.errors import PaumerError
 
 SCALES, ON_EACH_SCALE = (0.95, 0.9, 0.85, 0.75), 2  # inputs of a composition with resize, and families on each
 NAMED = re.compile(r"(?P<strategy>[a-z-]+(\s*>\s*[a-z-]+)*)\s+(?P<schedule>.+)")  # an operating point of any strategy
-
-RecipeName = Literal["dense", "multi-exit", "paumer", "token-exit", "merge", "resize"]
-RECIPES: dict[RecipeName, str] = {
-    "dense": "plain Segmenter",
-    "multi-exit": "auxiliary losses, no pausing",
-    "paumer": "auxiliary losses and random pausing",
-    "token-exit": "auxiliary losses, and certain patches exit while it trains",
-    "merge": "alike neighbours merge while it trains",
-    "resize": "trained on inputs of several sizes",
-}
-WITH_HEADS: tuple[RecipeName, ...] = ("multi-exit", "paumer", "token-exit")
 # In tables, in the place of a strategy: a control network, dense timed again, and dense in its plain formulation.
 SMALLER_BACKBONE, DENSE_AGAIN, EXPLICIT_ATTENTION = "smaller-backbone", "dense-again", "explicit-attention"
-
-
-def find_strategies() -> dict[str, type[Strategy]]:
-    """The strategies that files of this folder declare, by name: those that pause, those that exit, and the others."""
-    files = [
-        import_module(f"{paumer.strategies.__name__}.{file.name}")
-        for file in iter_modules(paumer.strategies.__path__)
-        if file.name != "registry"
-    ]
-    found = [
-        value
-        for file in files
-        for value in vars(file).values()
-        if isinstance(value, type) and issubclass(value, Strategy) and value.__module__ == file.__name__
-    ]
-    declared = [strategy for strategy in found if strategy.examples]
-    declared.sort(key=lambda strategy: (not strategy.defers_tokens, not strategy.outputs_logits))
-    return {strategy.name: strategy for strategy in declared}
-
-
-REGISTRY = find_strategies()
 
 
 class Label(NamedTuple):

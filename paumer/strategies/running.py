@@ -19,7 +19,9 @@ else:
     torch = lazy("torch")
 
 
-Known: TypeAlias = "tuple[Tensor | None, Tensor | None, Tensor | None, Packing | None, Mapping[str, Tensor]]"
+Known: TypeAlias = (
+    "tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Packing | None, Mapping[str, Tensor]]"
+)
 
 
 @dataclass
@@ -31,6 +33,8 @@ class RunningTokens:
         grid: patches along height and width.
         positions: the number of each running patch on the grid, (batch, running); None while none is reduced.
         sizes: how many patches each running token represents, (batch, running); None while each represents one.
+        rotation: sines and cosines by which attention turns the queries and keys of the tokens, (batch or 1, prefix +
+            running, 2 x channels); of a merged token their means over its patches. None where it turns none.
         proportional: whether tokens count in attention by their sizes.
         bias: what attention adds to its logits so that tokens count by their sizes, (batch, 1, 1, prefix + running).
         packing: the place of each image in one long sequence, once the images have different numbers of patches. Tokens
@@ -38,13 +42,14 @@ class RunningTokens:
         side_tensors: further values of the running patches by name, (batch, running, ...): labels that training and
             analysis compare predictions with.
         reductions: the reductions so far, to be restored from last to first.
-        earlier: for each of them positions, sizes, bias, packing and side tensors as they were before it.
+        earlier: for each of them positions, sizes, rotation, bias, packing and side tensors as they were before it.
     """
 
     prefix: int
     grid: tuple[int, int]
     positions: Tensor | None = None
     sizes: Tensor | None = None
+    rotation: Tensor | None = None
     proportional: bool = True
     bias: Tensor | None = None
     packing: Packing | None = None
@@ -127,11 +132,13 @@ class RunningTokens:
         Returns:
             (batch, prefix + kept, width).
         """
-        self.earlier = (*self.earlier, (self.positions, self.sizes, self.bias, self.packing, self.side_tensors))
+        self.earlier = (*self.earlier, self._known)
         if self.positions is None and not reduction.of_images:
             self.positions = torch.arange(self.patches, device=tokens.device).expand(tokens.shape[0], -1)
         self.positions = None if self.positions is None else reduction.reduce_positions(self.positions)
         self.sizes = reduction.reduce_sizes(self.sizes)
+        if self.rotation is not None:
+            self.rotation = reduction.reduce_tokens(self.rotation.expand(tokens.shape[0], -1, -1), self.prefix)
         self.side_tensors = {name: reduction.reduce(values) for name, values in self.side_tensors.items()}
         self.packing = reduction.packing
         self.reductions = (*self.reductions, reduction)
@@ -142,9 +149,14 @@ class RunningTokens:
     def undo(self) -> Reduction:
         """The last reduction, which is off the stack: what is known is of the patches before it."""
         reduction = self.reductions[-1]
-        self.positions, self.sizes, self.bias, self.packing, self.side_tensors = self.earlier[-1]
+        self.positions, self.sizes, self.rotation, self.bias, self.packing, self.side_tensors = self.earlier[-1]
         self.reductions, self.earlier = self.reductions[:-1], self.earlier[:-1]
         return reduction
+
+    @property
+    def _known(self) -> Known:
+        """What a reduction changes."""
+        return self.positions, self.sizes, self.rotation, self.bias, self.packing, self.side_tensors
 
     def _size_bias(self, tokens: Tensor, sizes: Tensor) -> Tensor:
         """The logarithms of the sizes as the attention to every token, 0 for the prefix."""

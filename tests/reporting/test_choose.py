@@ -41,6 +41,21 @@ def test_the_highest_mean_is_chosen(files: tuple[Path, Path], tmp_path: Path) ->
     ]
 
 
+def test_a_seed_that_is_held_out_has_no_say(files: tuple[Path, Path], tmp_path: Path) -> None:
+    choose(*files, tmp_path / "chosen.csv")
+    held_out = pd.read_csv(tmp_path / "chosen.csv")["held_out_drop"].tolist()
+    # By seed 1 alone 1:0.4 is best, which loses 8 with seed 0; by seed 0 alone 2:0.5, which loses 3 with seed 1.
+    assert held_out == [pytest.approx((8 + 3) / 2), 18.0, 10.0]
+
+
+def test_of_one_seed_none_is_held_out(files: tuple[Path, Path], tmp_path: Path) -> None:
+    accuracy, candidates = files
+    table = pd.read_csv(accuracy, keep_default_na=False)
+    table[table["seed"] == 0].to_csv(accuracy, index=False)
+    choose(accuracy, candidates, tmp_path / "chosen.csv")
+    assert pd.read_csv(tmp_path / "chosen.csv")["held_out_drop"].isna().all()
+
+
 def test_a_candidate_without_accuracy_is_named(files: tuple[Path, Path], tmp_path: Path) -> None:
     accuracy, candidates = files
     table = pd.read_csv(accuracy, keep_default_na=False)

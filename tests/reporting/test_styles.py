@@ -10,7 +10,8 @@ from paumer.reporting.figures.drawing import PALE, draw
 from paumer.reporting.figures.plots import Axis, Plot, accuracy_plot
 from paumer.reporting.figures.styles import COLOURS, MARKERS, Style, method_styles
 from paumer.reporting.frames import descriptions, in_order, recipe_key, strategy_key
-from paumer.strategies.registry import RECIPES, REGISTRY
+from paumer.strategies.declared import RECIPES
+from paumer.strategies.registry import REGISTRY
 
 
 def methods(*rows):

@@ -10,7 +10,8 @@ from torch.testing import assert_close
 
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import CRITERIA
-from paumer.strategies.registry import RECIPES, REGISTRY, OperatingPoint, build_strategy, operating_point, runnable
+from paumer.strategies.declared import RECIPES
+from paumer.strategies.registry import REGISTRY, OperatingPoint, build_strategy, operating_point, runnable
 
 EXAMPLES = examples()
 ENTRIES = pytest.mark.parametrize("kind", REGISTRY.values(), ids=REGISTRY)
@@ -71,11 +72,11 @@ def test_in_a_sweep_it_gives_what_it_gives_alone(deep_kind, images, point) -> No
 
 
 @pytest.mark.parametrize("point", [one for one in EXAMPLES if one.criterion != "random"], ids=describe)
-def test_images_run_as_if_they_were_alone(deep, images, point) -> None:
+def test_images_run_as_if_they_were_alone(deep_or_rotary, images, point) -> None:
     built = build_strategy(point)
-    together = deep(images, built)
+    together = deep_or_rotary(images, built)
     for number in range(len(images)):
-        assert_close(deep(images[number : number + 1], built)[0], together[number])
+        assert_close(deep_or_rotary(images[number : number + 1], built)[0], together[number])
 
 
 @pytest.mark.parametrize(
@@ -106,9 +107,9 @@ def test_keys_are_equal_where_the_same_is_computed(name, text, same, others) -> 
 
 
 @POINTS
-def test_logits_have_the_size_of_the_image_whatever_it_is(deep, point) -> None:
+def test_logits_have_the_size_of_the_image_whatever_it_is(deep_or_rotary, point) -> None:
     for shape in ((1, 3, 37, 50), (2, 3, 30, 61)):
-        logits = deep(torch.randn(shape, dtype=torch.float64), build_strategy(point))
+        logits = deep_or_rotary(torch.randn(shape, dtype=torch.float64), build_strategy(point))
         assert logits.shape == (shape[0], 5, *shape[2:])
         assert logits.isfinite().all()
 

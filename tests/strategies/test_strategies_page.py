@@ -7,7 +7,8 @@ import pytest
 
 from paumer.config.documents import strategies_text, write_schema
 from paumer.strategies.criteria import CONTROLS, INFORMED
-from paumer.strategies.registry import RECIPES, REGISTRY, build_strategy, operating_point
+from paumer.strategies.declared import RECIPES
+from paumer.strategies.registry import REGISTRY, build_strategy, operating_point
 from paumer.strategies.token_exit import TokenExitParameters
 
 PAGE = Path(__file__).parents[2] / "docs/strategies.md"

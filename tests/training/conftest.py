@@ -19,7 +19,7 @@ from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
 from paumer.models.build import build
 from paumer.models.segmenter import Segmenter
-from paumer.strategies.registry import WITH_HEADS
+from paumer.strategies.declared import WITH_HEADS
 from paumer.training.loop import train
 from paumer.training.optimization import Optimization
 

@@ -15,16 +15,25 @@ except ModuleNotFoundError:  # a module that Snakemake fetched, file by file
         "paumer: error: the Python package is not installed where Snakemake runs; config/README.md says how"
     )
 
-from paumer.config import runs as stages
+from paumer.system import plugins
 from paumer.system.errors import exit_on_user_error
-from paumer.config.base import parse as parse_section, read_yaml
-from paumer.config.experiment import Experiment
 
 with exit_on_user_error():
+    from paumer.config import runs as stages
+    from paumer.config.base import parse as parse_section, read_yaml
+    from paumer.config.experiment import Experiment
+
     # Snakemake takes the last of several keys of one name; here they are an error.
     for path in workflow.configfiles:
         read_yaml(str(path))
-    experiment = parse_section(Experiment, config, "configuration")
+    beside = [Path(path).parent for path in workflow.configfiles]
+    experiment = parse_section(Experiment, config, "configuration", beside)
+
+# Every stage loads the plug-ins; on a cluster, too, where each job reads this file.
+named_before = os.environ.get(plugins.VARIABLE, "").split(os.pathsep)
+os.environ[plugins.VARIABLE] = os.pathsep.join(
+    dict.fromkeys(filter(None, [*named_before, *experiment.plugins]))
+)
 
 RESULTS = f"{os.path.expanduser(experiment.results)}/{experiment.experiment}"
 # What published work reports; a copy where the workflow is no folder of this machine.
@@ -54,7 +63,14 @@ PAUSES = "paumer" in experiment.training.recipes
 NOTHING = "(?!)"  # matches no text
 SEMANTICS = [
     f"{RUN}/semantics/{name}.csv"
-    for name in ("composition", "groups", "boundary", "correlation", "attribution")
+    for name in (
+        "composition",
+        "groups",
+        "boundary",
+        "correlation",
+        "attribution",
+        "calibration",
+    )
 ]
 # The parameters of the methods that are compared at equal speed.
 CHOSEN = f"{RESULTS}/chosen.csv"

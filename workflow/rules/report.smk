@@ -17,6 +17,7 @@ if PAUSES:
         "semantics_uniform",
         "semantics_boundary",
         "semantics_correlation",
+        "semantics_calibration",
     ]
 # For a paper, in the sizes of paumer/reporting/figures/drawing.py, which only `snakemake figures_paper` makes.
 PAPER = f"{RESULTS}/figures/paper/{{figure}}_{{columns}}.pdf"
@@ -37,6 +38,9 @@ rule tables:
         attribution=(
             runs(f"{RUN}/semantics/attribution.csv", ["paumer"]) if PAUSES else []
         ),
+        calibration=(
+            runs(f"{RUN}/semantics/calibration.csv", ["paumer"]) if PAUSES else []
+        ),
     output:
         main=multiext(f"{RESULTS}/tables/main", ".csv", ".md", ".tex"),
         headline=multiext(f"{RESULTS}/tables/headline", ".csv", ".md", ".tex"),
@@ -47,6 +51,11 @@ rule tables:
         criteria=multiext(f"{RESULTS}/tables/criteria", ".csv", ".md", ".tex"),
         published=multiext(f"{RESULTS}/tables/published", ".csv", ".md"),
         attribution=multiext(f"{RESULTS}/tables/attribution", ".csv", ".md"),
+        calibration=(
+            multiext(f"{RESULTS}/tables/calibration", ".csv", ".md", ".tex")
+            if PAUSES
+            else []
+        ),
         equal_speed=(
             multiext(f"{RESULTS}/tables/equal_speed", ".csv", ".md", ".tex")
             if COMPARED
@@ -67,12 +76,14 @@ rule tables:
     params:
         folder=output_folder,
         attribution=repeated("--attribution", "attribution"),
+        calibration=repeated("--calibration", "calibration"),
         more=further_tables,
     message:
         "Joining accuracy, GMAC and images/s into the tables"
     shell:
         "paumer tables --accuracy {input.accuracy:q} --flops {input.flops:q} --throughput {input.throughput:q}"
         " --bounds {input.bounds:q} --published {input.published:q} --data {input.manifest:q} {params.attribution}"
+        " {params.calibration}"
         " {params.more}"
         " --output {params.folder:q} > {log:q} 2>&1"
 

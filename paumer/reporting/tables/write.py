@@ -10,6 +10,7 @@ from paumer.reporting.frames import to_wide
 from paumer.reporting.reading import read_text, refuse_mixed_data
 from paumer.reporting.tables.attribution import attribution_sheet, attribution_table, reasons
 from paumer.reporting.tables.bounds import bounds_sheet, bounds_table
+from paumer.reporting.tables.calibration import calibration_sheet, calibration_table
 from paumer.reporting.tables.classes import class_sheets, class_table
 from paumer.reporting.tables.criteria import criteria_sheet, criteria_table
 from paumer.reporting.tables.drops import drop_sheets, drops_table
@@ -36,6 +37,7 @@ def write_tables(
     *,
     manifest: Path,
     attribution: Sequence[Path] = (),
+    calibration: Sequence[Path] = (),
     intervals: Path | None = None,
     select: Path | None = None,
     chosen: Path | None = None,
@@ -57,6 +59,7 @@ def write_tables(
         output: folder for the tables.
         manifest: data.json, which names the dataset.
         attribution: attribution.csv of every run that has one.
+        calibration: calibration.csv of every run that has one.
         intervals: 95% intervals of drops over seeds and images; without it drops have those over seeds alone.
         select: accuracy on the split that operating points are chosen on; without it they are chosen on the one that
             is reported.
@@ -75,7 +78,7 @@ def write_tables(
     summary = replace(headline, opening=paragraph(findings(main, reasons(shares))))
     methods = with_claims(methods_table(main), claims)
     classes = class_table(accuracy, main)
-    drops = drops_table(accuracy, headline_points(main))
+    drops = drops_table(accuracy, headline_points(main), intervals)
     criteria = criteria_table(accuracy, main)
     limits = bounds_table(bounds, main)
     elsewhere = published_table(main, published, manifest, flops, throughput)
@@ -96,6 +99,9 @@ def write_tables(
     if chosen is not None and transferred is not None:
         moved = transfer_table(main, chosen, transferred)
         files |= files_of("transfer", moved, transfer_sheets(moved), transfer_sheets(moved))
+    if calibration:
+        errors = calibration_table(calibration)
+        files |= files_of("calibration", errors, [calibration_sheet(errors)], [calibration_sheet(errors)])
     for name, text in files.items():
         write_text(output / name, text)
 
