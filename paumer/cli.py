@@ -340,10 +340,9 @@ app.verb(
 app.verb(
     "predict",
     f"Predict images of your own: pictures, class ids, pause maps, comparisons; videos.\n\n{RUN}",
-    "deployment.predict:predict_images",
+    verbs.predict,
     "RUN, images, output, formats, pause maps, schedule, strategy, criterion, speedup, compare, fps",
     "data?, evaluation, device, threads",
-    section="deployment.settings:PredictSettings",
 )
 app.verb(
     "demo",

@@ -15,15 +15,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from paumer.config.measuring import Evaluation
 from paumer.deployment.frames import Frames, VideoWriter, video_writer
 from paumer.deployment.governor import Frame, Governor
-from paumer.deployment.network import HubSegmenter
+from paumer.deployment.network import HubSegmenter, load
 from paumer.deployment.outputs import RECORD, Outputs, require_outside
 from paumer.deployment.pictures import check_cityscapes, drawn
 from paumer.deployment.settings import PredictSettings
 from paumer.strategies.registry import Label
 from paumer.system.errors import PaumerError
-from paumer.system.files import write_json, write_text, writing
+from paumer.system.files import require_folder, write_json, write_text, writing
 from paumer.system.machine import find_device
 from paumer.system.progress import progress
 
@@ -33,21 +34,32 @@ IN_TIME, LATE, LIMIT = "#0173B2", "#D55E00", "#5a5a5a"
 NAMED = 3  # frames that could not be read, by name in the error
 
 
-def predict_frames(settings: PredictSettings, network: HubSegmenter, source: Path, output: Path) -> None:
+def predict_frames(
+    settings: PredictSettings,
+    folder: Path,
+    source: Path,
+    output: Path,
+    manifest: Path | None = None,
+    evaluation: Evaluation | None = None,
+) -> None:
     """Predict frames in their order, within the time that `settings.fps` leaves each; print how many were late.
 
     Overlays of a video become a video.
 
     Args:
         settings: what to write, and the frames a second.
-        network: a trained network.
+        folder: of a trained run or an exported network, as for `predict_images`; so are `manifest` and `evaluation`.
         source: an image, a folder of them, or a video.
         output: folder to write to.
+        manifest: `data.json` of the data of a run.
+        evaluation: how images are seen.
 
     Raises:
         PaumerError: there are no frames; or, after all others were written, some could not be read.
     """
     assert settings.fps is not None
+    require_folder(output)
+    network = load(folder, evaluation, manifest)
     if "cityscapes" in settings.kinds:
         check_cityscapes(network.description)
     frames = Frames(source)

@@ -15,7 +15,6 @@ from paumer.config.measuring import Evaluation
 from paumer.data.loading import same_shape_batches
 from paumer.deployment.frames import is_video
 from paumer.deployment.images import find_images, read_picture
-from paumer.deployment.live import predict_frames
 from paumer.deployment.network import HubSegmenter, load
 from paumer.deployment.outputs import Outputs, require_outside
 from paumer.deployment.pictures import check_cityscapes, draw_pauses, drawn, overlay, side_by_side
@@ -44,12 +43,12 @@ def predict_images(
     manifest: Path | None = None,
     evaluation: Evaluation | None = None,
 ) -> None:
-    """Write predictions for an image or a folder of images, or for the frames of a video.
+    """Write predictions for an image or a folder of images.
 
     Args:
         settings: what to write, at which operating point.
         folder: of a trained run or an exported network; `demo` for the one that comes with the package.
-        source: an image, or a folder of them; with `fps` also a video.
+        source: an image, or a folder of them.
         output: folder to write to.
         manifest: `data.json` of the data of a run; by default that of its experiment.
         evaluation: how images are seen; by default as the network's folder says.
@@ -60,9 +59,6 @@ def predict_images(
     """
     require_folder(output)
     network = load(folder, evaluation, manifest)
-    if settings.fps is not None:
-        predict_frames(settings, network, source, output)
-        return
     if is_video(source):
         raise PaumerError(f"{source}: is a video; say with --fps how many frames a second are to be reached")
     predictor = Predictor(settings, network, folder)
