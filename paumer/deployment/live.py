@@ -124,7 +124,7 @@ def _draw(path: Path, rows: Sequence[tuple[str, Frame]], governor: Governor) -> 
     above.scatter(numbers[late], times[late], 6, LATE, label="late")
     above.axhline(1000 * governor.limit, color=LIMIT, linestyle="--", label="time per frame")
     above.set(ylabel="milliseconds", ylim=(0, None))
-    above.legend(loc="upper right")
+    above.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
     below.step(numbers, [places[frame.point] for _, frame in rows], where="mid", color=IN_TIME)
     below.set_yticks(list(places.values()), list(map(str, places)), fontsize="small")
     below.set(xlabel="frame", ylim=(0.5, len(places) + 0.5))
