@@ -80,6 +80,7 @@ OPTIONS: dict[str, click.Parameter] = {
     "select": option("--select", "Accuracy on the split that points are chosen on.", **OPTIONAL),
     "chosen": option("--chosen", "chosen.csv.", **OPTIONAL),
     "transferred": option("--transferred", "chosen.csv of another experiment.", **OPTIONAL),
+    "robustness": option("--robustness", "robustness.csv.", **OPTIONAL),
     "candidates": option("--candidates", "candidates.csv."),
     "trained": several("--run", "Folder of a trained run, once per backbone and recipe."),
     "all accuracy": option("--accuracy", "accuracy.csv of all recipes."),
@@ -278,7 +279,7 @@ app.verb(
     "Join accuracy, GMAC and images/s into the tables.",
     "reporting.tables.write:write_tables",
     "accuracy, flops, throughput, bounds, published, data, attribution, calibration, output",
-    "intervals, select, chosen, transferred",
+    "intervals, select, chosen, transferred, robustness",
 )
 app.verb(
     "ablation",
