@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from paumer.deployment.governor import Governor
     from paumer.deployment.network import HubSegmenter as Segmenter
     from paumer.deployment.network import load
+    from paumer.models.eomt import load_eomt
     from paumer.models.published import load_segmenter
     from paumer.models.sliding import sliding_window_logits
     from paumer.models.wrap import wrap
@@ -35,6 +36,7 @@ __all__ = [
     "Segmenter",
     "__version__",
     "load",
+    "load_eomt",
     "load_plugin",
     "load_segmenter",
     "measure",
@@ -49,6 +51,7 @@ _HOMES = {
     "Schedule": ("paumer.strategies.notation", "Schedule"),
     "Segmenter": ("paumer.deployment.network", "HubSegmenter"),
     "load": ("paumer.deployment.network", "load"),
+    "load_eomt": ("paumer.models.eomt", "load_eomt"),
     "load_plugin": ("paumer.strategies.declared", "load_plugin"),
     "load_segmenter": ("paumer.models.published", "load_segmenter"),
     "measure": ("paumer.deployment.api", "measure"),
