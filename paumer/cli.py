@@ -74,6 +74,7 @@ OPTIONS: dict[str, click.Parameter] = {
     "ACCURACIES": click.Argument(["accuracy"], type=PATH, nargs=-1, required=True),  # confusions.npz beside each
     "FILE": click.Argument(["file"], type=PATH),
     "FOLDER": click.Argument(["folder"], type=PATH),
+    "FOLDERS": click.Argument(["folders"], type=PATH, nargs=-1, required=True, metavar="FOLDER..."),
     "points": several("--points", "candidates.csv or chosen.csv, whose operating points are added."),
     "intervals": option("--intervals", "intervals.csv.", **OPTIONAL),
     "select": option("--select", "Accuracy on the split that points are chosen on.", **OPTIONAL),
@@ -316,6 +317,12 @@ app.verb(
     "Recompute the tables of a FOLDER results/EXPERIMENT from the raw files; fail if anything differs.",
     verbs.verify,
     "FOLDER, published",
+)
+app.verb(
+    "merge",
+    "Merge FOLDERs results/EXPERIMENT of several machines, seeds or people into one board: tables and a page.",
+    "reporting.merge:merge",
+    "FOLDERS, output",
 )
 app.verb(
     "tune",

@@ -14,7 +14,7 @@ import pandas as pd
 from paumer.config.runs import ABLATION
 from paumer.measurement.intervals import ratio
 from paumer.reporting.frames import INPUT_SHAPE, MEASURES, POINT, SETTING
-from paumer.reporting.reading import RECORDS, describe, read_table, read_text
+from paumer.reporting.reading import RECORDS, describe, read_table, read_text, result_folder
 from paumer.reporting.sheets import DECIMALS
 from paumer.reporting.tables.ablation import UNCHANGED, write_ablation
 from paumer.reporting.tables.speed import write_speed
@@ -22,7 +22,7 @@ from paumer.reporting.tables.write import write_tables
 from paumer.reporting.timings import pixels, read_throughput
 from paumer.strategies.registry import SMALLER_BACKBONE
 from paumer.system.errors import PaumerError
-from paumer.system.files import MANIFEST, RUN, WEIGHTS, ExperimentFiles, experiment_of, read_json, sha256
+from paumer.system.files import RUN, WEIGHTS, ExperimentFiles, experiment_of, read_json, sha256
 
 ROUNDING = 1e-3  # relative, of values that are large beside their last decimal; both files are rounded
 TIMED = ["backbone", "recipe", *SETTING, *INPUT_SHAPE]
@@ -42,12 +42,7 @@ def verify(folder: Path, published: Path) -> list[str]:
     Raises:
         PaumerError: a raw file is missing or unusable.
     """
-    if not folder.is_dir():
-        raise PaumerError(
-            f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}; name results/EXPERIMENT"
-        )
-    experiment_of(folder / MANIFEST)
-    files = ExperimentFiles(folder)
+    files = result_folder(folder)
     return [*_accuracy(files), *_checksums(files), *check_timings(folder), *_tables(files, published)]
 
 

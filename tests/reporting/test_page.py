@@ -13,8 +13,9 @@ from synthetic import FAMILIES
 from tiers import first
 
 from paumer.reporting.frames import SMALLER
-from paumer.reporting.page.page import breakable, write_report
+from paumer.reporting.page.page import write_report
 from paumer.reporting.page.provenance import data_sheet, environment_sheet, runs_sheet, settings_groups
+from paumer.reporting.page.rendering import breakable
 from paumer.reporting.sheets import Sheet, joined, narrowed
 from paumer.reporting.tables.headline import findings
 from paumer.reporting.tables.methods import CLAIM, read_claims

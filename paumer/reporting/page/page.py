@@ -1,20 +1,17 @@
 """Write the report: one page that needs no other file and no network."""
 
 import base64
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from paumer.reporting.figures.points import CURVE
 from paumer.reporting.figures.points import EQUAL as COMPARED
 from paumer.reporting.figures.points import SEMANTICS as SEMANTIC_COLUMNS
 from paumer.reporting.frames import POINT, descriptions, read_main
-from paumer.reporting.page.data import TEMPLATES, as_json, interactive_sections, library, scripts, stylesheet
+from paumer.reporting.page.data import as_json, interactive_sections, library
 from paumer.reporting.page.provenance import (
     data_sheet,
     environment_sheet,
@@ -23,6 +20,7 @@ from paumer.reporting.page.provenance import (
     runs_sheet,
     settings_groups,
 )
+from paumer.reporting.page.rendering import scripts, templates
 from paumer.reporting.page.semantics import SENTENCES as SEMANTICS
 from paumer.reporting.page.semantics import semantic_findings
 from paumer.reporting.reading import read_table, read_text
@@ -81,7 +79,10 @@ def write_report(files: ExperimentFiles, runs: Sequence[Path]) -> None:
         **_origins(files, runs),
         **interactive_sections(main, speed, classes, curves, compared),
     }
-    write_text(output, _templates(files.figures).get_template(TEMPLATE).render(context))
+    environment = templates()
+    environment.globals |= {"library": library(), "scripts": scripts()}
+    environment.globals["embedded"] = lambda name: _embedded(files.figures / name)
+    write_text(output, environment.get_template(TEMPLATE).render(context))
 
 
 def _tables(folder: Path, main: pd.DataFrame, classes: pd.DataFrame) -> dict[str, Any]:
@@ -150,30 +151,10 @@ def _origins(files: ExperimentFiles, runs: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def _templates(figures: Path) -> Environment:
-    templates = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters["breakable"] = breakable
-    templates.globals |= {"library": library(), "scripts": scripts(), "style": stylesheet()}
-    templates.globals["embedded"] = lambda name: _embedded(figures / name)
-    return templates
-
-
 def _compact(sheet: Sheet) -> Sheet:
     """A long table in few columns, so that it fits a screen."""
     named = joined(sheet, "method", POINT[1:4], "/")
     return narrowed(joined(named, "setting", ["type", "mode", "scope"], ", "))
-
-
-def breakable(text: str) -> Markup:
-    """A cell that may be broken where names and schedules are joined, and not within intervals and spreads."""
-    kept = re.sub(r"(?<=±) |(?<=,) (?=[-\d.]+\])", "\N{NO-BREAK SPACE}", text)
-    return Markup("<wbr>").join(re.split(r"(?<=[+>/])(?=.)", kept))
 
 
 def _embedded(path: Path) -> str:
