@@ -80,6 +80,7 @@ OPTIONS: dict[str, click.Parameter] = {
     "select": option("--select", "Accuracy on the split that points are chosen on.", **OPTIONAL),
     "chosen": option("--chosen", "chosen.csv.", **OPTIONAL),
     "transferred": option("--transferred", "chosen.csv of another experiment.", **OPTIONAL),
+    "robustness": option("--robustness", "robustness.csv.", **OPTIONAL),
     "candidates": option("--candidates", "candidates.csv."),
     "trained": several("--run", "Folder of a trained run, once per backbone and recipe."),
     "all accuracy": option("--accuracy", "accuracy.csv of all recipes."),
@@ -112,9 +113,15 @@ OPTIONS: dict[str, click.Parameter] = {
         verbs.read_evaluation,
         **OPTIONAL,
     ),
-    "images": option("--images -i source", "An image, or a folder of images."),
+    "images": option("--images -i source", "An image, or a folder of images; with --fps also a video."),
     "formats": several("--format formats", "overlay (the usual one), ids, or cityscapes (ids for its server).", str),
     "pause maps": flag("--pause-maps", "Also draw which patch paused after which block."),
+    "fps": option(
+        "--fps",
+        "Keep up with so many frames a second, each at the most accurate operating point that does.",
+        float,
+        **OPTIONAL,
+    ),
     "compare": option("--compare", "Operating points to draw side by side: dense,3:0.4.", str, default=""),
     "size": option("--size", "Height and width of the images, 512x1024; the windows' by default.", str, **OPTIONAL),
     "half": flag("--half", "Of a folder: store weights as float16, half the size; they run as float32."),
@@ -272,7 +279,7 @@ app.verb(
     "Join accuracy, GMAC and images/s into the tables.",
     "reporting.tables.write:write_tables",
     "accuracy, flops, throughput, bounds, published, data, attribution, calibration, output",
-    "intervals, select, chosen, transferred",
+    "intervals, select, chosen, transferred, robustness",
 )
 app.verb(
     "ablation",
@@ -333,11 +340,10 @@ app.verb(
 )
 app.verb(
     "predict",
-    f"Predict images of your own: pictures, class ids, pause maps, comparisons.\n\n{RUN}",
-    "deployment.predict:predict_images",
-    "RUN, images, output, formats, pause maps, schedule, strategy, criterion, speedup, compare",
+    f"Predict images of your own: pictures, class ids, pause maps, comparisons; videos.\n\n{RUN}",
+    verbs.predict,
+    "RUN, images, output, formats, pause maps, schedule, strategy, criterion, speedup, compare, fps",
     "data?, evaluation, device, threads",
-    section="deployment.settings:PredictSettings",
 )
 app.verb(
     "demo",

@@ -175,6 +175,12 @@ def tune(quick: bool, **options: Any) -> None:
     run_stage("deployment.tuning.tune:tune", "deployment.settings:TuneSettings", **options)
 
 
+def predict(**options: Any) -> None:
+    """Predict images at one operating point, or frames in the time that `fps` leaves them."""
+    stage = "predict:predict_images" if options["fps"] is None else "live:predict_frames"
+    run_stage(f"deployment.{stage}", "deployment.settings:PredictSettings", **options)
+
+
 def export(names: Sequence[str], **options: Any) -> None:
     """Export a network, whose name may stand behind that of a format."""
     if len(names) > 2:

@@ -213,7 +213,7 @@ def repeated(option, name, folders=False):
 
 def further_tables(wildcards, input):
     """Intervals over images, and what was chosen on another split, where there is one."""
-    names = ("intervals", "select", "chosen", "transferred")
+    names = ("intervals", "select", "chosen", "transferred", "robustness")
     return " ".join(repeated(f"--{name}", name)(wildcards, input) for name in names)
 
 

@@ -35,6 +35,9 @@ rule tables:
         select=rules.collect_select.output if experiment.data.select_split else [],
         chosen=COMPARED[:1],
         transferred=COMPARED[1:],
+        robustness=(
+            rules.collect_robustness.output if experiment.robustness.sweep else []
+        ),
         attribution=(
             runs(f"{RUN}/semantics/attribution.csv", ["paumer"]) if PAUSES else []
         ),
@@ -54,6 +57,11 @@ rule tables:
         calibration=(
             multiext(f"{RESULTS}/tables/calibration", ".csv", ".md", ".tex")
             if PAUSES
+            else []
+        ),
+        robustness=(
+            multiext(f"{RESULTS}/tables/robustness", ".csv", ".md", ".tex")
+            if experiment.robustness.sweep
             else []
         ),
         equal_speed=(

@@ -40,6 +40,7 @@ from paumer.reporting.tables.main import main_sheet
 from paumer.reporting.tables.methods import CLAIM, methods_sheet
 from paumer.reporting.tables.noise import OFF, WIDE, noise_warnings, null_sheet
 from paumer.reporting.tables.published import published_sheet, read_published
+from paumer.reporting.tables.robustness import ROBUSTNESS, robustness_sheets
 from paumer.reporting.tables.speed import gmac_sheet, read_speed, settings_timed, speed_sheet
 from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.system.errors import PaumerError
@@ -90,6 +91,7 @@ def _tables(folder: Path, main: pd.DataFrame, classes: pd.DataFrame) -> dict[str
     headline = read_text(folder / "headline.csv")
     methods = read_table(folder / "methods.csv", ["backbone", "method", "remark"])
     ablation, equal, calibration = (folder / f"{name}.csv" for name in ("ablation", "equal_speed", "calibration"))
+    robustness = folder / "robustness.csv"
     return {
         "findings": findings(main, reasons(read_table(folder / "attribution.csv", ATTRIBUTION))),
         "headline": Sheet(list(headline.columns), headline.to_numpy().tolist(), headline_notes(main)),
@@ -101,6 +103,7 @@ def _tables(folder: Path, main: pd.DataFrame, classes: pd.DataFrame) -> dict[str
         "classes": class_sheets(classes),
         "drops": drop_sheets(read_table(folder / "drops.csv", DROPS)),
         "ablations": ablation_sheets(read_table(ablation, ABLATION)) if ablation.exists() else [],
+        "robustness": robustness_sheets(read_table(robustness, ROBUSTNESS)) if robustness.exists() else [],
         "calibration": calibration_sheet(read_table(calibration, CALIBRATION)) if calibration.exists() else None,
         "bounds": bounds_sheet(read_table(folder / "bounds.csv", ["backbone", "dense"])),
     }

@@ -20,6 +20,7 @@ from paumer.reporting.tables.main import main_by_backbone, main_sheet, main_tabl
 from paumer.reporting.tables.methods import methods_by_backbone, methods_sheet, methods_table, read_claims, with_claims
 from paumer.reporting.tables.noise import noise_warnings
 from paumer.reporting.tables.published import published_sheet, published_table
+from paumer.reporting.tables.robustness import robustness_sheets, robustness_table
 from paumer.reporting.tables.transfer import transfer_sheets, transfer_table
 from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.reporting.writing import files_of
@@ -42,6 +43,7 @@ def write_tables(
     select: Path | None = None,
     chosen: Path | None = None,
     transferred: Path | None = None,
+    robustness: Path | None = None,
 ) -> None:
     """Write headline, methods, main, classes, drops, criteria and bounds.{csv,md,tex}, published and attribution.*.
 
@@ -65,6 +67,7 @@ def write_tables(
             is reported.
         chosen: what was chosen for each speed-up where methods are compared at equal speed.
         transferred: the same of another experiment.
+        robustness: accuracy on corrupted images.
 
     Raises:
         PaumerError: a file is unusable, a dense, GMAC or throughput row is missing, or two rest on different data.
@@ -102,6 +105,9 @@ def write_tables(
     if calibration:
         errors = calibration_table(calibration)
         files |= files_of("calibration", errors, [calibration_sheet(errors)], [calibration_sheet(errors)])
+    if robustness is not None:
+        corrupted = robustness_table(robustness)
+        files |= files_of("robustness", corrupted, robustness_sheets(corrupted), robustness_sheets(corrupted))
     for name, text in files.items():
         write_text(output / name, text)
 
