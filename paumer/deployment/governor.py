@@ -108,13 +108,13 @@ class Frame(NamedTuple):
     """What a frame got.
 
     Attributes:
-        point: the operating point, as text.
+        point: the operating point.
         seconds: from the image to its class ids.
         load: `seconds` over what the point took at the start.
         late: whether it took longer than it may.
     """
 
-    point: str
+    point: OperatingPoint
     seconds: float
     load: float
     late: bool
@@ -152,7 +152,7 @@ class Governor:
         self.points: list[TimedPoint] = []
         self.history: deque[Frame] = deque(maxlen=REMEMBERED)
         presets = getattr(getattr(network, "description", None), "presets", ())
-        self._miou = {point: miou for point, miou in accuracies(presets).items() if not point.varies}
+        self._miou = {point: miou for point, miou in accuracies(presets).items() if _is_usual(network, point)}
         usual = [DENSE, *self._miou, *family_points(network)] if points is None else None
         chosen = usual or [read_point(str(point)) for point in points or ()]
         if not chosen:
@@ -177,7 +177,7 @@ class Governor:
             self._start(image)
         timed = self.points[self._controller.position]
         labels, seconds = self._run(timed.point, image)
-        self.history.append(Frame(str(timed.point), seconds, self._controller.load(seconds), late=seconds > self.limit))
+        self.history.append(Frame(timed.point, seconds, self._controller.load(seconds), late=seconds > self.limit))
         self._controller.observe(seconds)
         return labels
 
@@ -233,4 +233,9 @@ def family_points(network: Segmenter) -> list[OperatingPoint]:
     for strategy in ("pause", "resize>pause") if heads else ("resize",):
         for family in families_of(strategy, heads, depth)[::FAMILIES]:
             points += [operating_point(strategy, "", family.at(amount)) for amount in family.amounts]
-    return [point for point in points if not point.built.skip(network)]
+    return [point for point in points if _is_usual(network, point)]
+
+
+def _is_usual(network: Segmenter, point: OperatingPoint) -> bool:
+    """Whether a network can run a point, in a time that does not depend on the image."""
+    return not point.varies and not point.built.skip(network)

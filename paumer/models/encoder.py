@@ -24,6 +24,7 @@ class Encoder(nn.Module):
             paused.
         width: channels of a token.
         patch_size: side of a patch in pixels.
+        kept_positions: position embeddings by grid, kept from their first use; None: they are resampled in every pass.
         resampling: how position embeddings get to another grid than their own: as timm does (bicubic, antialiased),
             or as published Segmenters do (bilinear, not antialiased, and only where the number of patches differs).
     """
@@ -32,6 +33,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.vit = vit
         self.resampling: Resampling = resampling
+        self.kept_positions: dict[Grid, Tensor] | None = None
         self.prefix: int = vit.num_prefix_tokens
         self.width: int = vit.embed_dim
         self.patch_size: int = vit.patch_embed.patch_size[0]
@@ -118,7 +120,9 @@ class Encoder(nn.Module):
         as_published = self.resampling == "bilinear"
         if self.vit.pos_embed is None or own == grid or (as_published and own[0] * own[1] == grid[0] * grid[1]):
             return self.vit.pos_embed
-        return resample_abs_pos_embed(
+        if self.kept_positions is not None and grid in self.kept_positions:
+            return self.kept_positions[grid]
+        resampled = resample_abs_pos_embed(
             self.vit.pos_embed,
             new_size=list(grid),
             old_size=list(own),
@@ -126,6 +130,9 @@ class Encoder(nn.Module):
             interpolation=self.resampling,
             antialias=not as_published,
         )
+        if self.kept_positions is not None:
+            self.kept_positions[grid] = resampled
+        return resampled
 
     def rotation(self, grid: Grid) -> Tensor | None:
         """Sines and cosines by which attention turns queries and keys, (1, prefix + patches, 2 x channels).

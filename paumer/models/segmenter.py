@@ -7,6 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from paumer.config.base import Size
 from paumer.config.measuring import Evaluation
 from paumer.config.network import Normalization
 from paumer.models.base import EncoderDecoder, Output
@@ -14,6 +15,7 @@ from paumer.models.blocks import attend, block_macs, feed_forward, run_whole
 from paumer.models.encoder import Encoder
 from paumer.models.heads import AuxiliaryOutput, cells_to_map
 from paumer.models.inference import predict, require_images
+from paumer.models.optimized import Mode, NumberType, Optimized, Scope
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import ORACLE, patch_loss
 from paumer.strategies.notation import Schedule
@@ -114,6 +116,32 @@ class Segmenter(EncoderDecoder):
         if reason := strategy.skip(self):
             raise PaumerError(f"{point}: {reason}; choose another operating point")
         return strategy
+
+    def optimized(
+        self,
+        size: Size,
+        batch: int = 1,
+        schedules: Sequence[str | Schedule] = (),
+        dtype: NumberType = "auto",
+        mode: Mode = "eager",
+        output: Scope = "logits",
+    ) -> Optimized:
+        """The inference form: a copy for images of one size, with less to do in a pass, at dense and some schedules.
+
+        Args:
+            size: height and width of the images.
+            batch: how many at a time.
+            schedules: as for `with_schedule`; each has a place of its own, so that changing between them is free.
+            dtype: number type between embedding and final norms; `auto` is bfloat16 where the device is fast at it.
+            mode: `eager`; `compile`, for the static shapes; or `cuda-graphs`.
+            output: `logits` at the size of the images, `labels` there, or `patch-logits`.
+
+        Raises:
+            PaumerError: a schedule is not possible in this network, or an option is unknown.
+        """
+        named = dict.fromkeys(["dense", *map(str, schedules)])
+        strategies = {schedule: self.with_schedule(schedule).strategy for schedule in named}
+        return Optimized(self, size, batch, strategies, dtype, mode, output)
 
     def patch_logits(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
         """Logits before upsampling, (batch, classes, grid height, grid width), finer where the decoder is."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 from paumer.strategies.notation import Schedule
 from paumer.strategies.reductions import Reduction, Selection
-from paumer.strategies.tokens import Packing, TokenPositions, flat_index
+from paumer.strategies.tokens import Packing, TokenPositions, flat_index, is_one
 from paumer.system.lazy import lazy
 
 if TYPE_CHECKING:
@@ -112,10 +112,14 @@ class RunningTokens:
     def keep(self, tokens: Tensor, chosen: Tensor) -> Selection:
         """The selection of the same number of patches of every image, by their numbers `chosen`, (batch, kept)."""
         batch, running = tokens.shape[0], self.running(tokens)
-        prefix = torch.arange(self.prefix, device=tokens.device).expand(batch, -1)
-        token_rows = flat_index(torch.cat([prefix, chosen + self.prefix], dim=1), tokens.shape[1])
-        token_shape = (batch, self.prefix + chosen.shape[1])
-        return Selection(flat_index(chosen, running), tuple(chosen.shape), token_rows, token_shape, running)
+        rows, token_shape = flat_index(chosen, running), (batch, self.prefix + chosen.shape[1])
+        token_rows: Tensor | None = None  # of one image the patches are a block of memory: `rows` do
+        if not self.prefix:
+            token_rows = rows
+        elif not is_one(batch):
+            prefix = torch.arange(self.prefix, device=tokens.device).expand(batch, -1)
+            token_rows = flat_index(torch.cat([prefix, chosen + self.prefix], dim=1), tokens.shape[1])
+        return Selection(rows, tuple(chosen.shape), token_rows, token_shape, running, chosen)
 
     def keep_where(self, tokens: Tensor, mask: Tensor) -> Selection | None:
         """The selection where `mask` (batch, running) is True, packed; None where all patches run on."""
@@ -124,7 +128,8 @@ class RunningTokens:
         packing = self.packing or Packing.even(len(tokens), tokens.shape[1], self.prefix, tokens.device)
         rows = mask.flatten().nonzero().squeeze(1)
         token_rows, kept = packing.keep(mask.flatten())
-        return Selection(rows, (1, len(rows)), token_rows, (1, len(token_rows)), self.running(tokens), kept)
+        shape, token_shape = (1, len(rows)), (1, len(token_rows))
+        return Selection(rows, shape, token_rows, token_shape, self.running(tokens), packing=kept)
 
     def apply(self, reduction: Reduction, tokens: Tensor) -> Tensor:
         """Reduce the tokens (batch, prefix + running, width), and all that is known of their patches.
@@ -133,9 +138,7 @@ class RunningTokens:
             (batch, prefix + kept, width).
         """
         self.earlier = (*self.earlier, self._known)
-        if self.positions is None and not reduction.of_images:
-            self.positions = torch.arange(self.patches, device=tokens.device).expand(tokens.shape[0], -1)
-        self.positions = None if self.positions is None else reduction.reduce_positions(self.positions)
+        self.positions = self._positions_after(reduction, tokens)
         self.sizes = reduction.reduce_sizes(self.sizes)
         if self.rotation is not None:
             self.rotation = reduction.reduce_tokens(self.rotation.expand(tokens.shape[0], -1, -1), self.prefix)
@@ -145,6 +148,15 @@ class RunningTokens:
         tokens = reduction.reduce_tokens(tokens, self.prefix)
         self.bias = self._size_bias(tokens, self.sizes) if self.proportional and self.sizes is not None else None
         return tokens
+
+    def _positions_after(self, reduction: Reduction, tokens: Tensor) -> Tensor | None:
+        """The positions of the patches that a reduction of these tokens leaves."""
+        if self.positions is not None:
+            return reduction.reduce_positions(self.positions)
+        if reduction.of_images or reduction.chosen is not None:
+            return reduction.chosen
+        everywhere = torch.arange(self.patches, device=tokens.device).expand(tokens.shape[0], -1)
+        return reduction.reduce_positions(everywhere)
 
     def undo(self) -> Reduction:
         """The last reduction, which is off the stack: what is known is of the patches before it."""
