@@ -75,6 +75,12 @@ OPTIONS: dict[str, click.Parameter] = {
     "FILE": click.Argument(["file"], type=PATH),
     "FOLDER": click.Argument(["folder"], type=PATH),
     "FOLDERS": click.Argument(["folders"], type=PATH, nargs=-1, required=True, metavar="FOLDER..."),
+    "BEFORE": click.Argument(["first"], type=PATH, metavar="BEFORE"),
+    "AFTER": click.Argument(["second"], type=PATH, metavar="AFTER"),
+    "tolerated drop": option("--max-drop", "Points of mIoU that may be lost.", click.FloatRange(0), default=0.3),
+    "tolerated slowdown": option(
+        "--max-slowdown", "Share of a speed-up that may be lost.", click.FloatRange(0, 1, max_open=True), default=0.03
+    ),
     "points": several("--points", "candidates.csv or chosen.csv, whose operating points are added."),
     "intervals": option("--intervals", "intervals.csv.", **OPTIONAL),
     "select": option("--select", "Accuracy on the split that points are chosen on.", **OPTIONAL),
@@ -330,6 +336,12 @@ app.verb(
     "Merge FOLDERs results/EXPERIMENT of several machines, seeds or people into one board: tables and a page.",
     "reporting.merge:merge",
     "FOLDERS, output",
+)
+app.verb(
+    "compare",
+    "Find what a run lost since one BEFORE, two FOLDERs of one experiment; fail if it is more than noise.",
+    verbs.compare,
+    "BEFORE, AFTER, tolerated drop, tolerated slowdown",
 )
 app.verb(
     "tune",

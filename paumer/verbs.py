@@ -168,6 +168,17 @@ def verify(folder: Path, published: Path) -> None:
         )
 
 
+def compare(first: Path, second: Path, max_drop: float, max_slowdown: float) -> None:
+    """Print what a run lost since another one, and fail if it is more than noise."""
+    lost, summary = named("reporting.compare:compare")(first, second, max_drop, max_slowdown)
+    print("\n".join([*lost, summary]))
+    if lost:
+        raise PaumerError(
+            f"{second}: {len(lost)} losses beyond noise, named above; mend them, or allow more by --max-drop and "
+            "--max-slowdown"
+        )
+
+
 def tune(quick: bool, **options: Any) -> None:
     """Choose a schedule, with few rounds of timing for a first look."""
     if quick:
