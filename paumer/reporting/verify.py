@@ -113,7 +113,13 @@ def _tables(files: ExperimentFiles, published: Path) -> Iterator[str]:
 
 def _further(files: ExperimentFiles) -> dict[str, Any]:
     """What tables are also made of, where the experiment has it, by the name that `write_tables` gives it."""
-    names = {"intervals": "intervals", "select": "select_accuracy", "chosen": "chosen", "robustness": "robustness"}
+    names = {
+        "intervals": "intervals",
+        "select": "select_accuracy",
+        "chosen": "chosen",
+        "transferred": "transferred",
+        "robustness": "robustness",
+    }
     found = {name: files.folder / f"{file}.csv" for name, file in names.items()}
     of_runs = {
         name: sorted(files.folder.glob(f"runs/*/*/*/semantics/{name}.csv")) for name in ("attribution", "calibration")
