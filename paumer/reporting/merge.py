@@ -33,7 +33,7 @@ def merge(folders: Sequence[Path], output: Path) -> None:
     """Write accuracy.csv, speeds.csv, equal_speed.csv, sources.json and index.html of several result folders.
 
     Args:
-        folders: `results/EXPERIMENT`, or what `paumer submit` wrote.
+        folders: `results/EXPERIMENT` of each.
         output: folder of the board.
 
     Raises:

@@ -129,9 +129,9 @@ class Source:
             "revisions": [str(part["code"].get("revision")) for part in (run, evaluation)],
             "data": {"trained on": run["data_sha256"], "evaluated on": evaluation["data"][split]},
             "settings": {
-                "training": _essential(run["settings"]),
-                "start": _essential(start),
-                "evaluation": _essential(evaluation["settings"].get("evaluation")),
+                "training": essential(run["settings"]),
+                "start": essential(start),
+                "evaluation": essential(evaluation["settings"].get("evaluation")),
             },
         }
 
@@ -182,11 +182,11 @@ def digest(parts: Sequence[Any]) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
 
 
-def _essential(settings: Any) -> Any:
+def essential(settings: Any) -> Any:
     """Settings without those that are `INCIDENTAL`, at any depth."""
     if isinstance(settings, dict):
-        return {name: _essential(value) for name, value in settings.items() if name not in INCIDENTAL}
-    return [_essential(value) for value in settings] if isinstance(settings, list) else settings
+        return {name: essential(value) for name, value in settings.items() if name not in INCIDENTAL}
+    return [essential(value) for value in settings] if isinstance(settings, list) else settings
 
 
 def read_sources(folders: Sequence[Path]) -> list[Source]:

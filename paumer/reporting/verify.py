@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from paumer.config.runs import ABLATION
-from paumer.measurement.intervals import ratio
-from paumer.reporting.frames import INPUT_SHAPE, MEASURES, POINT, SETTING
-from paumer.reporting.reading import RECORDS, describe, read_table, read_text, result_folder
+from paumer.reporting.frames import MEASURES, POINT
+from paumer.reporting.reading import RECORDS, describe, read_text, result_folder
+from paumer.reporting.rounds import TIMED, measures_of_rounds
 from paumer.reporting.sheets import DECIMALS
 from paumer.reporting.tables.ablation import UNCHANGED, write_ablation
 from paumer.reporting.tables.speed import write_speed
@@ -25,8 +25,6 @@ from paumer.system.errors import PaumerError
 from paumer.system.files import RUN, WEIGHTS, ExperimentFiles, experiment_of, read_json, sha256
 
 ROUNDING = 1e-3  # relative, of values that are large beside their last decimal; both files are rounded
-TIMED = ["backbone", "recipe", *SETTING, *INPUT_SHAPE]
-DENSE, PAUSE, FLOOR = "dense dense", "pause ", "floor "  # variants of throughput_rounds.csv
 
 
 def verify(folder: Path, published: Path) -> list[str]:
@@ -95,36 +93,6 @@ def check_timings(folder: Path) -> Iterator[str]:
                 break
 
 
-def measures_of_rounds(path: Path) -> pd.DataFrame:
-    """The numbers of throughput.csv, computed from the rounds.
-
-    Args:
-        path: throughput_rounds.csv.
-
-    Returns:
-        A row per timed variant: the columns of `TIMED`, `variant`, `rounds`, and `MEASURES`; ratios are NaN where dense
-        (or the floor) was not timed in as many rounds.
-
-    Raises:
-        PaumerError: the file is unusable.
-    """
-    rounds = read_table(path, [*TIMED, "variant", "images", "round", "seconds"]).sort_values("round", kind="stable")
-    rows = []
-    for keys, group in rounds.groupby(TIMED, sort=False):
-        seconds = {str(name): part["seconds"].to_numpy() for name, part in group.groupby("variant", sort=False)}
-        images = group.groupby("variant")["images"].first()
-        for name, own in seconds.items():
-            row = dict(zip(TIMED, keys, strict=True)) | {"variant": name, "rounds": len(own)}
-            row["images_per_s"] = float((images[name] / pd.Series(own)).median())
-            dense, floor = seconds.get(DENSE), seconds.get(FLOOR + name.removeprefix(PAUSE))
-            if dense is not None and len(dense) == len(own):
-                row |= zip(MEASURES[1:4], ratio(dense, own), strict=True)
-            if name.startswith(PAUSE) and floor is not None and len(floor) == len(own):
-                row |= zip(MEASURES[4:], ratio(own, floor), strict=True)
-            rows.append(row)
-    return pd.DataFrame(rows, columns=[*TIMED, "variant", "rounds", *MEASURES])
-
-
 def _tables(files: ExperimentFiles, published: Path) -> Iterator[str]:
     """Tables that are missing or differ from those computed from the raw files."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -145,7 +113,13 @@ def _tables(files: ExperimentFiles, published: Path) -> Iterator[str]:
 
 def _further(files: ExperimentFiles) -> dict[str, Any]:
     """What tables are also made of, where the experiment has it, by the name that `write_tables` gives it."""
-    names = {"intervals": "intervals", "select": "select_accuracy", "chosen": "chosen", "robustness": "robustness"}
+    names = {
+        "intervals": "intervals",
+        "select": "select_accuracy",
+        "chosen": "chosen",
+        "transferred": "transferred",
+        "robustness": "robustness",
+    }
     found = {name: files.folder / f"{file}.csv" for name, file in names.items()}
     of_runs = {
         name: sorted(files.folder.glob(f"runs/*/*/*/semantics/{name}.csv")) for name in ("attribution", "calibration")

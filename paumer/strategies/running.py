@@ -76,6 +76,13 @@ class RunningTokens:
         """The running patches without the prefix, (batch, running, width)."""
         return tokens[:, self.prefix :] if self.packing is None else tokens[:, self.packing.patches]
 
+    def prefix_of(self, tokens: Tensor) -> Tensor:
+        """The tokens before the patches, (images, prefix, width)."""
+        if self.packing is None:
+            return tokens[:, : self.prefix]
+        others = torch.ones_like(self.packing.images, dtype=torch.bool).index_fill(0, self.packing.patches, False)
+        return tokens[0, others].unflatten(0, (len(self.packing.lengths), self.prefix))
+
     def by_image(self, values: Tensor) -> tuple[Tensor, ...]:
         """Values of the running patches (batch, running, ...), image by image: (1, running, ...) each."""
         if self.packing is None:

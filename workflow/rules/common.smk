@@ -74,10 +74,11 @@ SEMANTICS = [
 ]
 # The parameters of the methods that are compared at equal speed.
 CHOSEN = f"{RESULTS}/chosen.csv"
+# And those that another experiment chose, copied so that the results hold all that they rest on.
+TRANSFERRED = f"{RESULTS}/transferred.csv"
 COMPARED = []
 if experiment.comparison.methods:
-    elsewhere = experiment.comparison.transferred
-    COMPARED = [CHOSEN, *([os.path.expanduser(elsewhere)] if elsewhere else [])]
+    COMPARED = [CHOSEN, *([TRANSFERRED] if experiment.comparison.transferred else [])]
 TIMED = stages.CostSettings.of(experiment, timed=True)
 SHARED = ["shared"] if experiment.training.shared_phase else []
 ABLATIONS = [f"{stages.ABLATION}{name}" for name in experiment.ablations]
