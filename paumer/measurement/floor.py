@@ -23,13 +23,13 @@ class Floor(Strategy):
     with what follows.
 
     Attributes:
-        kept: the cut tokens by block, batch size and patches of an image.
+        kept: the cut tokens by block, batch size, patches of an image and number type.
     """
 
     name = "floor"
 
     parameters: Schedule
-    kept: dict[tuple[int, int, int], Tensor] = field(default_factory=dict, compare=False, repr=False)
+    kept: dict[tuple[int, int, int, torch.dtype], Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     def after_block(self, block: int, tokens: Tensor, state: State) -> Tensor:
         """Return fewer tokens, which were cut before."""
@@ -51,7 +51,7 @@ class Floor(Strategy):
         """The tokens kept for this place and shape; those given, the first time."""
         if torch.compiler.is_compiling():
             return tokens
-        key = (block, len(tokens), state.patches)
+        key = (block, len(tokens), state.patches, tokens.dtype)
         if key not in self.kept:
             self.kept[key] = tokens.contiguous()
         return self.kept[key]

@@ -15,6 +15,7 @@ from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
 
 SCHEDULES = ["2:0.4", "1:0.2+3:0.3"]
+FLOOR = Floor(Schedule("2:0.4"))  # one for all number types, as the stage has it
 SIZES = [(32, 64), (48, 40)]
 compiles = pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
 
@@ -57,7 +58,7 @@ def test_a_compiled_floor_runs_all_its_blocks(model) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_inference_form_is_shared_and_of_its_own_number_type(model, dtype) -> None:
     images = torch.randn(1, 3, 32, 64)
-    strategies = [Dense(), Pause(Schedule("2:0.4")), Floor(Schedule("2:0.4"))]
+    strategies = [Dense(), Pause(Schedule("2:0.4")), FLOOR]
     calls = [callable_of(model, strategy, "logits", "optimized", dtype=dtype) for strategy in strategies]
     assert form_of(model, dtype) is form_of(model, dtype)
     assert form_of(model, dtype).blocks[0].mlp.fc1.weight.dtype == getattr(torch, dtype)
