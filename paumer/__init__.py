@@ -8,8 +8,8 @@ For use as a library: `paumer.load` gives a trained network, a `paumer.Segmenter
 much to pause; `paumer.sweep` and `paumer.measure` compare operating points by accuracy, cost and speed; `paumer.scenes`
 draws images to try them on; `paumer.Governor` keeps to a time per frame. `paumer.Segmenter.from_pretrained` loads a
 network from the hub, `paumer.wrap` lets any plain timm ViT with any dense head pause, `paumer.load_segmenter` loads a
-published Segmenter, and `paumer.sliding_window_logits` runs a network on windows. `paumer.load_plugin` registers methods
-that a file declares. They are imported when first used: importing `paumer` imports no torch.
+published Segmenter, and `paumer.sliding_window_logits` runs a network on windows. `paumer.load_plugin` registers
+methods that a file declares. They are imported when first used: importing `paumer` imports no torch.
 """
 
 from importlib import import_module
