@@ -7,9 +7,10 @@ exports it, and chooses a schedule for a budget; `system` has files, locks, prog
 For use as a library: `paumer.load` gives a trained network, a `paumer.Segmenter`; `paumer.Schedule` says where and how
 much to pause; `paumer.sweep` and `paumer.measure` compare operating points by accuracy, cost and speed; `paumer.scenes`
 draws images to try them on; `paumer.Governor` keeps to a time per frame. `paumer.Segmenter.from_pretrained` loads a
-network from the hub, `paumer.wrap` lets any plain timm ViT with any dense head pause, `paumer.load_segmenter` loads a
-published Segmenter, and `paumer.sliding_window_logits` runs a network on windows. `paumer.load_plugin` registers
-methods that a file declares. They are imported when first used: importing `paumer` imports no torch.
+network from the hub, `paumer.wrap` lets any plain timm ViT with any dense head pause, `paumer.load_segmenter` and
+`paumer.load_eomt` load published networks, and `paumer.sliding_window_logits` runs a network on windows.
+`paumer.load_plugin` registers methods that a file declares. They are imported when first used: importing `paumer`
+imports no torch.
 """
 
 from importlib import import_module
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from paumer.deployment.governor import Governor
     from paumer.deployment.network import HubSegmenter as Segmenter
     from paumer.deployment.network import load
+    from paumer.models.eomt import load_eomt
     from paumer.models.published import load_segmenter
     from paumer.models.sliding import sliding_window_logits
     from paumer.models.wrap import wrap
@@ -35,6 +37,7 @@ __all__ = [
     "Segmenter",
     "__version__",
     "load",
+    "load_eomt",
     "load_plugin",
     "load_segmenter",
     "measure",
@@ -49,6 +52,7 @@ _HOMES = {
     "Schedule": ("paumer.strategies.notation", "Schedule"),
     "Segmenter": ("paumer.deployment.network", "HubSegmenter"),
     "load": ("paumer.deployment.network", "load"),
+    "load_eomt": ("paumer.models.eomt", "load_eomt"),
     "load_plugin": ("paumer.strategies.declared", "load_plugin"),
     "load_segmenter": ("paumer.models.published", "load_segmenter"),
     "measure": ("paumer.deployment.api", "measure"),

@@ -74,16 +74,25 @@ OPTIONS: dict[str, click.Parameter] = {
     "ACCURACIES": click.Argument(["accuracy"], type=PATH, nargs=-1, required=True),  # confusions.npz beside each
     "FILE": click.Argument(["file"], type=PATH),
     "FOLDER": click.Argument(["folder"], type=PATH),
+    "FOLDERS": click.Argument(["folders"], type=PATH, nargs=-1, required=True, metavar="FOLDER..."),
+    "BEFORE": click.Argument(["first"], type=PATH, metavar="BEFORE"),
+    "AFTER": click.Argument(["second"], type=PATH, metavar="AFTER"),
+    "tolerated drop": option("--max-drop", "Points of mIoU that may be lost.", click.FloatRange(0), default=0.3),
+    "tolerated slowdown": option(
+        "--max-slowdown", "Share of a speed-up that may be lost.", click.FloatRange(0, 1, max_open=True), default=0.03
+    ),
     "points": several("--points", "candidates.csv or chosen.csv, whose operating points are added."),
     "intervals": option("--intervals", "intervals.csv.", **OPTIONAL),
     "select": option("--select", "Accuracy on the split that points are chosen on.", **OPTIONAL),
     "chosen": option("--chosen", "chosen.csv.", **OPTIONAL),
     "transferred": option("--transferred", "chosen.csv of another experiment.", **OPTIONAL),
+    "robustness": option("--robustness", "robustness.csv.", **OPTIONAL),
     "candidates": option("--candidates", "candidates.csv."),
     "trained": several("--run", "Folder of a trained run, once per backbone and recipe."),
     "all accuracy": option("--accuracy", "accuracy.csv of all recipes."),
     "accuracy": several("--accuracy", "accuracy.csv of all runs, if there are any."),
     "attribution": several("--attribution", "attribution.csv of `paumer semantics`, once per run."),
+    "calibration": several("--calibration", "calibration.csv of `paumer semantics`, once per run."),
     "variants": several("--variant variants", "accuracy.csv of a run of an ablation; once for each.", required=True),
     "table": option("--table", "tables/main.csv; without accuracy, tables/speed.csv."),
     "equal speed": option("--equal-speed", "tables/equal_speed.csv.", **OPTIONAL),
@@ -114,9 +123,15 @@ OPTIONS: dict[str, click.Parameter] = {
         verbs.read_evaluation,
         **OPTIONAL,
     ),
-    "images": option("--images -i source", "An image, or a folder of images."),
+    "images": option("--images -i source", "An image, or a folder of images; with --fps also a video."),
     "formats": several("--format formats", "overlay (the usual one), ids, or cityscapes (ids for its server).", str),
     "pause maps": flag("--pause-maps", "Also draw which patch paused after which block."),
+    "fps": option(
+        "--fps",
+        "Keep up with so many frames a second, each at the most accurate operating point that does.",
+        float,
+        **OPTIONAL,
+    ),
     "compare": option("--compare", "Operating points to draw side by side: dense,3:0.4.", str, default=""),
     "size": option("--size", "Height and width of the images, 512x1024; the windows' by default.", str, **OPTIONAL),
     "half": flag("--half", "Of a folder: store weights as float16, half the size; they run as float32."),
@@ -273,7 +288,8 @@ app.verb(
     "tables",
     "Join accuracy, GMAC and images/s into the tables.",
     "reporting.tables.write:write_tables",
-    "accuracy, flops, throughput, bounds, published, data, attribution, intervals, select, chosen, transferred, output",
+    "accuracy, flops, throughput, bounds, published, data, attribution, calibration, output",
+    "intervals, select, chosen, transferred, robustness",
 )
 app.verb(
     "ablation",
@@ -320,6 +336,18 @@ app.verb(
     "FOLDER, published",
 )
 app.verb(
+    "merge",
+    "Merge FOLDERs results/EXPERIMENT of several machines, seeds or people into one board: tables and a page.",
+    "reporting.merge:merge",
+    "FOLDERS, output",
+)
+app.verb(
+    "compare",
+    "Find what a run lost since one BEFORE, two FOLDERs of one experiment; fail if it is more than noise.",
+    verbs.compare,
+    "BEFORE, AFTER, tolerated drop, tolerated slowdown",
+)
+app.verb(
     "tune",
     f"Choose where and how much to pause for one budget: a speed-up, a drop in mIoU, or images/s.\n\n{RUN}",
     verbs.tune,
@@ -328,11 +356,10 @@ app.verb(
 )
 app.verb(
     "predict",
-    f"Predict images of your own: pictures, class ids, pause maps, comparisons.\n\n{RUN}",
-    "deployment.predict:predict_images",
-    "RUN, images, output, formats, pause maps, schedule, strategy, criterion, speedup, compare",
+    f"Predict images of your own: pictures, class ids, pause maps, comparisons; videos.\n\n{RUN}",
+    verbs.predict,
+    "RUN, images, output, formats, pause maps, schedule, strategy, criterion, speedup, compare, fps",
     "data?, evaluation, device, threads",
-    section="deployment.settings:PredictSettings",
 )
 app.verb(
     "demo",

@@ -168,11 +168,28 @@ def verify(folder: Path, published: Path) -> None:
         )
 
 
+def compare(first: Path, second: Path, max_drop: float, max_slowdown: float) -> None:
+    """Print what a run lost since another one, and fail if it is more than noise."""
+    lost, summary = named("reporting.compare:compare")(first, second, max_drop, max_slowdown)
+    print("\n".join([*lost, summary]))
+    if lost:
+        raise PaumerError(
+            f"{second}: {len(lost)} losses beyond noise, named above; mend them, or allow more by --max-drop and "
+            "--max-slowdown"
+        )
+
+
 def tune(quick: bool, **options: Any) -> None:
     """Choose a schedule, with few rounds of timing for a first look."""
     if quick:
         options["throughput"] = named("config.measuring:Throughput")().quick()
     run_stage("deployment.tuning.tune:tune", "deployment.settings:TuneSettings", **options)
+
+
+def predict(**options: Any) -> None:
+    """Predict images at one operating point, or frames in the time that `fps` leaves them."""
+    stage = "predict:predict_images" if options["fps"] is None else "live:predict_frames"
+    run_stage(f"deployment.{stage}", "deployment.settings:PredictSettings", **options)
 
 
 def export(names: Sequence[str], **options: Any) -> None:

@@ -46,6 +46,7 @@ def arguments(name: str, folder: Path) -> dict[str, Any]:
     """What a script is called with."""
     config = folder / "tiny.yaml"
     return {
+        "optimized": {"networks": ["tiny"], "sizes": [32], "batches": [1], "dtypes": ["float32"], "rounds": 3},
         "planning": {"experiments": [config]},
         "sweep": {"results": folder, "backbone": "net", "recipe": "paumer", "config": config, "images": 2},
         "training": {"manifest": folder / "data.json", "config": config, "steps": 2},
@@ -53,6 +54,7 @@ def arguments(name: str, folder: Path) -> dict[str, Any]:
 
 
 PRINTED = {
+    "optimized": r"tiny .* eager logits: .* of its floor, .*\ntiny .* optimized logits: .* of the ratio of GMAC; .*",
     "planning": r"tiny\.yaml: [\d.]+ s",
     "sweep": r"2 operating points, 2 images, equal confusion matrices\nsweep .* ratio [\d.]+",
     "training": r"dense: .*\nmulti-exit: .*\npaumer: .* of dense\nwaiting for data: .* of 2 steps",

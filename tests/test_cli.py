@@ -29,7 +29,7 @@ VERBS += [
     "report",
 ]
 VERBS += ["paper", "provenance"]
-VERBS += ["verify", "tune", "predict", "demo", "export", "check", "new"]
+VERBS += ["verify", "merge", "compare", "tune", "predict", "demo", "export", "check", "new"]
 HELP = """
 import sys
 from paumer.cli import app

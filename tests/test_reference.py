@@ -16,8 +16,9 @@ from paumer.config.base import parse
 from paumer.config.experiment import Experiment
 from paumer.config.runs import CostSettings, TrainSettings
 from paumer.reporting.frames import MEASURES, POINT
+from paumer.reporting.rounds import TIMED, measures_of_rounds
 from paumer.reporting.sheets import DECIMALS
-from paumer.reporting.verify import TIMED, check_timings, measures_of_rounds
+from paumer.reporting.verify import check_timings
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results/reference"

@@ -27,6 +27,7 @@ from paumer.strategies.registry import OperatingPoint, check_criterion, check_st
 from paumer.system.errors import PaumerError
 from paumer.system.files import read_bytes
 
+Mode = Literal["eager", "optimized", "compile", "cuda-graphs", "onnxruntime"]
 MOST_LOCATIONS = 4  # of a schedule in the pause maps, one colour each
 
 
@@ -240,13 +241,13 @@ class Throughput(Section):
 
     batches: Annotated[tuple[Positive, ...], Different] = Field((1, 4), description="Batch sizes.")
     dtypes: Annotated[tuple[Literal["float32", "bfloat16"], ...], Different] = Field(
-        ("float32",), description="Number types (autocast)."
+        ("float32",), description="Number types: of autocast, and of the weights in inference form."
     )
-    modes: Annotated[tuple[Literal["eager", "compile", "cuda-graphs", "onnxruntime"], ...], Different] = Field(
+    modes: Annotated[tuple[Mode, ...], Different] = Field(
         ("eager",),
-        description="How networks run: as they are, compiled for one shape, compiled into CUDA graphs, or exported to "
-        "ONNX and run by onnxruntime (`pip install 'paumer[onnx]'`). The main table shows the first; it alone times "
-        "strategies whose cost depends on the image.",
+        description="How networks run: as they are, in their inference form (docs/measuring.md), compiled for one "
+        "shape, compiled into CUDA graphs, or exported to ONNX and run by onnxruntime (`pip install "
+        "'paumer[onnx]'`). The main table shows the first; it alone times strategies whose cost depends on the image.",
     )
     scopes: Annotated[tuple[Literal["logits", "labels", "patch-logits", "image"], ...], Different] = Field(
         ("logits",),

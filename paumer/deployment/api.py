@@ -127,7 +127,7 @@ def measure(
         batch: images per forward pass.
         rounds: each times every variant once, in random order; 3 or more.
         block_seconds: shortest time of a timed block.
-        mode: `eager`, `compile`, `cuda-graphs` or `onnxruntime`.
+        mode: `eager`, `optimized` (the inference form), `compile`, `cuda-graphs` or `onnxruntime`.
         criterion: by which patches are chosen; empty: the strategy's usual one.
 
     Returns:
@@ -152,7 +152,7 @@ def measure(
     strategies += [(Label(DENSE_AGAIN), Dense()), *floors([strategy for _, strategy in strategies])]
     batches = network.normalize(pictures.to(network.device)).split(batch)
     variants = {
-        point: on_batches(callable_of(network, strategy, scope, mode, evaluation), batches)
+        point: on_batches(callable_of(network, strategy, scope, mode, evaluation, evaluation.precision), batches)
         for point, strategy in strategies
     }
     keep_freed_memory()

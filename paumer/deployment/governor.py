@@ -7,15 +7,18 @@ operating point the next frame gets.
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from paumer.config.base import Size
 from paumer.data.loading import evenly
 from paumer.deployment.presets import accuracies
 from paumer.models.inference import predict, require_images
+from paumer.models.optimized import METHODS, inference_form, runner
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import OperatingPoint, families_of, operating_point, read_point
@@ -108,13 +111,13 @@ class Frame(NamedTuple):
     """What a frame got.
 
     Attributes:
-        point: the operating point, as text.
+        point: its operating point.
         seconds: from the image to its class ids.
         load: `seconds` over what the point took at the start.
         late: whether it took longer than it may.
     """
 
-    point: str
+    point: OperatingPoint
     seconds: float
     load: float
     late: bool
@@ -152,7 +155,7 @@ class Governor:
         self.points: list[TimedPoint] = []
         self.history: deque[Frame] = deque(maxlen=REMEMBERED)
         presets = getattr(getattr(network, "description", None), "presets", ())
-        self._miou = {point: miou for point, miou in accuracies(presets).items() if not point.varies}
+        self._miou = {point: miou for point, miou in accuracies(presets).items() if _is_usual(network, point)}
         usual = [DENSE, *self._miou, *family_points(network)] if points is None else None
         chosen = usual or [read_point(str(point)) for point in points or ()]
         if not chosen:
@@ -177,12 +180,13 @@ class Governor:
             self._start(image)
         timed = self.points[self._controller.position]
         labels, seconds = self._run(timed.point, image)
-        self.history.append(Frame(str(timed.point), seconds, self._controller.load(seconds), late=seconds > self.limit))
+        self.history.append(Frame(timed.point, seconds, self._controller.load(seconds), late=seconds > self.limit))
         self._controller.observe(seconds)
         return labels
 
     def _start(self, image: Tensor) -> None:
         """Rank the points and time them on an image; begin with the best of those that are worth having."""
+        self._runs = self._runs_on((int(image.shape[1]), int(image.shape[2])))
         ranked, measured = self._ranked(image), defaultdict[OperatingPoint, list[float]](list)
         for _ in range(ROUNDS):
             for point in ranked:
@@ -214,13 +218,26 @@ class Governor:
         others = [cheaper[place] for place in reversed(evenly(len(cheaper), TRIED))]
         return {point: gmac[point] for point in (*known, *others)}
 
+    @cached_property
+    def _form(self) -> Segmenter:
+        """The network in inference form."""
+        return inference_form(self.network, self.network.evaluation.precision)
+
+    def _runs_on(self, size: Size) -> dict[OperatingPoint, Callable[[Tensor], Tensor]]:
+        """What gives class ids of images (1, 3, *size) at each point: the inference form where one pass does."""
+        evaluation = self.network.evaluation
+        if not (evaluation.is_one_pass(size) and evaluation.seen_size(size) == size):
+            return {point: network.segment for point, network in self._networks.items()}
+        labels = METHODS["labels"]
+        return {point: runner(self._form, network.strategy, labels) for point, network in self._networks.items()}
+
     def _run(self, point: OperatingPoint, image: Tensor) -> tuple[Tensor, float]:
         """Class ids of an image at a point, and the seconds that took."""
         device = self.network.device
         synchronize(device)
         start = time.perf_counter()
-        with autocast(device, self.network.evaluation.precision):
-            labels = self._networks[point].segment(image)
+        with torch.inference_mode(), autocast(device, self.network.evaluation.precision):
+            labels = self._runs[point](image[None].to(device))[0]
         synchronize(device)
         return labels, time.perf_counter() - start
 
@@ -233,4 +250,9 @@ def family_points(network: Segmenter) -> list[OperatingPoint]:
     for strategy in ("pause", "resize>pause") if heads else ("resize",):
         for family in families_of(strategy, heads, depth)[::FAMILIES]:
             points += [operating_point(strategy, "", family.at(amount)) for amount in family.amounts]
-    return [point for point in points if not point.built.skip(network)]
+    return [point for point in points if _is_usual(network, point)]
+
+
+def _is_usual(network: Segmenter, point: OperatingPoint) -> bool:
+    """Whether a network can run a point, in a time that does not depend on the image."""
+    return not point.varies and not point.built.skip(network)

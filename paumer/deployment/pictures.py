@@ -20,6 +20,13 @@ OPACITY = 0.55
 GAP = 4  # pixels between panels
 
 
+def drawn(kind: str, picture: np.ndarray, classes: np.ndarray, description: Description) -> np.ndarray:
+    """Class ids (height, width) of an image (height, width, 3) in a format: `overlay`, `ids` or `cityscapes`."""
+    if kind == "overlay":
+        return overlay(picture, classes, description)
+    return label_ids(classes) if kind == "cityscapes" else classes.astype(np.uint8)
+
+
 def overlay(picture: np.ndarray, classes: np.ndarray, description: Description) -> np.ndarray:
     """Class colours over an image, both (height, width[, 3])."""
     palette = np.array(description.colours, dtype=np.float32)

@@ -3,36 +3,32 @@
 A run that was killed resumes: images whose files are newer than themselves are not predicted again.
 """
 
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from paumer.config.measuring import Evaluation
-from paumer.data.cityscapes import IMAGE_ENDING
 from paumer.data.loading import same_shape_batches
+from paumer.deployment.frames import is_video
 from paumer.deployment.images import find_images, read_picture
 from paumer.deployment.network import HubSegmenter, load
-from paumer.deployment.pictures import check_cityscapes, draw_pauses, label_ids, overlay, side_by_side
+from paumer.deployment.outputs import Outputs, require_outside
+from paumer.deployment.pictures import check_cityscapes, draw_pauses, drawn, overlay, side_by_side
 from paumer.deployment.settings import PredictSettings
 from paumer.models.inference import predict
 from paumer.models.weights import WEIGHTS, find_network
 from paumer.strategies.pause import Pause
 from paumer.strategies.registry import OperatingPoint
 from paumer.system.errors import PaumerError
-from paumer.system.files import read_json, require_folder, sha256, stamp, write_json, writing
+from paumer.system.files import require_folder, sha256
 from paumer.system.machine import autocast, find_device, lacks_memory, synchronize
 from paumer.system.progress import progress
 
-RECORD = "predict.json"
 PAUSES, COMPARISONS = "pause-maps", "compare"
-OFFICIAL = re.compile(r"([^_]+_[0-9]+_[0-9]+)(_.*)?")  # city, sequence and frame
 TOO_LARGE = "does not fit into the memory of the device; lower batch or window in --evaluation"
 NAMED = 3  # images that could not be predicted, by name in the error
 
@@ -63,10 +59,11 @@ def predict_images(
     """
     require_folder(output)
     network = load(folder, evaluation, manifest)
+    if is_video(source):
+        raise PaumerError(f"{source}: is a video; say with --fps how many frames a second are to be reached")
     predictor = Predictor(settings, network, folder)
     root, images = find_images(source)
-    if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
-        raise PaumerError(f"{output}: lies in the folder of the images; name another for the predictions")
+    require_outside(output, source)
     outputs = Outputs(output, root, images, predictor.kinds)
     weights = sha256(find_network(folder) / WEIGHTS)
     request = settings.model_dump(mode="json", exclude={"device"}) | {"weights": weights, "point": str(predictor.main)}
@@ -79,65 +76,6 @@ def predict_images(
             predictor.run(several, outputs)
             bar.update(len(several))
     predictor.report(time.perf_counter() - start, len(pending), output)
-
-
-class Outputs:
-    """The folder that predictions are written to: a subfolder for each kind, in it the folders of the images.
-
-    Attributes:
-        folder: the whole.
-        root: the folder that names of images are relative to.
-        kinds: what is written for every image.
-
-    Raises:
-        PaumerError: two predictions would have one name, or an image has not the name of a Cityscapes image although
-            the format needs it.
-    """
-
-    def __init__(self, folder: Path, root: Path, images: Sequence[Path], kinds: Sequence[str]) -> None:
-        self.folder, self.root, self.kinds = folder, root, kinds
-        for kind in kinds:
-            taken: dict[Path, Path] = {}
-            for image in images:
-                path = self.path(kind, image)
-                if path in taken:
-                    raise PaumerError(f"{image} and {taken[path]}: both would be written to {path.name}; rename one")
-                taken[path] = image
-
-    def path(self, kind: str, image: Path) -> Path:
-        """The file of one kind of prediction of an image."""
-        if kind == "cityscapes":  # its evaluation finds files by the beginning of their names, in any folder
-            found = OFFICIAL.fullmatch(image.name.removesuffix(IMAGE_ENDING))
-            if found is None:
-                raise PaumerError(
-                    f"{image}: --format cityscapes needs names like CITY_SEQUENCE_FRAME{IMAGE_ENDING}; rename it"
-                )
-            return self.folder / kind / f"{found[1]}_pred_labelIds.png"
-        return (self.folder / kind / image.relative_to(self.root)).with_suffix(".png")
-
-    def pending(self, images: Iterable[Path], request: dict[str, Any]) -> list[Path]:
-        """The images that an earlier run with the same request has not finished; records this request."""
-        record = self.folder / RECORD
-        same = record.is_file() and read_json(record) == request
-        write_json(record, request)
-        return [image for image in images if not (same and self._written(image))]
-
-    def write(self, kind: str, image: Path, pixels: np.ndarray) -> None:
-        """Write a picture, (height, width) or (height, width, 3) uint8, whole or not at all.
-
-        Raises:
-            PaumerError: the disk is full, or the folder is not to be written to.
-        """
-        with writing(self.path(kind, image)) as temporary:
-            Image.fromarray(pixels).save(temporary)
-
-    def _written(self, image: Path) -> bool:
-        """Whether all kinds exist and are newer than the last change of the image, however old its content is."""
-        if not image.is_file():
-            return False
-        changed = max(stamp(image)[1:])
-        paths = [self.path(kind, image) for kind in self.kinds]
-        return all(path.is_file() and stamp(path)[1] >= changed for path in paths)
 
 
 class Predictor:
@@ -239,9 +177,7 @@ class Predictor:
         if kind == COMPARISONS:
             return self._comparison(pixels, predicted)
         classes, _ = predicted[self.main]
-        if kind == "overlay":
-            return overlay(pixels, classes, self.network.description)
-        return label_ids(classes) if kind == "cityscapes" else classes.astype(np.uint8)
+        return drawn(kind, pixels, classes, self.network.description)
 
     def _comparison(
         self, pixels: np.ndarray, predicted: Mapping[OperatingPoint, tuple[np.ndarray, float]]

@@ -102,11 +102,19 @@ class ExportSettings(PointSettings):
 
 
 class PredictSettings(PointSettings):
-    """Options of `paumer predict`."""
+    """Options of `paumer predict`.
+
+    Attributes:
+        formats: what to write.
+        pause_maps: also draw where patches pause.
+        compare: operating points to draw side by side.
+        fps: frames a second that a governor keeps up with; None: every image at one operating point.
+    """
 
     formats: tuple[Format, ...] = ()
     pause_maps: bool = False
     compare: tuple[str, ...] = ()
+    fps: float | None = Field(None, gt=0)
     device: str = "auto"
 
     @field_validator("compare", mode="before")
@@ -118,6 +126,14 @@ class PredictSettings(PointSettings):
     def _agree(self) -> Self:
         if len(self.compared) == 1:
             raise ValueError(f"--compare {self.compare[0]}: name two or more, as dense,3:0.4")
+        chosen = ("schedule", "strategy", "criterion", "speedup", "pause_maps", "compare")
+        others = [
+            f"--{name.replace('_', '-')}"
+            for name in chosen
+            if getattr(self, name) != type(self).model_fields[name].default
+        ]
+        if self.fps is not None and others:
+            raise ValueError(f"--fps chooses an operating point for every frame; leave {others[0]} out")
         return self
 
     @property

@@ -79,8 +79,8 @@ def certain_patches(model: Segmenter, data: SegmentationData, evaluation: Evalua
     for images, _ in evaluation_batches(data, evaluation.images_at_once) if certain else ():
         with autocast(model.device, evaluation.precision):
             tokens, state = model.embed(images.to(model.device))
-            for number, block in enumerate(model.blocks, start=1):
-                tokens = block(tokens)
+            for number in range(1, model.encoder.depth + 1):
+                tokens = model.run_block(number, tokens, state)
                 if number in certain:
                     certain[number] += int((state.scores("entropy", number, tokens) < CERTAIN).sum())
         patches += len(images) * state.grid[0] * state.grid[1]

@@ -26,6 +26,7 @@ from paumer.config.runs import SemanticsSettings
 from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData
 from paumer.data.manifest import samples
+from paumer.evaluation.calibration import FINAL, Calibration
 from paumer.evaluation.evaluate import confusion_matrix, mean_iou, patch_errors
 from paumer.evaluation.pauses import watch_pauses
 from paumer.models.build import load_run, require_classes
@@ -68,7 +69,7 @@ CRITERIA = ("entropy", "confidence", "random")
 
 
 def semantics(settings: SemanticsSettings, manifest: Path, run_folder: Path, output: Path) -> None:
-    """Write composition, groups, boundary, correlation and attribution.csv of a trained network to a folder.
+    """Write the tables of a trained network, which docs/semantics.md lists, to a folder.
 
     Every image runs whole and dense, without the windows of the evaluation: nothing pauses, so each head sees all
     patches. For attribution.csv it runs once more, and pauses.
@@ -85,11 +86,11 @@ def semantics(settings: SemanticsSettings, manifest: Path, run_folder: Path, out
     data = SegmentationData(*samples(manifest, settings.split))
     require_classes(model, data.dataset.classes, run_folder)
     torch.manual_seed(0)  # for criterion random
-    pause, parts = Pause(settings.schedule), []
+    pause, parts, calibration = Pause(settings.schedule), [], Calibration()
     matrices = torch.zeros(len(GROUPS), model.classes, model.classes, dtype=torch.int64)
     for index in progress(range(len(data)), title="semantics"):
         image, label = data[index]
-        parts.append(patch_statistics(model, image, label, data.dataset, settings.fractions))
+        parts.append(patch_statistics(model, image, label, data.dataset, settings.fractions, calibration))
         matrices += attribution(model, image[None].to(device), label, pause)
     patches = pd.concat(parts, ignore_index=True)
     labelled = patches[patches["class"].notna()]
@@ -99,6 +100,7 @@ def semantics(settings: SemanticsSettings, manifest: Path, run_folder: Path, out
     tables["correlation"]["unlabelled"] = len(patches) - len(labelled)
     miou = dict(zip(GROUPS, map(mean_iou, matrices), strict=True))
     tables["attribution"] = pd.DataFrame([{"schedule": str(pause.parameters), **miou}])
+    tables["calibration"] = calibration.table()
     with writing_folder(output) as folder:
         for name, table in tables.items():
             table.insert(0, "backbone", run["backbone"])
@@ -113,6 +115,7 @@ def patch_statistics(
     label: Tensor,
     dataset: Dataset,
     fractions: Sequence[float],
+    calibration: Calibration,
 ) -> pd.DataFrame:
     """Classes, scores and errors of every patch of one image, of which none pauses.
 
@@ -122,6 +125,7 @@ def patch_statistics(
         label: class ids (height, width), 255 where ignored.
         dataset: names the classes.
         fractions: at which patches pause, rising.
+        calibration: counts the predictions of the heads and the final one.
 
     Returns:
         A row for every patch: class (missing where no pixel is labelled), uniform, distance, final_error, and for each
@@ -137,15 +141,19 @@ def patch_statistics(
         "uniform": counts.max(axis=1) == counts.sum(axis=1),
         "distance": _numbers(boundary_distances(label, state.grid, model.encoder.patch_size)),
     }
-    for number, block in enumerate(model.blocks, start=1):
-        tokens = block(tokens)
+    for number in range(1, model.encoder.depth + 1):
+        tokens = model.run_block(number, tokens, state)
         if str(number) in model.heads:
-            columns[f"{number} error"] = _numbers(patch_errors(state.predict(number, tokens), truth)[0])
+            logits = state.predict(number, tokens)
+            calibration.add(number, logits, truth)
+            columns[f"{number} error"] = _numbers(patch_errors(logits, truth)[0])
             for criterion in CRITERIA:
                 score = state.scores(criterion, number, tokens)[0]
                 columns[f"{number} {criterion}"] = _numbers(score)
                 columns[f"{number} {criterion} pause fraction"] = _numbers(pause_fraction(score, fractions))
-    columns["final_error"] = _numbers(patch_errors(DENSE.finish(model, tokens, state), truth)[0])
+    final = DENSE.finish(model, tokens, state)
+    calibration.add(FINAL, final, truth)
+    columns["final_error"] = _numbers(patch_errors(final, truth)[0])
     return pd.DataFrame(columns)
 
 

@@ -113,12 +113,12 @@ class _Bench:
     def _time(self, points: dict[str, OperatingPoint], strategy: str) -> dict[str, float]:
         """Speed-up of every schedule."""
         protocol = self.settings.throughput
-        mode, scope, batch = protocol.modes[0], protocol.scopes[0], len(self.images)
+        mode, scope, dtype, batch = protocol.modes[0], protocol.scopes[0], protocol.dtypes[0], len(self.images)
         setting = BenchmarkSetting(
             self.backbone.name,
             strategy,
             self.images.device,
-            protocol.dtypes[0],
+            dtype,
             mode,
             scope,
             self.seen.size,
@@ -127,7 +127,7 @@ class _Bench:
         )
         named = {Label(): OperatingPoint()} | {Label(strategy, "", text): point for text, point in points.items()}
         variants = {
-            label: on_batches(callable_of(self.model, point.built, scope, mode), [self.images])
+            label: on_batches(callable_of(self.model, point.built, scope, mode, dtype=dtype), [self.images])
             for label, point in named.items()
         }
         timed = measure(variants, setting, protocol.model_copy(update={"rounds": min(ROUNDS, protocol.rounds)}))

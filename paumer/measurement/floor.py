@@ -36,6 +36,8 @@ class Floor(Strategy):
         if block == self.parameters.blocks[0]:
             self._keep(0, tokens[:, state.prefix :], state)
         keep = self.parameters.running(state.patches)[block]
+        if state.rotation is not None:
+            state.rotation = state.rotation[:, : state.prefix + keep]
         return self._keep(block, tokens[:, : state.prefix + keep], state)
 
     def classify(self, network: Network, patches: Tensor, state: State) -> Tensor:

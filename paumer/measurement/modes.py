@@ -1,7 +1,9 @@
-"""Networks as functions that are timed: eager, compiled, in onnxruntime, on full images, with explicit attention."""
+"""Networks as functions that are timed: eager, in inference form, compiled, in onnxruntime, on full images."""
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -10,16 +12,23 @@ from paumer.config.base import Size
 from paumer.config.measuring import Evaluation
 from paumer.models.graphs import Session, to_onnx, trace
 from paumer.models.inference import View, WindowMean
+from paumer.models.optimized import METHODS, Scope, compiled, inference_form, runner
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Strategy
 from paumer.strategies.tokens import of_two
 
-METHODS = {"logits": "forward", "labels": "predict_labels", "patch-logits": "patch_logits"}
-GRAPHS = 10_000  # each operating point is a graph; the compiler's default limit is a few
+GRAPHS = 10_000  # each size and batch is a graph; the compiler's default limit is a few
+
+_forms: WeakKeyDictionary[Segmenter, dict[str, Segmenter]] = WeakKeyDictionary()
 
 
 def callable_of(
-    model: Segmenter, strategy: Strategy, scope: str, mode: str, evaluation: Evaluation | None = None
+    model: Segmenter,
+    strategy: Strategy,
+    scope: str,
+    mode: str,
+    evaluation: Evaluation | None = None,
+    dtype: str = "float32",
 ) -> Callable[[Tensor], Tensor]:
     """A function of images that runs a network under a strategy.
 
@@ -27,22 +36,35 @@ def callable_of(
         model: in eval mode.
         strategy: the operating point.
         scope: output: `logits`, `labels` or `patch-logits`; `image`: class ids of full images.
-        mode: `eager`; `compile`, one graph for each shape; `cuda-graphs`, replayed without the host; or `onnxruntime`,
-            exported at the first call for images of that size, in batches of any number.
+        mode: `eager`; `optimized`, the inference form; `compile`, one graph for each shape; `cuda-graphs`, replayed
+            without the host; or `onnxruntime`, exported at the first call for images of that size, in batches of any
+            number.
         evaluation: the windows of full images.
+        dtype: number type of the inference form; all others have that of the autocast around them.
     """
     if scope == "image":
-        return on_full_images(callable_of(model, strategy, "logits", mode), evaluation or Evaluation())
+        return on_full_images(callable_of(model, strategy, "logits", mode, dtype=dtype), evaluation or Evaluation())
+    method = METHODS[cast(Scope, scope)]
+    if mode == "optimized":
+        return runner(form_of(model, dtype), strategy, method)
+    if mode == "onnxruntime":
+        return in_onnxruntime(model, strategy, method)
 
     def run(images: Tensor) -> Tensor:
-        return getattr(model, METHODS[scope])(images, strategy)
+        return getattr(model, method)(images, strategy)
 
     if mode == "eager":
         return run
-    if mode == "onnxruntime":
-        return in_onnxruntime(model, strategy, METHODS[scope])
     torch._dynamo.config.recompile_limit = GRAPHS
-    return torch.compile(run, dynamic=False, mode="reduce-overhead" if mode == "cuda-graphs" else "default")
+    return compiled(run, f"{method}_{id(run)}", mode)
+
+
+def form_of(model: Segmenter, dtype: str) -> Segmenter:
+    """The inference form of a network in a number type, one for all its operating points."""
+    forms = _forms.setdefault(model, {})
+    if dtype not in forms:
+        forms[dtype] = inference_form(model, dtype)
+    return forms[dtype]
 
 
 def in_onnxruntime(model: Segmenter, strategy: Strategy, method: str) -> Callable[[Tensor], Tensor]:

@@ -181,7 +181,9 @@ def _measure_network(
         images, windows = pictures[sizes[scope]], 1.0 if scope == "image" else of.windows
         groups = {"": fixed} | (varying if mode == protocol.modes[0] else {})
         calls = {
-            recipe: [(point, callable_of(one, strategy, scope, mode, evaluation)) for point, one, strategy in group]
+            recipe: [
+                (point, callable_of(one, strategy, scope, mode, evaluation, dtype)) for point, one, strategy in group
+            ]
             for recipe, group in groups.items()
         }  # shared by all batch sizes
         for batch, (recipe, named) in itertools.product(protocol.batches, calls.items()):

@@ -30,6 +30,7 @@ COLUMNS = [
 ]
 ROUND_COLUMNS = ["backbone", "recipe", *SETTING, "images", "variant", "round", "seconds"]
 Variants = Mapping[Label, Callable[[], object]]  # what is timed, and a call that runs it
+NOT_COMPILED = ("eager", "optimized")  # modes that run as soon as they are called
 HIDDEN_VARIANTS = ("floor",)  # timed as a reference for others; no rows of their own
 
 
@@ -42,7 +43,7 @@ class BenchmarkSetting:
         recipe: its training recipe; empty where speed does not depend on it.
         device: of the network and its inputs.
         dtype: number type.
-        mode: `eager`, `compile`, `cuda-graphs` or `onnxruntime`.
+        mode: `eager`, `optimized`, `compile`, `cuda-graphs` or `onnxruntime`.
         scope: output that is timed: `logits`, `labels`, `patch-logits` or `image`.
         size: height and width of the input.
         batch: inputs per forward pass: windows or whole images; full images in scope `image`.
@@ -130,7 +131,7 @@ def warm_up(point: Label, run: Callable[[], object], setting: BenchmarkSetting) 
     device = setting.device
     try:
         _check_mode(setting)
-        compiling = 0.0 if setting.mode == "eager" else time_block(run, device, 1)
+        compiling = 0.0 if setting.mode in NOT_COMPILED else time_block(run, device, 1)
         memory = PeakMemory(device)
         running = time_block(run, device, 1)
         seconds = compiling - running if compiling else nan
@@ -140,7 +141,7 @@ def warm_up(point: Label, run: Callable[[], object], setting: BenchmarkSetting) 
         if lacks_memory(error):
             torch.cuda.empty_cache()
             return WarmupResult("oom")
-        if setting.mode == "eager":
+        if setting.mode in NOT_COMPILED:
             raise
         print(f"{setting.title()}: {_name(point)} left out: {summary(error)}")
         return WarmupResult("skipped")

@@ -25,6 +25,7 @@ from timm.models import (
     model_entrypoint,
 )
 from timm.models.deit import VisionTransformerDistilled
+from timm.models.eva import Eva, EvaBlock
 from timm.models.vision_transformer import VisionTransformer
 
 from paumer.config.base import Size, parse
@@ -41,12 +42,12 @@ from paumer.models.weights import (
 )
 from paumer.system.errors import PaumerError, summary
 
-MODULES = ("vision_transformer", "deit")  # where timm defines plain vision transformers
-CLASSES = (VisionTransformer, VisionTransformerDistilled)
-REMEDY = "use a plain one, such as vit_small_patch16_224, deit3_small_patch16_224 or vit_small_patch14_dinov2"
+MODULES = ("vision_transformer", "deit", "eva")  # where timm defines plain vision transformers
+CLASSES = (VisionTransformer, VisionTransformerDistilled, Eva)
+ROTATIONS = ("NoneType", "RotaryEmbeddingCat", "RotaryEmbeddingDinoV3")  # by name: not every release of timm has all
+REMEDY = "use a plain one, such as vit_small_patch16_224, vit_small_patch14_dinov2 or vit_small_patch16_dinov3"
 # Why other networks are not supported, by timm's module.
 OBSTACLES = {
-    "eva": "networks of timm's class Eva (DINOv3, EVA-02) rotate queries and keys by position, which does not run here",
     "naflexvit": "NaFlex networks take sequences of patches in the place of images, which does not run here",
     "vision_transformer_hybrid": "hybrid networks make patches by a convolutional network, which does not run here",
 }
@@ -67,6 +68,15 @@ def obstacle_of(vit: Any) -> str:
         return f"its patches are made by {kind.__name__}; {REMEDY}"
     if patches.patch_size[0] != patches.patch_size[1]:
         return f"its patches of {patches.patch_size} pixels are not square; {REMEDY}"
+    return f"{obstacle}; {REMEDY}" if type(vit) is Eva and (obstacle := _obstacle_of_eva(vit)) else ""
+
+
+def _obstacle_of_eva(vit: Eva) -> str:
+    """Why a network of timm's class `Eva` is not supported; empty where it is."""
+    if kind := next((type(block).__name__ for block in vit.blocks if type(block) is not EvaBlock), ""):
+        return f"its blocks are of {kind}, which norms what they add"
+    if (kind := type(vit.rope).__name__) not in ROTATIONS:
+        return f"it rotates queries and keys by {kind}, where DINOv3 and EVA-02 do the same in every block and head"
     return ""
 
 

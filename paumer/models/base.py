@@ -1,6 +1,7 @@
 """A network from images to tokens, and from logits of patches back to images."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -10,10 +11,24 @@ from torch.nn import functional
 from paumer.config.network import Normalization, statistics_of
 from paumer.models.encoder import Encoder, Grid
 from paumer.models.labels import Rows, balance_classes, class_counts, upsample, upsample_rows, upsampled_labels
+from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import BALANCE
 from paumer.strategies.state import State
 from paumer.strategies.tokens import Head
 from paumer.system.errors import PaumerError
+
+
+@dataclass(frozen=True)
+class Output:
+    """The output of a sweep for one strategy.
+
+    Attributes:
+        logits: at patch resolution, (batch, classes, grid height, grid width), finer where the decoder is.
+        macs: multiply-accumulates of each image, (batch,); None unless counted.
+    """
+
+    logits: Tensor
+    macs: Tensor | None
 
 
 class EncoderDecoder(nn.Module):
@@ -106,6 +121,7 @@ class EncoderDecoder(nn.Module):
         tokens = self.encoder.embed(seen)
         grid = self.encoder.grid(*seen.shape[-2:])
         state = State(self.encoder.prefix, grid, heads=self.heads, pixels=seen, class_weights=self.class_weights)
+        state.rotation = self.encoder.rotation(grid)
         if labels is not None and self.sub_patch is not None:
             if scale < 1:
                 shrunk = functional.interpolate(labels[:, None].float(), seen.shape[-2:], mode="nearest")
@@ -119,6 +135,12 @@ class EncoderDecoder(nn.Module):
         squares = self.encoder.embed_squares(pixels, state.grid)
         state.add_macs(lambda: self.encoder.embed_macs(squares.shape[1]))
         return squares
+
+    def sweep(
+        self, images: Tensor, strategies: Sequence[Strategy], labels: Tensor | None = None, count: bool = False
+    ) -> list[Output]:
+        """Patch logits under several strategies; how blocks are run is a subclass's."""
+        raise NotImplementedError
 
     def classify(self, patches: Tensor, state: State) -> Tensor:
         """Norm and decode patches (batch, patches, width) into logits (batch, patches, cells, classes)."""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -29,7 +30,7 @@ from paumer.system.errors import PaumerError, summary
 from paumer.system.files import writing
 
 Network = TypeVar("Network", bound=Segmenter)
-SHAPE = frozenset(inspect.signature(VisionTransformer).parameters) - {"self"}
+SHAPE = frozenset(name for kind in (VisionTransformer, Eva) for name in inspect.signature(kind).parameters)
 
 
 def build(settings: NetworkSettings, pretrained: bool = True) -> Segmenter:

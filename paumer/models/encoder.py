@@ -1,19 +1,15 @@
-"""The pieces of a plain timm vision transformer, so that strategies can act between its blocks.
+"""The pieces of a plain timm vision transformer, so that strategies can act between its blocks."""
 
-A timm block in two halves, so that strategies can merge tokens between them and weigh them by their sizes.
-"""
-
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Hashable
 from typing import Any, Literal
 
 import torch
 from timm.layers import build_sincos2d_pos_embed, resample_abs_pos_embed
-from timm.models.vision_transformer import Attention, Block, VisionTransformer
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paumer.strategies.tokens import Count
+from paumer.models.blocks import has_halves
 
 Grid = tuple[int, int]
 Resampling = Literal["bicubic", "bilinear"]
@@ -28,6 +24,7 @@ class Encoder(nn.Module):
             paused.
         width: channels of a token.
         patch_size: side of a patch in pixels.
+        kept_positions: position embeddings by grid, kept from their first use; None: they are resampled in every pass.
         resampling: how position embeddings get to another grid than their own: as timm does (bicubic, antialiased),
             or as published Segmenters do (bilinear, not antialiased, and only where the number of patches differs).
     """
@@ -36,9 +33,11 @@ class Encoder(nn.Module):
         super().__init__()
         self.vit = vit
         self.resampling: Resampling = resampling
+        self.kept_positions: dict[Grid, Tensor] | None = None
         self.prefix: int = vit.num_prefix_tokens
         self.width: int = vit.embed_dim
         self.patch_size: int = vit.patch_embed.patch_size[0]
+        self._last_rotation: tuple[Hashable, Tensor] | None = None
 
     @property
     def blocks(self) -> nn.Sequential:
@@ -48,7 +47,7 @@ class Encoder(nn.Module):
     @property
     def splits_blocks(self) -> bool:
         """Whether blocks can run in two halves: an ordinary attention, then a feed-forward network."""
-        return all(type(block) is Block and type(block.attn) is Attention for block in self.blocks)
+        return all(map(has_halves, self.blocks))
 
     @property
     def depth(self) -> int:
@@ -121,7 +120,9 @@ class Encoder(nn.Module):
         as_published = self.resampling == "bilinear"
         if self.vit.pos_embed is None or own == grid or (as_published and own[0] * own[1] == grid[0] * grid[1]):
             return self.vit.pos_embed
-        return resample_abs_pos_embed(
+        if self.kept_positions is not None and grid in self.kept_positions:
+            return self.kept_positions[grid]
+        resampled = resample_abs_pos_embed(
             self.vit.pos_embed,
             new_size=list(grid),
             old_size=list(own),
@@ -129,76 +130,30 @@ class Encoder(nn.Module):
             interpolation=self.resampling,
             antialias=not as_published,
         )
+        if self.kept_positions is not None:
+            self.kept_positions[grid] = resampled
+        return resampled
 
+    def rotation(self, grid: Grid) -> Tensor | None:
+        """Sines and cosines by which attention turns queries and keys, (1, prefix + patches, 2 x channels).
 
-def attend(
-    block: Block, tokens: Tensor, bias: Tensor | None, lengths: Sequence[int] | None = None
-) -> tuple[Tensor, Tensor]:
-    """The first half of a block: norm, attention and residual; not every block of timm has such halves.
+        The prefix stays as it is: sine 0, cosine 1. None where the network turns nothing. Those of the last grid are
+        kept, but for training, which may draw them anew.
+        """
+        rope = getattr(self.vit, "rope", None)
+        if rope is None:
+            return None
+        if rope.training or torch.compiler.is_compiling():
+            return self._turned(rope, grid)
+        like = next(rope.buffers())
+        asked = (grid, like.device, like.dtype)
+        if self._last_rotation is None or self._last_rotation[0] != asked:
+            with torch.inference_mode(False), torch.no_grad():  # whoever comes next may want gradients
+                self._last_rotation = asked, self._turned(rope, grid)
+        return self._last_rotation[1]
 
-    Args:
-        block: with one attention that projects queries, keys and values together.
-        tokens: (batch, count, width).
-        bias: added to the attention's logits, (batch, 1, 1, count); None: nothing.
-        lengths: tokens of each image, where a batch of one holds several one after the other.
-
-    Returns:
-        Tokens (batch, count, width), and the keys of all heads, (batch, heads, count, channels).
-    """
-    attention = block.attn
-    normed = block.norm1(tokens)
-    batch, count, _ = normed.shape
-    projected = attention.qkv(normed).reshape(batch, count, 3, attention.num_heads, attention.head_dim)
-    query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)
-    query, key = attention.q_norm(query), attention.k_norm(key)
-    fused = partial(functional.scaled_dot_product_attention, dropout_p=attention.attn_drop.p if block.training else 0.0)
-    mask = None if bias is None else bias.to(query.dtype)
-    if lengths is None or len(lengths) == 1:
-        mixed = fused(query, key, value, mask).transpose(1, 2)
-    else:
-        mixed = _image_by_image(fused, lengths, query, key, value, mask)
-    mixed = mixed.reshape(batch, count, -1)
-    if hasattr(attention, "norm"):  # older releases of timm know neither norm nor gate here
-        mixed = attention.norm(mixed)
-    if getattr(attention, "gate", None) is not None:
-        mixed = mixed * attention.gate(normed).sigmoid()
-    mixed = attention.proj_drop(attention.proj(mixed))
-    return tokens + block.drop_path1(block.ls1(mixed)), key
-
-
-def _image_by_image(
-    fused: Callable[..., Tensor], lengths: Sequence[int], query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
-) -> Tensor:
-    """Attention within each image of a sequence, (1, tokens of all images, heads, channels).
-
-    A processor is as fast at one image after the other as at a batch.
-    """
-    parts = [tensor.split(list(lengths), dim=2) for tensor in (query, key, value)]
-    masks = [None] * len(lengths) if mask is None else mask.split(list(lengths), dim=3)
-    return torch.cat([fused(*image).transpose(1, 2) for image in zip(*parts, masks, strict=True)], dim=1)
-
-
-def feed_forward(block: Block, tokens: Tensor) -> Tensor:
-    """The second half of a block: norm, feed-forward network and residual."""
-    return tokens + block.drop_path2(block.ls2(block.mlp(block.norm2(tokens))))
-
-
-def block_macs(block: nn.Module, attended: Count, fed: Count) -> Count:
-    """Multiply-accumulates of one image in a block; of each image, where there are several counts.
-
-    Args:
-        block: any of timm's; those without halves attend to and feed the same tokens.
-        attended: tokens in its attention.
-        fed: tokens in its feed-forward network.
-    """
-    attentions: list[Any] = [module for module in block.modules() if hasattr(module, "num_heads")]
-    matrices = [value.numel() for item in attentions for value in item.parameters() if value.ndim == 2]
-    others = sum(value.numel() for value in block.parameters() if value.ndim == 2) - sum(matrices)
-    products = attended**2 * sum(_products(item) * item.num_heads * item.head_dim for item in attentions)
-    return attended * sum(matrices) + products + fed * others
-
-
-def _products(attention: nn.Module) -> int:
-    """Products of queries and keys and of weights and values, each as wide as the keys."""
-    differential = hasattr(attention, "lambda_init")  # two attentions, whose values are twice as wide
-    return 6 if differential else 2
+    def _turned(self, rope: Any, grid: Grid) -> Tensor:
+        """The same, by an embedding of timm's."""
+        patches = rope.get_embed(list(grid))
+        sine, cosine = (patches.new_full((self.prefix, patches.shape[1] // 2), value) for value in (0, 1))
+        return torch.cat([torch.cat([sine, cosine], dim=1), patches])[None]

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from paumer.config.network import Decoder
-from paumer.models.encoder import Encoder, block_macs
+from paumer.models.blocks import block_macs
+from paumer.models.encoder import Encoder
 from paumer.strategies.tokens import Count, TokenPositions
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from paumer.config.base import Size
+from paumer.models.base import EncoderDecoder
 from paumer.models.labels import BAND, CHUNK, FLOAT, Rows, bands, source_rows, upsample, upsample_rows
 from paumer.strategies.contract import Strategy
 from paumer.strategies.tokens import of_two
@@ -21,7 +22,6 @@ from paumer.system.errors import PaumerError
 
 if TYPE_CHECKING:
     from paumer.config.measuring import Evaluation
-    from paumer.models.segmenter import Segmenter
 
 LAYOUT = "(3, height, width) or (batch, 3, height, width)"
 
@@ -129,7 +129,7 @@ class WindowLogits:
         macs: multiply-accumulates, (strategies, images).
     """
 
-    model: "Segmenter"
+    model: EncoderDecoder
     strategies: Sequence[Strategy]
     view: View
     crop: Tensor
@@ -160,7 +160,7 @@ class WindowLogits:
 
 
 def predict(
-    model: "Segmenter",
+    model: EncoderDecoder,
     images: Tensor,
     strategies: Sequence[Strategy],
     settings: "Evaluation",
@@ -213,7 +213,7 @@ def _scores(seen: Sequence[WindowLogits], index: int, image: int, size: Size, ro
 
 
 def run_windows(
-    model: "Segmenter",
+    model: EncoderDecoder,
     images: Tensor,
     strategies: Sequence[Strategy],
     settings: "Evaluation",

@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from paumer.config.base import Size
 from paumer.config.measuring import Evaluation
 from paumer.config.network import Normalization
-from paumer.models.base import EncoderDecoder
-from paumer.models.encoder import Encoder, attend, block_macs, feed_forward
+from paumer.models.base import EncoderDecoder, Output
+from paumer.models.blocks import attend, block_macs, feed_forward, run_whole
+from paumer.models.encoder import Encoder
 from paumer.models.heads import AuxiliaryOutput, cells_to_map
 from paumer.models.inference import predict, require_images
+from paumer.models.optimized import Mode, NumberType, Optimized, Scope
 from paumer.strategies.contract import Dense, Strategy
 from paumer.strategies.criteria import ORACLE, patch_loss
 from paumer.strategies.notation import Schedule
@@ -22,19 +24,6 @@ from paumer.strategies.state import State
 from paumer.system.errors import PaumerError
 
 DENSE = Dense()
-
-
-@dataclass(frozen=True)
-class Output:
-    """The output of a sweep for one strategy.
-
-    Attributes:
-        logits: at patch resolution, (batch, classes, grid height, grid width), finer where the decoder is.
-        macs: multiply-accumulates of each image, (batch,); None unless counted.
-    """
-
-    logits: Tensor
-    macs: Tensor | None
 
 
 class Segmenter(EncoderDecoder):
@@ -127,6 +116,32 @@ class Segmenter(EncoderDecoder):
         if reason := strategy.skip(self):
             raise PaumerError(f"{point}: {reason}; choose another operating point")
         return strategy
+
+    def optimized(
+        self,
+        size: Size,
+        batch: int = 1,
+        schedules: Sequence[str | Schedule] = (),
+        dtype: NumberType = "auto",
+        mode: Mode = "eager",
+        output: Scope = "logits",
+    ) -> Optimized:
+        """The inference form: a copy for images of one size, with less to do in a pass, at dense and some schedules.
+
+        Args:
+            size: height and width of the images.
+            batch: how many at a time.
+            schedules: as for `with_schedule`; each has a place of its own, so that changing between them is free.
+            dtype: number type between embedding and final norms; `auto` is bfloat16 where the device is fast at it.
+            mode: `eager`; `compile`, for the static shapes; or `cuda-graphs`.
+            output: `logits` at the size of the images, `labels` there, or `patch-logits`.
+
+        Raises:
+            PaumerError: a schedule is not possible in this network, or an option is unknown.
+        """
+        named = dict.fromkeys(["dense", *map(str, schedules)])
+        strategies = {schedule: self.with_schedule(schedule).strategy for schedule in named}
+        return Optimized(self, size, batch, strategies, dtype, mode, output)
 
     def patch_logits(self, images: Tensor, strategy: Strategy | None = None) -> Tensor:
         """Logits before upsampling, (batch, classes, grid height, grid width), finer where the decoder is."""
@@ -224,7 +239,7 @@ class Segmenter(EncoderDecoder):
         number, group = done + 1, [item for item in group if item not in ended]
         for branch in group_by(group, lambda strategy: strategy.merge_key(number)):
             inner = state.fork()
-            after = self._run_block(number, tokens, inner, branch[0][1])
+            after = self.run_block(number, tokens, inner, branch[0][1])
             for subgroup in group_by(branch, lambda strategy: strategy.action_key(number)):
                 outer = inner.fork()
                 reduced = self._act(number, after, outer, subgroup[0][1])
@@ -248,7 +263,7 @@ class Segmenter(EncoderDecoder):
         tokens = self._start(tokens, state, strategy)
         for number in range(1, strategy.last_block(self.encoder.depth) + 1):
             if tokens.shape[0]:
-                tokens = self._run_block(number, tokens, state, strategy)
+                tokens = self.run_block(number, tokens, state, strategy)
                 if visit is not None:
                     visit(number, tokens)
                 tokens = self._act(number, tokens, state, strategy)
@@ -264,15 +279,15 @@ class Segmenter(EncoderDecoder):
         """What a strategy does after a block, if anything."""
         return tokens if strategy.action_key(number) is None else strategy.after_block(number, tokens, state)
 
-    def _run_block(self, number: int, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
+    def run_block(self, number: int, tokens: Tensor, state: State, strategy: Strategy = DENSE) -> Tensor:
         """Run a block; in two halves where tokens merge or have merged, and where images have different lengths."""
         block, attended = self.encoder.blocks[number - 1], state.token_counts(tokens)
         merging = strategy.merge_key(number) is not None
         if state.bias is None and state.packing is None and not merging:
-            tokens = block(tokens)
+            tokens = run_whole(block, tokens, state.rotation, state.prefix)
         else:
             lengths = None if state.packing is None else state.packing.lengths
-            tokens, keys = attend(block, tokens, state.bias, lengths)
+            tokens, keys = attend(block, tokens, state.bias, lengths, state.rotation)
             if merging:
                 tokens = strategy.within(number, tokens, keys.mean(dim=1), state)
             tokens = feed_forward(block, tokens)

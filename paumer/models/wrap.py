@@ -7,6 +7,7 @@ network holds the same modules, with the interface that strategies expect.
 import math
 from collections.abc import Iterable, Mapping, Set
 from copy import copy
+from inspect import signature
 from typing import Any, Literal, get_args
 
 import torch
@@ -83,8 +84,7 @@ def wrap(
     if obstacle := obstacle_of(vit):
         raise PaumerError(f"vit: {obstacle}")
     encoder = FeatureEncoder(_for_any_size(vit))
-    modules = _by_block(auxiliary, encoder.depth)
-    given = {block: TokenHead(module, encoder.width, f"auxiliary[{block}]") for block, module in modules.items()}
+    given = auxiliary_heads(auxiliary, encoder)
     heads: dict[int, TokenHead | DecoderHead] = {**given}
     kind: type[Segmenter] = Segmenter
     decoder: TokenHead | MapHead
@@ -93,12 +93,7 @@ def wrap(
         heads = {**dict.fromkeys(range(1, encoder.depth + 1), DecoderHead(encoder, decoder)), **given}
     else:
         kind, decoder = MapSegmenter, MapHead(head, (encoder.width, *encoder.vit.patch_embed.grid_size), "head")
-    for block, one in given.items():
-        if one.classes != decoder.classes:
-            raise PaumerError(
-                f"auxiliary[{block}]: predicts {one.classes} classes where the head predicts {decoder.classes}; give "
-                "it a module with as many"
-            )
+    require_classes(given, decoder.classes)
     model = kind(
         encoder,
         decoder,
@@ -121,9 +116,14 @@ class MapSegmenter(Segmenter):
 
     def finish(self, tokens: Tensor, state: State, strategy: Strategy) -> Tensor:
         """Logits as a map (batch, classes, any height, any width) from the tokens after the last block."""
-        features = super().finish(tokens, state, strategy)
-        state.add_macs(lambda: _try_out(self.decoder, features[:1].shape)[1])
-        return self.decoder(features)
+        others = self.beside_patches(tokens, state)
+        inputs = (super().finish(tokens, state, strategy), *others)
+        state.add_macs(lambda: _try_out(self.decoder, *(one[:1].shape for one in inputs))[1])
+        return self.decoder(*inputs)
+
+    def beside_patches(self, tokens: Tensor, state: State) -> tuple[Tensor, ...]:
+        """What the decoder reads beside the map of the patches, of the tokens after the last block."""
+        return ()
 
     def strategy_of(self, point: OperatingPoint) -> Strategy:
         """The strategy of an operating point.
@@ -201,6 +201,32 @@ class _Options(Section):
     normalization: Normalization
 
 
+def auxiliary_heads(
+    auxiliary: Mapping[int, nn.Module] | nn.ModuleDict | None, encoder: Encoder
+) -> dict[int, TokenHead]:
+    """Modules that predict at blocks of an encoder, as its heads.
+
+    Raises:
+        PaumerError: they are no such mapping, or one does not predict from tokens.
+    """
+    modules = _by_block(auxiliary, encoder.depth)
+    return {block: TokenHead(module, encoder.width, f"auxiliary[{block}]") for block, module in modules.items()}
+
+
+def require_classes(heads: Mapping[int, TokenHead], classes: int) -> None:
+    """Refuse heads that predict another number of classes than the decoder.
+
+    Raises:
+        PaumerError: one does.
+    """
+    for block, head in heads.items():
+        if head.classes != classes:
+            raise PaumerError(
+                f"auxiliary[{block}]: predicts {head.classes} classes where the head predicts {classes}; give "
+                "it a module with as many"
+            )
+
+
 def _by_block(auxiliary: Any, depth: int) -> dict[int, nn.Module]:
     """Auxiliary modules by block number; text is converted, as the keys of a `ModuleDict` are text.
 
@@ -258,7 +284,15 @@ def _for_any_size(vit: VisionTransformer) -> VisionTransformer:
     patch_embed, view = copy(vit.patch_embed), copy(vit)
     patch_embed.flatten, patch_embed.output_fmt, patch_embed.strict_img_size = False, Format.NHWC, False
     view._modules = {**vit._modules, "patch_embed": patch_embed}
+    if (rope := getattr(vit, "rope", None)) is not None:
+        view._modules["rope"] = _for_any_grid(rope)
     return view
+
+
+def _for_any_grid(rope: nn.Module) -> nn.Module:
+    """The same rotary embedding of timm's for grids of any size; it has no weights."""
+    options = {name: getattr(rope, name) for name in signature(type(rope)).parameters if hasattr(rope, name)}
+    return type(rope)(**options | {"feat_shape": None}).to(next(rope.buffers())).train(rope.training)
 
 
 def _count_classes(head: nn.Module, layout: Layout, shape: tuple[int, ...], name: str) -> int:
@@ -285,13 +319,13 @@ def _count_classes(head: nn.Module, layout: Layout, shape: tuple[int, ...], name
 
 
 @torch.no_grad()
-def _try_out(head: nn.Module, shape: tuple[int, ...]) -> tuple[Any, float]:
-    """The output of a head for zeros of `shape`, and its multiply-accumulates; the head stays as it is."""
+def _try_out(head: nn.Module, *shapes: tuple[int, ...]) -> tuple[Any, float]:
+    """The output of a head for zeros of these shapes, and its multiply-accumulates; the head stays as it is."""
     like = next(head.parameters(), torch.empty(0))
     modes = [(module, module.training) for module in head.modules()]
     try:
         with FlopCounterMode(display=False) as counter:
-            output = head.eval()(torch.zeros(shape, dtype=like.dtype, device=like.device))
+            output = head.eval()(*(torch.zeros(shape, dtype=like.dtype, device=like.device) for shape in shapes))
     finally:
         for module, training in modes:
             module.training = training

@@ -11,10 +11,24 @@ import pandas as pd
 
 from paumer.reporting.sheets import TEXT
 from paumer.system.errors import PaumerError, summary
-from paumer.system.files import RUN, data_checksums, read_bytes, read_json
+from paumer.system.files import MANIFEST, RUN, ExperimentFiles, data_checksums, experiment_of, read_bytes, read_json
 
 # The records of what is measured for the whole experiment.
 RECORDS = {"flops": "flops.json", "bounds": "bounds.json", "throughput": "machine.json"}
+
+
+def result_folder(folder: Path) -> ExperimentFiles:
+    """The files of a folder `results/EXPERIMENT`.
+
+    Raises:
+        PaumerError: it is no folder, or no experiment is in it.
+    """
+    if not folder.is_dir():
+        raise PaumerError(
+            f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}; name results/EXPERIMENT"
+        )
+    experiment_of(folder / MANIFEST)
+    return ExperimentFiles(folder)
 
 
 def read_text(path: Path) -> pd.DataFrame:

@@ -17,7 +17,7 @@ TEXT = frozenset(
         *("device", "dtype", "type", "mode", "scope", "status", "bound", "class", "variant", "measure", "timed"),
         *("source", "dataset", "setting", "timing_note", "timing", "same", "between", "remark", "key", "value"),
         *("fastest_schedule", "fastest", "most_accurate_schedule", "smallest", "data", "environment", "code"),
-        *("group", "bin", "target"),
+        *("group", "bin", "target", "corruption", "family", "machine", "revision", "revisions", "settings", "chosen"),
     ]
 )
 # Cells and notes that several tables have.

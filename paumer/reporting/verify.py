@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from paumer.config.runs import ABLATION
-from paumer.measurement.intervals import ratio
-from paumer.reporting.frames import INPUT_SHAPE, MEASURES, POINT, SETTING
-from paumer.reporting.reading import RECORDS, describe, read_table, read_text
+from paumer.reporting.frames import MEASURES, POINT
+from paumer.reporting.reading import RECORDS, describe, read_text, result_folder
+from paumer.reporting.rounds import TIMED, measures_of_rounds
 from paumer.reporting.sheets import DECIMALS
 from paumer.reporting.tables.ablation import UNCHANGED, write_ablation
 from paumer.reporting.tables.speed import write_speed
@@ -22,11 +22,9 @@ from paumer.reporting.tables.write import write_tables
 from paumer.reporting.timings import pixels, read_throughput
 from paumer.strategies.registry import SMALLER_BACKBONE
 from paumer.system.errors import PaumerError
-from paumer.system.files import MANIFEST, RUN, WEIGHTS, ExperimentFiles, experiment_of, read_json, sha256
+from paumer.system.files import RUN, WEIGHTS, ExperimentFiles, experiment_of, read_json, sha256
 
 ROUNDING = 1e-3  # relative, of values that are large beside their last decimal; both files are rounded
-TIMED = ["backbone", "recipe", *SETTING, *INPUT_SHAPE]
-DENSE, PAUSE, FLOOR = "dense dense", "pause ", "floor "  # variants of throughput_rounds.csv
 
 
 def verify(folder: Path, published: Path) -> list[str]:
@@ -42,12 +40,7 @@ def verify(folder: Path, published: Path) -> list[str]:
     Raises:
         PaumerError: a raw file is missing or unusable.
     """
-    if not folder.is_dir():
-        raise PaumerError(
-            f"{folder}: {'is no folder' if folder.exists() else 'no such folder'}; name results/EXPERIMENT"
-        )
-    experiment_of(folder / MANIFEST)
-    files = ExperimentFiles(folder)
+    files = result_folder(folder)
     return [*_accuracy(files), *_checksums(files), *check_timings(folder), *_tables(files, published)]
 
 
@@ -100,45 +93,14 @@ def check_timings(folder: Path) -> Iterator[str]:
                 break
 
 
-def measures_of_rounds(path: Path) -> pd.DataFrame:
-    """The numbers of throughput.csv, computed from the rounds.
-
-    Args:
-        path: throughput_rounds.csv.
-
-    Returns:
-        A row per timed variant: the columns of `TIMED`, `variant`, `rounds`, and `MEASURES`; ratios are NaN where dense
-        (or the floor) was not timed in as many rounds.
-
-    Raises:
-        PaumerError: the file is unusable.
-    """
-    rounds = read_table(path, [*TIMED, "variant", "images", "round", "seconds"]).sort_values("round", kind="stable")
-    rows = []
-    for keys, group in rounds.groupby(TIMED, sort=False):
-        seconds = {str(name): part["seconds"].to_numpy() for name, part in group.groupby("variant", sort=False)}
-        images = group.groupby("variant")["images"].first()
-        for name, own in seconds.items():
-            row = dict(zip(TIMED, keys, strict=True)) | {"variant": name, "rounds": len(own)}
-            row["images_per_s"] = float((images[name] / pd.Series(own)).median())
-            dense, floor = seconds.get(DENSE), seconds.get(FLOOR + name.removeprefix(PAUSE))
-            if dense is not None and len(dense) == len(own):
-                row |= zip(MEASURES[1:4], ratio(dense, own), strict=True)
-            if name.startswith(PAUSE) and floor is not None and len(floor) == len(own):
-                row |= zip(MEASURES[4:], ratio(own, floor), strict=True)
-            rows.append(row)
-    return pd.DataFrame(rows, columns=[*TIMED, "variant", "rounds", *MEASURES])
-
-
 def _tables(files: ExperimentFiles, published: Path) -> Iterator[str]:
     """Tables that are missing or differ from those computed from the raw files."""
     with tempfile.TemporaryDirectory() as temporary:
         again = Path(temporary)
         write_speed(files.flops, files.throughput, again)
         if files.accuracy.exists():
-            shares = sorted(files.folder.glob("runs/*/*/*/semantics/attribution.csv"))
             raw = (files.flops, files.throughput, files.bounds, published)
-            write_tables([files.accuracy], *raw, again, manifest=files.manifest, attribution=shares)
+            write_tables([files.accuracy], *raw, again, manifest=files.manifest, **_further(files))
         if (files.tables / "ablation.csv").exists():
             write_ablation(files.accuracy, _variants(files), again)
         for path in sorted(again.iterdir()):
@@ -147,6 +109,22 @@ def _tables(files: ExperimentFiles, published: Path) -> Iterator[str]:
                 yield f"{table}: is missing"
             elif table.read_bytes() != path.read_bytes():
                 yield f"{table}: line {_first_difference(table, path)} is not what the raw files give"
+
+
+def _further(files: ExperimentFiles) -> dict[str, Any]:
+    """What tables are also made of, where the experiment has it, by the name that `write_tables` gives it."""
+    names = {
+        "intervals": "intervals",
+        "select": "select_accuracy",
+        "chosen": "chosen",
+        "transferred": "transferred",
+        "robustness": "robustness",
+    }
+    found = {name: files.folder / f"{file}.csv" for name, file in names.items()}
+    of_runs = {
+        name: sorted(files.folder.glob(f"runs/*/*/*/semantics/{name}.csv")) for name in ("attribution", "calibration")
+    }
+    return of_runs | {name: path for name, path in found.items() if path.exists()}
 
 
 def _variants(files: ExperimentFiles) -> list[Path]:

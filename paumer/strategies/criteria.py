@@ -92,6 +92,11 @@ def entropy(logits: Tensor) -> Tensor:
     return terms.sum(dim=0).mean(dim=-1) / math.log(len(terms))
 
 
+def entropy_order(logits: Tensor) -> Tensor:
+    """Scores (batch, patches) in the order of `entropy`, up to rounding, by as few calls as it takes; NaN stays NaN."""
+    return torch.special.entr(of_two(logits.float()).softmax(dim=-1)).sum(dim=(-2, -1))
+
+
 @criterion("one minus the largest probability.")
 def confidence(logits: Tensor) -> Tensor:
     """One minus the largest probability."""

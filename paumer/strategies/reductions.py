@@ -41,6 +41,11 @@ class Reduction(ABC):
         return None
 
     @property
+    def chosen(self) -> Tensor | None:
+        """The numbers of the patches after it among those before, (batch, after); None where they are not at hand."""
+        return None
+
+    @property
     @abstractmethod
     def before(self) -> int:
         """Patches of an image before it; their mean where images have different ones."""
@@ -77,17 +82,20 @@ class Selection:
     Attributes:
         rows: of the kept patches among the patches of all images, (kept of all,).
         shape: (batch, kept); (1, kept of all) where packed.
-        token_rows: of the kept tokens, prefix and patches, among the tokens of all images.
+        token_rows: of the kept tokens, prefix and patches, among the tokens of all images; None for one image, whose
+            prefix goes before the patches of `rows`.
         token_shape: (batch, prefix + kept); (1, tokens of all) where packed.
         before: patches of an image before; their mean where images have different ones.
+        chosen: the numbers of the kept patches within each image, (batch, kept); None where packed.
         packing: of the kept tokens; None where images have the same number.
     """
 
     rows: Tensor
     shape: tuple[int, ...]
-    token_rows: Tensor
+    token_rows: Tensor | None
     token_shape: tuple[int, ...]
     before: int
+    chosen: Tensor | None = None
     packing: Packing | None = None
 
 
@@ -109,6 +117,11 @@ class KeptTokens(Reduction):
         return self.kept.packing
 
     @property
+    def chosen(self) -> Tensor | None:
+        """The numbers of the kept patches."""
+        return self.kept.chosen
+
+    @property
     def before(self) -> int:
         """Patches of an image before."""
         return self.kept.before
@@ -119,6 +132,8 @@ class KeptTokens(Reduction):
 
     def reduce_tokens(self, tokens: Tensor, prefix: int) -> Tensor:
         """The prefix, and the patches that run."""
+        if self.kept.token_rows is None:
+            return torch.cat([tokens[:, :prefix], self.reduce(tokens[:, prefix:])], dim=1)
         return tokens.flatten(0, 1).index_select(0, self.kept.token_rows).unflatten(0, self.kept.token_shape)
 
     def restore(self, values: Tensor) -> Tensor:

@@ -67,6 +67,8 @@ class WaitingTokens(PausedTokens):
 
     def restore_tokens(self, tokens: Tensor, prefix: int) -> Tensor:
         """Write the tokens that ran among those that wait."""
+        if self.kept.token_rows is None:
+            return super().restore_tokens(tokens, prefix)
         return scatter_rows(self.tokens, self.kept.token_rows, tokens)
 
 

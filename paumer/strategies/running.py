@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 from paumer.strategies.notation import Schedule
 from paumer.strategies.reductions import Reduction, Selection
-from paumer.strategies.tokens import Packing, TokenPositions, flat_index
+from paumer.strategies.tokens import Packing, TokenPositions, flat_index, is_one
 from paumer.system.lazy import lazy
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ else:
     torch = lazy("torch")
 
 
-Known: TypeAlias = "tuple[Tensor | None, Tensor | None, Tensor | None, Packing | None, Mapping[str, Tensor]]"
+Known: TypeAlias = (
+    "tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None, Packing | None, Mapping[str, Tensor]]"
+)
 
 
 @dataclass
@@ -31,6 +33,8 @@ class RunningTokens:
         grid: patches along height and width.
         positions: the number of each running patch on the grid, (batch, running); None while none is reduced.
         sizes: how many patches each running token represents, (batch, running); None while each represents one.
+        rotation: sines and cosines by which attention turns the queries and keys of the tokens, (batch or 1, prefix +
+            running, 2 x channels); of a merged token their means over its patches. None where it turns none.
         proportional: whether tokens count in attention by their sizes.
         bias: what attention adds to its logits so that tokens count by their sizes, (batch, 1, 1, prefix + running).
         packing: the place of each image in one long sequence, once the images have different numbers of patches. Tokens
@@ -38,13 +42,14 @@ class RunningTokens:
         side_tensors: further values of the running patches by name, (batch, running, ...): labels that training and
             analysis compare predictions with.
         reductions: the reductions so far, to be restored from last to first.
-        earlier: for each of them positions, sizes, bias, packing and side tensors as they were before it.
+        earlier: for each of them positions, sizes, rotation, bias, packing and side tensors as they were before it.
     """
 
     prefix: int
     grid: tuple[int, int]
     positions: Tensor | None = None
     sizes: Tensor | None = None
+    rotation: Tensor | None = None
     proportional: bool = True
     bias: Tensor | None = None
     packing: Packing | None = None
@@ -70,6 +75,13 @@ class RunningTokens:
     def patches_of(self, tokens: Tensor) -> Tensor:
         """The running patches without the prefix, (batch, running, width)."""
         return tokens[:, self.prefix :] if self.packing is None else tokens[:, self.packing.patches]
+
+    def prefix_of(self, tokens: Tensor) -> Tensor:
+        """The tokens before the patches, (images, prefix, width)."""
+        if self.packing is None:
+            return tokens[:, : self.prefix]
+        others = torch.ones_like(self.packing.images, dtype=torch.bool).index_fill(0, self.packing.patches, False)
+        return tokens[0, others].unflatten(0, (len(self.packing.lengths), self.prefix))
 
     def by_image(self, values: Tensor) -> tuple[Tensor, ...]:
         """Values of the running patches (batch, running, ...), image by image: (1, running, ...) each."""
@@ -107,10 +119,14 @@ class RunningTokens:
     def keep(self, tokens: Tensor, chosen: Tensor) -> Selection:
         """The selection of the same number of patches of every image, by their numbers `chosen`, (batch, kept)."""
         batch, running = tokens.shape[0], self.running(tokens)
-        prefix = torch.arange(self.prefix, device=tokens.device).expand(batch, -1)
-        token_rows = flat_index(torch.cat([prefix, chosen + self.prefix], dim=1), tokens.shape[1])
-        token_shape = (batch, self.prefix + chosen.shape[1])
-        return Selection(flat_index(chosen, running), tuple(chosen.shape), token_rows, token_shape, running)
+        rows, token_shape = flat_index(chosen, running), (batch, self.prefix + chosen.shape[1])
+        token_rows: Tensor | None = None  # of one image the patches are a block of memory: `rows` do
+        if not self.prefix:
+            token_rows = rows
+        elif not is_one(batch):
+            prefix = torch.arange(self.prefix, device=tokens.device).expand(batch, -1)
+            token_rows = flat_index(torch.cat([prefix, chosen + self.prefix], dim=1), tokens.shape[1])
+        return Selection(rows, tuple(chosen.shape), token_rows, token_shape, running, chosen)
 
     def keep_where(self, tokens: Tensor, mask: Tensor) -> Selection | None:
         """The selection where `mask` (batch, running) is True, packed; None where all patches run on."""
@@ -119,7 +135,8 @@ class RunningTokens:
         packing = self.packing or Packing.even(len(tokens), tokens.shape[1], self.prefix, tokens.device)
         rows = mask.flatten().nonzero().squeeze(1)
         token_rows, kept = packing.keep(mask.flatten())
-        return Selection(rows, (1, len(rows)), token_rows, (1, len(token_rows)), self.running(tokens), kept)
+        shape, token_shape = (1, len(rows)), (1, len(token_rows))
+        return Selection(rows, shape, token_rows, token_shape, self.running(tokens), packing=kept)
 
     def apply(self, reduction: Reduction, tokens: Tensor) -> Tensor:
         """Reduce the tokens (batch, prefix + running, width), and all that is known of their patches.
@@ -127,11 +144,11 @@ class RunningTokens:
         Returns:
             (batch, prefix + kept, width).
         """
-        self.earlier = (*self.earlier, (self.positions, self.sizes, self.bias, self.packing, self.side_tensors))
-        if self.positions is None and not reduction.of_images:
-            self.positions = torch.arange(self.patches, device=tokens.device).expand(tokens.shape[0], -1)
-        self.positions = None if self.positions is None else reduction.reduce_positions(self.positions)
+        self.earlier = (*self.earlier, self._known)
+        self.positions = self._positions_after(reduction, tokens)
         self.sizes = reduction.reduce_sizes(self.sizes)
+        if self.rotation is not None:
+            self.rotation = reduction.reduce_tokens(self.rotation.expand(tokens.shape[0], -1, -1), self.prefix)
         self.side_tensors = {name: reduction.reduce(values) for name, values in self.side_tensors.items()}
         self.packing = reduction.packing
         self.reductions = (*self.reductions, reduction)
@@ -139,12 +156,26 @@ class RunningTokens:
         self.bias = self._size_bias(tokens, self.sizes) if self.proportional and self.sizes is not None else None
         return tokens
 
+    def _positions_after(self, reduction: Reduction, tokens: Tensor) -> Tensor | None:
+        """The positions of the patches that a reduction of these tokens leaves."""
+        if self.positions is not None:
+            return reduction.reduce_positions(self.positions)
+        if reduction.of_images or reduction.chosen is not None:
+            return reduction.chosen
+        everywhere = torch.arange(self.patches, device=tokens.device).expand(tokens.shape[0], -1)
+        return reduction.reduce_positions(everywhere)
+
     def undo(self) -> Reduction:
         """The last reduction, which is off the stack: what is known is of the patches before it."""
         reduction = self.reductions[-1]
-        self.positions, self.sizes, self.bias, self.packing, self.side_tensors = self.earlier[-1]
+        self.positions, self.sizes, self.rotation, self.bias, self.packing, self.side_tensors = self.earlier[-1]
         self.reductions, self.earlier = self.reductions[:-1], self.earlier[:-1]
         return reduction
+
+    @property
+    def _known(self) -> Known:
+        """What a reduction changes."""
+        return self.positions, self.sizes, self.rotation, self.bias, self.packing, self.side_tensors
 
     def _size_bias(self, tokens: Tensor, sizes: Tensor) -> Tensor:
         """The logarithms of the sizes as the attention to every token, 0 for the prefix."""

@@ -36,8 +36,15 @@ def scatter_rows(values: Tensor, rows: Tensor, others: Tensor) -> Tensor:
 
 def flat_index(index: Tensor, count: int) -> Tensor:
     """From numbers below `count` within each image (batch, some) to rows of all images, (batch x some)."""
+    if is_one(index.shape[0]):
+        return index.flatten()
     offsets = torch.arange(index.shape[0], device=index.device) * count
     return (index + offsets.unsqueeze(1)).flatten()
+
+
+def is_one(batch: int) -> bool:
+    """Whether a batch is one image; False where it is a symbol of a graph, which must serve batches of any number."""
+    return isinstance(batch, int) and batch == 1
 
 
 def complement(chosen: Tensor, count: int) -> Tensor:

@@ -132,6 +132,7 @@ def describe_environment(device: torch.device) -> dict[str, str]:
         "host": platform.node(),
         "device": device_name(device),
         "instructions": instruction_sets(),
+        **({"driver": driver} if (driver := " ".join(_ask_gpu(device, "driver_version"))) else {}),
         "processors": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
     }
@@ -178,19 +179,26 @@ class OtherLoad:
 def clocks(device: torch.device) -> str:
     """Clock rates as far as they can be read, `sm 1980 MHz, memory 2619 MHz`; empty where they cannot."""
     if device.type == "cuda":
-        name = dict(enumerate(visible_gpus())).get(device.index or 0, "")
-        query = ["nvidia-smi", "--query-gpu=clocks.sm,clocks.mem", "--format=csv,noheader", f"--id={name}"]
-        try:
-            core, memory = subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip().split(", ")
-        except (OSError, subprocess.CalledProcessError, ValueError):
-            return ""
-        return f"sm {core}, memory {memory}"
+        found = _ask_gpu(device, "clocks.sm,clocks.mem")
+        return f"sm {found[0]}, memory {found[1]}" if len(found) == 2 else ""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return ""
     rates = [float(line.split(":")[1]) for line in lines if line.startswith("cpu MHz")]
     return f"{sum(rates) / len(rates):.0f} MHz" if rates else ""
+
+
+def _ask_gpu(device: torch.device, fields: str) -> list[str]:
+    """What `nvidia-smi` says of a GPU, a text for each field; nothing where it cannot, and of other devices."""
+    if device.type != "cuda":
+        return []
+    name = dict(enumerate(visible_gpus())).get(device.index or 0, "")
+    query = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader", f"--id={name}"]
+    try:
+        return subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip().split(", ")
+    except (OSError, subprocess.CalledProcessError):
+        return []
 
 
 class PeakMemory:

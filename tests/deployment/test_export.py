@@ -11,11 +11,12 @@ from zipfile import ZipFile
 import numpy as np
 import onnx
 import pytest
+import timm
 import torch
 from finished_runs import CROP, write_run
 from PIL import Image
 from tiers import first
-from torch import Tensor
+from torch import Tensor, nn
 from torch.testing import assert_close
 
 from paumer.config.network import STATISTICS
@@ -25,6 +26,7 @@ from paumer.deployment.network import load
 from paumer.deployment.settings import ExportSettings
 from paumer.models import graphs
 from paumer.models.graphs import Session, to_onnx, trace, weight_bytes
+from paumer.models.wrap import wrap
 from paumer.strategies.registry import build_strategy, read_point
 from paumer.system.errors import PaumerError
 
@@ -237,3 +239,14 @@ def test_a_graph_that_onnx_does_not_hold_is_said_in_a_line(network, monkeypatch)
 def test_what_depends_on_the_images_is_refused(network) -> None:
     with pytest.raises(PaumerError, match=r"^pause 2@0\.4: cannot be exported \("):
         trace(network, build_strategy(read_point("2@0.4")), CROP)
+
+
+@pytest.mark.parametrize("point", first(["pause 2:0.4", "merge 1-2:0.1", "shared-patches share:0.4"]))
+def test_a_graph_of_a_rotary_network_gives_its_logits(point) -> None:
+    size = {"patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2, "img_size": (32, 64)}
+    vit = timm.create_model("vit_small_patch16_dinov3", **size).eval()
+    model = wrap(vit, nn.Linear(32, 5), "dense").with_schedule(point)
+    program = trace(model, model.strategy, (32, 64))
+    for batch in (1, 2):
+        images = torch.randn(batch, 3, 32, 64)
+        assert_close(program.module()(images), model(images), rtol=0, atol=1e-5, check_stride=False)

@@ -12,8 +12,8 @@ from torch.testing import assert_close
 
 from paumer.config.base import parse
 from paumer.config.measuring import Evaluation, window_starts
+from paumer.models.base import Output
 from paumer.models.inference import View, predict, run_windows
-from paumer.models.segmenter import Output
 from paumer.models.sliding import sliding_window_logits
 from paumer.strategies.contract import Dense
 from paumer.strategies.registry import build_strategy, operating_point

@@ -8,6 +8,7 @@ import torch
 from paumer.config.base import IGNORE
 from paumer.config.runs import SemanticsSettings
 from paumer.data.loading import SegmentationData
+from paumer.evaluation.calibration import BINS, FINAL, Calibration
 from paumer.evaluation.evaluate import confusion_matrix
 from paumer.evaluation.pauses import watch_pauses
 from paumer.evaluation.semantics import (
@@ -37,7 +38,7 @@ SETTINGS = SemanticsSettings(device="cpu", fractions=FRACTIONS, schedule="2:0.5"
 @pytest.fixture
 def observed(run_of, data) -> pd.DataFrame:
     network, _ = load_run(run_of("paumer"))
-    return patch_statistics(network, *data[0], data.dataset, FRACTIONS)
+    return patch_statistics(network, *data[0], data.dataset, FRACTIONS, Calibration())
 
 
 def test_errors_are_those_of_every_cell(run_of, data, observed) -> None:
@@ -73,7 +74,7 @@ def test_labels_of_a_patch(run_of, data) -> None:
     label[:8, :8] = IGNORE
     label[8:16, 8:12] = IGNORE
     names = list(data.dataset.classes)
-    table = patch_statistics(network, image, label, data.dataset, FRACTIONS)
+    table = patch_statistics(network, image, label, data.dataset, FRACTIONS, Calibration())
     classes, uniform = (table[name].to_numpy().reshape(6, 12) for name in ("class", "uniform"))
     assert pd.isna(classes[0, 0])
     assert set(classes[1:, 0]) == {names[1]}
@@ -87,11 +88,18 @@ def test_pause_fraction_is_the_smallest_fraction() -> None:
     assert pause_fraction(scores, (0.25, 0.75)).tolist() == [0.75, 0.25, torch.inf, 0.75]
 
 
-def test_tables_of_a_run(run_of, manifest, tmp_path) -> None:
+def labelled_pixels(data) -> int:
+    return sum(int((data[index][1] != IGNORE).sum()) for index in range(len(data)))
+
+
+def test_tables_of_a_run(run_of, data, manifest, tmp_path) -> None:
     semantics(SETTINGS, manifest, run_of("paumer"), tmp_path / "semantics")
     tables = {path.stem: pd.read_csv(path) for path in (tmp_path / "semantics").iterdir()}
     shares = tables.pop("attribution")
     assert shares[["backbone", "seed", "schedule"]].values.tolist() == [["net", 3, "2:0.5"]]
+    calibrated = tables.pop("calibration")
+    assert list(calibrated["block"]) == [2] * BINS + [3] * BINS + [FINAL] * BINS
+    assert set(calibrated.groupby("block")["pixels"].sum()) == {labelled_pixels(data)}
     assert set(tables) == {"composition", "groups", "boundary", "correlation"}
     for table in tables.values():
         assert (set(table["backbone"]), set(table["seed"]), set(table["block"])) == ({"net"}, {3}, {2, 3})

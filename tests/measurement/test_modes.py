@@ -9,7 +9,7 @@ from tiers import exhaustive
 from torch.testing import assert_close
 
 from paumer.measurement.floor import Floor
-from paumer.measurement.modes import callable_of, with_explicit_attention
+from paumer.measurement.modes import callable_of, form_of, with_explicit_attention
 from paumer.strategies.contract import Dense
 from paumer.strategies.notation import Schedule
 from paumer.strategies.pause import Pause
@@ -52,6 +52,22 @@ def test_a_compiled_floor_runs_all_its_blocks(model) -> None:
         first, second = floor(torch.randn(1, 3, 32, 64)), floor(torch.randn(1, 3, 32, 64))
     assert first.shape == (1, 19, 4, 8)
     assert not torch.allclose(first, second)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_inference_form_is_shared_and_of_its_own_number_type(model, dtype) -> None:
+    images = torch.randn(1, 3, 32, 64)
+    strategies = [Dense(), Pause(Schedule("2:0.4")), Floor(Schedule("2:0.4"))]
+    calls = [callable_of(model, strategy, "logits", "optimized", dtype=dtype) for strategy in strategies]
+    assert form_of(model, dtype) is form_of(model, dtype)
+    assert form_of(model, dtype).blocks[0].mlp.fc1.weight.dtype == getattr(torch, dtype)
+    close = {"rtol": 1e-3, "atol": 1e-4} if dtype == "float32" else {"rtol": 0.1, "atol": 0.1}
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        given = [call(images) for call in calls]
+    with torch.inference_mode():
+        assert_close(given[0], model(images), **close)
+        assert dtype == "bfloat16" or torch.allclose(given[1], model(images, strategies[1]), **close)
+    assert given[2].shape == given[1].shape
 
 
 @pytest.mark.parametrize(("scope", "shape"), [("logits", (2, 19, 37, 50)), ("labels", (2, 37, 50))])

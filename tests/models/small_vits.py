@@ -26,6 +26,8 @@ FAMILIES = {
     "dinov2": ("vit_small_patch14_dinov2.lvd142m", 1),
     "dinov2 registers": ("vit_small_patch14_reg4_dinov2.lvd142m", 5),
     "flexivit": ("flexivit_small.1200ep_in1k", 1),
+    "dinov3": ("vit_small_patch16_dinov3.lvd1689m", 5),
+    "eva02": ("eva02_small_patch14_336.mim_in22k_ft_in1k", 1),
 }
 
 

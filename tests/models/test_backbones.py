@@ -19,7 +19,7 @@ def test_every_family_sees_images_of_odd_sizes(describe, family: str, patch: int
     settings = describe(architecture=architecture, size=(37, 53))
     options = TINY | ({"patch_size": patch} if patch else {})
     model = build(settings.model_copy(update={"backbone": settings.backbone.model_copy(update={"options": options})}))
-    side = patch or (14 if "dinov2" in family else 16)
+    side = patch or (14 if family.startswith(("dinov2", "eva02")) else 16)
     assert (model.encoder.patch_size, model.encoder.prefix) == (side, prefix)
     assert model.encoder.vit.patch_embed.grid_size == (-(-37 // side), -(-53 // side))
     for size in ((37, 53), (70, 41)):
@@ -67,6 +67,7 @@ UNSUITABLE = {
     "windows": "swin_tiny_patch4_window7_224",
     "other blocks": "beit_base_patch16_224",
     "convolutional stem": "vit_tiny_r_s16_p8_224",
+    "rotations that are learned": "vit_small_patch16_rope_mixed_224",
     "repository": "timm/vit_small_patch16_384",
 }
 

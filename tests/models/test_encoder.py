@@ -5,6 +5,8 @@ import torch
 from timm.layers import build_sincos2d_pos_embed
 from torch.testing import assert_close
 
+from paumer.strategies.contract import Dense
+
 VARIANTS = {
     "class token": {},
     "distilled": {"architecture": "deit_tiny_distilled_patch16_224"},
@@ -17,17 +19,21 @@ VARIANTS = {
     "no position for the class": {"architecture": "deit3_small_patch16_224"},
     "no prefix": {"options": {"class_token": False, "global_pool": "avg"}},
     "norm before the blocks": {"architecture": "vit_base_patch16_clip_224"},
+    "rotary and registers": {"architecture": "vit_small_patch16_dinov3"},
+    "rotary and joint feed-forward gates": {"architecture": "vit_small_plus_patch16_dinov3_qkvb"},
+    "rotary and position embeddings": {"architecture": "eva02_tiny_patch14_224"},
+    "rotary and apart projections": {"architecture": "eva02_base_patch14_448"},
 }
 
 
 @pytest.mark.parametrize("size", [(32, 64), (48, 40)], ids=["own size", "other size"])
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 def test_embedding_blocks_and_norm_are_timms_features(make, variant, size) -> None:
-    encoder = make(**variant).encoder
-    images = torch.randn(2, 3, *size, dtype=torch.float64)
-    tokens = encoder.norm(encoder.blocks(encoder.embed(images)))
+    model = make(**variant)
+    encoder, images = model.encoder, torch.randn(2, 3, *size, dtype=torch.float64)
+    tokens, _ = model.encode(images, Dense())
     expected = encoder.vit.fc_norm(encoder.vit.forward_features(images))
-    assert_close(tokens, expected, rtol=0, atol=1e-12)
+    assert_close(encoder.norm(tokens), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ VITS = {
     "registers and LayerScale": ("vit_small_patch14_reg4_dinov2", {}),
     "average pooling, no prefix": ("vit_tiny_patch16_224", {"class_token": False, "global_pool": "avg"}),
     "norm before the blocks": ("vit_base_patch16_clip_224", {}),
+    "rotary and registers": ("vit_small_patch16_dinov3", {}),
+    "rotary and position embeddings": ("eva02_tiny_patch14_224", {}),
     "without classifier": ("vit_tiny_patch16_224", {"num_classes": 0}),
 }
 PAGE = (Path(__file__).parents[2] / "docs/drop-in.md").read_text(encoding="utf-8")
@@ -120,8 +122,9 @@ def test_dense_with_a_head_of_maps_is_what_timm_and_the_head_give(vit, map_head,
 
 
 @pytest.mark.parametrize("size", [(32, 48), (40, 24)])
-def test_vit_built_for_one_size_takes_any(head, size) -> None:
-    fixed, free = make_vit(dynamic_img_size=False), make_vit()
+@pytest.mark.parametrize("kind", ["class token", "rotary and registers", "rotary and position embeddings"])
+def test_vit_built_for_one_size_takes_any(head, size, kind) -> None:
+    fixed, free = make_vit(kind, dynamic_img_size=False), make_vit(kind)
     images = torch.randn(2, 3, *size, dtype=torch.float64)
     assert torch.equal(paumer.wrap(fixed, head, "3:0.4")(images), paumer.wrap(free, head, "3:0.4")(images))
     assert fixed.patch_embed.strict_img_size
@@ -460,8 +463,8 @@ def test_mistake_is_named_in_one_line(options, schedule, message) -> None:
             "is none of timm's plain vision transformers",
         ),
         ("vit_relpos_small_patch16_224", {"depth": 1}, "is none of timm's plain vision transformers"),
-        ("eva02_tiny_patch14_224", {"depth": 1}, "rotate queries and keys"),
-        ("vit_small_patch16_dinov3", {"depth": 1}, "DINOv3, EVA-02"),
+        ("vit_small_patch16_rope_mixed_224", {"depth": 1}, "rotates queries and keys by RotaryEmbeddingMixed"),
+        ("eva02_enormous_patch14_clip_224", {**TINY, "depth": 1}, "its blocks are of EvaBlockPostNorm"),
         ("naflexvit_base_patch16_gap", {"depth": 1}, "NaFlex networks take sequences"),
         ("vit_tiny_r_s16_p8_224", {"depth": 1}, "hybrid networks make patches by a convolutional network"),
     ],
@@ -478,7 +481,7 @@ def test_other_networks_are_refused_in_words_that_fit(name, options, obstacle) -
         assert str(caught.value).endswith("use a plain one, such as " + ", ".join(RUNNING[:2]) + f" or {RUNNING[2]}")
 
 
-RUNNING = ("vit_small_patch16_224", "deit3_small_patch16_224", "vit_small_patch14_dinov2")
+RUNNING = ("vit_small_patch16_224", "vit_small_patch14_dinov2", "vit_small_patch16_dinov3")
 
 
 def described(name: str) -> dict:

@@ -110,6 +110,7 @@ def tabulate(measured: Measured, output: Path) -> None:
         output,
         manifest=measured.data,
         attribution=[folder / "attribution.csv" for folder in measured.semantics],
+        calibration=[folder / "calibration.csv" for folder in measured.semantics],
     )
 
 

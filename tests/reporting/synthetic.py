@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
+from paumer.evaluation.calibration import FINAL, Calibration
 from paumer.evaluation.semantics import tabulate
 from paumer.reporting.frames import at_largest_batch
 from paumer.strategies.notation import Schedule
@@ -150,6 +152,13 @@ def write_semantics(folder: Path, backbone: str, seed: int, noise: float = 0.2, 
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tabulate(patches, HEADS, ("entropy", "confidence", "random"), FRACTIONS).items():
         table.assign(backbone=backbone, seed=seed).to_csv(folder / f"{name}.csv", index=False)
+    calibration, generator = Calibration(), torch.Generator().manual_seed(seed)
+    for block in (*HEADS, FINAL):
+        logits = torch.randn(400, len(classes), generator=generator)
+        calibration.add(
+            block, logits, (logits + torch.randn(logits.shape, generator=generator)).softmax(-1).round().long()
+        )
+    calibration.table().assign(backbone=backbone, seed=seed).to_csv(folder / "calibration.csv", index=False)
     shares = {name: miou + seed for name, miou in {"none": 70, "paused": 69.75, "running": 69, "all": 68.7}.items()}
     row = {"backbone": backbone, "seed": seed, "schedule": "3:0.4", **shares}
     pd.DataFrame([row]).to_csv(folder / "attribution.csv", index=False)

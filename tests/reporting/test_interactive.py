@@ -9,8 +9,9 @@ import pytest
 from paumer.reporting.figures.styles import STAR, method_styles
 from paumer.reporting.frames import DENSE
 from paumer.reporting.page.charts import equal_speed_chart, explorer_chart, training_chart
-from paumer.reporting.page.data import as_json, columns, equal_speed_data, explorer_data, library, scripts
+from paumer.reporting.page.data import as_json, columns, equal_speed_data, explorer_data, library
 from paumer.reporting.page.provenance import links
+from paumer.reporting.page.rendering import scripts
 from paumer.reporting.tables.speed import read_speed
 from paumer.system.files import ExperimentFiles
 

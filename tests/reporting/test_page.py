@@ -13,8 +13,9 @@ from synthetic import FAMILIES
 from tiers import first
 
 from paumer.reporting.frames import SMALLER
-from paumer.reporting.page.page import breakable, write_report
+from paumer.reporting.page.page import write_report
 from paumer.reporting.page.provenance import data_sheet, environment_sheet, runs_sheet, settings_groups
+from paumer.reporting.page.rendering import breakable
 from paumer.reporting.sheets import Sheet, joined, narrowed
 from paumer.reporting.tables.headline import findings
 from paumer.reporting.tables.methods import CLAIM, read_claims
@@ -127,7 +128,7 @@ def test_headline_is_shown_as_it_is_written(text, reported):
 
 def test_every_image_has_a_text(page):
     images = attributes(page, "img")
-    assert len(images) == 14  # the overview, eight figures, four of semantics, and the pause maps
+    assert len(images) == 15  # the overview, eight figures, five of semantics, and the pause maps
     assert all(len(values["alt"]) > 20 for values in images)
 
 

@@ -24,6 +24,7 @@ PREFIXES = {
         name="net", architecture="vit_tiny_patch16_224", options=TINY | {"class_token": False, "global_pool": "avg"}
     ),
 }
+ROTARY = Backbone(name="net", architecture="vit_small_patch16_dinov3", options=TINY)
 DISTILLED = Backbone(name="net", architecture="deit_tiny_distilled_patch16_224", options=TINY)
 
 
@@ -36,6 +37,7 @@ KINDS = {
     "registers, masks": (deepened(PREFIXES["registers"]), MASKS),
     "no prefix, masks": (deepened(PREFIXES["no prefix"]), MASKS),
     "distilled, linear": (deepened(DISTILLED), CELLS),
+    "rotary, linear": (deepened(ROTARY), CELLS),
 }
 
 
@@ -61,6 +63,18 @@ def masked() -> Segmenter:
 def deep() -> Segmenter:
     """A network in which every example of the registry runs; not to be changed."""
     return build_network(deepened(PREFIXES["class token"]))
+
+
+@pytest.fixture(scope="module", params=[PREFIXES["class token"], ROTARY], ids=["class token", "rotary"])
+def deep_or_rotary(request: pytest.FixtureRequest) -> Segmenter:
+    """The same, and one that turns queries and keys by the positions of their patches; not to be changed."""
+    return build_network(deepened(request.param))
+
+
+@pytest.fixture(scope="module")
+def rotary() -> Segmenter:
+    """A network that turns queries and keys by the positions of their patches; not to be changed."""
+    return build_network(ROTARY)
 
 
 @pytest.fixture(scope="module", params=first(["class token", "no prefix"]))

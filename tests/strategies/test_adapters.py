@@ -53,7 +53,7 @@ def waiting(adapting):
 
 
 def test_paused_patches_wait_as_their_adapter_makes_them(waiting, images) -> None:
-    waiting._run_block = lambda number, tokens, *_: tokens
+    waiting.run_block = lambda number, tokens, *_: tokens
     tokens, state = waiting.encode(images, strategy("pause", "2:0.5"))
     embedded = waiting.encoder.embed(images)[:, waiting.encoder.prefix :]
     adapted = waiting.heads["2"].adapter(embedded, TokenPositions((4, 8), 3))

@@ -14,8 +14,8 @@ from torch.testing import assert_close
 
 from paumer.config.network import Backbone, Decoder, NetworkSettings
 from paumer.measurement.counting import count
+from paumer.models.blocks import attend, block_macs, feed_forward
 from paumer.models.build import build
-from paumer.models.encoder import attend, block_macs, feed_forward
 from paumer.strategies.contract import Dense
 from paumer.strategies.merge import Merge
 from paumer.strategies.notation import Schedule
@@ -109,6 +109,9 @@ def test_macs_of_a_block_are_its_matrices_and_its_products() -> None:
         ("vit_tiny_patch16_224", True),
         ("deit3_small_patch16_224", True),
         ("vit_small_patch14_reg4_dinov2", True),
+        ("vit_small_patch16_dinov3", True),
+        ("eva02_base_patch14_448", True),
+        ("eva_giant_patch14_224", True),
         ("vit_small_patch16_18x2_224", False),  # attentions side by side, then feed-forward networks
         ("vit_base_patch16_xp_224", False),  # attention beside the feed-forward network
         ("vit_dwee_patch16_reg1_gap_256", False),  # differential attention

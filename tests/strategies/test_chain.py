@@ -48,7 +48,7 @@ def merge_then_pause(model, image, away, paused):
     tokens, state = model.embed(image[None])
     merging = Merge(Schedule(f"1:{away / 32:.4f}"))
     for number in (1, 2, 3):
-        tokens = model._run_block(number, tokens, state, merging)
+        tokens = model.run_block(number, tokens, state, merging)
     scores = entropy(model.heads["3"](tokens[:, prefix:]))[0]
     running = scores.argsort(descending=True)[: 32 - away - paused].tolist()
     waiting = tokens[0, prefix:].clone()
@@ -56,7 +56,7 @@ def merge_then_pause(model, image, away, paused):
     sizes = torch.cat([torch.ones(1, prefix, dtype=torch.long), state.sizes[:, running]], dim=1)
     state.bias = sizes.log().to(kept)[:, None, None]
     for number in (4, 5, 6):
-        kept = model._run_block(number, kept, state, merging)
+        kept = model.run_block(number, kept, state, merging)
     waiting[running] = kept[0, prefix:]
     return waiting[places]
 

@@ -12,7 +12,7 @@ from tiers import examples
 from torch.nn import ModuleDict, functional
 from torch.testing import assert_close
 
-from paumer.models.encoder import attend, feed_forward
+from paumer.models.blocks import attend, feed_forward
 from paumer.strategies.contract import Dense
 from paumer.strategies.merge import LocalMerge, alike_squares, match, most_similar_pairs
 from paumer.strategies.merged_tokens import merge

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from operating_points import restored, strategy
 from torch.testing import assert_close
 
-from paumer.models.encoder import block_macs
+from paumer.models.blocks import block_macs
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import entropy
 from paumer.strategies.registry import operating_point

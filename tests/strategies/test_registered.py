@@ -7,7 +7,7 @@ import torch
 from operating_points import describe, examples, strategy
 from tiers import first
 
-from paumer.deployment.extending.conformance import CHECKS, alone, sweep
+from paumer.deployment.extending.conformance import CHECKS, alone, sizes, sweep
 from paumer.strategies.criteria import CRITERIA
 from paumer.strategies.declared import RECIPES
 from paumer.strategies.registry import REGISTRY, OperatingPoint, operating_point, runnable
@@ -52,8 +52,8 @@ def test_in_a_sweep_it_gives_what_it_gives_alone_in_every_kind_of_network(deep_k
 
 
 @pytest.mark.parametrize("point", EXAMPLES, ids=describe)
-def test_images_run_as_if_they_were_alone(deep, images, point) -> None:
-    assert bool(alone(deep, images, point)) == (point.criterion == "random")
+def test_images_run_as_if_they_were_alone(deep_or_rotary, images, point) -> None:
+    assert bool(alone(deep_or_rotary, images, point)) == (point.criterion == "random")
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,10 @@ def test_keys_are_equal_where_the_same_is_computed(name, text, same, others) -> 
     assert keys(text, block + 1) == (None, None)
     if REGISTRY[name].criteria:
         assert keys(text, block) != keys(text, block, "margin")
+
+
+@POINTS
+def test_logits_have_the_size_of_the_image_in_networks_of_either_kind_of_positions(
+    deep_or_rotary, images, point
+) -> None:
+    sizes(deep_or_rotary, images, point)

@@ -63,14 +63,22 @@ PAUSES = "paumer" in experiment.training.recipes
 NOTHING = "(?!)"  # matches no text
 SEMANTICS = [
     f"{RUN}/semantics/{name}.csv"
-    for name in ("composition", "groups", "boundary", "correlation", "attribution")
+    for name in (
+        "composition",
+        "groups",
+        "boundary",
+        "correlation",
+        "attribution",
+        "calibration",
+    )
 ]
 # The parameters of the methods that are compared at equal speed.
 CHOSEN = f"{RESULTS}/chosen.csv"
+# And those that another experiment chose, copied so that the results hold all that they rest on.
+TRANSFERRED = f"{RESULTS}/transferred.csv"
 COMPARED = []
 if experiment.comparison.methods:
-    elsewhere = experiment.comparison.transferred
-    COMPARED = [CHOSEN, *([os.path.expanduser(elsewhere)] if elsewhere else [])]
+    COMPARED = [CHOSEN, *([TRANSFERRED] if experiment.comparison.transferred else [])]
 TIMED = stages.CostSettings.of(experiment, timed=True)
 SHARED = ["shared"] if experiment.training.shared_phase else []
 ABLATIONS = [f"{stages.ABLATION}{name}" for name in experiment.ablations]
@@ -206,7 +214,7 @@ def repeated(option, name, folders=False):
 
 def further_tables(wildcards, input):
     """Intervals over images, and what was chosen on another split, where there is one."""
-    names = ("intervals", "select", "chosen", "transferred")
+    names = ("intervals", "select", "chosen", "transferred", "robustness")
     return " ".join(repeated(f"--{name}", name)(wildcards, input) for name in names)
 
 

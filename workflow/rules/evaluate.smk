@@ -129,6 +129,26 @@ use rule collect_accuracy as collect_select with:
         "Collecting the accuracy of all runs where points are chosen"
 
 
+if experiment.comparison.transferred:
+
+    rule transferred:
+        input:
+            os.path.expanduser(experiment.comparison.transferred),
+        output:
+            table=TRANSFERRED,
+        log:
+            f"{LOGS}/transferred.log",
+        localrule: True
+        conda:
+            "../../envs/paumer.yaml"
+        resources:
+            mem_mb=1000,
+        message:
+            "Taking what another experiment chose"
+        shell:
+            "cp {input:q} {output.table:q} > {log:q} 2>&1"
+
+
 rule choose:
     input:
         accuracy=rules.collect_select.output.table,

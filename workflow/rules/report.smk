@@ -17,6 +17,7 @@ if PAUSES:
         "semantics_uniform",
         "semantics_boundary",
         "semantics_correlation",
+        "semantics_calibration",
     ]
 # For a paper, in the sizes of paumer/reporting/figures/drawing.py, which only `snakemake figures_paper` makes.
 PAPER = f"{RESULTS}/figures/paper/{{figure}}_{{columns}}.pdf"
@@ -34,8 +35,14 @@ rule tables:
         select=rules.collect_select.output if experiment.data.select_split else [],
         chosen=COMPARED[:1],
         transferred=COMPARED[1:],
+        robustness=(
+            rules.collect_robustness.output if experiment.robustness.sweep else []
+        ),
         attribution=(
             runs(f"{RUN}/semantics/attribution.csv", ["paumer"]) if PAUSES else []
+        ),
+        calibration=(
+            runs(f"{RUN}/semantics/calibration.csv", ["paumer"]) if PAUSES else []
         ),
     output:
         main=multiext(f"{RESULTS}/tables/main", ".csv", ".md", ".tex"),
@@ -47,6 +54,16 @@ rule tables:
         criteria=multiext(f"{RESULTS}/tables/criteria", ".csv", ".md", ".tex"),
         published=multiext(f"{RESULTS}/tables/published", ".csv", ".md"),
         attribution=multiext(f"{RESULTS}/tables/attribution", ".csv", ".md"),
+        calibration=(
+            multiext(f"{RESULTS}/tables/calibration", ".csv", ".md", ".tex")
+            if PAUSES
+            else []
+        ),
+        robustness=(
+            multiext(f"{RESULTS}/tables/robustness", ".csv", ".md", ".tex")
+            if experiment.robustness.sweep
+            else []
+        ),
         equal_speed=(
             multiext(f"{RESULTS}/tables/equal_speed", ".csv", ".md", ".tex")
             if COMPARED
@@ -67,12 +84,14 @@ rule tables:
     params:
         folder=output_folder,
         attribution=repeated("--attribution", "attribution"),
+        calibration=repeated("--calibration", "calibration"),
         more=further_tables,
     message:
         "Joining accuracy, GMAC and images/s into the tables"
     shell:
         "paumer tables --accuracy {input.accuracy:q} --flops {input.flops:q} --throughput {input.throughput:q}"
         " --bounds {input.bounds:q} --published {input.published:q} --data {input.manifest:q} {params.attribution}"
+        " {params.calibration}"
         " {params.more}"
         " --output {params.folder:q} > {log:q} 2>&1"
 

@@ -13,8 +13,8 @@ from paumer.evaluation.evaluate import evaluate_split, mean_iou
 from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.throughput import input_images, input_size, mean_windows
 from paumer.measurement.timing import BenchmarkSetting, measure
+from paumer.models.blocks import block_macs
 from paumer.models.build import load_run, require_classes
-from paumer.models.encoder import block_macs
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.notation import Schedule
 from paumer.strategies.registry import DENSE_AGAIN, Label, OperatingPoint, build_strategy

@@ -242,6 +242,21 @@ def read_semantics(folders: Sequence[Path], name: str) -> pd.DataFrame:
     return over_seeds(table, values, [*SEMANTICS, *keys])
 
 
+def calibration_points(folders: Sequence[Path]) -> pd.DataFrame:
+    """Confidence and accuracy by bins of confidence, means over the seeds.
+
+    Returns:
+        Columns backbone, block (0: the final prediction), bin, seeds, confidence, accuracy and ece, each with its
+        spread; a bin without pixels has neither confidence nor accuracy.
+
+    Raises:
+        PaumerError: a file is unusable.
+    """
+    keys, values = ["backbone", "block", "bin"], ["confidence", "accuracy", "ece"]
+    runs = [read_table(folder / "calibration.csv", [*keys, "seed", *values]) for folder in folders]
+    return over_seeds(pd.concat(runs, ignore_index=True), values, keys)
+
+
 def middle_fraction(table: pd.DataFrame) -> float:
     """The fraction shown where there is room for one: the middle one, or the smaller of two."""
     fractions = sorted(table["fraction"].dropna().unique())

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from paumer.reporting.figures.drawing import draw, legend_below, panels, sized
 from paumer.reporting.figures.plots import LINE, Axis, Plot
-from paumer.reporting.figures.points import SHOWN, middle_fraction, read_semantics
+from paumer.reporting.figures.points import SHOWN, calibration_points, middle_fraction, read_semantics
 from paumer.reporting.figures.styles import DASHES, Style, series_styles
 from paumer.reporting.frames import CHANCE
 
@@ -139,6 +139,21 @@ def correlation(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
             draw(panel, Plot(block, value, "name", styles, line=LINE, pale="pale"), shown)
             panel.axhline(chance, color=GREY, linewidth=sized(1), label="chance")
     legend_below(figure, columns=3)
+    return figure, data
+
+
+def calibration(folders: Sequence[Path]) -> tuple[Figure, pd.DataFrame]:
+    """Accuracy by confidence of every head and of the final prediction: the figure, see `calibration_points`."""
+    data = calibration_points(folders)
+    named = _with_blocks(data)
+    named["name"] = named["name"].where(data["block"] > 0, "final prediction")
+    styles = series_styles(named["name"])
+    confidence, accuracy = Axis("confidence", "mean confidence"), Axis("accuracy", "share of the pixels that is right")
+    figure, parts = panels(named, width=5.5, height=4.4)
+    for shown, (panel,) in parts:
+        draw(panel, Plot(confidence, accuracy, "name", styles, line=LINE), shown.dropna(subset="accuracy"))
+        panel.plot([0, 1], [0, 1], color=GREY, linestyle=DASHES[1], linewidth=sized(1), label="perfect")
+    legend_below(figure, columns=4)
     return figure, data
 
 

@@ -68,6 +68,8 @@ def write_figures(
         plots["drop_speedup"] = partial(drop_speedup, equal_speed, main)
     if semantics:
         plots |= {f"semantics_{name}": partial(getattr(plots_semantics, name), semantics) for name in SEMANTICS}
+        if all((folder / "calibration.csv").exists() for folder in semantics):
+            plots["semantics_calibration"] = partial(plots_semantics.calibration, semantics)
     _save(plots | _of_speed(timed(main)), output, paper)
 
 

@@ -1,20 +1,17 @@
 """Write the report: one page that needs no other file and no network."""
 
 import base64
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from paumer.reporting.figures.points import CURVE
 from paumer.reporting.figures.points import EQUAL as COMPARED
 from paumer.reporting.figures.points import SEMANTICS as SEMANTIC_COLUMNS
 from paumer.reporting.frames import POINT, descriptions, read_main
-from paumer.reporting.page.data import TEMPLATES, as_json, interactive_sections, library, scripts, stylesheet
+from paumer.reporting.page.data import as_json, interactive_sections, library
 from paumer.reporting.page.provenance import (
     data_sheet,
     environment_sheet,
@@ -23,6 +20,7 @@ from paumer.reporting.page.provenance import (
     runs_sheet,
     settings_groups,
 )
+from paumer.reporting.page.rendering import scripts, templates
 from paumer.reporting.page.semantics import SENTENCES as SEMANTICS
 from paumer.reporting.page.semantics import semantic_findings
 from paumer.reporting.reading import read_table, read_text
@@ -31,6 +29,7 @@ from paumer.reporting.tables.ablation import COLUMNS as ABLATION
 from paumer.reporting.tables.ablation import ablation_sheets
 from paumer.reporting.tables.attribution import ATTRIBUTION, reasons
 from paumer.reporting.tables.bounds import bounds_sheet
+from paumer.reporting.tables.calibration import CALIBRATION, calibration_sheet
 from paumer.reporting.tables.classes import class_sheets
 from paumer.reporting.tables.criteria import CRITERIA, criteria_sheet
 from paumer.reporting.tables.drops import DROPS, drop_sheets
@@ -41,6 +40,7 @@ from paumer.reporting.tables.main import main_sheet
 from paumer.reporting.tables.methods import CLAIM, methods_sheet
 from paumer.reporting.tables.noise import OFF, WIDE, noise_warnings, null_sheet
 from paumer.reporting.tables.published import published_sheet, read_published
+from paumer.reporting.tables.robustness import ROBUSTNESS, robustness_sheets
 from paumer.reporting.tables.speed import gmac_sheet, read_speed, settings_timed, speed_sheet
 from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.system.errors import PaumerError
@@ -80,14 +80,18 @@ def write_report(files: ExperimentFiles, runs: Sequence[Path]) -> None:
         **_origins(files, runs),
         **interactive_sections(main, speed, classes, curves, compared),
     }
-    write_text(output, _templates(files.figures).get_template(TEMPLATE).render(context))
+    environment = templates()
+    environment.globals |= {"library": library(), "scripts": scripts()}
+    environment.globals["embedded"] = lambda name: _embedded(files.figures / name)
+    write_text(output, environment.get_template(TEMPLATE).render(context))
 
 
 def _tables(folder: Path, main: pd.DataFrame, classes: pd.DataFrame) -> dict[str, Any]:
     """Sheets of the tables on accuracy."""
     headline = read_text(folder / "headline.csv")
     methods = read_table(folder / "methods.csv", ["backbone", "method", "remark"])
-    ablation, equal = folder / "ablation.csv", folder / "equal_speed.csv"
+    ablation, equal, calibration = (folder / f"{name}.csv" for name in ("ablation", "equal_speed", "calibration"))
+    robustness = folder / "robustness.csv"
     return {
         "findings": findings(main, reasons(read_table(folder / "attribution.csv", ATTRIBUTION))),
         "headline": Sheet(list(headline.columns), headline.to_numpy().tolist(), headline_notes(main)),
@@ -99,6 +103,8 @@ def _tables(folder: Path, main: pd.DataFrame, classes: pd.DataFrame) -> dict[str
         "classes": class_sheets(classes),
         "drops": drop_sheets(read_table(folder / "drops.csv", DROPS)),
         "ablations": ablation_sheets(read_table(ablation, ABLATION)) if ablation.exists() else [],
+        "robustness": robustness_sheets(read_table(robustness, ROBUSTNESS)) if robustness.exists() else [],
+        "calibration": calibration_sheet(read_table(calibration, CALIBRATION)) if calibration.exists() else None,
         "bounds": bounds_sheet(read_table(folder / "bounds.csv", ["backbone", "dense"])),
     }
 
@@ -127,7 +133,7 @@ def _pictures(figures: Path) -> dict[str, Any]:
     content = read_json(viewer) if viewer.exists() else {}
     return {
         "semantics": {
-            name: semantic_findings(read_table(figures / f"{name}.csv", SEMANTIC_COLUMNS), name) for name in drawn
+            name: semantic_findings(read_table(figures / f"{name}.csv", SEMANTIC_COLUMNS[:2]), name) for name in drawn
         },
         "samples": [path.name for path in figures.glob("samples.png")],
         "map_pictures": sorted(path.name for path in figures.glob("pause_maps*.png")),
@@ -148,30 +154,10 @@ def _origins(files: ExperimentFiles, runs: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def _templates(figures: Path) -> Environment:
-    templates = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters["breakable"] = breakable
-    templates.globals |= {"library": library(), "scripts": scripts(), "style": stylesheet()}
-    templates.globals["embedded"] = lambda name: _embedded(figures / name)
-    return templates
-
-
 def _compact(sheet: Sheet) -> Sheet:
     """A long table in few columns, so that it fits a screen."""
     named = joined(sheet, "method", POINT[1:4], "/")
     return narrowed(joined(named, "setting", ["type", "mode", "scope"], ", "))
-
-
-def breakable(text: str) -> Markup:
-    """A cell that may be broken where names and schedules are joined, and not within intervals and spreads."""
-    kept = re.sub(r"(?<=±) |(?<=,) (?=[-\d.]+\])", "\N{NO-BREAK SPACE}", text)
-    return Markup("<wbr>").join(re.split(r"(?<=[+>/])(?=.)", kept))
 
 
 def _embedded(path: Path) -> str:

@@ -75,6 +75,15 @@ def _correlation(rows: pd.DataFrame) -> str:
     )
 
 
+def _calibration(rows: pd.DataFrame) -> str:
+    errors = rows.groupby("block")["ece"].mean()
+    heads = pd.Series({"min": errors[errors.index > 0].min(), "max": errors[errors.index > 0].max()})
+    return (
+        f"the expected calibration error is {_range(heads)} over the heads, and {number(errors[0], 2)} of the final "
+        "prediction"
+    )
+
+
 def _range(ends: pd.Series) -> str:
     """`0.61 to 0.72`."""
     low, high = (number(ends[name], 2) or "undefined" for name in ("min", "max"))
@@ -86,4 +95,5 @@ SENTENCES: dict[str, Callable[[pd.DataFrame], str]] = {
     "semantics_uniform": _uniform,
     "semantics_boundary": _boundary,
     "semantics_correlation": _correlation,
+    "semantics_calibration": _calibration,
 }

@@ -83,7 +83,10 @@ def read_claims(published: Path) -> list[Claim]:
 
 def methods_at_largest_batch(main: pd.DataFrame) -> pd.DataFrame:
     """The rows of `at_largest_batch` that could be deployed instead of the dense network, which the oracle cannot."""
-    points = at_largest_batch(main)
+    return _deployable(at_largest_batch(main))
+
+
+def _deployable(points: pd.DataFrame) -> pd.DataFrame:
     return points[(points["strategy"] != "dense") & (points["criterion"] != BEST)]
 
 
@@ -100,11 +103,16 @@ def short(name: str) -> str:
 
 
 def family_points(main: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `methods_at_largest_batch` without the control by chance, with columns `family` and `rival`.
+    """The rows of `at_largest_batch` that are of a family, see `with_families`."""
+    return with_families(at_largest_batch(main))
+
+
+def with_families(points: pd.DataFrame) -> pd.DataFrame:
+    """Operating points with columns `family` and `rival`, without dense and the controls, which are of none.
 
     A rival is a family in which no patch pauses.
     """
-    points = methods_at_largest_batch(main)
+    points = _deployable(points)
     points = points[points["criterion"] != CHANCE]
     names = [family(strategy, criterion) for strategy, criterion in points[["strategy", "criterion"]].to_numpy()]
     rivals = ["pause" not in parts_of(strategy) for strategy in points["strategy"]]

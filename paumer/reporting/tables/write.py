@@ -10,6 +10,7 @@ from paumer.reporting.frames import to_wide
 from paumer.reporting.reading import read_text, refuse_mixed_data
 from paumer.reporting.tables.attribution import attribution_sheet, attribution_table, reasons
 from paumer.reporting.tables.bounds import bounds_sheet, bounds_table
+from paumer.reporting.tables.calibration import calibration_sheet, calibration_table
 from paumer.reporting.tables.classes import class_sheets, class_table
 from paumer.reporting.tables.criteria import criteria_sheet, criteria_table
 from paumer.reporting.tables.drops import drop_sheets, drops_table
@@ -19,6 +20,7 @@ from paumer.reporting.tables.main import main_by_backbone, main_sheet, main_tabl
 from paumer.reporting.tables.methods import methods_by_backbone, methods_sheet, methods_table, read_claims, with_claims
 from paumer.reporting.tables.noise import noise_warnings
 from paumer.reporting.tables.published import published_sheet, published_table
+from paumer.reporting.tables.robustness import robustness_sheets, robustness_table
 from paumer.reporting.tables.transfer import transfer_sheets, transfer_table
 from paumer.reporting.timings import in_first_setting, read_throughput
 from paumer.reporting.writing import files_of
@@ -36,10 +38,12 @@ def write_tables(
     *,
     manifest: Path,
     attribution: Sequence[Path] = (),
+    calibration: Sequence[Path] = (),
     intervals: Path | None = None,
     select: Path | None = None,
     chosen: Path | None = None,
     transferred: Path | None = None,
+    robustness: Path | None = None,
 ) -> None:
     """Write headline, methods, main, classes, drops, criteria and bounds.{csv,md,tex}, published and attribution.*.
 
@@ -57,11 +61,13 @@ def write_tables(
         output: folder for the tables.
         manifest: data.json, which names the dataset.
         attribution: attribution.csv of every run that has one.
+        calibration: calibration.csv of every run that has one.
         intervals: 95% intervals of drops over seeds and images; without it drops have those over seeds alone.
         select: accuracy on the split that operating points are chosen on; without it they are chosen on the one that
             is reported.
         chosen: what was chosen for each speed-up where methods are compared at equal speed.
         transferred: the same of another experiment.
+        robustness: accuracy on corrupted images.
 
     Raises:
         PaumerError: a file is unusable, a dense, GMAC or throughput row is missing, or two rest on different data.
@@ -96,6 +102,12 @@ def write_tables(
     if chosen is not None and transferred is not None:
         moved = transfer_table(main, chosen, transferred)
         files |= files_of("transfer", moved, transfer_sheets(moved), transfer_sheets(moved))
+    if calibration:
+        errors = calibration_table(calibration)
+        files |= files_of("calibration", errors, [calibration_sheet(errors)], [calibration_sheet(errors)])
+    if robustness is not None:
+        corrupted = robustness_table(robustness)
+        files |= files_of("robustness", corrupted, robustness_sheets(corrupted), robustness_sheets(corrupted))
     for name, text in files.items():
         write_text(output / name, text)
 

@@ -1,0 +1,2 @@
+// Start the tables of a board.
+startTables();
