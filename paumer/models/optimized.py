@@ -10,6 +10,7 @@ once, where a head predicts by the decoder.
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import FunctionType
 from typing import Any, ClassVar, Literal, TypeVar, cast, get_args
 
@@ -38,7 +39,7 @@ Mode = Literal["eager", "compile", "cuda-graphs"]
 Scope = Literal["logits", "labels", "patch-logits"]
 METHODS: dict[Scope, str] = {"logits": "forward", "labels": "predict_labels", "patch-logits": "patch_logits"}
 CONSTANT = 2.0  # bias of a hidden unit that is always the same
-ALIGNED = 8  # hidden units come in multiples of this, which matrix products like
+ALIGNED = 16  # hidden units come in multiples of this: rows of whole cache lines
 Run = Callable[[Tensor], Tensor]
 Network = TypeVar("Network", bound=EncoderDecoder)
 
@@ -82,15 +83,14 @@ class Optimized:
         """
         if str(schedule) not in self.runs:
             raise PaumerError(f"schedule {schedule}: not in this inference form; use {', '.join(self.runs)}")
-        run = self.runs[str(schedule)]
+        return partial(self._call, self.runs[str(schedule)])
 
-        @torch.inference_mode()
-        def checked(images: Tensor) -> Tensor:
-            if tuple(images.shape) != self.shape:
-                raise PaumerError(f"images: {tuple(images.shape)}; this inference form takes {self.shape}")
-            return run(images)
-
-        return checked
+    @torch.inference_mode()
+    def _call(self, run: Run, images: Tensor) -> Tensor:
+        """The output for images of the shape that compiled graphs are made for."""
+        if tuple(images.shape) != self.shape:
+            raise PaumerError(f"images: {tuple(images.shape)}; this inference form takes {self.shape}")
+        return run(images)
 
     def run(self, images: Tensor, schedule: str | Schedule = "dense") -> Tensor:
         """The output for images (batch, 3, height, width), uint8 or normalised, at one of the schedules.
@@ -160,8 +160,7 @@ def inference_form(network: Network, dtype: str = "auto") -> Network:
         for block in form.blocks:
             if has_halves(block):
                 fold_scales(cast(Block, block))
-        adapters = [cast(Any, head).adapter for head in form.heads.values()]
-        for adapter in filter(None, adapters):
+        for adapter in dict.fromkeys(cast(Any, head).adapter for head in form.heads.values()):
             if isinstance(adapter, Adapter):
                 adapter.layers = nn.ModuleList(FoldedLayer(cast(AdapterLayer, layer)) for layer in adapter.layers)
         if dtype != "float32":
@@ -225,9 +224,7 @@ class FoldedLayer(nn.Module):
         self.macs = layer.macs
         self.norm, self.context, self.first = layer.norm, layer.context, nn.Linear(1, 1)
         if self.context is not None:
-            self.context.to(
-                memory_format=torch.channels_last
-            )  # as tokens lie in memory; a processor is slower elsewise
+            self.context.to(memory_format=torch.channels_last)  # as tokens lie in memory: else a batch of one is copied
             middle = self.context.weight.shape[-1] // 2
             self.context.weight[..., middle, middle] += 1
         hidden = first.out_features
@@ -264,7 +261,7 @@ class DecodedTokens(KeptTokens):
 
     def restore(self, values: Tensor) -> Tensor:
         """Write the logits of the patches that ran among those of the others."""
-        self.values.flatten(0, 1).index_copy_(0, self.kept.rows, values.flatten(0, 1))
+        self.values.view(-1, *self.values.shape[2:]).index_copy_(0, self.kept.rows, values.flatten(0, 1))
         return self.values
 
 

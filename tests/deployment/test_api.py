@@ -128,6 +128,13 @@ def test_measure_follows_the_protocol(network, scenes) -> None:
     assert (table.images_per_s > 0).all()
 
 
+def test_measure_times_the_inference_form(network, scenes) -> None:
+    table = paumer.measure(network, scenes[0], ["2:0.5"], rounds=3, block_seconds=0.001, mode="optimized")
+    assert table.strategy.tolist() == ["dense", "pause", "dense-again"]
+    assert (table.status == "ok").all()
+    assert table.floor_ratio.notna().tolist() == [False, True, False]
+
+
 def test_measure_runs_windows_of_larger_images(network) -> None:
     sizes: list[tuple[int, ...]] = []
     handle = network.encoder.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape)))
