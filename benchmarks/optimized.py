@@ -15,8 +15,8 @@ import torch
 
 from paumer.config.measuring import Throughput
 from paumer.config.network import Backbone, Decoder, Heads, NetworkSettings
+from paumer.measurement.counting import count
 from paumer.measurement.floor import floors
-from paumer.measurement.flops import count
 from paumer.measurement.modes import callable_of, on_batches
 from paumer.measurement.timing import BenchmarkSetting, measure
 from paumer.models.build import build

@@ -103,6 +103,10 @@ OPTIONS: dict[str, click.Parameter] = {
     "experiments": several("--experiment", "Experiment file; once for each of the paper's datasets.", required=True),
     "main tables": several("--main", "Its tables/main.csv, in the same order.", required=True),
     # Of networks in use
+    "CHECKED": click.Argument(["target"], required=False, metavar="NAME|FILE.py"),
+    "WHAT": click.Argument(["what"], type=click.Choice(["strategy"])),
+    "NAME": click.Argument(["name"]),
+    "folder?": option("--output", "Folder to write; by default of the strategy's name.", **OPTIONAL),
     "RUN": click.Argument(["folder"], type=PATH, metavar="RUN"),
     "TUNED": click.Argument(["run_folder"], type=PATH, metavar="RUN"),
     "EXPORTED": click.Argument(["names"], nargs=-1, required=True, metavar="[hub|onnx|torch] RUN"),
@@ -369,6 +373,19 @@ app.verb(
     f"{RUN} Before it the format, which the ending of the output says otherwise.",
     verbs.export,
     "EXPORTED, output, schedule, strategy, criterion, speedup, size, data?, evaluation, half, speeds, note",
+)
+
+app.verb(
+    "check",
+    "Check a strategy, criterion or dataset, by name or file: a line per check. Without, list what plug-ins brought.",
+    "deployment.extending.check:check",
+    "CHECKED",
+)
+app.verb(
+    "new",
+    "Write a package with a strategy to start from: new strategy NAME.",
+    "deployment.extending.scaffold:new",
+    "WHAT, NAME, folder?",
 )
 
 

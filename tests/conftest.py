@@ -15,6 +15,8 @@ from hypothesis import is_hypothesis_test, settings
 from loopback_hub import Hub
 from tiers import EXAMPLES, exhaustive
 
+from paumer.strategies import declared
+
 # The same examples in every run, so that a change is judged by what it changed. `--hypothesis-profile search` looks for
 # new ones. How fast a machine is says nothing about the code: no deadlines.
 settings.register_profile("few", deadline=None, derandomize=True, max_examples=EXAMPLES // 5)
@@ -54,6 +56,17 @@ def hub() -> Iterator[Hub]:
 def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     """`paumer VERB` in this process."""
     return CommandLine(monkeypatch, capsys)
+
+
+@pytest.fixture
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test registers is gone after it."""
+    before = [dict(table) for table in declared.TABLES]
+    monkeypatch.setattr(declared.REGISTRY["pause"], "criteria", declared.REGISTRY["pause"].criteria)
+    yield
+    for table, content in zip(declared.TABLES, before, strict=True):
+        table.clear()
+        table.update(content)
 
 
 @pytest.fixture(autouse=True)

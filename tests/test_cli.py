@@ -29,7 +29,7 @@ VERBS += [
     "report",
 ]
 VERBS += ["paper", "provenance"]
-VERBS += ["verify", "merge", "compare", "tune", "predict", "demo", "export"]
+VERBS += ["verify", "merge", "compare", "tune", "predict", "demo", "export", "check", "new"]
 HELP = """
 import sys
 from paumer.cli import app

@@ -46,6 +46,7 @@ YAML = re.compile(r"^```ya?ml\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 FRAGMENTS = [(page, text) for page in PAGES for text in YAML.findall(page.read_text(encoding="utf-8"))]
 
 
+@pytest.mark.usefixtures("forgotten")
 @pytest.mark.parametrize(("page", "text"), FRAGMENTS, ids=[page.name for page, _ in FRAGMENTS])
 def test_yaml_is_what_it_shows(page: Path, text: str) -> None:
     """Part of an experiment, whose other keys are as by default, or a list of classes."""
@@ -53,7 +54,7 @@ def test_yaml_is_what_it_shows(page: Path, text: str) -> None:
     if "classes" in content:
         parse(ClassList, content, page.name)
     else:
-        parse(Experiment, {"backbones": [{"name": "net", "options": {"depth": 12}}]} | content, page.name)
+        parse(Experiment, {"backbones": [{"name": "net", "options": {"depth": 12}}]} | content, page.name, [REPOSITORY])
 
 
 def test_pages_show_yaml_and_unknown_keys_in_it_are_refused() -> None:

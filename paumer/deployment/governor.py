@@ -175,8 +175,8 @@ class Governor:
         Raises:
             PaumerError: it is no such image.
         """
-        if not isinstance(image, Tensor) or image.shape != self._size:
-            require_images(image[None] if isinstance(image, Tensor) else image)
+        require_images(image[None] if isinstance(image, Tensor) else image)
+        if image.shape != self._size:
             self._start(image)
         timed = self.points[self._controller.position]
         labels, seconds = self._run(timed.point, image)

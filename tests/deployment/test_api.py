@@ -19,7 +19,7 @@ from timm.models.vision_transformer import VisionTransformer
 import paumer
 from paumer.config.measuring import Evaluation
 from paumer.evaluation.evaluate import confusion_matrix, mean_iou
-from paumer.measurement.flops import count
+from paumer.measurement.counting import count
 from paumer.models.encoder import Encoder
 from paumer.models.heads import LinearHead
 from paumer.models.segmenter import Segmenter

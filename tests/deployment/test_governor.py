@@ -174,6 +174,8 @@ def test_points_are_timed_for_each_size(network, frames) -> None:
     assert governor.points is first
     assert governor(frames[0, :, :, :40]).shape == (48, 40)
     assert governor.points is not first and governor.points[0].gmac < first[0].gmac
+    with pytest.raises(PaumerError, match="give uint8"):
+        governor(frames[0, :, :, :40].float())
     assert len(governor.history) == 3
 
 

@@ -11,7 +11,7 @@ from paumer.data.catalogue import DATASETS
 from paumer.data.loading import evaluation_batches
 from paumer.evaluation.confusions import Confusions
 from paumer.evaluation.evaluate import confusion_matrix, evaluate, evaluate_split, mean_iou, pixel_accuracy
-from paumer.measurement.flops import count
+from paumer.measurement.counting import count
 from paumer.models.build import load_run
 from paumer.strategies.registry import build_strategy, operating_point
 from paumer.system.errors import PaumerError

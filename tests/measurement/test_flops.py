@@ -10,7 +10,8 @@ from tiers import first
 from paumer.config.measuring import SweepItem
 from paumer.config.network import Backbone, Decoder, Heads
 from paumer.config.runs import CostSettings
-from paumer.measurement.flops import count, flops
+from paumer.measurement.counting import count
+from paumer.measurement.flops import flops
 from paumer.strategies.contract import Dense
 from paumer.strategies.early_exit import EarlyExit, Exit
 from paumer.strategies.merge import Merge

@@ -2,22 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import torch
 from tiers import first, named
 
 from paumer.config.base import IGNORE
-from paumer.config.network import Backbone, Decoder, Heads, NetworkSettings
-from paumer.models.build import build
+from paumer.config.network import Backbone, Decoder
+from paumer.deployment.extending.conformance import CELLS, CLASSES, random_images
+from paumer.deployment.extending.conformance import random_network as build_network
 from paumer.models.segmenter import Segmenter
 
 DEPTH = 6
 DEEP = 9  # as deep as the examples of the registry need
-CLASSES = 5
 TINY = {"patch_size": 8, "embed_dim": 32, "depth": DEPTH, "num_heads": 2}
-CELLS = Decoder(sub_patch=2)
 MASKS = Decoder(name="mask_transformer")
 PREFIXES = {
     "class token": Backbone(name="net", architecture="vit_tiny_patch16_224", options=TINY),
@@ -28,24 +26,6 @@ PREFIXES = {
 }
 ROTARY = Backbone(name="net", architecture="vit_small_patch16_dinov3", options=TINY)
 DISTILLED = Backbone(name="net", architecture="deit_tiny_distilled_patch16_224", options=TINY)
-
-
-def build_network(backbone: Backbone, decoder: Decoder = CELLS, **heads: Any) -> Segmenter:
-    torch.manual_seed(0)
-    depth = int(backbone.options["depth"])
-    settings = NetworkSettings(
-        backbone=backbone,
-        decoder=decoder,
-        heads=Heads(blocks=tuple(range(1, depth + 1)), **heads),
-        classes=CLASSES,
-        class_frequencies=(0.4, 0.3, 0.2, 0.08, 0.02),
-        image_size=(32, 64),
-    )
-    model = build(settings).double().eval()
-    with torch.no_grad():
-        for value in model.parameters():
-            value += 0.2 * torch.randn_like(value)
-    return model.requires_grad_(False)
 
 
 def deepened(backbone: Backbone) -> Backbone:
@@ -132,7 +112,7 @@ def blockless(request: pytest.FixtureRequest) -> Segmenter:
 
 @pytest.fixture(scope="session")
 def images() -> torch.Tensor:
-    return torch.randn(3, 3, 32, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    return random_images()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from operating_points import examples, pairs, strategy
 from tiers import first
 from torch.testing import assert_close
 
-from paumer.measurement.flops import count
+from paumer.measurement.counting import count
 from paumer.models.heads import Adapter, cells_to_map
 from paumer.strategies.registry import build_strategy, criteria_of, operating_point
 from paumer.strategies.tokens import TokenPositions, scale_gradient

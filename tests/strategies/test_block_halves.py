@@ -13,7 +13,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from paumer.config.network import Backbone, Decoder, NetworkSettings
-from paumer.measurement.flops import count
+from paumer.measurement.counting import count
 from paumer.models.blocks import attend, block_macs, feed_forward
 from paumer.models.build import build
 from paumer.strategies.contract import Dense

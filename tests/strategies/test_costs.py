@@ -7,7 +7,7 @@ import torch
 from operating_points import describe, examples, pairs, strategy
 from tiers import first
 
-from paumer.measurement.flops import count
+from paumer.measurement.counting import count
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Dense
 from paumer.strategies.criteria import entropy

@@ -17,13 +17,14 @@ from paumer.config.runs import CostSettings, EvaluateSettings, TrainSettings
 from paumer.data.catalogue import find_dataset
 from paumer.strategies import declared
 from paumer.strategies.criteria import CRITERIA
-from paumer.strategies.pause import Pause
 from paumer.strategies.registry import REGISTRY, criteria_of, operating_point
 from paumer.system import plugins
 from paumer.system.errors import PaumerError
 from paumer.system.machine import package_versions
 
-EXAMPLE = Path(__file__).parents[2] / "examples/token_norm/paumer_token_norm.py"
+EXAMPLE = Path(__file__).parents[2] / "examples/token_norm/src/paumer_token_norm.py"
+pytestmark = pytest.mark.usefixtures("forgotten")
+
 HEAD = """
 from paumer.strategies.contract import Strategy
 from paumer.strategies.criteria import criterion
@@ -59,17 +60,6 @@ CONTENT = {
         {"strategy": "pause", "schedules": ["3:0.4"], "criteria": ["squared", "entropy"]},
     ],
 }
-
-
-@pytest.fixture(autouse=True)
-def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers is gone after it."""
-    before = [dict(table) for table in declared.TABLES]
-    monkeypatch.setattr(Pause, "criteria", Pause.criteria)
-    yield
-    for table, content in zip(declared.TABLES, before, strict=True):
-        table.clear()
-        table.update(content)
 
 
 @pytest.fixture
@@ -236,4 +226,3 @@ def test_the_environment_reaches_the_command_line_and_planning_imports_no_torch(
     command = [sys.executable, "-c", dedent(code)]
     finished = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert finished.stdout.split() == ["token-norm", "3:0.4", "False"]
-    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) < 60

@@ -8,8 +8,8 @@ from operating_points import strategy
 from timm.layers import apply_rot_embed_cat
 from torch.testing import assert_close
 
+from paumer.measurement.counting import count
 from paumer.measurement.floor import Floor
-from paumer.measurement.flops import count
 from paumer.models.blocks import attend, feed_forward
 from paumer.strategies.contract import Dense
 from paumer.strategies.notation import Schedule

@@ -1,4 +1,4 @@
-"""Token norm: patches whose tokens have the largest norms run on, the others wait; needs no auxiliary head."""
+"""Strategy token-norm: patches whose tokens have the largest norms run on; it needs no auxiliary head."""
 
 from __future__ import annotations
 
