@@ -15,7 +15,7 @@ from paumer.models.inference import View, WindowMean
 from paumer.models.optimized import METHODS, Scope, compiled, inference_form, runner
 from paumer.models.segmenter import Segmenter
 from paumer.strategies.contract import Strategy
-from paumer.strategies.tokens import of_two
+from paumer.strategies.criteria import of_two
 
 GRAPHS = 10_000  # each size and batch is a graph; the compiler's default limit is a few
 

@@ -17,7 +17,7 @@ from paumer.config.base import Size
 from paumer.models.base import EncoderDecoder
 from paumer.models.labels import BAND, CHUNK, FLOAT, Rows, bands, source_rows, upsample, upsample_rows
 from paumer.strategies.contract import Strategy
-from paumer.strategies.tokens import of_two
+from paumer.strategies.criteria import of_two
 from paumer.system.errors import PaumerError
 
 if TYPE_CHECKING:

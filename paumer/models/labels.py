@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from paumer.config.base import IGNORE
-from paumer.strategies.tokens import of_two
+from paumer.strategies.criteria import of_two
 
 
 def class_counts(labels: Tensor, grid: tuple[int, int], patch_size: int, side: int, classes: int) -> Tensor:

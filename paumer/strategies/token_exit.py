@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from paumer.strategies.contract import Strategy
+from paumer.strategies.criteria import log_probabilities, of_two
 from paumer.strategies.families import Family, by_fractions
 from paumer.strategies.notation import Schedule, WithSchedule, read_with_number
 from paumer.strategies.reductions import KeptTokens
-from paumer.strategies.tokens import complement, log_probabilities, of_two, scatter_rows
+from paumer.strategies.tokens import complement, scatter_rows
 from paumer.system.lazy import lazy
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from paumer.models.labels import (
     upsample_rows,
     upsampled_labels,
 )
-from paumer.strategies.tokens import of_two
+from paumer.strategies.criteria import of_two
 
 CLASSES = 5
 
