@@ -143,8 +143,8 @@ def generate(
     height: int,
     width: int,
     seed: int,
-    select_images: int = 0,
     processes: int = 1,
+    select_images: int = 0,
 ) -> None:
     """Write a data set of street scenes into `folder`, whole or not at all; what was there is replaced.
 
@@ -154,11 +154,11 @@ def generate(
         folder: the data set's root, as Cityscapes has it: `leftImg8bit` and `gtFine` lie below it.
         train_images: scenes in the split "train".
         val_images: scenes in the split "val".
-        select_images: scenes in the split "select".
         height: of each scene, in pixels, at least 32.
         width: of each scene, in pixels, at least 32.
         seed: same seed, same bytes.
         processes: how many processes draw.
+        select_images: scenes in the split "select".
 
     Raises:
         PaumerError: a size or count is out of range.
