@@ -14,7 +14,11 @@ REPOSITORY = Path(__file__).parents[2]
 SMOKE = yaml.safe_load((REPOSITORY / "workflow/experiments/smoke.yaml").read_text(encoding="utf-8"))
 TINY = {
     **SMOKE,
-    "data": {"dataset": "scenes", "scenes": {"train_images": 2, "val_images": 2, "height": 32, "width": 64}},
+    "data": {
+        "dataset": "scenes",
+        "select_split": "select",
+        "scenes": {"train_images": 2, "val_images": 2, "select_images": 2, "height": 32, "width": 64},
+    },
 }
 USING = """\
 configfile: "config/config.yaml"

@@ -160,7 +160,7 @@ def test_speed_table_holds_every_timing_but_the_null(results: Path) -> None:
     timed = pd.read_csv(results / "throughput.csv")
     speed = pd.read_csv(results / "tables/speed.csv")
     assert len(speed) == (timed.strategy != "dense-again").sum()
-    counted = ~speed.schedule.str.contains("@")
+    counted = speed.schedule.isin(pd.read_csv(results / "flops.csv").schedule)  # others vary, or were chosen later
     assert speed[counted].realised.notna().all()
     assert speed[~counted].gmac.isna().all()
 

@@ -36,4 +36,6 @@ def test_recipes_plan_everything(tmp_path: Path) -> None:
     assert planned(tmp_path, SMOKE) == {
         *("data", "train", "evaluate", "semantics", "collect_accuracy", "bounds", "flops", "throughput"),
         *("tables", "speed", "colours", "samples", "maps", "figures", "report", "all"),
+        *("candidates", "evaluate_select", "collect_select", "choose", "uncertainty"),
+        *("robustness", "collect_robustness"),
     }

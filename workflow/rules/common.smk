@@ -77,7 +77,7 @@ CHOSEN = f"{RESULTS}/chosen.csv"
 # And those that another experiment chose, copied so that the results hold all that they rest on.
 TRANSFERRED = f"{RESULTS}/transferred.csv"
 COMPARED = []
-if experiment.comparison.methods:
+if TRAINS and experiment.comparison.methods:
     COMPARED = [CHOSEN, *([TRANSFERRED] if experiment.comparison.transferred else [])]
 TIMED = stages.CostSettings.of(experiment, timed=True)
 SHARED = ["shared"] if experiment.training.shared_phase else []
