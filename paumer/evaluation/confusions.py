@@ -1,6 +1,7 @@
 """Confusion matrices of every image at every operating point of a run, in one compressed file. Imports no torch.
 
-Intervals need them: images of a split are resampled, which the sum over the split does not allow.
+Intervals need them: images of a split are resampled, which the sum over the split does not allow. Of each matrix the
+entries that are not 0 are kept: an image shows few of many classes.
 """
 
 import zipfile
@@ -33,8 +34,23 @@ class Images:
     classes: tuple[str, ...]
 
 
-def write_confusions(path: Path, images: Images, matrices: dict[Point, np.ndarray]) -> None:
-    """Write the matrices of every operating point, (images, classes, classes) each, labels in rows.
+def counts_of(matrices: np.ndarray, first: int = 0) -> np.ndarray:
+    """The entries of confusion matrices that are not 0.
+
+    Args:
+        matrices: (images, classes, classes), labels in rows.
+        first: the number of the first image.
+
+    Returns:
+        (3, entries) uint32: number of the image, place in its flattened matrix, and pixels.
+    """
+    flat = matrices.reshape(len(matrices), -1)
+    image, place = np.nonzero(flat)
+    return np.stack([first + image, place, flat[image, place]]).astype(np.uint32)
+
+
+def write_confusions(path: Path, images: Images, counts: dict[Point, np.ndarray]) -> None:
+    """Write the matrices of every operating point, each as `counts_of` has them.
 
     Raises:
         PaumerError: the file could not be written.
@@ -43,9 +59,9 @@ def write_confusions(path: Path, images: Images, matrices: dict[Point, np.ndarra
         "images": np.array(images.names),
         "blocks": np.array(images.blocks),
         "classes": np.array(images.classes),
-        "points": np.array(list(matrices), dtype=str).reshape(-1, 3),
+        "points": np.array(list(counts), dtype=str).reshape(-1, 3),
     }
-    arrays |= {f"matrix_{number}": matrix.astype(np.uint32) for number, matrix in enumerate(matrices.values())}
+    arrays |= {f"matrix_{number}": entries for number, entries in enumerate(counts.values())}
     with writing(path) as unfinished:
         np.savez_compressed(unfinished, **arrays)
 
@@ -81,15 +97,21 @@ class Confusions:
         Raises:
             PaumerError: the matrices of one are missing or of another shape.
         """
-        shape = (len(self.images.names), len(self.images.classes), len(self.images.classes))
+        classes = len(self.images.classes)
+        shape = (len(self.images.names), classes, classes)
         for number, point in enumerate(self.points):
             try:
-                matrix = self._file[f"matrix_{number}"]
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                entries = self._file[f"matrix_{number}"]
+                if entries.ndim != 2 or len(entries) != 3 or entries.dtype.kind not in "ui":
+                    raise self._unusable(f"matrix_{number} is {entries.dtype} of shape {entries.shape}")
+                image, place, pixels = entries
+                matrices = np.zeros((shape[0], classes**2), dtype=np.uint32)
+                matrices[image, place] = pixels
+            except PaumerError:
+                raise
+            except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
                 raise self._unusable(error) from None
-            if matrix.shape != shape or matrix.dtype.kind not in "ui":
-                raise self._unusable(f"matrix_{number} is {matrix.dtype} of shape {matrix.shape}")
-            yield point, matrix
+            yield point, matrices.reshape(shape)
 
     def _unusable(self, reason: object) -> PaumerError:
         return PaumerError(f"{self._path}: no confusion matrices of a run ({reason}); evaluate the run again")

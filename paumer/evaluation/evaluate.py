@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from paumer.data.datasets import Dataset
 from paumer.data.loading import SegmentationData, evaluation_batches
 from paumer.data.manifest import samples
 from paumer.evaluation.boundaries import boundary_counts, boundary_iou
-from paumer.evaluation.confusions import NAME, Images, write_confusions
+from paumer.evaluation.confusions import NAME, Images, counts_of, write_confusions
 from paumer.models.build import load_run, network_of, require_classes
 from paumer.models.inference import predict
 from paumer.models.segmenter import Segmenter
@@ -93,7 +94,8 @@ def evaluate(
     runs = runnable(model, sweep_points([*settings.sweep, *more]), run["recipe"])
     backbone = network_of(run, run_folder).backbone
     model.to(find_device(settings.device))
-    results = evaluate_split(model, data, [strategy for _, strategy in runs], settings.evaluation)
+    strategies = [strategy for _, strategy in runs]
+    results = evaluate_split(model, data, strategies, settings.evaluation, per_image=True)
     rows = [
         {
             "experiment": settings.experiment,
@@ -110,8 +112,8 @@ def evaluate(
         data.dataset.classes,
     )
     named = [(str(row["strategy"]), str(row["criterion"]), str(row["schedule"])) for row in rows]
-    matrices = dict(zip(named, (result.matrices.numpy() for result in results), strict=True))
-    write_confusions(output.with_name(NAME), images, matrices)
+    counts = dict(zip(named, (result.counts for result in results), strict=True))
+    write_confusions(output.with_name(NAME), images, counts)
     write_text(output, pd.DataFrame(rows).to_csv(index=False, float_format="%.6f"))
 
 
@@ -134,30 +136,35 @@ class SplitResult:
     """Results of one operating point on all images of a split.
 
     Attributes:
-        matrices: confusion matrix of every labelled image, (images, classes, classes).
+        matrix: confusion matrix (classes, classes).
         macs: multiply-accumulates of every image, (images,).
         agreement: share of the pixels whose class is that of the first operating point.
-        boundaries: pixels near a boundary by class, as `boundary_counts` counts them, (3, classes); zero where they
-            were not counted.
+        counts: the entries of every image's confusion matrix that are not 0, as `counts_of` has them, (3, entries);
+            none unless asked for.
+        boundaries: pixels near a boundary by class, as `boundary_counts` counts them, (3, classes); zero unless asked
+            for.
     """
 
-    matrices: Tensor
+    matrix: Tensor
     macs: Tensor
     agreement: float
+    counts: np.ndarray
     boundaries: Tensor
-
-    @property
-    def matrix(self) -> Tensor:
-        """Confusion matrix of the whole split, (classes, classes)."""
-        return self.matrices.sum(dim=0)
 
 
 def evaluate_split(
-    model: Segmenter, data: SegmentationData, strategies: Sequence[Strategy], evaluation: Evaluation
+    model: Segmenter,
+    data: SegmentationData,
+    strategies: Sequence[Strategy],
+    evaluation: Evaluation,
+    per_image: bool = False,
 ) -> list[SplitResult]:
-    """The results of each strategy on a whole split, on the device that the network is on."""
-    batches = evaluation_batches(data, evaluation.images_at_once)
-    return evaluate_batches(model, batches, len(data), strategies, evaluation, bool(data.dataset.thin_classes))
+    """The results of each strategy on a whole split, on the device that the network is on.
+
+    With `per_image` also those of every image, and near the boundaries of thin and small things.
+    """
+    batches, near = evaluation_batches(data, evaluation.images_at_once), per_image and bool(data.dataset.thin_classes)
+    return evaluate_batches(model, batches, len(data), strategies, evaluation, per_image, near)
 
 
 @torch.inference_mode()
@@ -167,6 +174,7 @@ def evaluate_batches(
     total: int,
     strategies: Sequence[Strategy],
     evaluation: Evaluation,
+    per_image: bool = False,
     near_boundaries: bool = False,
 ) -> list[SplitResult]:
     """The results of each strategy, all of which run in one sweep over the images.
@@ -177,11 +185,14 @@ def evaluate_batches(
         total: how many images there are.
         strategies: operating points.
         evaluation: how images are seen.
+        per_image: also keep the confusion matrix of every image.
         near_boundaries: also count the pixels near boundaries.
     """
     device, classes, count = model.device, model.classes, len(strategies)
-    matrices: list[list[Tensor]] = [[torch.zeros(0, classes, classes, dtype=torch.int64)] for _ in strategies]
-    boundaries = torch.zeros(count, 3, classes, dtype=torch.int64)
+    matrices = torch.zeros(count, classes, classes, dtype=torch.int64, device=device)
+    boundaries = torch.zeros(count, 3, classes, dtype=torch.int64, device=device)
+    counts: list[list[np.ndarray]] = [[np.zeros((3, 0), dtype=np.uint32)] for _ in strategies]
+    done = 0
     same, pixels = torch.zeros(count, dtype=torch.int64, device=device), 0
     costs: list[list[Tensor]] = [[] for _ in strategies]
     first = torch.empty(0)
@@ -195,16 +206,20 @@ def evaluate_batches(
                 same[index] += (predicted.classes == first).sum()
                 costs[index].append(predicted.macs)
                 if labels is not None:
-                    matrices[index].append(image_confusions(labels, predicted.classes, classes).cpu())
+                    of_images = image_confusions(labels, predicted.classes, classes)
+                    matrices[index] += of_images.sum(dim=0)
+                    if per_image:
+                        counts[index].append(counts_of(of_images.cpu().numpy(), done))
                     if near_boundaries:
-                        boundaries[index] += boundary_counts(labels, predicted.classes, classes).cpu()
+                        boundaries[index] += boundary_counts(labels, predicted.classes, classes)
+        done += len(images)
         pixels += first.numel()
         bar.update(len(images))
     bar.close()
     agreements = (same.double() / pixels).tolist()
     return [
-        SplitResult(torch.cat(matrices[index]), torch.cat(costs[index]), agreements[index], boundaries[index])
-        for index in range(count)
+        SplitResult(matrix, torch.cat(costs[index]), agreements[index], np.hstack(counts[index]), boundaries[index])
+        for index, matrix in enumerate(matrices)
     ]
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from paumer.reporting.frames import METHOD, POINT
 from paumer.reporting.reading import read_table
 from paumer.reporting.tables.main import add_drop
 from paumer.system.errors import PaumerError
 from paumer.system.files import require_writable, write_text
 
-METHOD = ["backbone", "recipe", "strategy", "criterion"]
-CANDIDATES = [*METHOD, "schedule", "asked_speedup"]
+CANDIDATES = [*POINT, "asked_speedup"]
 COLUMNS = [*CANDIDATES, "candidates", "select_drop", "held_out_drop"]
 
 
@@ -30,12 +30,12 @@ def choose(accuracy: Path, candidates: Path, output: Path) -> None:
         PaumerError: a file is unusable, or the accuracy of a candidate is missing.
     """
     require_writable(output, ".csv")
-    scored = read_table(accuracy, [*CANDIDATES[:-1], "seed", "miou"]).fillna({"criterion": ""})
+    scored = read_table(accuracy, [*POINT, "seed", "miou"]).fillna({"criterion": ""})
     tried = read_table(candidates, CANDIDATES).fillna({"criterion": ""})
     drops = add_drop(scored, "miou", ["backbone", "seed"])
     scores = {
         (*map(str, key), str(schedule)): group.groupby("seed")["drop"].mean()
-        for (*key, schedule), group in drops.groupby([*METHOD, "schedule"])
+        for (*key, schedule), group in drops.groupby(POINT)
     }
     rows = []
     for (*method, asked), group in tried.groupby([*METHOD, "asked_speedup"], sort=False):

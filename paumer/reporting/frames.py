@@ -20,7 +20,9 @@ from paumer.system.errors import PaumerError
 INPUT = ["height", "width"]
 INPUT_SHAPE = [*INPUT, "batch"]
 NETWORK = ["backbone", "decoder"]
-POINT = ["backbone", "recipe", "strategy", "criterion", "schedule"]
+METHOD = ["backbone", "recipe", "strategy", "criterion"]
+POINT = [*METHOD, "schedule"]
+MIOU, PIXELS = "mIoU", "pixel accuracy"  # measures of drops, beside the names of classes
 COST = ["gmac", "gmac_low", "gmac_high"]
 # What main.csv has of an operating point at any batch size.
 QUALITY = [

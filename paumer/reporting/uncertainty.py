@@ -9,16 +9,14 @@ import pandas as pd
 
 from paumer.evaluation.confusions import NAME, Confusions
 from paumer.measurement.bootstrap import Replicates, drop_interval
+from paumer.reporting.frames import MIOU, PIXELS, POINT
 from paumer.reporting.reading import read_table
 from paumer.system.errors import PaumerError
 from paumer.system.files import require_writable, write_text
 from paumer.system.progress import progress
 
-MIOU, PIXELS = "mIoU", "pixel accuracy"
-RUN = ["backbone", "recipe", "seed"]
 DENSE_POINT = ("dense", "dense", "", "dense")  # recipe, strategy, criterion and schedule that drops are counted from
-POINT = ["strategy", "criterion", "schedule"]
-COLUMNS = [*RUN[:2], *POINT, "measure", "seeds", "images", "blocks", "drop", "low", "high"]
+COLUMNS = [*POINT, "measure", "seeds", "images", "blocks", "drop", "low", "high"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,9 @@ class Run:
         Raises:
             PaumerError: a file is unusable, or the two differ in their operating points.
         """
-        table = read_table(accuracy, [*RUN, *POINT]).fillna("")
+        table = read_table(accuracy, [*POINT, "seed"]).fillna("")
         confusions = Confusions(accuracy.with_name(NAME))
-        if [tuple(row) for row in table[POINT].itertuples(index=False)] != confusions.points:
+        if [tuple(row) for row in table[POINT[2:]].itertuples(index=False)] != confusions.points:
             raise PaumerError(f"{accuracy}: {NAME} beside it holds other operating points; evaluate the run again")
         first = table.iloc[0]
         return cls(str(first["backbone"]), str(first["recipe"]), int(first["seed"]), confusions)

@@ -249,6 +249,21 @@ class WithSchedule(Parameters):
         self.schedule.check_depth(depth)
 
 
+def read_portion(text: str, name: str, example: str) -> float:
+    """Read a number above 0 and up to 1 that stands behind a name, `scale:0.75`.
+
+    Raises:
+        PaumerError: the text is none.
+    """
+    try:
+        portion = round(float(text.removeprefix(f"{name}:")), DECIMALS)
+    except ValueError:
+        portion = 0.0
+    if not 0 < portion <= 1:
+        raise PaumerError(f"{text!r} is no {name} above 0 and up to 1; write it like {example}")
+    return portion
+
+
 def read_schedule(text: str) -> Schedule:
     """Read fractions, at least one.
 

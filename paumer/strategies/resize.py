@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from paumer.strategies.contract import Strategy
 from paumer.strategies.families import Family
-from paumer.strategies.notation import DECIMALS, Parameters
-from paumer.system.errors import PaumerError
+from paumer.strategies.notation import DECIMALS, Parameters, read_portion
 
 
 @dataclass(frozen=True)
@@ -22,13 +21,7 @@ class Scale(Parameters):
 
 def parse_scale(text: str) -> Scale:
     """Read the scale of a smaller input."""
-    try:
-        factor = round(float(text.removeprefix("scale:")), DECIMALS)
-    except ValueError:
-        factor = 0.0
-    if not 0 < factor <= 1:
-        raise PaumerError(f"{text!r} is no scale above 0 and up to 1; write it like scale:0.75")
-    return Scale(factor)
+    return Scale(read_portion(text, "scale", "scale:0.75"))
 
 
 class Resize(Strategy):

@@ -16,8 +16,7 @@ from paumer.strategies.contract import Network, Strategy
 from paumer.strategies.families import Family
 from paumer.strategies.merge import squares_of
 from paumer.strategies.merged_tokens import merge
-from paumer.strategies.notation import DECIMALS, Parameters
-from paumer.system.errors import PaumerError
+from paumer.strategies.notation import DECIMALS, Parameters, read_portion
 from paumer.system.lazy import lazy
 
 if TYPE_CHECKING:
@@ -53,13 +52,7 @@ class Share(Parameters):
 
 def parse_share(text: str) -> Share:
     """Read the fraction of the squares."""
-    try:
-        fraction = round(float(text.removeprefix("share:")), DECIMALS)
-    except ValueError:
-        fraction = 0.0
-    if not 0 < fraction <= 1:
-        raise PaumerError(f"{text!r} is no share above 0 and up to 1; write it like share:0.4")
-    return Share(fraction)
+    return Share(read_portion(text, "share", "share:0.4"))
 
 
 class SharedPatches(Strategy):

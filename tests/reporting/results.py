@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from paumer.evaluation.confusions import NAME, Images, Point, write_confusions
+from paumer.evaluation.confusions import NAME, Images, Point, counts_of, write_confusions
 from paumer.measurement.bootstrap import mean_ious, pixel_accuracies
 from paumer.reporting.rounds import DENSE, measures_of_rounds
 from paumer.reporting.timings import THROUGHPUT
@@ -99,7 +99,7 @@ def _run(folder: Path, of: Results, recipe: str, seed: int, splits: dict[str, st
     write_json(run / "run.json", described | {"settings": settings, "data_sha256": splits["train"]})
     evaluated = {"settings": {"split": "val", "evaluation": {"flip": False}}, "data": splits}
     matrices = _matrices(of, recipe, seed)
-    write_confusions(run / NAME, IMAGES, matrices)
+    write_confusions(run / NAME, IMAGES, {point: counts_of(one) for point, one in matrices.items()})
     rows = []
     for (strategy, criterion, schedule), matrix in matrices.items():
         keys = {"experiment": "streets", "backbone": "net", "decoder": "linear", "recipe": recipe, "strategy": strategy}

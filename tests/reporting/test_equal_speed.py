@@ -65,7 +65,7 @@ def test_a_choice_that_was_not_evaluated_is_named(main: pd.DataFrame, tmp_path: 
 def test_what_another_dataset_chose_costs_the_difference(main: pd.DataFrame, tmp_path: Path) -> None:
     here = chosen(tmp_path / "chosen.csv", (PAUSE, "1:0.4", 1.5), (MERGE, "1-8:0.05", 1.5), (PAUSE, "1:0.6", 2.0))
     there = chosen(tmp_path / "other.csv", (PAUSE, "2:0.5", 1.5), (MERGE, "1-8:0.05", 1.5))
-    table = transfer_table(main, here, there).set_index("strategy")
+    table = transfer_table(*(equal_speed_table(main, path) for path in (here, there))).set_index("strategy")
     assert table["cost"].round(6).to_dict() == {"merge": 0.0, "pause": 0.4}
     [sheet] = transfer_sheets(table.reset_index())
     assert sheet.rows[1][-4:] == ["0.90 [0.70, 1.20]", "1.55 [1.53, 1.57]", "2:0.5", "0.40"]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paumer.evaluation.confusions import NAME, Images, Point, write_confusions
+from paumer.evaluation.confusions import NAME, Images, Point, counts_of, write_confusions
 from paumer.reporting.uncertainty import COLUMNS, uncertainty
 from paumer.system.errors import PaumerError
 
@@ -30,7 +30,7 @@ def run(
     easy = rng.uniform(0.7, 0.9, size=len(images.names))
     for point in points:
         right = (1000 * (easy - losses[recipe, point])).astype(int)
-        matrices[point] = np.stack([[[hit, 1000 - hit], [1000 - hit, hit]] for hit in right])
+        matrices[point] = counts_of(np.stack([[[hit, 1000 - hit], [1000 - hit, hit]] for hit in right]))
     write_confusions(folder / NAME, images, matrices)
     return folder / "accuracy.csv"
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from paumer.measurement.intervals import mean_interval
-from paumer.reporting.frames import NETWORK, POINT, is_dense, point_names
+from paumer.reporting.frames import MIOU, NETWORK, PIXELS, POINT, is_dense, point_names
 from paumer.reporting.reading import read_table
 from paumer.reporting.sheets import DECIMALS, Columns, Sheet, crossed, drop_cell, rounded, sheets_of
 from paumer.reporting.tables.classes import PREFIX
 from paumer.reporting.tables.main import add_drop, over_seeds, read_accuracy
 
 DROPS = [*POINT, "measure", "seeds", "dense", "drop", "drop_spread"]
-MIOU, PIXELS, THIN = "mIoU", "pixel accuracy", "boundary IoU of thin and small things"
+THIN = "boundary IoU of thin and small things"
 WITHOUT = "mIoU without "
 DROP_POINTS = 5  # operating points in a sheet of drops
 OVER_SEEDS = (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from paumer.reporting.frames import POINT, at_largest_batch, sorted_by
+from paumer.reporting.frames import METHOD, POINT, at_largest_batch, sorted_by
 from paumer.reporting.reading import join, read_table
 from paumer.reporting.sheets import (
     LARGEST_BATCH,
@@ -19,7 +19,6 @@ from paumer.reporting.sheets import (
     spread_note,
 )
 
-METHOD = ["backbone", "recipe", "strategy", "criterion"]
 TABLE = [*METHOD, "method", "schedule", "seeds", "asked_speedup", "candidates", "chosen_drop", "drop"]
 CHOSEN = ["asked_speedup", "candidates", "select_drop"]
 EQUAL = (

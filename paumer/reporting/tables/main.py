@@ -10,6 +10,7 @@ from paumer.reporting.frames import (
     COST,
     INPUT,
     MEASURES,
+    MIOU,
     NETWORK,
     POINT,
     QUALITY,
@@ -42,7 +43,6 @@ from paumer.reporting.sheets import (
 from paumer.reporting.timings import in_first_setting, of_points, read_throughput, runs_on_windows
 from paumer.system.errors import PaumerError
 
-MIOU = "mIoU"  # the measure of intervals.csv that the main table shows
 KEYS = [*NETWORK, *POINT[1:]]
 ACCURACY = [*KEYS, "seed", "miou", *COST]
 FLOPS = [*NETWORK, "strategy", "schedule", "gmac_total"]

@@ -1,9 +1,8 @@
 """The table of transfer: parameters chosen on another dataset, beside those chosen here for the same speed-up."""
 
-from pathlib import Path
-
 import pandas as pd
 
+from paumer.reporting.frames import METHOD
 from paumer.reporting.sheets import (
     Columns,
     Sheet,
@@ -15,7 +14,6 @@ from paumer.reporting.sheets import (
     speedup_cell,
     spread_note,
 )
-from paumer.reporting.tables.equal_speed import METHOD, equal_speed_table
 
 ASKED = [*METHOD, "asked_speedup"]
 SHOWN = ["schedule", "drop", "drop_spread", "drop_low", "drop_high", "speedup", "speedup_low", "speedup_high"]
@@ -25,17 +23,17 @@ NOTE = (
 )
 
 
-def transfer_table(main: pd.DataFrame, chosen: Path, transferred: Path) -> pd.DataFrame:
+def transfer_table(here: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
     """Put both choices of every method and speed-up beside each other.
+
+    Args:
+        here: the table at equal speed of what was chosen here.
+        there: that of what was chosen in another experiment.
 
     Returns:
         Columns `ASKED`, method, seeds, those of `SHOWN` for what was chosen here, the same with the prefix `other_`,
         and `cost`: how much more the other choice drops, in points. Speed-ups that one of them lacks are left out.
-
-    Raises:
-        PaumerError: a file is unusable, or an operating point in it was not evaluated.
     """
-    here, there = (equal_speed_table(main, path) for path in (chosen, transferred))
     shown = [name for name in SHOWN if name in here]
     others = there[[*ASKED, *shown]].rename(columns={name: f"other_{name}" for name in shown})
     joined = here[[*ASKED, "method", "seeds", *shown]].merge(others, on=ASKED)

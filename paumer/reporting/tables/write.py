@@ -99,9 +99,9 @@ def write_tables(
     if chosen is not None:
         equal = equal_speed_table(main, chosen)
         files |= files_of("equal_speed", equal, equal_speed_sheets(equal), equal_speed_sheets(equal))
-    if chosen is not None and transferred is not None:
-        moved = transfer_table(main, chosen, transferred)
-        files |= files_of("transfer", moved, transfer_sheets(moved), transfer_sheets(moved))
+        if transferred is not None:
+            moved = transfer_table(equal, equal_speed_table(main, transferred))
+            files |= files_of("transfer", moved, transfer_sheets(moved), transfer_sheets(moved))
     if calibration:
         errors = calibration_table(calibration)
         files |= files_of("calibration", errors, [calibration_sheet(errors)], [calibration_sheet(errors)])
