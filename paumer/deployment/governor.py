@@ -244,8 +244,7 @@ class Governor:
 
 def family_points(network: Segmenter) -> list[OperatingPoint]:
     """Pausing after the first heads and on smaller inputs; without heads, smaller inputs alone."""
-    depth = network.encoder.depth
-    heads = sorted(int(block) for block in network.heads if int(block) < depth)
+    heads, depth = network.pausing_blocks, network.encoder.depth
     points = []
     for strategy in ("pause", "resize>pause") if heads else ("resize",):
         for family in families_of(strategy, heads, depth)[::FAMILIES]:

@@ -19,7 +19,7 @@ from paumer.config.measuring import Evaluation
 from paumer.deployment.frames import Frames, VideoWriter, video_writer
 from paumer.deployment.governor import Frame, Governor
 from paumer.deployment.network import HubSegmenter, load
-from paumer.deployment.outputs import RECORD, Outputs, require_outside
+from paumer.deployment.outputs import RECORD, Outputs, first_reasons, require_outside
 from paumer.deployment.pictures import check_cityscapes, drawn
 from paumer.deployment.settings import PredictSettings
 from paumer.strategies.registry import Label
@@ -31,7 +31,6 @@ from paumer.system.progress import progress
 TABLE, PLOT = "frames.csv", "frames.png"
 COLUMNS = ("frame", "name", *Label._fields, "milliseconds", "load", "late")
 IN_TIME, LATE, LIMIT = "#0173B2", "#D55E00", "#5a5a5a"
-NAMED = 3  # frames that could not be read, by name in the error
 
 
 def predict_frames(
@@ -75,9 +74,8 @@ def predict_frames(
         _draw(output / PLOT, rows, governor)
         print(f"{_summary([frame for _, frame in rows], settings.fps)}; written to {output}")
     if frames.failed or not rows:
-        reasons = "; ".join(frames.failed[:NAMED]) or f"{source}: holds no frames; name another"
-        more = f"; and {len(frames.failed) - NAMED} more" if len(frames.failed) > NAMED else ""
-        raise PaumerError(f"{reasons}{more}{f'; the other {len(rows)} are in {output}' if rows else ''}")
+        reasons = first_reasons(frames.failed) or f"{source}: holds no frames; name another"
+        raise PaumerError(f"{reasons}{f'; the other {len(rows)} are in {output}' if rows else ''}")
 
 
 def _predict(governor: Governor, network: HubSegmenter, frames: Frames, outputs: Outputs) -> list[tuple[str, Frame]]:

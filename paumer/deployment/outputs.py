@@ -13,6 +13,7 @@ from paumer.system.errors import PaumerError
 from paumer.system.files import read_json, stamp, write_json, writing
 
 RECORD = "predict.json"
+NAMED = 3  # images that could not be predicted, by name in the error
 OFFICIAL = re.compile(r"([^_]+_[0-9]+_[0-9]+)(_.*)?")  # city, sequence and frame
 
 
@@ -24,6 +25,12 @@ def require_outside(output: Path, source: Path) -> None:
     """
     if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
         raise PaumerError(f"{output}: lies in the folder of the images; name another for the predictions")
+
+
+def first_reasons(reasons: Sequence[str]) -> str:
+    """The first few of so many reasons, and how many there are more."""
+    more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
+    return "; ".join(reasons[:NAMED]) + more
 
 
 class Outputs:

@@ -16,7 +16,7 @@ from paumer.data.loading import same_shape_batches
 from paumer.deployment.frames import is_video
 from paumer.deployment.images import find_images, read_picture
 from paumer.deployment.network import HubSegmenter, load
-from paumer.deployment.outputs import Outputs, require_outside
+from paumer.deployment.outputs import Outputs, first_reasons, require_outside
 from paumer.deployment.pictures import check_cityscapes, draw_pauses, drawn, overlay, side_by_side
 from paumer.deployment.settings import PredictSettings
 from paumer.models.inference import predict
@@ -30,7 +30,6 @@ from paumer.system.progress import progress
 
 PAUSES, COMPARISONS = "pause-maps", "compare"
 TOO_LARGE = "does not fit into the memory of the device; lower batch or window in --evaluation"
-NAMED = 3  # images that could not be predicted, by name in the error
 
 Pictures = list[tuple[Path, Tensor]]  # images (3, height, width) uint8 of one size, with their files
 
@@ -205,12 +204,9 @@ class Predictor:
             network = f"network ({names}) {self.seconds:.2f} s, {done / max(self.seconds, 1e-9):.4g} images/s"
             print(f"{done} images in {seconds:.2f} s, {done / seconds:.4g} images/s; {network}; written to {output}")
         if self.failed:
-            reasons = list(self.failed.values())
-            more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
+            reasons = first_reasons(list(self.failed.values()))
             written = f"; the other {done} are in {output}" if done else ""
-            raise PaumerError(
-                f"{len(reasons)} of {images} images were not predicted: {'; '.join(reasons[:NAMED])}{more}{written}"
-            )
+            raise PaumerError(f"{len(self.failed)} of {images} images were not predicted: {reasons}{written}")
 
 
 def _name(point: OperatingPoint) -> str:

@@ -92,26 +92,30 @@ class Confusions:
             raise self._unusable("images and blocks differ in number")
 
     def __iter__(self) -> Iterator[tuple[Point, np.ndarray]]:
-        """Every operating point and its matrices, (images, classes, classes) uint32.
+        """Every operating point and its matrices, see `of`."""
+        for point in self.points:
+            yield point, self.of(point)
+
+    def of(self, point: Point) -> np.ndarray:
+        """The matrices of an operating point, (images, classes, classes) uint32.
 
         Raises:
-            PaumerError: the matrices of one are missing or of another shape.
+            PaumerError: they are missing or of another shape.
         """
-        classes = len(self.images.classes)
-        shape = (len(self.images.names), classes, classes)
-        for number, point in enumerate(self.points):
-            try:
-                entries = self._file[f"matrix_{number}"]
-                if entries.ndim != 2 or len(entries) != 3 or entries.dtype.kind not in "ui":
-                    raise self._unusable(f"matrix_{number} is {entries.dtype} of shape {entries.shape}")
-                image, place, pixels = entries
-                matrices = np.zeros((shape[0], classes**2), dtype=np.uint32)
-                matrices[image, place] = pixels
-            except PaumerError:
-                raise
-            except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
-                raise self._unusable(error) from None
-            yield point, matrices.reshape(shape)
+        number, images, classes = self.points.index(point), len(self.images.names), len(self.images.classes)
+        try:
+            entries = self._file[f"matrix_{number}"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise self._unusable(error) from None
+        if entries.ndim != 2 or len(entries) != 3 or entries.dtype.kind not in "ui":
+            raise self._unusable(f"matrix_{number} is {entries.dtype} of shape {entries.shape}")
+        image, place, pixels = entries
+        matrices = np.zeros((images, classes**2), dtype=np.uint32)
+        try:
+            matrices[image, place] = pixels
+        except IndexError as error:
+            raise self._unusable(error) from None
+        return matrices.reshape(images, classes, classes)
 
     def _unusable(self, reason: object) -> PaumerError:
         return PaumerError(f"{self._path}: no confusion matrices of a run ({reason}); evaluate the run again")

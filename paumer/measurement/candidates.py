@@ -90,8 +90,7 @@ class _Bench:
         self, settings: CandidateSettings, backbone: Backbone, model: Segmenter, images: Tensor, seen: Input
     ) -> None:
         self.settings, self.backbone, self.model, self.images, self.seen = settings, backbone, model, images, seen
-        depth = len(model.blocks)
-        self.depth, self.heads = depth, sorted(int(block) for block in model.heads if int(block) < depth)
+        self.depth, self.heads = model.encoder.depth, model.pausing_blocks
 
     def curves(self, strategy: str) -> list[Curve]:
         """Time every family of a strategy, all in the same rounds."""

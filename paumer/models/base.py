@@ -68,6 +68,11 @@ class EncoderDecoder(nn.Module):
         return self.encoder.blocks
 
     @property
+    def pausing_blocks(self) -> list[int]:
+        """The blocks with an auxiliary head that others follow, rising."""
+        return sorted(block for block in map(int, self.heads) if block < self.encoder.depth)
+
+    @property
     def splits_blocks(self) -> bool:
         """Whether blocks can run in two halves, attention and feed-forward network."""
         return self.encoder.splits_blocks

@@ -112,11 +112,10 @@ def _by_image(one: Path, other: Path, run: str) -> dict[tuple[str, str, str, str
     if before.images != after.images:
         raise PaumerError(f"{other}: its images, blocks or classes are not those of {one}; evaluate on the same data")
     replicates = Replicates(before.images.blocks, REPLICATES)
-    later = dict(after)
     found = {}
-    for point, matrices in before:
-        if point in later:
-            drawn = [replicates.measures(each)[1:, MIOU] for each in (matrices, later[point])]
+    for point in before.points:
+        if point in after.points:
+            drawn = [replicates.measures(file.of(point))[1:, MIOU] for file in (before, after)]
             found[(run, *point)] = drawn[0] - drawn[1]
     return found
 

@@ -130,7 +130,7 @@ def pausing_blocks(model: Segmenter, name: str) -> list[int]:
     Raises:
         PaumerError: there is none.
     """
-    blocks = [int(block) for block in model.heads if int(block) < model.encoder.depth]
+    blocks = model.pausing_blocks
     if not blocks:
         raise PaumerError(
             f"{name} has no auxiliary head before its last block, which pausing reads; train recipe paumer "
